@@ -1,0 +1,48 @@
+// The only two places that tell the time. In production they read the kernel's clocks; a simulation or a test
+// replaces them for its thread with a TimeSource of its own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace umbra {
+
+using Duration = std::chrono::nanoseconds;
+
+/// Never steps, may pause; for deadlines and leases.
+struct MonotonicClock {
+  using duration = Duration;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<MonotonicClock>;
+  static constexpr bool is_steady = true;
+  static time_point now() noexcept;
+};
+
+/// Unix time; for what outlives a process (due times, expiry, Received headers).
+struct WallClock {
+  using duration = std::chrono::microseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<WallClock>;
+  static constexpr bool is_steady = false;
+  static time_point now() noexcept;
+};
+
+using MonotonicTime = MonotonicClock::time_point;
+using WallTime = WallClock::time_point;
+
+class TimeSource {
+ public:
+  virtual ~TimeSource() = default;
+  virtual MonotonicTime monotonic() noexcept = 0;
+  virtual WallTime wall() noexcept = 0;
+  /// Somebody set a timer for this instant: virtual time may jump to the earliest one.
+  virtual void note_deadline(MonotonicTime) noexcept {}
+};
+
+/// For the calling thread; nullptr = the kernel's clocks.
+void set_time_source(TimeSource* source) noexcept;
+TimeSource* time_source() noexcept;
+
+}  // namespace umbra

@@ -1,0 +1,78 @@
+#include "base/envelope.h"
+
+#include "base/octets.h"
+
+namespace umbra {
+namespace {
+
+constexpr std::uint64_t format_version = 1;
+constexpr std::uint64_t recipients_max = 100'000;
+
+std::uint64_t to_number(WallTime t) { return static_cast<std::uint64_t>(t.time_since_epoch().count()); }
+WallTime to_time(std::uint64_t n) { return WallTime{WallTime::duration{static_cast<std::int64_t>(n)}}; }
+
+}  // namespace
+
+std::string encode(const Envelope& e) {
+  std::string out;
+  out.reserve(128 + e.recipients.size() * 48);
+  put_number(out, format_version);
+  put_string(out, e.sender);
+  put_string(out, e.envelope_id);
+  put_number(out, static_cast<std::uint64_t>(e.dsn_return));
+  put_number(out, (e.body_8bit ? 1U : 0U) | (e.smtputf8 ? 2U : 0U));
+  put_number(out, to_number(e.accepted_at));
+  put_number(out, to_number(e.expires_at));
+  put_string(out, e.client_address);
+  put_string(out, e.client_helo);
+  put_number(out, e.recipients.size());
+  for (const auto& r : e.recipients) {
+    put_string(out, r.address);
+    put_string(out, r.original_recipient);
+    put_number(out, r.notify);
+  }
+  return out;
+}
+
+Result<Envelope> decode_envelope(std::string_view bytes) {
+  auto bad = [](const char* why) { return failure(std::errc::bad_message, std::string("envelope: ") + why); };
+  OctetReader in(bytes);
+  if (in.number() != format_version) return bad("unknown format version");
+  Envelope e;
+  e.sender = in.string();
+  e.envelope_id = in.string();
+  auto ret = in.number();
+  if (ret > 2) return bad("unknown RET");
+  e.dsn_return = static_cast<DsnReturn>(ret);
+  auto flags = in.number();
+  if (flags > 3) return bad("unknown flags");
+  e.body_8bit = (flags & 1U) != 0;
+  e.smtputf8 = (flags & 2U) != 0;
+  e.accepted_at = to_time(in.number());
+  e.expires_at = to_time(in.number());
+  e.client_address = in.string();
+  e.client_helo = in.string();
+  auto count = in.number();
+  if (!in.ok()) return bad("cut short");
+  if (count == 0 || count > recipients_max) return bad("number of recipients");
+  for (std::uint64_t i = 0; i < count && in.ok(); ++i) {
+    Recipient r;
+    r.address = in.string();
+    r.original_recipient = in.string();
+    auto notify = in.number();
+    if (notify > 15) return bad("unknown NOTIFY");
+    r.notify = static_cast<std::uint8_t>(notify);
+    if (in.ok() && r.address.empty()) return bad("empty recipient");
+    e.recipients.push_back(std::move(r));
+  }
+  if (!in.at_end()) return bad(in.ok() ? "trailing octets" : "cut short");
+  for (const auto* text : {&e.sender, &e.envelope_id, &e.client_address, &e.client_helo})
+    if (text->find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) return bad("line end in a value");
+  for (const auto& r : e.recipients)
+    if (r.address.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos ||
+        r.original_recipient.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+      return bad("line end in a recipient");
+  return e;
+}
+
+}  // namespace umbra

@@ -1,0 +1,35 @@
+// The trace of every message: one structured line (JSON) per event with the message id. And the hub's own log lines.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/ids.h"
+
+namespace umbra::hub {
+
+/// What can happen to a message (design brief section 3). Names as logged: snake_case of these.
+enum class MessageEvent : std::uint8_t {
+  accepted, rejected, protected_, unprotected, attempted, delivered, deferred, bounced, discarded, taken_over,
+  ceded, handed_over, recovered, possible_duplicate, shadow_stored, shadow_dropped, delayed, expired, held, released, forgotten
+};
+std::string_view to_string(MessageEvent event);
+
+struct LogField {
+  std::string_view name;
+  std::variant<std::string_view, std::int64_t> value;
+};
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
+
+class EventLog {
+ public:
+  virtual ~EventLog() = default;
+  virtual void message(MessageEvent event, MessageId id, std::initializer_list<LogField> fields) = 0;
+  virtual void line(LogLevel level, std::string_view text, std::initializer_list<LogField> fields) = 0;
+};
+
+}  // namespace umbra::hub

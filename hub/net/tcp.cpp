@@ -1,0 +1,135 @@
+#include "hub/net/tcp.h"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
+
+namespace umbra::hub {
+namespace {
+
+using Tcp = asio::ip::tcp;
+using Socket = asio::basic_stream_socket<Tcp, IoExecutor>;
+using TcpAcceptorSocket = asio::basic_socket_acceptor<Tcp, IoExecutor>;
+
+Endpoint to_endpoint(const Tcp::endpoint& e) {
+  auto address = e.address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped())
+    return {asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string(), e.port()};
+  return {address.to_string(), e.port()};
+}
+
+Result<Tcp::endpoint> from_endpoint(const Endpoint& e) {
+  ErrorCode error;
+  auto address = asio::ip::make_address(e.host, error);
+  if (error) return failure(error, "address " + e.host);
+  return Tcp::endpoint{address, e.port};
+}
+
+class TcpStream final : public Stream {
+ public:
+  explicit TcpStream(Socket socket) : socket_(std::move(socket)) {
+    ErrorCode ignored;
+    socket_.set_option(Tcp::no_delay(true), ignored);
+    auto remote = socket_.remote_endpoint(ignored);
+    if (!ignored) remote_ = to_endpoint(remote);
+  }
+
+  Task<IoResult> read_some(asio::mutable_buffer buffer) override {
+    IoResult result;
+    result.octets = co_await socket_.async_read_some(buffer,
+                                                     asio::redirect_error(use_task, result.error));
+    co_return result;
+  }
+
+  Task<ErrorCode> write(std::string_view octets) override {
+    ErrorCode error;
+    co_await asio::async_write(socket_, asio::const_buffer(octets.data(), octets.size()),
+                               asio::redirect_error(use_task, error));
+    co_return error;
+  }
+
+  void close() noexcept override {
+    ErrorCode ignored;
+    if (!socket_.is_open()) return;
+    socket_.shutdown(Tcp::socket::shutdown_both, ignored);
+    socket_.close(ignored);
+  }
+
+  const Endpoint& remote() const override { return remote_; }
+
+ private:
+  Socket socket_;
+  Endpoint remote_;
+};
+
+class TcpAcceptor final : public Acceptor {
+ public:
+  TcpAcceptor(TcpAcceptorSocket socket, Endpoint local) : socket_(std::move(socket)), local_(std::move(local)) {}
+
+  Task<Result<std::unique_ptr<Stream>>> accept() override {
+    ErrorCode error;
+    Socket socket = co_await socket_.async_accept(asio::redirect_error(use_task, error));
+    if (error) co_return failure(error, "accept on " + to_string(local_));
+    co_return std::make_unique<TcpStream>(std::move(socket));
+  }
+
+  void close() noexcept override {
+    ErrorCode ignored;
+    socket_.close(ignored);
+  }
+
+  const Endpoint& local() const override { return local_; }
+
+ private:
+  TcpAcceptorSocket socket_;
+  Endpoint local_;
+};
+
+class TcpNetwork final : public Network {
+ public:
+  explicit TcpNetwork(asio::io_context& io) : io_(io) {}
+
+  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline) override {
+    auto endpoint = from_endpoint(to);
+    if (!endpoint) co_return std::unexpected(endpoint.error());
+    // The socket is shared with the timer's callback, which may run after this coroutine has ended.
+    auto socket = std::make_shared<Socket>(io_);
+    auto timed_out = std::make_shared<bool>(false);
+    Timer timer(io_);
+    timer.call_at(deadline, [socket, timed_out](bool came) {
+      ErrorCode ignored;
+      if (!came) return;
+      *timed_out = true;
+      socket->close(ignored);
+    });
+    ErrorCode error;
+    co_await socket->async_connect(*endpoint, asio::redirect_error(use_task, error));
+    timer.cancel();
+    if (*timed_out) error = asio::error::timed_out;
+    if (error) co_return failure(error, "connect to " + to_string(to));
+    co_return std::make_unique<TcpStream>(std::move(*socket));
+  }
+
+  Result<std::unique_ptr<Acceptor>> listen(const Endpoint& at) override {
+    auto endpoint = from_endpoint(at);
+    if (!endpoint) return std::unexpected(endpoint.error());
+    ErrorCode error;
+    TcpAcceptorSocket socket(io_);
+    socket.open(endpoint->protocol(), error);
+    if (!error) socket.set_option(Tcp::acceptor::reuse_address(true), error);
+    if (!error) socket.bind(*endpoint, error);
+    if (!error) socket.listen(1024, error);
+    if (error) return failure(error, "listen on " + to_string(at));
+    auto local = socket.local_endpoint(error);
+    if (error) return failure(error, "listen on " + to_string(at));
+    return std::make_unique<TcpAcceptor>(std::move(socket), to_endpoint(local));
+  }
+
+ private:
+  asio::io_context& io_;
+};
+
+}  // namespace
+
+std::unique_ptr<Network> make_tcp_network(asio::io_context& io) { return std::make_unique<TcpNetwork>(io); }
+
+}  // namespace umbra::hub

@@ -1,0 +1,10 @@
+// Real sockets: Network over TCP.
+#pragma once
+
+#include "hub/net/stream.h"
+
+namespace umbra::hub {
+
+std::unique_ptr<Network> make_tcp_network(asio::io_context& io);
+
+}  // namespace umbra::hub

@@ -1,0 +1,310 @@
+// One hub's memory: the face of storage. Messages in delivery (primaries), shadows held for other hubs, bodies, the
+// queue of due attempts, and the outbox of discard status owed to other hubs.
+//
+// All writes go through write(): closures are gathered and committed together (group commit: one fsync for many), on
+// the writer lane; reads go through read() on the reader lane, and see what is committed. A lane is a thread in production
+// and a task on virtual time in simulation. Both may be called from the home thread only; completions come back there, in
+// order of submission per lane. A successful completion of write() means: durable (WAL, synchronous=FULL).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/envelope.h"
+#include "base/ids.h"
+#include "base/random.h"
+#include "base/result.h"
+
+namespace umbra::storage {
+
+/// Runs jobs one at a time, in order.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  virtual void post(std::move_only_function<void()> job) = 0;
+};
+
+/// Another hub that was offered a copy of a message, in the order of the offers, failed offers included.
+struct Holder {
+  enum class State : std::uint8_t {
+    offered = 0,      ///< no answer: it may hold the copy
+    holds = 1,        ///< said that its copy is durable
+    former_owner = 2  ///< owned the message before; keeps an undeliverable row until it hears "done"
+  };
+  std::string hub;
+  SpoolId spool;
+  State state = State::offered;
+  bool operator==(const Holder&) const = default;
+};
+
+/// When to try a message next, for the recipients that route to one destination.
+struct QueueEntry {
+  std::string destination;  ///< name of the queue (a domain, or a route's name)
+  WallTime due{};
+  std::uint32_t attempts = 0;
+  bool operator==(const QueueEntry&) const = default;
+};
+
+enum class MessageState : std::uint8_t {
+  queued = 0,
+  held = 1,   ///< by the operator: not delivered until released
+  ceded = 2,  ///< another hub took it over: kept, undeliverable, until that hub says done
+};
+
+struct RecipientOutcome {
+  enum class State : std::uint8_t { pending = 0, delivered = 1, failed = 2, expanded_elsewhere = 3 };
+  std::uint32_t index = 0;  ///< into Envelope::recipients
+  State state = State::pending;
+  std::string detail;  ///< last reply or reason, at most 512 octets kept
+  bool operator==(const RecipientOutcome&) const = default;
+};
+
+struct NewMessage {
+  RowId row;  ///< also the key of its body; chunks may have been put before
+  MessageId id;
+  Generation generation;
+  Envelope envelope;
+  std::uint64_t size = 0;  ///< octets of the body
+  std::vector<Holder> holders;
+  bool is_protected = true;  ///< false: acknowledged with fewer copies than its policy asks for
+  WallTime alarm_at{};       ///< next delay warning or expiry, whichever comes first
+  std::vector<QueueEntry> queue;
+  std::vector<RecipientOutcome> progress;  ///< of a message that was taken over
+};
+
+struct StoredMessage {
+  RowId row;
+  MessageId id;
+  Generation generation;
+  MessageState state = MessageState::queued;
+  Envelope envelope;
+  std::uint64_t size = 0;
+  std::vector<Holder> holders;
+  bool is_protected = true;
+  WallTime alarm_at{};
+  std::vector<QueueEntry> queue;           ///< what is still to be tried
+  std::vector<RecipientOutcome> progress;  ///< only recipients that are not plain pending
+  std::string last_error;
+};
+
+/// A copy held for another hub.
+struct Shadow {
+  RowId row;
+  MessageId id;
+  Generation generation;
+  std::string owner_hub;
+  SpoolId owner_spool;
+  Epoch owner_epoch;  ///< in which the owner offered it
+  Envelope envelope;
+  std::uint64_t size = 0;
+  std::vector<Holder> offered;           ///< every hub the copy was offered to, in order, this one included
+  std::vector<std::uint32_t> done;       ///< recipients known to be done (delivered or failed), ascending
+};
+
+/// Discard status owed to one hub. Outlives the message; gone when the hub has confirmed it.
+struct OutboxItem {
+  std::uint64_t key = 0;
+  std::string hub;
+  SpoolId spool;
+  MessageId id;
+  Generation generation;
+  bool all = true;                        ///< done with the whole message; else only with `recipients`
+  std::vector<std::uint32_t> recipients;  ///< ascending
+};
+
+/// The outcome of one attempt to deliver one message to one destination.
+struct AttemptRecord {
+  RowId row;
+  std::string destination;
+  std::vector<RecipientOutcome> outcomes;   ///< delivered and failed end; pending keeps `detail` for display
+  std::vector<QueueEntry> again;            ///< replaces the entry for `destination`; empty: nothing left for it
+  std::string last_error;                   ///< for display; empty keeps what is there
+  std::optional<WallTime> alarm_at;         ///< set anew (after a delay warning)
+  /// The discard status that follows from this attempt is held back until this message (a DSN made from it) is
+  /// protected or finished: a DSN is a fork.
+  std::optional<RowId> fork;
+};
+
+struct AttemptEffect {
+  bool message_finished = false;  ///< nothing left to try: message and body are gone, discards are in the outbox
+};
+
+/// What this spool knows about a message id.
+struct Knowledge {
+  enum class Kind : std::uint8_t { unknown, live, ceded, held_for_other, done };
+  Kind kind = Kind::unknown;
+  RowId row;              ///< live, ceded, held_for_other
+  Generation generation;  ///< all but unknown
+  std::string owner_hub;  ///< held_for_other
+  SpoolId owner_spool;    ///< held_for_other
+};
+
+struct DueMessage {
+  RowId row;
+  QueueEntry entry;
+};
+
+struct QueueCounts {
+  std::uint64_t messages = 0;   ///< state queued or held
+  std::uint64_t held = 0;
+  std::uint64_t ceded = 0;
+  std::uint64_t unprotected = 0;
+  std::uint64_t shadows = 0;
+  std::uint64_t outbox = 0;
+};
+
+/// What is remembered of another hub, to know a restart from a rolled-back or a new spool.
+struct PeerMemory {
+  std::string hub;
+  SpoolId spool;
+  Epoch epoch;
+  Sequence sequence;
+};
+
+/// Changes, inside one group commit. Used by closures given to Spool::write(), on the writer lane only.
+/// A closure that returns an error, or throws, is rolled back alone (its savepoint); the others commit.
+class Writer {
+ public:
+  virtual ~Writer() = default;
+
+  // Bodies. Chunks are numbered from 0; a body is the concatenation of its chunks.
+  virtual Result<void> put_chunk(RowId body, std::uint32_t number, std::string_view octets) = 0;
+  /// Drops the chunks of a body that has neither message nor shadow (an acceptance that was given up).
+  virtual Result<void> drop_body(RowId body) = 0;
+
+  // Messages (primaries).
+  virtual Result<void> insert_message(const NewMessage& message) = 0;
+  /// Removes a message that was not acknowledged; no discard status is owed.
+  virtual Result<void> forget_message(RowId row) = 0;
+  virtual Result<AttemptEffect> record_attempt(const AttemptRecord& record) = 0;
+  /// Ends a message whatever is left of it (bounced by the operator, or another owner finished it). Discard status goes
+  /// to all its holders (held back by `fork` as in AttemptRecord) but `except`, who told us.
+  virtual Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except) = 0;
+  virtual Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) = 0;
+  virtual Result<void> set_generation(RowId row, Generation generation) = 0;
+  /// queued <-> held <-> ceded. Leaving `queued` takes the entries out of the due queue; `queue` are those of a message
+  /// that becomes queued (ignored otherwise).
+  virtual Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) = 0;
+  /// Replaces all queue entries (retry now, reroute).
+  virtual Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) = 0;
+
+  // Shadows.
+  /// Idempotent per (id, generation). An older generation of the same id is replaced; a newer one, or owning the message
+  /// itself, fails with errc::file_exists. Chunks are under `shadow.row`.
+  virtual Result<void> insert_shadow(const Shadow& shadow) = 0;
+  /// The owner is done with the message (all), or with some recipients. Nothing there: fine. Returns what this hub
+  /// owned of it: a row that is ended with it (rule 8: "done" is a fact, whoever says it), to be taken off the scheduler.
+  virtual Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) = 0;
+  /// Removes a shadow (and body) without saying anything to anybody.
+  virtual Result<void> drop_shadow(MessageId id) = 0;
+  /// The shadow becomes a message of ours: same row, body and id; `message` carries the new generation, holders and queue.
+  virtual Result<void> take_over(const NewMessage& message) = 0;
+
+  // Outbox and peers.
+  virtual Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) = 0;
+  /// Drops what is owed to a spool that is gone for good.
+  virtual Result<void> outbox_forget_spool(SpoolId spool) = 0;
+  virtual Result<void> remember_peer(const PeerMemory& peer) = 0;
+};
+
+/// Queries. Used by closures given to Spool::read(), on the reader lane only. Every listing is paged by key.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+
+  virtual Result<std::optional<StoredMessage>> message(RowId row) = 0;
+  virtual Result<std::optional<RowId>> find_message(MessageId id) = 0;
+  /// One chunk of a body; empty string past the end.
+  virtual Result<std::string> chunk(RowId body, std::uint32_t number) = 0;
+
+  /// Earliest due time per destination (queued messages only).
+  virtual Result<std::vector<std::pair<std::string, WallTime>>> due_by_destination() = 0;
+  /// Entries of one destination with due <= until, by due time. `skip` (sorted) are under way already.
+  virtual Result<std::vector<DueMessage>> due(const std::string& destination, WallTime until, std::size_t limit,
+                                              std::span<const RowId> skip) = 0;
+  /// Messages whose alarm_at <= until, by alarm time.
+  virtual Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) = 0;
+  virtual Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) = 0;
+  /// All messages in any state, by row; before `before` (exclusive).
+  virtual Result<std::vector<RowId>> messages(RowId after, RowId before, std::size_t limit) = 0;
+  /// Messages that name `spool` among their holders, by row.
+  virtual Result<std::vector<RowId>> messages_held_by(SpoolId spool, RowId after, std::size_t limit) = 0;
+
+  virtual Result<std::vector<Shadow>> shadows(RowId after, std::size_t limit) = 0;
+  virtual Result<std::vector<Shadow>> shadows_of(SpoolId owner, RowId after, std::size_t limit) = 0;
+  virtual Result<std::optional<Shadow>> shadow(MessageId id) = 0;
+  virtual Result<Knowledge> lookup(MessageId id) = 0;
+
+  /// Items for one spool that are not held back by a fork, oldest first.
+  virtual Result<std::vector<OutboxItem>> outbox(SpoolId to, std::uint64_t after_key, std::size_t limit) = 0;
+  /// The spools to which something is owed.
+  virtual Result<std::vector<std::pair<std::string, SpoolId>>> outbox_spools() = 0;
+  virtual Result<std::vector<PeerMemory>> peers() = 0;
+  virtual Result<QueueCounts> counts() = 0;
+};
+
+/// What group commit has done so far; readable from the home thread.
+struct SpoolStatistics {
+  std::uint64_t batches = 0;
+  std::uint64_t operations = 0;
+  std::uint64_t failed_batches = 0;
+  std::uint64_t wal_octets = 0;
+  Duration last_commit{};
+  std::size_t waiting_operations = 0;
+  std::size_t waiting_octets = 0;
+};
+
+struct SpoolOptions {
+  std::string directory;         ///< must exist; the database is <directory>/spool.db
+  std::string vfs;               ///< SQLite VFS name; empty: the default one. With another one no file-system checks are made.
+  std::size_t batch_operations_max = 512;
+  std::size_t batch_octets_max = 8U << 20;
+};
+
+class Spool {
+ public:
+  using WriteJob = std::move_only_function<Result<void>(Writer&)>;
+  using ReadJob = std::move_only_function<void(Reader&)>;
+  using WriteDone = std::move_only_function<void(Result<void>)>;
+  using ReadDone = std::move_only_function<void()>;
+
+  /// Opens or creates the spool, migrates its schema, takes its lock, begins the next epoch durably. Refuses, with a reason
+  /// an operator can act on: a second process on the same spool, a network file system, a newer schema, a damaged database.
+  /// `home` is where completions run. Blocks; call at start-up.
+  static Result<std::unique_ptr<Spool>> open(const SpoolOptions& options, Random& random, Executor& writer_lane,
+                                             Executor& reader_lane, Executor& home);
+  virtual ~Spool() = default;
+
+  [[nodiscard]] virtual SpoolId id() const = 0;
+  [[nodiscard]] virtual Epoch epoch() const = 0;
+  /// Of the last commit whose completion was delivered.
+  [[nodiscard]] virtual Sequence sequence() const = 0;
+  /// Fresh key for a message or shadow: (epoch << 40 | counter). The number of a MessageId of ours is its row's value.
+  virtual RowId next_row() = 0;
+  /// The first row key of the present epoch: everything below is older.
+  [[nodiscard]] virtual RowId first_row_of_epoch() const = 0;
+  /// A living hub that was told its epoch is over begins the next one (durable when done is called).
+  virtual void begin_next_epoch(WriteDone done) = 0;
+
+  virtual void write(WriteJob job, std::size_t octets, WriteDone done) = 0;
+  virtual void read(ReadJob job, ReadDone done) = 0;
+
+  /// Set once a sync or write has failed for good: every later write fails at once with this, restart to recover.
+  /// A full disk is not that: those writes fail with errc::no_space_on_device and later ones are tried.
+  [[nodiscard]] virtual std::optional<Error> unhealthy() const = 0;
+  [[nodiscard]] virtual SpoolStatistics statistics() const = 0;
+  /// Octets that the file system can still take; SIZE_MAX-like value under a test VFS.
+  [[nodiscard]] virtual std::uint64_t free_octets() const = 0;
+
+  /// Lets both lanes finish what was submitted (their completions are posted), then refuses everything.
+  virtual void stop() = 0;
+};
+
+}  // namespace umbra::storage
