@@ -1,0 +1,78 @@
+// Delivery: the queue of due mail, routing, next hop connections, retry, delivery status notifications. The face of
+// hub/outbound; the composition root owns one. All on the home thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hub/config/config.h"
+#include "hub/logs/event_log.h"
+#include "hub/metrics.h"
+#include "hub/net/runtime.h"
+#include "storage/spool.h"
+
+namespace umbra::hub {
+
+/// A message in memory, on its way to delivery.
+struct ReadyMessage {
+  storage::StoredMessage message;
+  std::shared_ptr<const std::string> body;  ///< the whole body, or null: it is read from the spool in chunks
+};
+
+/// What delivery asks of redundancy. Implemented by hub/peering.
+class DeliveryGuard {
+ public:
+  enum class Verdict : std::uint8_t {
+    go,                     ///< this hub owns the message
+    go_possible_duplicate,  ///< ownership could not be confirmed (pairwise: a holder is silent): deliver, count, log
+    stop                    ///< another hub owns it now: do not deliver; outbound forgets it (the guard has dealt with the spool)
+  };
+  virtual ~DeliveryGuard() = default;
+  /// Called right before the step that cannot be undone (the final dot, or BDAT LAST). Fast path: an immediate `go`.
+  virtual bool may_deliver_now(const storage::StoredMessage& message) = 0;
+  /// When may_deliver_now() said false: asks the holders again (bounded by ask_again) and decides.
+  virtual Task<Verdict> may_deliver(const storage::StoredMessage& message) = 0;
+  /// Discard status became due (a commit wrote to the outbox): push it within 100 ms.
+  virtual void outbox_grew() = 0;
+  /// A new message without copies (a DSN) is in the spool, unprotected: make its copies in the background.
+  virtual void protect_later(RowId row) = 0;
+};
+
+class Outbound {
+ public:
+  static std::unique_ptr<Outbound> make(Runtime runtime, const Config& config, storage::Spool& spool, DeliveryGuard& guard,
+                                        EventLog& log, Metrics& metrics);
+  virtual ~Outbound() = default;
+
+  /// Begins to work. Until set_loading(true), only what deliver() gives is delivered: older mail in the spool waits until
+  /// a returning hub knows what it still owns.
+  virtual void start() = 0;
+  virtual void set_loading(bool is_on) = 0;
+  /// Ends connections at once (transactions under way are cut, which the next attempt repairs) and waits for its tasks.
+  virtual Task<void> stop() = 0;
+
+  /// The queue entries of a new message: one per destination of its recipients, due at `due`. A recipient that no route
+  /// takes gets the destination "unroutable", whose attempt bounces it with 5.4.4.
+  virtual std::vector<storage::QueueEntry> entries_for(const Envelope& envelope,
+                                                       const std::vector<storage::RecipientOutcome>& progress,
+                                                       WallTime due) = 0;
+  /// When the message must be looked at even if nothing is tried: the delay warning, else the expiry.
+  virtual WallTime first_alarm(const Envelope& envelope) = 0;
+
+  /// A message that was just committed (accepted, taken over). Over the memory bound (ready_octets_max) the body is let go
+  /// and read again later.
+  virtual void deliver(ReadyMessage message) = 0;
+  /// The spool has new due entries that nobody handed over (take-over, retry by the operator): look again.
+  virtual void look_again() = 0;
+  /// The message is not ours to deliver any more (finished elsewhere, ceded, held). An attempt under way may end, but records
+  /// nothing that the spool would refuse.
+  virtual void forget(RowId row) = 0;
+  /// True while a final reply is awaited: asked by a hub that wants to know what is done ("wait").
+  virtual bool awaits_final_reply(RowId row) = 0;
+  /// Operator: ends the message with a DSN to its sender (unless null), reason in `why`.
+  virtual Task<Result<void>> bounce(RowId row, std::string why) = 0;
+};
+
+}  // namespace umbra::hub
