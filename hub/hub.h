@@ -1,0 +1,43 @@
+// One hub: the composition root. The one place that knows every part and wires them: real clock, sockets and disk in
+// production (run_hub), simulated ones in tests/simulation. Everything runs on the io_context's thread; the spool's lanes
+// are passed in.
+#pragma once
+
+#include <memory>
+
+#include "hub/config/config.h"
+#include "hub/logs/event_log.h"
+#include "hub/metrics.h"
+#include "hub/net/runtime.h"
+#include "storage/spool.h"
+
+namespace umbra::hub {
+
+struct HubParts {
+  Runtime runtime;
+  storage::Executor& writer_lane;
+  storage::Executor& reader_lane;
+  storage::Executor& home;  ///< posts to the io_context
+  EventLog& log;
+  std::string spool_vfs;  ///< empty: real files
+};
+
+/// Life: make() opens the spool and begins its epoch (blocks); start() listens and begins to work; stop() ends everything
+/// in order; then destroy. After a simulated crash (disk dead, network cut) stop() is how the remains are collected.
+class Hub {
+ public:
+  static Result<std::unique_ptr<Hub>> make(const Config& config, HubParts parts);
+  virtual ~Hub() = default;
+  virtual Result<void> start() = 0;
+  virtual Task<void> stop() = 0;
+  [[nodiscard]] virtual const Metrics& metrics() const = 0;
+  [[nodiscard]] virtual storage::Spool& spool() = 0;
+  /// True when nothing is being accepted, returned, taken over or resubmitted at this instant, for tests: the spool's counts
+  /// tell the rest.
+  [[nodiscard]] virtual bool is_returning() const = 0;
+};
+
+/// Runs one hub until SIGTERM or SIGINT. Returns the exit code: 0 stopped in order, 1 could not start or failed.
+int run_hub(const Config& config);
+
+}  // namespace umbra::hub
