@@ -4,6 +4,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "hub/config/config.h"
 #include "hub/logs/event_log.h"
@@ -32,6 +34,14 @@ class Hub {
   virtual Task<void> stop() = 0;
   [[nodiscard]] virtual const Metrics& metrics() const = 0;
   [[nodiscard]] virtual storage::Spool& spool() = 0;
+  /// Set when this hub may not go on as it is: the reason. `restart`: its epoch was ended by another hub (it was silent for
+  /// longer than a lease): stop, destroy and make() it again, which begins the next epoch and asks who owns its mail.
+  /// Otherwise its spool was rolled back (a restored backup) or has failed: an operator must look.
+  struct Ended {
+    bool restart = false;
+    std::string reason;
+  };
+  [[nodiscard]] virtual const std::optional<Ended>& ended() const = 0;
   /// True when nothing is being accepted, returned, taken over or resubmitted at this instant, for tests: the spool's counts
   /// tell the rest.
   [[nodiscard]] virtual bool is_returning() const = 0;

@@ -36,7 +36,7 @@ struct Holder {
   enum class State : std::uint8_t {
     offered = 0,      ///< no answer: it may hold the copy
     holds = 1,        ///< said that its copy is durable
-    former_owner = 2  ///< owned the message before; keeps an undeliverable row until it hears "done"
+    former_owner = 2  ///< owned the message before, and has not been heard of since: it is owed the "done" too
   };
   std::string hub;
   SpoolId spool;
@@ -54,8 +54,7 @@ struct QueueEntry {
 
 enum class MessageState : std::uint8_t {
   queued = 0,
-  held = 1,   ///< by the operator: not delivered until released
-  ceded = 2,  ///< another hub took it over: kept, undeliverable, until that hub says done
+  held = 1,  ///< by the operator: not delivered until released
 };
 
 struct RecipientOutcome {
@@ -138,9 +137,9 @@ struct AttemptEffect {
 
 /// What this spool knows about a message id.
 struct Knowledge {
-  enum class Kind : std::uint8_t { unknown, live, ceded, held_for_other, done };
+  enum class Kind : std::uint8_t { unknown, live, held_for_other, done };
   Kind kind = Kind::unknown;
-  RowId row;              ///< live, ceded, held_for_other
+  RowId row;              ///< live, held_for_other
   Generation generation;  ///< all but unknown
   std::string owner_hub;  ///< held_for_other
   SpoolId owner_spool;    ///< held_for_other
@@ -154,7 +153,6 @@ struct DueMessage {
 struct QueueCounts {
   std::uint64_t messages = 0;   ///< state queued or held
   std::uint64_t held = 0;
-  std::uint64_t ceded = 0;
   std::uint64_t unprotected = 0;
   std::uint64_t shadows = 0;
   std::uint64_t outbox = 0;
@@ -189,7 +187,7 @@ class Writer {
   virtual Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except) = 0;
   virtual Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) = 0;
   virtual Result<void> set_generation(RowId row, Generation generation) = 0;
-  /// queued <-> held <-> ceded. Leaving `queued` takes the entries out of the due queue; `queue` are those of a message
+  /// queued <-> held. Leaving `queued` takes the entries out of the due queue; `queue` are those of a message
   /// that becomes queued (ignored otherwise).
   virtual Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) = 0;
   /// Replaces all queue entries (retry now, reroute).
@@ -206,6 +204,12 @@ class Writer {
   virtual Result<void> drop_shadow(MessageId id) = 0;
   /// The shadow becomes a message of ours: same row, body and id; `message` carries the new generation, holders and queue.
   virtual Result<void> take_over(const NewMessage& message) = 0;
+
+  /// The reverse: another hub took this message of ours over. It becomes a shadow held for that hub, under the given
+  /// generation and owner: same row, body and id; known progress is kept as `done`; it leaves the queue; nothing goes to the
+  /// outbox. (It may be the last copy, so it is never just dropped.)
+  virtual Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
+                            Epoch owner_epoch) = 0;
 
   // Outbox and peers.
   virtual Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) = 0;
@@ -239,6 +243,8 @@ class Reader {
 
   virtual Result<std::vector<Shadow>> shadows(RowId after, std::size_t limit) = 0;
   virtual Result<std::vector<Shadow>> shadows_of(SpoolId owner, RowId after, std::size_t limit) = 0;
+  /// The spools for which shadows are held here (hub name, spool). Costs per owner, not per shadow.
+  virtual Result<std::vector<std::pair<std::string, SpoolId>>> shadow_owners() = 0;
   virtual Result<std::optional<Shadow>> shadow(MessageId id) = 0;
   virtual Result<Knowledge> lookup(MessageId id) = 0;
 
