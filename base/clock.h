@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 
 namespace umbra {
 
@@ -32,6 +33,17 @@ struct WallClock {
 using MonotonicTime = MonotonicClock::time_point;
 using WallTime = WallClock::time_point;
 
+/// Timers kept by a simulation itself: equal deadlines fire in the order they were set, and no system call is made.
+class VirtualTimers {
+ public:
+  virtual ~VirtualTimers() = default;
+  /// Calls back once, never from within start() or cancel(): with true when the time has come, with false when it was
+  /// cancelled. The number is never 0.
+  virtual std::uint64_t start(MonotonicTime when, std::move_only_function<void(bool)> callback) = 0;
+  /// Does nothing when the callback is already on its way.
+  virtual void cancel(std::uint64_t timer) noexcept = 0;
+};
+
 class TimeSource {
  public:
   virtual ~TimeSource() = default;
@@ -39,6 +51,8 @@ class TimeSource {
   virtual WallTime wall() noexcept = 0;
   /// Somebody set a timer for this instant: virtual time may jump to the earliest one.
   virtual void note_deadline(MonotonicTime) noexcept {}
+  /// Where hub/net/task.h puts its timers; nullptr: they stay with Asio, and note_deadline() tells of them.
+  virtual VirtualTimers* timers() noexcept { return nullptr; }
 };
 
 /// For the calling thread; nullptr = the kernel's clocks.

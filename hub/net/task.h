@@ -13,6 +13,7 @@
 #include <boost/system/error_code.hpp>
 #include <functional>
 #include <list>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -36,19 +37,26 @@ struct WaitTraits {
   static Duration to_wait_duration(const MonotonicTime& t) { return to_wait_duration(t - MonotonicClock::now()); }
 };
 
-/// A timer on MonotonicClock. wait_*() gives true when the time came, false when cancel() was called.
+/// A timer on MonotonicClock. wait_*() gives true when the time came, false when cancel() was called. Setting it anew or
+/// destroying it cancels the wait under way.
 class Timer {
  public:
-  explicit Timer(asio::io_context& io) : timer_(io) {}
+  explicit Timer(asio::io_context& io);
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  ~Timer() { cancel(); }
   Task<bool> wait_until(MonotonicTime when);
   Task<bool> wait_for(Duration span) { return wait_until(MonotonicClock::now() + span); }
-  void cancel() { timer_.cancel(); }
+  void cancel();
 
   /// For callers that are not coroutines: calls back with true (time came) or false (cancelled or set anew).
   void call_at(MonotonicTime when, std::move_only_function<void(bool)> callback);
 
  private:
-  asio::basic_waitable_timer<MonotonicClock, WaitTraits, IoExecutor> timer_;
+  asio::io_context& io_;
+  /// Empty where the time source keeps the timers: Asio's ones cost two system calls for every poll of the loop.
+  std::optional<asio::basic_waitable_timer<MonotonicClock, WaitTraits, IoExecutor>> timer_;
+  std::uint64_t virtual_timer_ = 0;
 };
 
 /// A latch for one waiting coroutine: set() lets the present or the next wait() go on, and is taken by it.
