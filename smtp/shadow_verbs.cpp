@@ -1,0 +1,377 @@
+#include "smtp/shadow_verbs.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace umbra::smtp {
+namespace {
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  for (;;) {
+    auto at = text.find(separator);
+    parts.push_back(text.substr(0, at));
+    if (at == std::string_view::npos) return parts;
+    text.remove_prefix(at + 1);
+  }
+}
+
+std::optional<std::vector<std::uint32_t>> parse_indexes(std::string_view text) {
+  std::vector<std::uint32_t> result;
+  for (auto part : split(text, ',')) {
+    auto n = parse_number(part);
+    if (!n || *n > 1'000'000 || (!result.empty() && *n <= result.back())) return std::nullopt;
+    result.push_back(static_cast<std::uint32_t>(*n));
+  }
+  return result;
+}
+
+std::string format_indexes(const std::vector<std::uint32_t>& indexes) {
+  std::string text;
+  for (auto i : indexes) {
+    if (!text.empty()) text += ',';
+    text += std::to_string(i);
+  }
+  return text;
+}
+
+std::optional<Generation> parse_generation(std::string_view text) {
+  auto n = parse_number(text);
+  if (!n || *n == 0 || *n > 0xffffffffU) return std::nullopt;
+  return Generation{static_cast<std::uint32_t>(*n)};
+}
+
+std::optional<HubHello> parse_hello(const std::vector<std::string_view>& words, std::size_t first) {
+  if (words.size() < first + 5) return std::nullopt;
+  HubHello hello;
+  auto spool = parse_spool_id(words[first + 1]);
+  auto epoch = parse_number(words[first + 2]);
+  auto sequence = parse_number(words[first + 3]);
+  auto nonce = words[first + 4];
+  if (!is_hub_name(words[first]) || !spool || !epoch || *epoch == 0 || !sequence || nonce.size() != 64) return std::nullopt;
+  if (nonce.find_first_not_of("0123456789abcdef") != std::string_view::npos) return std::nullopt;
+  hello.hub = words[first];
+  hello.spool = *spool;
+  hello.epoch = Epoch{*epoch};
+  hello.sequence = Sequence{*sequence};
+  hello.nonce = nonce;
+  return hello;
+}
+
+std::string format_hello(const HubHello& h) {
+  return h.hub + ' ' + to_string(h.spool) + ' ' + std::to_string(h.epoch.value) + ' ' +
+         std::to_string(h.sequence.value) + ' ' + h.nonce;
+}
+
+std::string upper(std::string_view text) {
+  std::string result(text);
+  for (char& c : result)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return result;
+}
+
+std::unexpected<Error> wrong(std::string what) { return failure(std::errc::protocol_error, std::move(what)); }
+
+constexpr std::string_view ask_kinds[] = {"unknown", "pending", "live", "waiting", "held", "done"};
+
+/// Octets that follow the line of a command, told by the line itself; nothing when the line is wrong.
+std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::vector<std::string_view>& words) {
+  auto at = [&](std::size_t i) -> std::optional<std::uint64_t> {
+    if (words.size() <= i) return std::nullopt;
+    auto n = parse_number(words[i]);
+    return n && *n <= shadow_payload_octets_max ? n : std::nullopt;
+  };
+  if (verb == "XCOPY") {
+    auto envelope = at(3);
+    if (!envelope || words.size() < 6) return std::nullopt;
+    if (words[5] == "STREAM") return envelope;
+    auto body = at(4);
+    return body ? std::optional(*envelope + *body) : std::nullopt;
+  }
+  if (verb == "XCHUNK") return at(2);
+  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN") return at(1);
+  return 0;
+}
+
+/// XCOPY id generation envelope-octets body-octets STREAM|INLINE offered [done]
+Result<ShadowCommand> parse_copy(const std::vector<std::string_view>& words, std::string_view payload) {
+  if (words.size() != 7 && words.size() != 8) return wrong("501 5.5.4 XCOPY takes 6 or 7 arguments");
+  ShadowCommand command;
+  command.verb = ShadowVerb::copy;
+  auto id = parse_message_id(words[1]);
+  auto generation = parse_generation(words[2]);
+  auto envelope = parse_number(words[3]);
+  auto body = parse_number(words[4]);
+  if (!id || !generation || !envelope || !body) return wrong("501 5.5.4 XCOPY: bad id, generation or size");
+  command.copy.id = *id;
+  command.copy.generation = *generation;
+  command.copy.body_octets = *body;
+  if (words[5] != "STREAM" && words[5] != "INLINE") return wrong("501 5.5.4 XCOPY: STREAM or INLINE expected");
+  command.copy.streamed = words[5] == "STREAM";
+  for (auto entry : split(words[6], ',')) {
+    auto slash = entry.find('/');
+    if (slash == std::string_view::npos) return wrong("501 5.5.4 XCOPY: hub/spool expected");
+    auto spool = parse_spool_id(entry.substr(slash + 1));
+    if (!spool || !is_hub_name(entry.substr(0, slash))) return wrong("501 5.5.4 XCOPY: hub/spool expected");
+    command.copy.offered.emplace_back(std::string(entry.substr(0, slash)), *spool);
+  }
+  if (words.size() == 8) {
+    auto done = parse_indexes(words[7]);
+    if (!done) return wrong("501 5.5.4 XCOPY: bad list of recipients");
+    command.copy.done = std::move(*done);
+  }
+  command.copy.envelope = payload.substr(0, *envelope);
+  command.copy.body = payload.substr(*envelope);
+  return command;
+}
+
+Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std::string_view>& words,
+                                    std::string_view payload) {
+  ShadowCommand command;
+  auto expect = [&](std::size_t count) { return words.size() == count; };
+  if (verb == "EHLO" || verb == "HELO") {
+    if (!expect(2)) return wrong("501 5.5.4 EHLO takes the name of the hub");
+    command.verb = ShadowVerb::ehlo;
+    command.name = words[1];
+  } else if (verb == "NOOP") {
+    command.verb = ShadowVerb::noop;
+  } else if (verb == "RSET") {
+    command.verb = ShadowVerb::rset;
+  } else if (verb == "QUIT") {
+    command.verb = ShadowVerb::quit;
+  } else if (verb == "XHUB") {
+    if (!expect(7)) return wrong("501 5.5.4 XHUB takes 6 arguments");
+    if (words[1] != std::to_string(shadow_protocol_version)) return wrong("504 5.5.4 XHUB: version 1 expected");
+    auto hello = parse_hello(words, 2);
+    if (!hello) return wrong("501 5.5.4 XHUB: bad name, spool, epoch, sequence or nonce");
+    command.verb = ShadowVerb::hub;
+    command.hello = std::move(*hello);
+  } else if (verb == "XPROOF") {
+    if (!expect(2)) return wrong("501 5.5.4 XPROOF takes the proof");
+    command.verb = ShadowVerb::proof;
+    command.proof = words[1];
+  } else if (verb == "XCOPY") {
+    return parse_copy(words, payload);
+  } else if (verb == "XCHUNK") {
+    auto id = words.size() > 1 ? parse_message_id(words[1]) : std::nullopt;
+    if (!id || words.size() > 4 || (words.size() == 4 && words[3] != "LAST")) return wrong("501 5.5.4 XCHUNK id octets [LAST]");
+    if (payload.size() > shadow_chunk_octets_max) return wrong("552 5.3.4 XCHUNK: at most 262144 octets");
+    command.verb = ShadowVerb::chunk;
+    command.id = *id;
+    command.last = words.size() == 4;
+    command.octets = payload;
+  } else if (verb == "XFORGET") {
+    auto id = words.size() == 3 ? parse_message_id(words[1]) : std::nullopt;
+    auto generation = words.size() == 3 ? parse_generation(words[2]) : std::nullopt;
+    if (!id || !generation) return wrong("501 5.5.4 XFORGET id generation");
+    command.verb = ShadowVerb::forget;
+    command.id = *id;
+    command.generation = *generation;
+  } else if (verb == "XPOLL") {
+    auto limit = words.size() == 2 ? parse_number(words[1]) : std::nullopt;
+    if (!limit || *limit == 0) return wrong("501 5.5.4 XPOLL takes a number");
+    command.verb = ShadowVerb::poll;
+    command.limit = std::min<std::uint64_t>(*limit, shadow_batch_max);
+  } else if (verb == "XBEAT") {
+    auto epoch = words.size() == 3 ? parse_number(words[1]) : std::nullopt;
+    auto sequence = words.size() == 3 ? parse_number(words[2]) : std::nullopt;
+    if (!epoch || !sequence) return wrong("501 5.5.4 XBEAT epoch sequence");
+    command.verb = ShadowVerb::beat;
+    command.epoch = Epoch{*epoch};
+    command.sequence = Sequence{*sequence};
+  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN") {
+    if (!expect(2)) return wrong("501 5.5.4 " + std::string(verb) + " takes the number of octets");
+    if (!payload.empty() && !payload.ends_with("\r\n")) return wrong("501 5.5.4 lines must end with CRLF");
+    command.verb = verb == "XDONE" ? ShadowVerb::done : verb == "XASK" ? ShadowVerb::ask : ShadowVerb::seen;
+    std::size_t count = 0;
+    while (!payload.empty()) {
+      if (++count > shadow_batch_max) return wrong("552 5.5.3 more than 1000 lines");
+      auto line = payload.substr(0, payload.find("\r\n"));
+      payload.remove_prefix(line.size() + 2);
+      if (command.verb == ShadowVerb::done) {
+        auto item = parse_discard(line);
+        if (!item) return wrong("501 5.5.4 XDONE: bad line");
+        command.discards.push_back(std::move(*item));
+      } else if (command.verb == ShadowVerb::ask) {
+        auto id = parse_message_id(line);
+        if (!id) return wrong("501 5.5.4 XASK: bad id");
+        command.ids.push_back(*id);
+      } else {
+        auto key = parse_number(line);
+        if (!key) return wrong("501 5.5.4 XSEEN: bad key");
+        command.keys.push_back(*key);
+      }
+    }
+  } else {
+    return wrong("500 5.5.2 unknown command");
+  }
+  return command;
+}
+
+}  // namespace
+
+bool is_hub_name(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+  });
+}
+
+Result<std::optional<ShadowCommand>> ShadowParser::next() {
+  std::string_view rest = std::string_view(input_).substr(consumed_);
+  auto end = rest.substr(0, shadow_line_octets_max).find("\r\n");
+  if (end == std::string_view::npos) {
+    if (rest.size() >= shadow_line_octets_max) return wrong("500 5.5.6 line too long");
+    if (consumed_ != 0) {
+      input_.erase(0, consumed_);
+      consumed_ = 0;
+    }
+    return std::nullopt;
+  }
+  auto line = rest.substr(0, end);
+  if (line.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos) return wrong("500 5.5.2 bare line end");
+  auto words = split(line, ' ');
+  auto verb = upper(words[0]);
+  auto octets = payload_octets(verb, words);
+  if (!octets || *octets > 2 * shadow_payload_octets_max) return wrong("501 5.5.4 " + verb + ": bad arguments or size");
+  if (rest.size() - end - 2 < *octets) {
+    if (consumed_ != 0) {
+      input_.erase(0, consumed_);
+      consumed_ = 0;
+    }
+    return std::nullopt;
+  }
+  auto command = parse_command(verb, words, rest.substr(end + 2, *octets));
+  if (!command) return std::unexpected(command.error());
+  consumed_ += end + 2 + *octets;
+  if (consumed_ == input_.size()) {
+    input_.clear();
+    consumed_ = 0;
+  }
+  return std::optional<ShadowCommand>(std::move(*command));
+}
+
+std::string format_hub(const HubHello& hello) {
+  return "XHUB " + std::to_string(shadow_protocol_version) + ' ' + format_hello(hello) + "\r\n";
+}
+
+std::string format_proof(std::string_view proof) { return "XPROOF " + std::string(proof) + "\r\n"; }
+
+std::string format_copy(const CopyOffer& offer) {
+  std::string out;
+  out.reserve(256 + offer.envelope.size() + offer.body.size());
+  out += "XCOPY " + to_string(offer.id) + ' ' + std::to_string(offer.generation.value) + ' ' +
+         std::to_string(offer.envelope.size()) + ' ' + std::to_string(offer.body_octets) +
+         (offer.streamed ? " STREAM " : " INLINE ");
+  bool first = true;
+  for (const auto& [hub, spool] : offer.offered) {
+    if (!first) out += ',';
+    first = false;
+    out += hub + '/' + to_string(spool);
+  }
+  if (!offer.done.empty()) out += ' ' + format_indexes(offer.done);
+  out += "\r\n";
+  out += offer.envelope;
+  if (!offer.streamed) out += offer.body;
+  return out;
+}
+
+std::string format_chunk(MessageId id, std::string_view octets, bool last) {
+  std::string out = "XCHUNK " + to_string(id) + ' ' + std::to_string(octets.size()) + (last ? " LAST\r\n" : "\r\n");
+  out += octets;
+  return out;
+}
+
+std::string format_forget(MessageId id, Generation generation) {
+  return "XFORGET " + to_string(id) + ' ' + std::to_string(generation.value) + "\r\n";
+}
+
+std::string format_done(const std::vector<DiscardItem>& items) {
+  std::string lines;
+  for (const auto& item : items) lines += format_discard(item) + "\r\n";
+  return "XDONE " + std::to_string(lines.size()) + "\r\n" + lines;
+}
+
+std::string format_poll(std::uint64_t limit) { return "XPOLL " + std::to_string(limit) + "\r\n"; }
+
+std::string format_seen(const std::vector<std::uint64_t>& keys) {
+  std::string lines;
+  for (auto key : keys) lines += std::to_string(key) + "\r\n";
+  return "XSEEN " + std::to_string(lines.size()) + "\r\n" + lines;
+}
+
+std::string format_beat(Epoch epoch, Sequence sequence) {
+  return "XBEAT " + std::to_string(epoch.value) + ' ' + std::to_string(sequence.value) + "\r\n";
+}
+
+std::string format_ask(const std::vector<MessageId>& ids) {
+  std::string lines;
+  for (auto id : ids) lines += to_string(id) + "\r\n";
+  return "XASK " + std::to_string(lines.size()) + "\r\n" + lines;
+}
+
+std::string format_answer(const AskAnswer& a) {
+  std::string line = to_string(a.id) + ' ' + std::string(ask_kinds[static_cast<std::size_t>(a.kind)]) + ' ' +
+                     std::to_string(a.generation.value);
+  if (a.kind == AskKind::held) line += ' ' + a.owner_hub + ' ' + to_string(a.owner_spool);
+  return line;
+}
+
+std::optional<AskAnswer> parse_answer(std::string_view line) {
+  auto words = split(line, ' ');
+  if (words.size() < 3) return std::nullopt;
+  AskAnswer answer;
+  auto id = parse_message_id(words[0]);
+  auto kind = std::ranges::find(ask_kinds, words[1]);
+  auto generation = parse_number(words[2]);
+  if (!id || kind == std::end(ask_kinds) || !generation || *generation > 0xffffffffU) return std::nullopt;
+  answer.id = *id;
+  answer.kind = static_cast<AskKind>(kind - std::begin(ask_kinds));
+  answer.generation = Generation{static_cast<std::uint32_t>(*generation)};
+  if (answer.kind == AskKind::held) {
+    auto spool = words.size() == 5 ? parse_spool_id(words[4]) : std::nullopt;
+    if (!spool || !is_hub_name(words[3])) return std::nullopt;
+    answer.owner_hub = words[3];
+    answer.owner_spool = *spool;
+  } else if (words.size() != 3) {
+    return std::nullopt;
+  }
+  return answer;
+}
+
+std::string format_discard(const DiscardItem& item) {
+  return std::to_string(item.key) + ' ' + to_string(item.id) + ' ' + std::to_string(item.generation.value) + ' ' +
+         (item.all ? "all" : format_indexes(item.recipients));
+}
+
+std::optional<DiscardItem> parse_discard(std::string_view line) {
+  auto words = split(line, ' ');
+  if (words.size() != 4) return std::nullopt;
+  DiscardItem item;
+  auto key = parse_number(words[0]);
+  auto id = parse_message_id(words[1]);
+  auto generation = parse_generation(words[2]);
+  if (!key || !id || !generation) return std::nullopt;
+  item.key = *key;
+  item.id = *id;
+  item.generation = *generation;
+  item.all = words[3] == "all";
+  if (!item.all) {
+    auto recipients = parse_indexes(words[3]);
+    if (!recipients) return std::nullopt;
+    item.recipients = std::move(*recipients);
+  }
+  return item;
+}
+
+std::string format_challenge(const HubHello& hello, std::string_view proof) {
+  return format_hello(hello) + ' ' + std::string(proof);
+}
+
+std::optional<std::pair<HubHello, std::string>> parse_challenge(std::string_view text) {
+  auto words = split(text, ' ');
+  auto hello = words.size() == 6 ? parse_hello(words, 0) : std::nullopt;
+  if (!hello) return std::nullopt;
+  return std::pair{std::move(*hello), std::string(words[5])};
+}
+
+}  // namespace umbra::smtp

@@ -1,0 +1,132 @@
+// XSHADOW: how hubs speak to each other inside SMTP (docs/xshadow.md is the specification). Commands are SMTP command lines,
+// some with counted octets behind them (as BDAT has); every command gets exactly one reply, in order. This file turns bytes
+// into commands and values into bytes, both ways. Everything read is hostile until parsed here.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace umbra::smtp {
+
+inline constexpr int shadow_protocol_version = 1;
+inline constexpr std::size_t shadow_line_octets_max = 4096;
+inline constexpr std::size_t shadow_payload_octets_max = 16U << 20;
+inline constexpr std::size_t shadow_chunk_octets_max = 256U << 10;
+inline constexpr std::size_t shadow_batch_max = 1000;  ///< ids in one XASK, items in one XDONE
+
+/// Who speaks: the opening of a session, in both directions.
+struct HubHello {
+  std::string hub;
+  SpoolId spool;
+  Epoch epoch;
+  Sequence sequence;
+  std::string nonce;  ///< 64 lower-case hexadecimal digits, new for each session
+  bool operator==(const HubHello&) const = default;
+};
+
+struct CopyOffer {
+  MessageId id;
+  Generation generation;
+  std::uint64_t body_octets = 0;
+  bool streamed = false;  ///< the body follows in XCHUNK commands; else it is part of this command's octets
+  std::vector<std::pair<std::string, SpoolId>> offered;  ///< every hub the copy was offered to, in order, the receiver last
+  std::vector<std::uint32_t> done;                       ///< recipients already finished, ascending
+  std::string envelope;                                  ///< encoded (base/envelope.h)
+  std::string body;                                      ///< when not streamed
+};
+
+/// A piece of discard status: `key` names it in the sender's outbox.
+struct DiscardItem {
+  std::uint64_t key = 0;
+  MessageId id;
+  Generation generation;
+  bool all = true;
+  std::vector<std::uint32_t> recipients;
+  bool operator==(const DiscardItem&) const = default;
+};
+
+enum class AskKind : std::uint8_t { unknown, pending, live, waiting, held, done };
+
+/// What a hub knows of one message.
+struct AskAnswer {
+  MessageId id;
+  AskKind kind = AskKind::unknown;
+  Generation generation;
+  std::string owner_hub;  ///< held: for whom
+  SpoolId owner_spool;
+  bool operator==(const AskAnswer&) const = default;
+};
+
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask };
+
+/// One command as read. Only the members of its verb are set.
+struct ShadowCommand {
+  ShadowVerb verb = ShadowVerb::noop;
+  std::string name;                         ///< ehlo
+  HubHello hello;                           ///< hub
+  std::string proof;                        ///< proof
+  CopyOffer copy;                           ///< copy
+  MessageId id;                             ///< chunk, forget
+  Generation generation;                    ///< forget
+  std::string octets;                       ///< chunk
+  bool last = false;                        ///< chunk
+  std::vector<DiscardItem> discards;        ///< done
+  std::uint64_t limit = 0;                  ///< poll
+  std::vector<std::uint64_t> keys;          ///< seen
+  Epoch epoch;                              ///< beat
+  Sequence sequence;                        ///< beat
+  std::vector<MessageId> ids;               ///< ask
+};
+
+/// Reads commands from a session's bytes. A wrong command is reported with its reply text; after one the session is closed,
+/// since the octets behind a counted command can not be told from commands any more.
+class ShadowParser {
+ public:
+  void feed(std::string_view octets) { input_.append(octets); }
+  /// The next whole command; nothing when more octets are needed; an error (what = reply text) when it is wrong.
+  Result<std::optional<ShadowCommand>> next();
+  [[nodiscard]] std::size_t buffered() const { return input_.size() - consumed_; }
+
+ private:
+  std::string input_;
+  std::size_t consumed_ = 0;
+};
+
+// Commands, as sent.
+std::string format_hub(const HubHello& hello);
+std::string format_proof(std::string_view proof);
+std::string format_copy(const CopyOffer& offer);
+std::string format_chunk(MessageId id, std::string_view octets, bool last);
+std::string format_forget(MessageId id, Generation generation);
+std::string format_done(const std::vector<DiscardItem>& items);
+std::string format_poll(std::uint64_t limit);
+std::string format_seen(const std::vector<std::uint64_t>& keys);
+std::string format_beat(Epoch epoch, Sequence sequence);
+std::string format_ask(const std::vector<MessageId>& ids);
+
+// What replies carry, one value per reply line.
+std::string format_answer(const AskAnswer& answer);
+std::optional<AskAnswer> parse_answer(std::string_view line);
+std::string format_discard(const DiscardItem& item);
+std::optional<DiscardItem> parse_discard(std::string_view line);
+/// "<hub> <spool> <epoch> <sequence> <nonce> <proof>" of the 334 reply.
+std::string format_challenge(const HubHello& hello, std::string_view proof);
+std::optional<std::pair<HubHello, std::string>> parse_challenge(std::string_view text);
+
+/// Letters, digits, '.', '-' and '_', 1 to 64 octets.
+bool is_hub_name(std::string_view text);
+
+/// Proof of knowing the cluster's secret, bound to both hellos and to who gives it. HMAC-SHA-256 (RFC 2104) in hexadecimal.
+std::string hub_proof(std::string_view secret, std::string_view role, const HubHello& client, const HubHello& server);
+/// In constant time.
+bool proofs_equal(std::string_view a, std::string_view b);
+
+}  // namespace umbra::smtp
