@@ -1,0 +1,26 @@
+#include "cluster/identity.h"
+
+#include <algorithm>
+
+namespace umbra::cluster {
+
+Standing judge(const std::optional<Identity>& remembered, const Identity& heard) {
+  if (!remembered) return Standing::first_seen;
+  if (remembered->spool != heard.spool) return Standing::replaced;
+  // Within one epoch sessions race, so an older sequence on a second session says nothing; over a change of epoch
+  // it says that commits which we were told of have never happened.
+  if (heard.epoch != remembered->epoch && heard.sequence < remembered->sequence) return Standing::rolled_back;
+  if (heard.epoch < remembered->epoch) return Standing::epoch_over;
+  return heard.epoch == remembered->epoch ? Standing::same : Standing::restarted;
+}
+
+Identity remember(const std::optional<Identity>& remembered, const Identity& heard) {
+  Identity result = heard;
+  if (remembered && remembered->spool == heard.spool) {
+    result.epoch = std::max(remembered->epoch, heard.epoch);
+    result.sequence = std::max(remembered->sequence, heard.sequence);
+  }
+  return result;
+}
+
+}  // namespace umbra::cluster

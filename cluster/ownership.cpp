@@ -1,0 +1,60 @@
+#include "cluster/ownership.h"
+
+#include <algorithm>
+
+namespace umbra::cluster {
+
+ReturnDecision decide_return(Generation own, std::span<const Answer> answers) {
+  ReturnDecision best;
+  best.generation = own;
+  for (const auto& a : answers) {
+    // "Done" is a fact, whoever says it and from whatever generation.
+    if (a.knows == Knows::done) return {ReturnDecision::What::finish, a.hub, a.spool, a.epoch, a.generation};
+    if (a.generation <= best.generation) continue;
+    if (a.knows == Knows::live || a.knows == Knows::waiting)
+      best = {ReturnDecision::What::cede, a.hub, a.spool, a.epoch, a.generation};
+    else if (a.knows == Knows::held)
+      best = {ReturnDecision::What::cede, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};
+  }
+  return best;
+}
+
+TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::span<const std::string> named_before_self,
+                                 std::span<const Answer> answers) {
+  TakeoverDecision best;
+  best.generation = held;
+  bool must_wait = false;
+  for (const auto& a : answers) {
+    if (a.knows == Knows::done) return {TakeoverDecision::What::drop, a.hub, a.spool, a.epoch, a.generation};
+    if (a.knows == Knows::pending) must_wait = true;
+    bool is_later = a.generation > best.generation;
+    if (is_later && (a.knows == Knows::live || a.knows == Knows::waiting))
+      best = {TakeoverDecision::What::follow, a.hub, a.spool, a.epoch, a.generation};
+    else if (is_later && a.knows == Knows::held && a.owner_spool != owner)
+      best = {TakeoverDecision::What::follow, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};
+    else if (a.knows == Knows::held && a.generation == held && a.owner_spool == owner &&
+             std::ranges::find(named_before_self, a.hub) != named_before_self.end())
+      must_wait = true;
+  }
+  if (best.what == TakeoverDecision::What::take && must_wait) best.what = TakeoverDecision::What::wait;
+  return best;
+}
+
+AuditDecision decide_audit(Generation held, Epoch offered_epoch, const Answer& answer) {
+  switch (answer.knows) {
+    case Knows::done:
+      return AuditDecision::drop;
+    case Knows::pending:
+    case Knows::waiting:
+      return AuditDecision::keep;
+    case Knows::live:
+      return answer.generation < held ? AuditDecision::follow : AuditDecision::keep;
+    case Knows::held:
+      return AuditDecision::follow;
+    case Knows::unknown:
+      return answer.epoch == offered_epoch ? AuditDecision::drop : AuditDecision::take;
+  }
+  return AuditDecision::keep;
+}
+
+}  // namespace umbra::cluster

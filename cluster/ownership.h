@@ -1,0 +1,69 @@
+// Who owns a message? The three questions of pairwise ownership, each decided from what the hubs asked have answered:
+// a returning owner's, a taker's, and a holder's about a copy whose fate it does not know. Pure: answers in, decision out.
+// docs/xshadow.md gives the rules and their reasons.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/ids.h"
+
+namespace umbra::cluster {
+
+enum class Knows : std::uint8_t { unknown, pending, live, waiting, held, done };
+
+/// What one hub answered about one message. A hub that gave no answer has no entry.
+struct Answer {
+  std::string hub;    ///< who answered
+  SpoolId spool;      ///< its spool and epoch when it answered
+  Epoch epoch;
+  Knows knows = Knows::unknown;
+  Generation generation;  ///< all but unknown and pending
+  std::string owner_hub;  ///< held: for whom
+  SpoolId owner_spool;
+};
+
+/// A returning hub has a message of generation `own` in its spool.
+struct ReturnDecision {
+  enum class What : std::uint8_t {
+    own,    ///< nobody has it under a later generation: still ours
+    cede,   ///< `hub` owns it under `generation`: keep it as that hub's shadow
+    finish  ///< it is done: `hub` said so
+  };
+  What what = What::own;
+  std::string hub;
+  SpoolId spool;
+  Epoch epoch;
+  Generation generation;
+};
+ReturnDecision decide_return(Generation own, std::span<const Answer> answers);
+
+/// A holder wants to take over a shadow of generation `held`, whose owner (`owner`) is gone. `self` holds it; the hubs named before
+/// `self` in the offers come first.
+struct TakeoverDecision {
+  enum class What : std::uint8_t {
+    take,      ///< become the owner
+    follow,    ///< `hub` owns it under `generation` now: keep the shadow for that hub
+    drop,      ///< it is done
+    wait,      ///< somebody knows in a moment (waiting for a final reply, accepting), or an earlier holder comes first
+  };
+  What what = What::take;
+  std::string hub;
+  SpoolId spool;
+  Epoch epoch;
+  Generation generation;
+};
+TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::span<const std::string> named_before_self,
+                                 std::span<const Answer> answers);
+
+/// A holder asked the living owner about a shadow it offered in `offered_epoch` under `held`.
+enum class AuditDecision : std::uint8_t {
+  keep,
+  drop,   ///< done, or never accepted: the same run that offered it does not know it
+  take,   ///< a later run of the owner's spool does not know it: it may have been acknowledged, so it is ours now (recovered)
+  follow  ///< the former owner is not the owner any more: ask everybody (decide_takeover)
+};
+AuditDecision decide_audit(Generation held, Epoch offered_epoch, const Answer& answer);
+
+}  // namespace umbra::cluster
