@@ -1,0 +1,53 @@
+# The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
+.PHONY: all release setup demo test bench fuzz soak format format-check tidy docs clean
+all: release
+
+setup:
+	@scripts/setup
+
+release: setup
+	@scripts/build release
+
+# Three hubs, 20,000 messages, one hub killed with its disk thrown away, and the ledger.
+demo: setup
+	@scripts/build release umbra umbra-load
+	@scripts/demo
+
+# Everything that continuous integration runs.
+test: setup
+	@scripts/test
+
+# Umbra beside Postfix in one run; writes docs/benchmarks.md.
+bench: setup
+	@scripts/build release
+	@scripts/bench
+
+# SECONDS per target: make fuzz SECONDS=600
+SECONDS ?= 60
+fuzz: setup
+	@scripts/build asan
+	@scripts/fuzz $(SECONDS)
+
+# Fault tests for hours instead of minutes: make soak MINUTES=120
+MINUTES ?= 60
+soak: setup
+	@scripts/build release
+	@scripts/soak $(MINUTES)
+
+sources = $(shell git ls-files '*.h' '*.cpp')
+format: setup
+	@clang-format-19 -i $(sources)
+format-check: setup
+	@clang-format-19 --dry-run -Werror $(sources)
+
+# House rules, and clang-tidy over the whole tree (slow).
+tidy: setup
+	@python3 tests/tidy/tidy.py
+	@scripts/clang_tidy
+
+# What is generated from the program itself.
+docs: release
+	@build/release/hub/umbra check --reference > docs/configuration.md
+
+clean:
+	rm -rf build

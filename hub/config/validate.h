@@ -1,0 +1,11 @@
+// What one key alone cannot show to be wrong: names given twice, a cluster without its own hub, a policy that nobody can keep.
+#pragma once
+
+#include "hub/config/yaml_reader.h"
+
+namespace umbra::hub {
+
+/// Adds problems to `report`. Reads no file; the cluster's secret is in `config` already.
+void validate(Config& config, ReadReport& report);
+
+}  // namespace umbra::hub

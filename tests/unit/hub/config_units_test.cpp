@@ -1,0 +1,97 @@
+// The notations of the configuration file.
+#include <gtest/gtest.h>
+
+#include "hub/config/config.h"
+#include "hub/config/units.h"
+
+namespace umbra::hub {
+namespace {
+
+TEST(ConfigUnits, ReadsDurationsWithTheirUnits) {
+  EXPECT_EQ(parse_duration("500ms"), Parsed<Duration>(500ms));
+  EXPECT_EQ(parse_duration("10s"), Parsed<Duration>(10s));
+  EXPECT_EQ(parse_duration("5min"), Parsed<Duration>(5min));
+  EXPECT_EQ(parse_duration("5 min"), Parsed<Duration>(5min));
+  EXPECT_EQ(parse_duration("48h"), Parsed<Duration>(48h));
+  EXPECT_EQ(parse_duration("1d"), Parsed<Duration>(24h));
+  EXPECT_EQ(parse_duration("0"), Parsed<Duration>(0s));
+}
+
+TEST(ConfigUnits, RefusesDurationsThatSayTooLittleOrTooMuch) {
+  for (const auto* text : {"", "10", "s", "-1s", "1.5h", "10 sec", "10m", "1h30min", "99999999999999999999s", "9999999999d", " 10s", "10s "}) {
+    EXPECT_FALSE(parse_duration(text)) << text;
+  }
+}
+
+TEST(ConfigUnits, WritesTheShortestExactDuration) {
+  EXPECT_EQ(format_duration(48h), "2d");
+  EXPECT_EQ(format_duration(90s), "90s");
+  EXPECT_EQ(format_duration(120s), "2min");
+  EXPECT_EQ(format_duration(1500ms), "1500ms");
+  EXPECT_EQ(format_duration(0s), "0");
+}
+
+TEST(ConfigUnits, ReadsSizesInDecimalAndBinary) {
+  EXPECT_EQ(parse_size("65536"), Parsed<std::uint64_t>(65536));
+  EXPECT_EQ(parse_size("50MB"), Parsed<std::uint64_t>(50'000'000));
+  EXPECT_EQ(parse_size("256KiB"), Parsed<std::uint64_t>(262'144));
+  EXPECT_EQ(parse_size("2GiB"), Parsed<std::uint64_t>(2ULL << 30));
+  for (const auto* text : {"", "MB", "-1", "1.5MB", "50mb", "50 MBs", "99999999999999TiB"}) EXPECT_FALSE(parse_size(text)) << text;
+  EXPECT_EQ(format_size(50ULL << 20), "50MiB");
+  EXPECT_EQ(format_size(1000), "1000");
+}
+
+TEST(ConfigUnits, ReadsEndpointsOfBothFamiliesAndNames) {
+  EXPECT_EQ(parse_endpoint("127.0.0.1:25"), Parsed<Endpoint>(Endpoint{"127.0.0.1", 25}));
+  EXPECT_EQ(parse_endpoint("[::1]:2525"), Parsed<Endpoint>(Endpoint{"::1", 2525}));
+  EXPECT_EQ(parse_endpoint("mx.example.com", 25), Parsed<Endpoint>(Endpoint{"mx.example.com", 25}));
+  EXPECT_EQ(parse_endpoint("[2001:db8::1]", 25), Parsed<Endpoint>(Endpoint{"2001:db8::1", 25}));
+}
+
+TEST(ConfigUnits, RefusesEndpointsThatAreNot) {
+  for (const auto* text : {"", ":25", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", "::1:25", "[::1", "[::1]25", "[::1]:",
+                           "[127.0.0.1]:25", "a b:25", "-x.example:25", "mx..example:25"}) {
+    EXPECT_FALSE(parse_endpoint(text)) << text;
+  }
+}
+
+TEST(AddressRange, ContainsWhatItsPrefixSays) {
+  auto range = AddressRange::parse("192.0.2.0/25");
+  ASSERT_TRUE(range);
+  EXPECT_TRUE(range->contains("192.0.2.127"));
+  EXPECT_FALSE(range->contains("192.0.2.128"));
+  EXPECT_TRUE(range->contains("::ffff:192.0.2.1"));
+  EXPECT_FALSE(range->contains("::1"));
+  EXPECT_FALSE(range->contains("nonsense"));
+
+  auto one = AddressRange::parse("2001:db8::5");
+  ASSERT_TRUE(one);
+  EXPECT_TRUE(one->contains("2001:db8::5"));
+  EXPECT_FALSE(one->contains("2001:db8::6"));
+}
+
+TEST(AddressRange, KeepsTheFamiliesApartWhenItMeansEverybody) {
+  auto every_v6 = AddressRange::parse("::/0");
+  auto every_v4 = AddressRange::parse("0.0.0.0/0");
+  ASSERT_TRUE(every_v6 && every_v4);
+  EXPECT_TRUE(every_v6->contains("2001:db8::1"));
+  EXPECT_FALSE(every_v6->contains("192.0.2.1"));
+  EXPECT_FALSE(every_v6->contains("::ffff:192.0.2.1"));
+  EXPECT_TRUE(every_v4->contains("192.0.2.1"));
+  EXPECT_FALSE(every_v4->contains("2001:db8::1"));
+}
+
+TEST(AddressRange, TakesTheScopeOfALinkLocalClientForNothing) {
+  auto range = AddressRange::parse("fe80::/10");
+  ASSERT_TRUE(range);
+  EXPECT_TRUE(range->contains("fe80::1%eth0"));
+}
+
+TEST(AddressRange, RefusesBitsBehindThePrefixAndOtherSlips) {
+  for (const auto* text : {"10.0.0.1/8", "10.0.0.0/33", "2001:db8::/129", "10.0.0.0/", "10.0.0/8", "10.0.0.0/8/8", "10.0.0.0/-1", "", "all"}) {
+    EXPECT_FALSE(AddressRange::parse(text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace umbra::hub
