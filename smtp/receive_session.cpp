@@ -1,0 +1,295 @@
+#include "smtp/receive_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/result.h"
+#include "smtp/address.h"
+#include "smtp/command_parser.h"
+#include "smtp/extensions.h"
+
+namespace umbra::smtp {
+namespace {
+
+/// A client that pipelines without reading makes replies pile up: beyond this they are written first.
+constexpr std::size_t output_octets_high = 16 << 10;
+
+const Reply ok{250, "2.0.0", "ok"};
+
+}  // namespace
+
+ReceiveSession::ReceiveSession(const std::string& host_name, const ReceiveSessionLimits& limits, ReceivePolicy& policy)
+    : host_name_(host_name), limits_(limits), policy_(policy), decoder_(limits.body, host_name) {
+  UMBRA_ASSERT(limits.command_octets_max >= 64);
+  say({220, "", host_name_ + " ESMTP Umbra"});
+}
+
+ReceiveSession::Event ReceiveSession::next(std::string_view& input) {
+  UMBRA_ASSERT(awaiting_ == Awaiting::nothing);
+  while (true) {
+    if (std::exchange(abandon_pending_, false)) return {Event::Kind::abandon, {}};
+    if (state_ == State::closed) return {Event::Kind::close, {}};
+    if (output_.size() >= output_octets_high) return {Event::Kind::flush, {}};
+    // A chunk of no octets, or one that is complete, goes on without more input.
+    const bool is_complete = (state_ == State::chunk || state_ == State::skip_chunk) && chunk_left_ == 0;
+    const bool is_at_end = state_ == State::data && decoder_.ended();
+    if (input.empty() && !is_complete && !is_at_end) return {Event::Kind::need_input, {}};
+    switch (state_) {
+      case State::commands:
+        take_command(input);
+        if (awaiting_ == Awaiting::begin) return {Event::Kind::data_begin, {}};
+        break;
+      case State::data:
+        if (auto event = take_data(input)) return *event;
+        break;
+      case State::chunk:
+        if (auto event = take_chunk(input)) return *event;
+        break;
+      case State::skip_chunk:
+        take_skipped(input);
+        break;
+      case State::closed:
+        break;
+    }
+  }
+}
+
+/// Takes one command line off the input, or as much of it as there is.
+void ReceiveSession::take_command(std::string_view& input) {
+  const auto line_feed = input.find('\n');
+  const bool is_whole = line_feed != std::string_view::npos;
+  auto piece = input.substr(0, is_whole ? line_feed + 1 : line_feed);
+  input.remove_prefix(piece.size());
+  if (line_too_long_ || line_.size() + piece.size() > limits_.command_octets_max) {
+    const bool ends_with_crlf = piece.size() > 1 ? piece[piece.size() - 2] == '\r'
+                                                 : (line_too_long_ ? last_octet_ : line_.back()) == '\r';
+    last_octet_ = piece.back();
+    // The verb is all that is still wanted of it.
+    if (!line_too_long_) line_.append(piece.substr(0, 8));
+    line_too_long_ = true;
+    if (is_whole) on_long_line(ends_with_crlf);
+    return;
+  }
+  if (line_.empty() && is_whole) return on_line(piece);
+  line_.append(piece);
+  if (is_whole) on_line(std::exchange(line_, {}));
+}
+
+void ReceiveSession::on_long_line(bool ends_with_crlf) {
+  const bool is_bdat = equals_ignoring_case(std::string_view(line_).substr(0, 4), "BDAT");
+  line_too_long_ = false;
+  line_ = {};
+  protocol_error({500, "5.5.2", "command line over " + std::to_string(limits_.command_octets_max) + " octets"});
+  if (is_bdat || !ends_with_crlf) state_ = State::closed;
+}
+
+/// `line` ends with LF.
+void ReceiveSession::on_line(std::string_view line) {
+  line.remove_suffix(1);
+  if (!line.ends_with('\r')) {
+    // Whoever sent this counts lines differently from us: nothing after it can be trusted to be a command.
+    protocol_error({500, "5.5.2", "line ends with a bare LF instead of CRLF, closing"});
+    state_ = State::closed;
+    return;
+  }
+  line.remove_suffix(1);
+  auto command = parse_command(line, {limits_.body.message_octets_max, smtputf8_});
+  if (command) return std::visit([this](auto& c) { on(c); }, *command);
+  auto& bad = command.error();
+  chunk_is_last_ = false;
+  if (bad.chunk_octets > 0) return skip_chunk(bad.chunk_octets, std::move(bad.reply), true);
+  protocol_error(bad.reply);
+  if (bad.must_close) state_ = State::closed;
+}
+
+void ReceiveSession::on(const Hello& hello) {
+  reset_transaction();
+  is_extended_ = hello.is_extended;
+  hello_name_ = hello.name;
+  if (!is_extended_) return say({250, "", host_name_});
+  say({250, "", host_name_ + " greets " + hello_name_ + "\n" + extension_lines(limits_.body.message_octets_max)});
+}
+
+void ReceiveSession::on(MailFrom& mail) {
+  if (chunks_refused_) reset_transaction();  // the message failed; the client begins anew without RSET
+  if (hello_name_.empty()) return protocol_error({503, "5.5.1", "EHLO or HELO first"});
+  if (in_transaction_) return protocol_error({503, "5.5.1", "a transaction is open"});
+  if (mail.has_parameters && !is_extended_) return protocol_error({555, "5.5.4", "parameters need EHLO"});
+  if (auto refusal = policy_.refuse_sender(mail)) return say(*refusal);
+  in_transaction_ = true;
+  smtputf8_ = mail.smtputf8;
+  envelope_.sender = std::move(mail.sender);
+  envelope_.envelope_id = std::move(mail.envelope_id);
+  envelope_.dsn_return = mail.dsn_return;
+  envelope_.body_8bit = mail.body_8bit;
+  envelope_.smtputf8 = mail.smtputf8;
+  say({250, "2.1.0", "sender ok"});
+}
+
+void ReceiveSession::on(RcptTo& rcpt) {
+  if (!in_transaction_) return protocol_error({503, "5.5.1", "MAIL first"});
+  if (body_open_ || chunks_refused_) return protocol_error({503, "5.5.1", "the message has begun"});
+  if (rcpt.has_parameters && !is_extended_) return protocol_error({555, "5.5.4", "parameters need EHLO"});
+  rcpt_tried_ = true;
+  if (envelope_.recipients.size() >= limits_.recipients_max) return say({452, "4.5.3", "too many recipients"});
+  auto& recipient = rcpt.recipient;
+  if (is_bare_postmaster(recipient.address)) recipient.address.append("@").append(host_name_);
+  if (auto refusal = policy_.refuse_recipient(envelope_, recipient)) return say(*refusal);
+  envelope_.recipients.push_back(std::move(recipient));
+  say({250, "2.1.5", "recipient ok"});
+}
+
+std::optional<Reply> ReceiveSession::out_of_order_for_body() const {
+  if (!in_transaction_) return Reply{503, "5.5.1", "MAIL first"};
+  if (!rcpt_tried_) return Reply{503, "5.5.1", "RCPT first"};
+  return std::nullopt;
+}
+
+void ReceiveSession::on(const Data&) {
+  if (auto reply = out_of_order_for_body()) return protocol_error(*reply);
+  if (body_open_ || chunks_refused_) return protocol_error({503, "5.5.1", "DATA after BDAT"});
+  if (envelope_.recipients.empty()) return say({554, "5.5.1", "no valid recipients"});
+  is_chunked_ = false;
+  awaiting_ = Awaiting::begin;
+}
+
+void ReceiveSession::on(const Bdat& bdat) {
+  chunk_is_last_ = bdat.is_last;
+  if (auto reply = out_of_order_for_body()) return skip_chunk(bdat.octets, std::move(*reply), true);
+  // Chunks already on their way when the first was refused are no error of the client (RFC 3030 section 2).
+  if (chunks_refused_) return skip_chunk(bdat.octets, {503, "5.5.1", "an earlier chunk was refused"}, false);
+  if (envelope_.recipients.empty()) return skip_chunk(bdat.octets, {554, "5.5.1", "no valid recipients"}, false);
+  chunk_octets_ = chunk_left_ = bdat.octets;
+  if (body_open_) {
+    state_ = State::chunk;
+  } else {
+    is_chunked_ = true;
+    awaiting_ = Awaiting::begin;
+  }
+}
+
+void ReceiveSession::on(const Rset&) {
+  reset_transaction();
+  say(ok);
+}
+void ReceiveSession::on(const Noop&) { say(ok); }
+void ReceiveSession::on(const Vrfy&) { say({252, "2.1.5", "cannot tell, but will take mail and try to deliver it"}); }
+void ReceiveSession::on(const Help&) {
+  say({214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nRFC 5321 says how they are used"});
+}
+void ReceiveSession::on(const Quit&) {
+  reset_transaction();
+  say({221, "2.0.0", host_name_ + " closes the connection"});
+  state_ = State::closed;
+}
+
+void ReceiveSession::accept_body() {
+  UMBRA_ASSERT(awaiting_ == Awaiting::begin);
+  awaiting_ = Awaiting::nothing;
+  body_open_ = true;
+  decoder_.begin(is_chunked_ ? BodyDecoder::Framing::counted : BodyDecoder::Framing::dot);
+  state_ = is_chunked_ ? State::chunk : State::data;
+  if (!is_chunked_) say({354, "", "end data with <CR><LF>.<CR><LF>"});
+}
+
+void ReceiveSession::refuse_body(Reply reply) {
+  UMBRA_ASSERT(awaiting_ == Awaiting::begin);
+  awaiting_ = Awaiting::nothing;
+  if (is_chunked_) return skip_chunk(chunk_left_, std::move(reply), false);
+  reset_transaction();
+  say(reply);
+}
+
+std::optional<ReceiveSession::Event> ReceiveSession::take_data(std::string_view& input) {
+  if (decoder_.ended()) return body_ended();
+  auto octets = decoder_.feed(input);
+  if (octets.empty()) return std::nullopt;
+  return Event{Event::Kind::body, octets};
+}
+
+std::optional<ReceiveSession::Event> ReceiveSession::take_chunk(std::string_view& input) {
+  if (chunk_left_ > 0) {
+    auto piece = input.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(chunk_left_, input.size())));
+    input.remove_prefix(piece.size());
+    chunk_left_ -= piece.size();
+    auto octets = decoder_.feed(piece);
+    if (octets.empty()) return std::nullopt;
+    return Event{Event::Kind::body, octets};
+  }
+  if (chunk_is_last_ && !decoder_.ended()) {
+    auto octets = decoder_.finish();
+    if (!octets.empty() && !decoder_.refusal()) return Event{Event::Kind::body, octets};
+  }
+  if (chunk_is_last_ || decoder_.refusal()) return body_ended();
+  state_ = State::commands;
+  say({250, "2.0.0", std::to_string(chunk_octets_) + " octets taken"});
+  return std::nullopt;
+}
+
+ReceiveSession::Event ReceiveSession::body_ended() {
+  awaiting_ = Awaiting::end;
+  refusal_ = decoder_.refusal();
+  return {Event::Kind::body_end, {}, refusal_ ? &*refusal_ : nullptr};
+}
+
+void ReceiveSession::end_body(const Reply& reply) {
+  UMBRA_ASSERT(awaiting_ == Awaiting::end);
+  awaiting_ = Awaiting::nothing;
+  body_open_ = false;
+  state_ = State::commands;
+  if (is_chunked_ && !chunk_is_last_) {
+    chunks_refused_ = true;
+  } else {
+    reset_transaction();
+  }
+  say(reply);
+}
+
+/// The octets of a chunk come whether it is wanted or not: they are read and forgotten, then answered.
+void ReceiveSession::skip_chunk(std::uint64_t octets, Reply reply, bool is_error) {
+  if (body_open_) {
+    abandon_pending_ = true;
+    body_open_ = false;
+  }
+  chunks_refused_ = in_transaction_;
+  chunk_left_ = octets;
+  chunk_reply_ = std::move(reply);
+  chunk_is_error_ = is_error;
+  state_ = State::skip_chunk;
+}
+
+void ReceiveSession::take_skipped(std::string_view& input) {
+  const auto octets = std::min<std::uint64_t>(chunk_left_, input.size());
+  input.remove_prefix(static_cast<std::size_t>(octets));
+  chunk_left_ -= octets;
+  if (chunk_left_ > 0) return;
+  state_ = State::commands;
+  if (chunk_is_last_) reset_transaction();
+  if (chunk_is_error_) return protocol_error(chunk_reply_);
+  say(chunk_reply_);
+}
+
+void ReceiveSession::reset_transaction() {
+  if (body_open_) abandon_pending_ = true;
+  body_open_ = in_transaction_ = rcpt_tried_ = smtputf8_ = chunks_refused_ = chunk_is_last_ = false;
+  envelope_ = {};
+}
+
+void ReceiveSession::close_with(const Reply& reply) {
+  UMBRA_ASSERT(awaiting_ == Awaiting::nothing);
+  reset_transaction();
+  say(reply);
+  state_ = State::closed;
+}
+
+void ReceiveSession::say(const Reply& reply) {
+  output_ += to_wire(reply);
+  if (reply.code == 421) state_ = State::closed;
+}
+
+void ReceiveSession::protocol_error(const Reply& reply) {
+  if (++errors_ > limits_.errors_max) return say({421, "4.7.0", "too many errors, closing"});
+  say(reply);
+}
+
+}  // namespace umbra::smtp

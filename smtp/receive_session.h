@@ -1,0 +1,149 @@
+// The receiving side of one SMTP session: octets in, replies and events out. RFC 5321 with PIPELINING (RFC 2920), SIZE
+// (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING (RFC 3030), ENHANCEDSTATUSCODES (RFC 2034), DSN
+// (RFC 3461). No socket and no clock: the driver (hub/inbound/session) moves octets, keeps deadlines and decides the fate
+// of messages. Any split of the input gives the same replies and the same message.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/envelope.h"
+#include "smtp/body_decoder.h"
+#include "smtp/command.h"
+#include "smtp/reply.h"
+
+namespace umbra::smtp {
+
+/// Asked in the middle of a session, on its thread; answers at once. A reply refuses (421 also closes); nothing accepts.
+class ReceivePolicy {
+ public:
+  virtual ~ReceivePolicy() = default;
+  virtual std::optional<Reply> refuse_sender(const MailFrom& mail) = 0;
+  /// `envelope` holds the sender and the recipients accepted so far.
+  virtual std::optional<Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) = 0;
+};
+
+struct ReceiveSessionLimits {
+  BodyLimits body;
+  std::uint32_t recipients_max = 1000;      ///< then 452 4.5.3
+  std::uint32_t command_octets_max = 2048;  ///< with CRLF, at least 64; then 500 5.5.2
+  std::uint32_t errors_max = 10;            ///< protocol errors answered; the next one gets 421 4.7.0
+};
+
+class ReceiveSession {
+ public:
+  /// The references must outlive the session. The greeting is in output() from the start.
+  ReceiveSession(const std::string& host_name, const ReceiveSessionLimits& limits, ReceivePolicy& policy);
+
+  struct Event {
+    enum class Kind : std::uint8_t {
+      need_input,  ///< input is used up: write output(), then read more
+      flush,       ///< output() has grown long: write it, then call next() again
+      data_begin,  ///< a body begins: envelope() is complete; call accept_body() or refuse_body()
+      body,        ///< `octets` are the next piece of the message
+      body_end,    ///< the message is complete; call end_body(). With `refusal`, that is the reply to give and nothing may
+                   ///< be kept (after a refused BDAT chunk the client may go on: the session handles that)
+      abandon,     ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep nothing
+      close        ///< write output(), then close
+    };
+    Kind kind;
+    std::string_view octets;         ///< valid until the next call
+    const Reply* refusal = nullptr;  ///< likewise
+  };
+
+  /// Works on the front of `input` (and removes what it used) until the driver has something to do.
+  Event next(std::string_view& input);
+
+  void accept_body();
+  void refuse_body(Reply reply);
+  /// The reply to the message. 421 also closes.
+  void end_body(const Reply& reply);
+  /// The session ends now with this reply (421 on shut-down): next() gives close, after abandon when a body was open. Only
+  /// where need_input or flush was the last event.
+  void close_with(const Reply& reply);
+
+  /// Replies not yet written. The driver writes and clears it.
+  std::string& output() { return output_; }
+
+  [[nodiscard]] const Envelope& envelope() const { return envelope_; }
+  /// From data_begin on, by the driver's choice instead of a copy.
+  Envelope take_envelope() { return std::move(envelope_); }
+  [[nodiscard]] const std::string& hello_name() const { return hello_name_; }
+  [[nodiscard]] bool is_extended() const { return is_extended_; }
+  /// An octet above 127 was in the present body (BODY=8BITMIME was said or not).
+  [[nodiscard]] bool body_has_8bit() const { return decoder_.has_8bit(); }
+  /// Of the present message so far.
+  [[nodiscard]] std::uint64_t body_octets() const { return decoder_.octets(); }
+  /// Between data_begin and its end_body or abandon.
+  [[nodiscard]] bool is_body_open() const { return body_open_; }
+  /// Octets of a message or chunk are expected, not a command.
+  [[nodiscard]] bool expects_body() const { return state_ == State::data || state_ == State::chunk || state_ == State::skip_chunk; }
+  /// No transaction: a good moment to close.
+  [[nodiscard]] bool is_idle() const { return state_ == State::commands && !in_transaction_; }
+  [[nodiscard]] std::uint32_t errors() const { return errors_; }
+
+ private:
+  enum class State : std::uint8_t {
+    commands,
+    data,        ///< up to CRLF.CRLF
+    chunk,       ///< chunk_left_ octets of a BDAT
+    skip_chunk,  ///< chunk_left_ octets that mean nothing, then chunk_reply_
+    closed
+  };
+  enum class Awaiting : std::uint8_t { nothing, begin, end };
+
+  void take_command(std::string_view& input);
+  void on_line(std::string_view line);
+  void on_long_line(bool ends_with_crlf);
+  void on(const Hello& hello);
+  void on(MailFrom& mail);
+  void on(RcptTo& rcpt);
+  void on(const Data&);
+  void on(const Bdat& bdat);
+  void on(const Rset&);
+  void on(const Noop&);
+  void on(const Vrfy&);
+  void on(const Help&);
+  void on(const Quit&);
+  std::optional<Reply> out_of_order_for_body() const;
+  std::optional<Event> take_data(std::string_view& input);
+  std::optional<Event> take_chunk(std::string_view& input);
+  void skip_chunk(std::uint64_t octets, Reply reply, bool is_error);
+  void take_skipped(std::string_view& input);
+  Event body_ended();
+  void reset_transaction();
+  void say(const Reply& reply);
+  void protocol_error(const Reply& reply);
+
+  const std::string& host_name_;
+  const ReceiveSessionLimits& limits_;
+  ReceivePolicy& policy_;
+  std::string output_;
+  std::string line_;  // the beginning of a command whose end has not come yet
+  std::string hello_name_;
+  Envelope envelope_;
+  BodyDecoder decoder_;
+  std::optional<Reply> refusal_;  // of the body that ended
+  Reply chunk_reply_;
+  std::uint64_t chunk_octets_ = 0;
+  std::uint64_t chunk_left_ = 0;
+  std::uint32_t errors_ = 0;
+  State state_ = State::commands;
+  Awaiting awaiting_ = Awaiting::nothing;
+  bool is_extended_ = false;
+  bool in_transaction_ = false;  // MAIL was accepted
+  bool rcpt_tried_ = false;
+  bool smtputf8_ = false;
+  bool body_open_ = false;
+  bool is_chunked_ = false;      // the body that begins or is open comes by BDAT
+  bool chunks_refused_ = false;  // a chunk was lost: no other may complete the message
+  bool chunk_is_last_ = false;
+  bool chunk_is_error_ = false;
+  bool abandon_pending_ = false;
+  bool line_too_long_ = false;
+  char last_octet_ = 0;  // of a line too long to keep
+};
+
+}  // namespace umbra::smtp
