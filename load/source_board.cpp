@@ -70,9 +70,10 @@ std::size_t SourceBoard::choose_target(std::size_t home, std::size_t not_this) c
   return best;
 }
 
-void SourceBoard::target_failed(std::size_t target, bool connecting) {
+void SourceBoard::target_failed(std::size_t target, bool unreachable) {
   ++targets[target].failures;
-  if (connecting) ++counts.connect_failures;
+  if (!unreachable) return;
+  ++counts.connect_failures;
   targets[target].down_until = MonotonicClock::now() + target_rest;
 }
 

@@ -30,7 +30,7 @@ struct Work {
 
 struct Target {
   Address address;
-  MonotonicTime down_until{};  ///< refused a connection or lost one; the others are tried first until then
+  MonotonicTime down_until{};  ///< gave no greeting; the others are tried first until then
   std::uint64_t acknowledged = 0;
   std::uint64_t failures = 0;  ///< connections refused or lost
 };
@@ -65,7 +65,8 @@ class SourceBoard {
 
   /// A target to connect to: `home` while it is up, else the next that is, else whichever comes up first.
   [[nodiscard]] std::size_t choose_target(std::size_t home, std::size_t not_this) const;
-  void target_failed(std::size_t target, bool connecting);
+  /// `unreachable`: no greeting came from it.
+  void target_failed(std::size_t target, bool unreachable);
 
   // What became of an attempt. `work` is used up by all but attempted().
   void attempted(const Work& work, std::size_t target);

@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Duration home_retry = 5s;  // a session away from home tries to go back after this
+constexpr Duration home_retry = 2s;  // a session away from home tries to go back after this
 constexpr std::size_t reply_octets_max = 16U << 10;
 
 bool has_keyword(const std::string& keywords, std::string_view keyword) {
@@ -76,8 +76,9 @@ void SourceSession::drop(std::string_view reason) {
 }
 
 void SourceSession::lost(std::string_view reason) {
-  bool connecting = stage_ == Stage::connecting;
-  board_.target_failed(target_, connecting);
+  // A target that does not even greet is left alone for a while; one that loses a connection may be tried at once.
+  bool unreachable = stage_ == Stage::connecting || stage_ == Stage::greeting || stage_ == Stage::hello;
+  board_.target_failed(target_, unreachable);
   if (work_) {
     auto work = *work_;
     work_.reset();
@@ -94,9 +95,7 @@ void SourceSession::lost(std::string_view reason) {
   auto failed = target_;
   target_ = board_.choose_target(home_, failed);
   auto now = MonotonicClock::now();
-  // Straight to a target that is up; otherwise wait for one, so that a dead list of targets is not hammered.
-  connect_at_ = target_ == failed ? now + 200ms
-                                  : std::max(now, std::min(board_.targets[target_].down_until, now + 200ms));
+  connect_at_ = std::max(now, std::min(board_.targets[target_].down_until, now + 200ms));
 }
 
 void SourceSession::on_received(std::string_view octets) {
