@@ -24,6 +24,7 @@ struct LogField {
 };
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
+std::string_view to_string(LogLevel level);
 
 class EventLog {
  public:
