@@ -1,0 +1,108 @@
+#include "hub/inbound/listener.h"
+
+namespace umbra::hub {
+namespace {
+
+constexpr Duration accept_pause = 50ms;
+constexpr Duration failure_log_interval = 10s;
+constexpr Duration turn_away_timeout = 5s;
+/// More clients than this at once are closed without a word.
+constexpr std::size_t turning_away_max = 100;
+
+smtp::ReceiveSessionLimits session_limits(const ReceiveLimits& limits) {
+  smtp::ReceiveSessionLimits out;
+  out.body.message_octets_max = limits.message_octets_max;
+  out.body.line_octets_max = limits.line_octets_max;
+  out.body.header_octets_max = limits.header_octets_max;
+  out.body.hops_max = limits.hops_max;
+  out.recipients_max = limits.recipients_max;
+  out.command_octets_max = limits.command_octets_max;
+  out.errors_max = limits.errors_max;
+  return out;
+}
+
+}  // namespace
+
+Listener::Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name, MessageIntake& intake,
+                   EventLog& log, Metrics& metrics)
+    : scope_(runtime.io),
+      shared_{runtime, config, host_name, intake, log, metrics, scope_, session_limits(config.limits)},
+      pause_(runtime.io) {}
+
+Listener::~Listener() = default;
+
+Result<Endpoint> Listener::start() {
+  auto acceptor = shared_.runtime.network.listen(shared_.config.address);
+  if (!acceptor) return std::unexpected(acceptor.error());
+  acceptor_ = std::move(*acceptor);
+  scope_.spawn("listener", accept_clients());
+  return acceptor_->local();
+}
+
+void Listener::close() {
+  if (is_closing_) return;
+  is_closing_ = true;
+  if (acceptor_) acceptor_->close();
+  pause_.cancel();
+  for (auto& session : sessions_) session.close_gently();
+}
+
+Task<void> Listener::stop() {
+  close();
+  co_await scope_.join();
+}
+
+Task<void> Listener::accept_clients() {
+  while (!is_closing_) {
+    auto stream = co_await acceptor_->accept();
+    if (!stream) {
+      if (is_closing_) co_return;
+      // EMFILE and its like pass; the client stays in the kernel's queue.
+      log_failure(stream.error());
+      co_await pause_.wait_for(accept_pause);
+      continue;
+    }
+    ++shared_.metrics.connections_total;
+    if (is_closing_) {
+      (*stream)->close();
+    } else if (sessions_.size() < shared_.config.limits.connections_max) {
+      scope_.spawn("session", serve(std::move(*stream)));
+    } else if (turning_away_ < turning_away_max) {
+      scope_.spawn("turn away", turn_away(std::move(*stream)));
+    } else {
+      (*stream)->close();
+    }
+  }
+}
+
+Task<void> Listener::serve(std::unique_ptr<Stream> stream) {
+  ++shared_.metrics.connections;
+  const auto session = sessions_.emplace(sessions_.end(), shared_, std::move(stream));
+  if (is_closing_) session->close_gently();
+  co_await session->run();
+  sessions_.erase(session);
+  --shared_.metrics.connections;
+}
+
+Task<void> Listener::turn_away(std::unique_ptr<Stream> stream) {
+  ++turning_away_;
+  {
+    Watchdog watchdog(shared_.runtime.io, *stream);
+    watchdog.expires_after(turn_away_timeout);
+    const std::string octets =
+        smtp::to_wire({421, "4.3.2", shared_.host_name + " has too many connections, try again later"});
+    co_await stream->write(octets);
+  }
+  stream->close();
+  --turning_away_;
+}
+
+void Listener::log_failure(const Error& error) {
+  const auto now = MonotonicClock::now();
+  if (failure_logged_ && now < *failure_logged_ + failure_log_interval) return;
+  failure_logged_ = now;
+  shared_.log.line(LogLevel::warning, "accept failed, trying again",
+                   {{"listener", shared_.config.name}, {"error", error.what + ": " + error.code.message()}});
+}
+
+}  // namespace umbra::hub

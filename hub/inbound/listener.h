@@ -1,0 +1,47 @@
+// Accepts the clients of one receive connector and gives each a ClientSession. Owned by the hub; everything on the home
+// thread. Beyond connections_max a client gets 421 4.3.2. When the process has no more file descriptors, accepting goes
+// on a moment later: the clients wait in the kernel's queue.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+
+#include "hub/inbound/session.h"
+
+namespace umbra::hub {
+
+class Listener {
+ public:
+  /// The references must outlive it.
+  Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name, MessageIntake& intake, EventLog& log,
+           Metrics& metrics);
+  /// Only when never started, or after stop().
+  ~Listener();
+
+  /// Listens; returns where (the port, when the configured one is 0).
+  Result<Endpoint> start();
+  /// No new client; those that are there get 421 4.3.2 as soon as no message of theirs is on its way in.
+  void close();
+  /// close(), and waits until the last session has ended. Bounded: 10 s for a message still coming, then the reply.
+  Task<void> stop();
+
+  [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }
+
+ private:
+  Task<void> accept_clients();
+  Task<void> serve(std::unique_ptr<Stream> stream);
+  Task<void> turn_away(std::unique_ptr<Stream> stream);
+  void log_failure(const Error& error);
+
+  TaskScope scope_;
+  ListenerShared shared_;
+  std::unique_ptr<Acceptor> acceptor_;
+  std::list<ClientSession> sessions_;
+  std::size_t turning_away_ = 0;
+  Timer pause_;
+  std::optional<MonotonicTime> failure_logged_;
+  bool is_closing_ = false;
+};
+
+}  // namespace umbra::hub

@@ -1,0 +1,45 @@
+#include "hub/inbound/policy.h"
+
+#include <algorithm>
+
+namespace umbra::hub {
+
+InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake, EventLog& log,
+                             Metrics& metrics)
+    : config_(config),
+      client_(std::move(client)),
+      intake_(intake),
+      log_(log),
+      metrics_(metrics),
+      may_relay_(std::ranges::any_of(config.networks, [&](const AddressRange& r) { return r.contains(client_); })) {}
+
+std::optional<smtp::Reply> InboundPolicy::refuse_sender(const smtp::MailFrom& mail) {
+  auto reply = intake_.refuse(mail.announced_octets);
+  if (reply) count(*reply, mail.sender, {});
+  return reply;
+}
+
+std::optional<smtp::Reply> InboundPolicy::refuse_recipient(const Envelope& envelope, const Recipient& recipient) {
+  if (may_relay_) return std::nullopt;
+  smtp::Reply reply{550, "5.7.1", "relaying denied for " + client_};
+  if (++refused_ > config_.limits.errors_max) reply = {421, "4.7.0", "too many refused recipients, closing"};
+  count(reply, envelope.sender, recipient.address);
+  return reply;
+}
+
+void InboundPolicy::count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient) {
+  count_refusal(metrics_, reply);
+  log_.line(LogLevel::info, "mail refused",
+            {{"listener", config_.name},
+             {"client", client_},
+             {"sender", sender},
+             {"recipient", recipient},
+             {"reply", smtp::to_line(reply)}});
+}
+
+void count_refusal(Metrics& metrics, const smtp::Reply& reply) {
+  if (reply.is_permanent()) ++metrics.messages_rejected_total;
+  if (reply.is_transient()) ++metrics.messages_deferred_total;
+}
+
+}  // namespace umbra::hub

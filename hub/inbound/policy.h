@@ -1,0 +1,42 @@
+// Who may send what through a listener: relay rights by client network (closed by default) and whether the hub can take
+// mail now. One per session, asked by smtp::ReceiveSession at MAIL and RCPT. Every refusal is counted and logged here.
+#pragma once
+
+#include <string>
+
+#include "hub/config/config.h"
+#include "hub/inbound/accept.h"
+#include "hub/logs/event_log.h"
+#include "hub/metrics.h"
+#include "smtp/receive_session.h"
+
+namespace umbra::hub {
+
+class InboundPolicy final : public smtp::ReceivePolicy {
+ public:
+  /// The references must outlive it. `client` is an address literal.
+  InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake, EventLog& log, Metrics& metrics);
+
+  /// Whatever the intake says (452 4.3.1, 451, 421 4.3.2).
+  std::optional<smtp::Reply> refuse_sender(const smtp::MailFrom& mail) override;
+  /// 550 5.7.1 when the client may not relay; 421 4.7.0 when it keeps trying.
+  std::optional<smtp::Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) override;
+
+  [[nodiscard]] const std::string& client() const { return client_; }
+
+ private:
+  void count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient);
+
+  const ListenerConfig& config_;
+  std::string client_;
+  MessageIntake& intake_;
+  EventLog& log_;
+  Metrics& metrics_;
+  std::uint32_t refused_ = 0;
+  bool may_relay_;
+};
+
+/// messages_rejected_total for a 5xx, messages_deferred_total for a 4xx.
+void count_refusal(Metrics& metrics, const smtp::Reply& reply);
+
+}  // namespace umbra::hub

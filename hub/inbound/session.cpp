@@ -1,0 +1,243 @@
+#include "hub/inbound/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "smtp/trace_header.h"
+
+namespace umbra::hub {
+namespace {
+
+constexpr std::size_t body_buffer_octets = 8 << 10;
+/// For clients that fill the small one. So many at once in a listener: slow clients cannot make memory grow.
+constexpr std::size_t large_buffer_octets = 64 << 10;
+constexpr std::size_t large_buffers_max = 256;
+constexpr std::size_t output_octets_kept = 1 << 10;
+constexpr Duration goodbye_timeout = 5s;
+constexpr Duration closing_grace = 10s;
+constexpr int slow_start = 20;                        // times data_timeout
+constexpr std::uint64_t octets_per_second_min = 1000;
+
+}  // namespace
+
+ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream)
+    : shared_(shared),
+      stream_(std::move(stream)),
+      policy_(shared.config, stream_->remote().host, shared.intake, shared.log, shared.metrics),
+      protocol_(shared.host_name, shared.limits, policy_),
+      deadline_(shared.runtime.io, [this] { deadline_passed(); }),
+      goodbye_said_(shared.runtime.io) {}
+
+ClientSession::~ClientSession() { release_buffer(); }
+
+Task<void> ClientSession::run() {
+  co_await converse();
+  if (phase_ != Phase::goodbye) deadline_.clear();
+  if (acceptance_) {
+    co_await acceptance_->abandon();
+    acceptance_.reset();
+  }
+  if (phase_ == Phase::goodbye) co_await goodbye_said_.wait();
+  stream_->close();
+}
+
+Task<void> ClientSession::converse() {
+  using Kind = smtp::ReceiveSession::Event::Kind;
+  std::string_view input;
+  while (true) {
+    const auto event = protocol_.next(input);
+    shared_.metrics.protocol_errors_total += protocol_.errors() - std::exchange(errors_counted_, protocol_.errors());
+    switch (event.kind) {
+      case Kind::need_input:
+        if (closing_until_ && !protocol_.expects_body()) {
+          protocol_.close_with({421, "4.3.2", "this hub is closing, try another"});
+          break;
+        }
+        if (!co_await flush()) co_return;
+        if (!co_await read(input)) co_return;
+        break;
+      case Kind::flush:
+        if (!co_await flush()) co_return;
+        break;
+      case Kind::data_begin:
+        co_await begin_message();
+        break;
+      case Kind::body:
+        co_await acceptance_->append(event.octets);
+        break;
+      case Kind::body_end: {
+        if (!co_await flush()) co_return;
+        bool close_silently = false;
+        co_await end_message(event.refusal, close_silently);
+        if (close_silently) co_return;
+        break;
+      }
+      case Kind::abandon:
+        co_await acceptance_->abandon();
+        acceptance_.reset();
+        break;
+      case Kind::close:
+        co_await flush();
+        co_return;
+    }
+  }
+}
+
+Task<void> ClientSession::begin_message() {
+  Envelope envelope = protocol_.take_envelope();
+  envelope.client_address = policy_.client();
+  envelope.client_helo = protocol_.hello_name();
+  declared_8bit_ = envelope.body_8bit;
+  const bool smtputf8 = envelope.smtputf8;
+  const std::string recipient = envelope.recipients.size() == 1 ? envelope.recipients.front().address : std::string{};
+  acceptance_ = shared_.intake.begin(std::move(envelope), shared_.config.shadow);
+  protocol_.accept_body();
+  const std::string trace = smtp::received_field({.client_name = protocol_.hello_name(),
+                                                  .client_address = policy_.client(),
+                                                  .host_name = shared_.host_name,
+                                                  .is_extended = protocol_.is_extended(),
+                                                  .smtputf8 = smtputf8,
+                                                  .id = acceptance_->id(),
+                                                  .recipient = recipient,
+                                                  .time = WallClock::now()});
+  co_await acceptance_->append(trace);
+}
+
+/// `refusal` is what the protocol found wrong with the body; null: the message may be kept.
+Task<void> ClientSession::end_message(const smtp::Reply* refusal, bool& close_silently) {
+  auto& metrics = shared_.metrics;
+  if (refusal != nullptr) {
+    co_await acceptance_->abandon();
+    log_refused(*refusal);
+    acceptance_.reset();
+    protocol_.end_body(*refusal);
+    co_return;
+  }
+  if (protocol_.body_has_8bit() && !declared_8bit_) acceptance_->note_8bit();
+  const auto octets = protocol_.body_octets();
+  const auto began = MonotonicClock::now();
+  const smtp::Reply reply = co_await acceptance_->finish();
+  metrics.accept_seconds.observe(MonotonicClock::now() - began);
+  if (reply.code == 0) {
+    acceptance_.reset();
+    close_silently = true;
+    co_return;
+  }
+  if (reply.is_positive()) {
+    ++metrics.messages_accepted_total;
+    metrics.octets_accepted_total += octets;
+  } else {
+    log_refused(reply);
+  }
+  acceptance_.reset();
+  protocol_.end_body(reply);
+}
+
+void ClientSession::log_refused(const smtp::Reply& reply) {
+  count_refusal(shared_.metrics, reply);
+  shared_.log.message(MessageEvent::rejected, acceptance_->id(),
+                      {{"listener", shared_.config.name},
+                       {"client", policy_.client()},
+                       {"octets", static_cast<std::int64_t>(protocol_.body_octets())},
+                       {"reply", smtp::to_line(reply)}});
+}
+
+Task<bool> ClientSession::flush() {
+  auto& output = protocol_.output();
+  if (output.empty()) co_return true;
+  deadline_.set(MonotonicClock::now() + shared_.config.limits.command_timeout);
+  const auto error = co_await stream_->write(output);
+  deadline_.clear();
+  output.clear();
+  if (output.capacity() > output_octets_kept) output = {};
+  command_until_ = MonotonicClock::now() + shared_.config.limits.command_timeout;
+  co_return !error;
+}
+
+Task<bool> ClientSession::read(std::string_view& input) {
+  const auto& limits = shared_.config.limits;
+  const auto buffer = buffer_for_read();
+  auto until = command_until_;
+  const bool is_body = protocol_.expects_body();
+  if (is_body) {
+    const auto now = MonotonicClock::now();
+    if (!std::exchange(reads_body_, true)) {
+      body_since_ = now;
+      body_octets_read_ = 0;
+    }
+    until = std::min(now + limits.data_timeout, body_since_ + limits.data_timeout * slow_start +
+                                                    std::chrono::seconds(body_octets_read_ / octets_per_second_min));
+  } else {
+    reads_body_ = false;
+  }
+  if (closing_until_) until = std::min(until, *closing_until_);
+  deadline_.set(until);
+  phase_ = Phase::reading;
+  const auto got = co_await stream_->read_some(buffer);
+  if (phase_ == Phase::goodbye) co_return false;  // the last word is being said: whatever came is not looked at
+  phase_ = Phase::busy;
+  deadline_.clear();
+  if (got.error) co_return false;
+  last_read_filled_ = got.octets == buffer.size();
+  if (is_body) body_octets_read_ += got.octets;
+  input = {static_cast<const char*>(buffer.data()), got.octets};
+  co_return true;
+}
+
+asio::mutable_buffer ClientSession::buffer_for_read() {
+  if (!protocol_.expects_body()) {
+    release_buffer();
+    return asio::buffer(small_);
+  }
+  if (large_ == nullptr) {
+    large_ = std::make_unique_for_overwrite<char[]>(body_buffer_octets);
+    large_octets_ = body_buffer_octets;
+  } else if (large_octets_ < large_buffer_octets && last_read_filled_ && shared_.large_buffers < large_buffers_max) {
+    large_ = std::make_unique_for_overwrite<char[]>(large_buffer_octets);
+    large_octets_ = large_buffer_octets;
+    ++shared_.large_buffers;
+  }
+  return asio::buffer(large_.get(), large_octets_);
+}
+
+void ClientSession::release_buffer() {
+  if (large_octets_ == large_buffer_octets) --shared_.large_buffers;
+  large_.reset();
+  large_octets_ = 0;
+}
+
+void ClientSession::close_gently() {
+  if (closing_until_) return;
+  closing_until_ = MonotonicClock::now() + closing_grace;
+  if (phase_ != Phase::reading) return;
+  if (protocol_.expects_body()) {
+    deadline_.set(*closing_until_);
+  } else {
+    start_goodbye({421, "4.3.2", "this hub is closing, try another"});
+  }
+}
+
+void ClientSession::deadline_passed() {
+  if (phase_ == Phase::reading) {
+    start_goodbye(closing_until_ ? smtp::Reply{421, "4.3.2", "this hub is closing, try another"}
+                                 : smtp::Reply{421, "4.4.2", "timeout, closing"});
+  } else {
+    stream_->close();
+  }
+}
+
+/// Only while a read is under way: then no write is, and the coroutine of run() does nothing but wait for it.
+void ClientSession::start_goodbye(smtp::Reply reply) {
+  phase_ = Phase::goodbye;
+  deadline_.set(MonotonicClock::now() + goodbye_timeout);
+  shared_.scope.spawn("goodbye", say_goodbye(std::move(reply)));
+}
+
+Task<void> ClientSession::say_goodbye(smtp::Reply reply) {
+  const std::string octets = smtp::to_wire(reply);
+  co_await stream_->write(octets);
+  stream_->close();
+  goodbye_said_.set();
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,85 @@
+// One client's connection: moves octets between a Stream and smtp::ReceiveSession and messages into an Acceptance. Made
+// and owned by Listener; everything on the home thread.
+//
+// Every wait has a deadline: a command must be complete command_timeout after the reply before it; the pieces of a message
+// may be data_timeout apart and must in all come at 1,000 octets per second after a start of 20 x data_timeout (a client
+// that drips for ever is cut off). An idle connection costs about 4 KB: large buffers exist only while a body comes.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "hub/inbound/accept.h"
+#include "hub/inbound/deadline.h"
+#include "hub/inbound/policy.h"
+#include "hub/net/runtime.h"
+#include "smtp/receive_session.h"
+
+namespace umbra::hub {
+
+/// What the sessions of one listener share. Outlives them.
+struct ListenerShared {
+  Runtime runtime;
+  const ListenerConfig& config;
+  const std::string& host_name;
+  MessageIntake& intake;
+  EventLog& log;
+  Metrics& metrics;
+  TaskScope& scope;
+  smtp::ReceiveSessionLimits limits;
+  std::size_t large_buffers = 0;
+};
+
+class ClientSession {
+ public:
+  ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream);
+  ~ClientSession();
+  ClientSession(const ClientSession&) = delete;
+  ClientSession& operator=(const ClientSession&) = delete;
+
+  /// The whole conversation. When it returns the connection is closed and nothing is under way.
+  Task<void> run();
+
+  /// 421 4.3.2 as soon as no message is on its way in. A message whose end was received is answered first; one that is
+  /// still coming gets a short while to end.
+  void close_gently();
+
+ private:
+  enum class Phase : std::uint8_t { busy, reading, goodbye };
+
+  Task<void> converse();
+  Task<bool> read(std::string_view& input);
+  Task<bool> flush();
+  Task<void> begin_message();
+  Task<void> end_message(const smtp::Reply* refusal, bool& close_silently);
+  Task<void> say_goodbye(smtp::Reply reply);
+  void start_goodbye(smtp::Reply reply);
+  void deadline_passed();
+  void log_refused(const smtp::Reply& reply);
+  asio::mutable_buffer buffer_for_read();
+  void release_buffer();
+
+  ListenerShared& shared_;
+  std::unique_ptr<Stream> stream_;
+  InboundPolicy policy_;
+  smtp::ReceiveSession protocol_;
+  std::unique_ptr<Acceptance> acceptance_;
+  Deadline deadline_;
+  Event goodbye_said_;
+  std::optional<MonotonicTime> closing_until_;  // close_gently() was called
+  MonotonicTime command_until_{};
+  MonotonicTime body_since_{};
+  std::uint64_t body_octets_read_ = 0;
+  std::uint32_t errors_counted_ = 0;
+  Phase phase_ = Phase::busy;
+  bool reads_body_ = false;
+  bool declared_8bit_ = false;
+  bool last_read_filled_ = false;
+  std::size_t large_octets_ = 0;
+  std::unique_ptr<char[]> large_;
+  std::array<char, 2048> small_;
+};
+
+}  // namespace umbra::hub
