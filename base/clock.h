@@ -37,8 +37,8 @@ using WallTime = WallClock::time_point;
 class VirtualTimers {
  public:
   virtual ~VirtualTimers() = default;
-  /// Calls back once, never from within start() or cancel(): with true when the time has come, with false when it was
-  /// cancelled. The number is never 0.
+  /// Calls back once: with true when the time has come, with false when it was cancelled (from within cancel(), so the
+  /// callback only posts). The number is never 0.
   virtual std::uint64_t start(MonotonicTime when, std::move_only_function<void(bool)> callback) = 0;
   /// Does nothing when the callback is already on its way.
   virtual void cancel(std::uint64_t timer) noexcept = 0;
