@@ -195,8 +195,9 @@ class Writer {
 
   // Shadows.
   /// Idempotent per (id, generation). An older generation of the same id is replaced; a newer one, or owning the message
-  /// itself, fails with errc::file_exists. Chunks are under `shadow.row`.
-  virtual Result<void> insert_shadow(const Shadow& shadow) = 0;
+  /// itself, fails with errc::file_exists. Chunks are under `shadow.row`: put them after `true`; `false`: the same copy was
+  /// here already, nothing was stored.
+  virtual Result<bool> insert_shadow(const Shadow& shadow) = 0;
   /// The owner is done with the message (all), or with some recipients. Nothing there: fine. Returns what this hub
   /// owned of it: a row that is ended with it (rule 8: "done" is a fact, whoever says it), to be taken off the scheduler.
   virtual Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) = 0;

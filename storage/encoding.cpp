@@ -1,0 +1,106 @@
+#include "storage/encoding.h"
+
+#include <limits>
+
+#include "base/octets.h"
+
+namespace umbra::storage {
+namespace {
+
+/// A list begins with its count; each element takes at least one octet, so a count above what is left is damage.
+template <class T, class ReadOne>
+std::optional<std::vector<T>> decode_list(std::string_view octets, ReadOne read_one) {
+  OctetReader reader(octets);
+  auto count = reader.number();
+  if (!reader.ok() || count > octets.size()) return std::nullopt;
+  std::vector<T> list;
+  list.reserve(count);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    T element{};
+    if (!read_one(reader, element) || !reader.ok()) return std::nullopt;
+    list.push_back(std::move(element));
+  }
+  if (!reader.at_end()) return std::nullopt;
+  return list;
+}
+
+}  // namespace
+
+std::string encode_holders(const std::vector<Holder>& holders) {
+  std::string out;
+  put_number(out, holders.size());
+  for (const auto& holder : holders) {
+    put_string(out, holder.hub);
+    put_number(out, holder.spool.value);
+    put_number(out, static_cast<std::uint64_t>(holder.state));
+  }
+  return out;
+}
+
+std::optional<std::vector<Holder>> decode_holders(std::string_view octets) {
+  return decode_list<Holder>(octets, [](OctetReader& reader, Holder& holder) {
+    holder.hub = reader.string();
+    holder.spool.value = reader.number();
+    auto state = reader.number();
+    holder.state = static_cast<Holder::State>(state);
+    return state <= static_cast<std::uint64_t>(Holder::State::former_owner);
+  });
+}
+
+std::string encode_queue(const std::vector<QueueEntry>& queue) {
+  std::string out;
+  put_number(out, queue.size());
+  for (const auto& entry : queue) {
+    put_string(out, entry.destination);
+    put_number(out, static_cast<std::uint64_t>(to_column(entry.due)));
+    put_number(out, entry.attempts);
+  }
+  return out;
+}
+
+std::optional<std::vector<QueueEntry>> decode_queue(std::string_view octets) {
+  return decode_list<QueueEntry>(octets, [](OctetReader& reader, QueueEntry& entry) {
+    entry.destination = reader.string();
+    entry.due = time_from_column(static_cast<std::int64_t>(reader.number()));
+    auto attempts = reader.number();
+    entry.attempts = static_cast<std::uint32_t>(attempts);
+    return attempts <= std::numeric_limits<std::uint32_t>::max();
+  });
+}
+
+std::string encode_numbers(const std::vector<std::uint64_t>& numbers) {
+  std::string out;
+  put_number(out, numbers.size());
+  std::uint64_t previous = 0;
+  for (auto number : numbers) {
+    put_number(out, number - previous);
+    previous = number;
+  }
+  return out;
+}
+
+std::optional<std::vector<std::uint64_t>> decode_numbers(std::string_view octets) {
+  std::uint64_t previous = 0;
+  return decode_list<std::uint64_t>(octets, [&previous](OctetReader& reader, std::uint64_t& number) {
+    number = previous += reader.number();
+    return true;
+  });
+}
+
+std::string encode_indexes(const std::vector<std::uint32_t>& indexes) {
+  return encode_numbers({indexes.begin(), indexes.end()});
+}
+
+std::optional<std::vector<std::uint32_t>> decode_indexes(std::string_view octets) {
+  auto numbers = decode_numbers(octets);
+  if (!numbers) return std::nullopt;
+  std::vector<std::uint32_t> indexes;
+  indexes.reserve(numbers->size());
+  for (auto number : *numbers) {
+    if (number > std::numeric_limits<std::uint32_t>::max()) return std::nullopt;
+    indexes.push_back(static_cast<std::uint32_t>(number));
+  }
+  return indexes;
+}
+
+}  // namespace umbra::storage

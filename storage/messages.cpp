@@ -1,0 +1,216 @@
+#include "storage/messages.h"
+
+#include <algorithm>
+
+#include "storage/encoding.h"
+
+namespace umbra::storage {
+namespace {
+
+/// Above this an envelope has a row of its own, so that changing the status of a message does not rewrite it.
+constexpr std::size_t envelope_inline_max = 1024;
+constexpr std::size_t detail_octets_max = 512;
+
+int protection_column(bool is_protected, const std::vector<Holder>& holders) {
+  if (!is_protected) return 0;
+  bool held = std::ranges::any_of(holders, [](const Holder& holder) { return holder.state == Holder::State::holds; });
+  return held ? 2 : 1;
+}
+
+void count(const MessageRow& message, std::int64_t sign, Counts& counts) {
+  counts.messages += sign;
+  if (message.state == MessageState::held) counts.held += sign;
+  if (!message.is_protected) counts.unprotected += sign;
+}
+
+bool same_entries(const MessageRow& a, const MessageRow& b) { return a.state == b.state && a.queue == b.queue; }
+
+}  // namespace
+
+void Messages::enqueue(const MessageRow& message) {
+  if (message.state != MessageState::queued) return;
+  for (const auto& entry : message.queue) queue_.add(message.row, entry);
+}
+
+void Messages::dequeue(const MessageRow& message) {
+  if (message.state != MessageState::queued) return;
+  for (const auto& entry : message.queue) queue_.remove(message.row, entry);
+}
+
+void Messages::insert(const NewMessage& message, Counts& counts) {
+  bool own = message.id.spool == own_ && message.id.number == static_cast<std::uint64_t>(message.row.value);
+  std::optional<std::uint64_t> origin_spool;
+  std::optional<std::uint64_t> origin_number;
+  if (!own) {
+    origin_spool = message.id.spool.value;
+    origin_number = message.id.number;
+  }
+  auto recipients = static_cast<std::uint32_t>(message.envelope.recipients.size());
+  std::uint32_t done = 0;
+  if (!message.progress.empty()) {
+    done = static_cast<std::uint32_t>(record(message.row, message.progress, recipients).size());
+  }
+  auto envelope = encode(message.envelope);
+  bool is_large = envelope.size() > envelope_inline_max;
+  std::optional<Blob> envelope_inline;
+  if (!is_large) envelope_inline = Blob{envelope};
+  insert_.run(message.row.value, origin_spool, origin_number, message.generation.value,
+              static_cast<int>(MessageState::queued), protection_column(message.is_protected, message.holders), message.size,
+              to_column(message.alarm_at), recipients, done, Blob{encode_holders(message.holders)},
+              Blob{encode_queue(message.queue)}, envelope_inline);
+  if (is_large) insert_envelope_.run(message.row.value, Blob{envelope});
+  for (const auto& entry : message.queue) queue_.add(message.row, entry);
+  ++counts.messages;
+  if (!message.is_protected) ++counts.unprotected;
+}
+
+void Messages::update(const MessageRow& before, const MessageRow& after, Counts& counts) {
+  if (!same_entries(before, after)) {
+    dequeue(before);
+    enqueue(after);
+  }
+  std::string forks = after.forks.empty() ? std::string() : encode_numbers(after.forks);
+  std::optional<Blob> forks_column;
+  if (!forks.empty()) forks_column = Blob{forks};
+  update_.run(after.row.value, after.generation.value, static_cast<int>(after.state),
+              protection_column(after.is_protected, after.holders), to_column(after.alarm_at), after.done,
+              Blob{encode_holders(after.holders)}, Blob{encode_queue(after.queue)}, forks_column, after.last_error);
+  count(before, -1, counts);
+  count(after, 1, counts);
+}
+
+void Messages::remove(const MessageRow& message, Counts& counts) {
+  dequeue(message);
+  remove_.run(message.row.value);
+  remove_envelope_.run(message.row.value);
+  remove_progress_.run(message.row.value);
+  count(message, -1, counts);
+}
+
+std::vector<std::uint32_t> Messages::record(RowId row, std::span<const RecipientOutcome> outcomes, std::uint32_t recipients) {
+  using State = RecipientOutcome::State;
+  std::vector<std::uint32_t> ended;
+  for (const auto& outcome : outcomes) {
+    if (outcome.index >= recipients) continue;  // told by another hub, perhaps; there is no such recipient
+    auto before = State::pending;
+    {
+      auto rows = recipient_state_.rows(row.value, outcome.index);
+      if (rows.next()) before = static_cast<State>(rows.number(0));
+    }
+    if (before != State::pending) continue;  // what has ended stays as it ended
+    set_progress_.run(row.value, outcome.index, static_cast<int>(outcome.state),
+                      std::string_view(outcome.detail).substr(0, detail_octets_max));
+    if (outcome.state != State::pending) ended.push_back(outcome.index);
+  }
+  std::ranges::sort(ended);
+  return ended;
+}
+
+std::optional<MessageRow> Messages::find_row(RowId row) {
+  auto rows = row_.rows(row.value);
+  if (!rows.next()) return std::nullopt;
+  MessageRow message;
+  message.row = RowId{rows.number(0)};
+  message.id = rows.is_null(1) ? MessageId{own_, rows.unsigned_number(0)}
+                               : MessageId{SpoolId{rows.unsigned_number(1)}, rows.unsigned_number(2)};
+  message.generation.value = static_cast<std::uint32_t>(rows.number(3));
+  message.state = static_cast<MessageState>(rows.number(4));
+  message.is_protected = rows.number(5) != 0;
+  message.size = rows.unsigned_number(6);
+  message.alarm_at = time_from_column(rows.number(7));
+  message.recipients = static_cast<std::uint32_t>(rows.number(8));
+  message.done = static_cast<std::uint32_t>(rows.number(9));
+  auto holders = decode_holders(rows.octets(10));
+  auto queue = decode_queue(rows.octets(11));
+  if (!rows.is_null(12)) {
+    auto forks = decode_numbers(rows.octets(12));
+    if (forks) message.forks = std::move(*forks);
+  }
+  message.last_error = rows.octets(13);
+  if (!holders || !queue) {
+    database_.fail(SQLITE_CORRUPT, "message row");
+    return std::nullopt;
+  }
+  message.holders = std::move(*holders);
+  message.queue = std::move(*queue);
+  return message;
+}
+
+std::optional<StoredMessage> Messages::load(RowId row) {
+  auto found = find_row(row);
+  if (!found) return std::nullopt;
+  StoredMessage message;
+  message.row = found->row;
+  message.id = found->id;
+  message.generation = found->generation;
+  message.state = found->state;
+  message.size = found->size;
+  message.holders = std::move(found->holders);
+  message.is_protected = found->is_protected;
+  message.alarm_at = found->alarm_at;
+  message.queue = std::move(found->queue);
+  message.last_error = std::move(found->last_error);
+  {
+    auto rows = envelope_.rows(row.value);
+    if (!rows.next()) return std::nullopt;
+    auto envelope = decode_envelope(rows.octets(0));
+    if (!envelope) {
+      database_.fail(SQLITE_CORRUPT, "envelope");
+      return std::nullopt;
+    }
+    message.envelope = std::move(*envelope);
+  }
+  auto rows = progress_.rows(row.value);
+  while (rows.next()) {
+    message.progress.push_back({static_cast<std::uint32_t>(rows.number(0)),
+                                static_cast<RecipientOutcome::State>(rows.number(1)), std::string(rows.octets(2))});
+  }
+  return message;
+}
+
+std::optional<RowId> Messages::find(MessageId id) {
+  if (id.spool == own_) {
+    auto rows = is_own_.rows(id.number);
+    if (rows.next()) return RowId{rows.number(0)};
+  }
+  auto rows = by_origin_.rows(id.spool.value, id.number);
+  if (rows.next()) return RowId{rows.number(0)};
+  return std::nullopt;
+}
+
+std::vector<RowId> Messages::rows_of(Statement::Rows rows) {
+  std::vector<RowId> result;
+  while (rows.next()) result.push_back(RowId{rows.number(0)});
+  return result;
+}
+
+std::vector<RowId> Messages::alarms(WallTime until, std::size_t limit) {
+  return rows_of(alarms_.rows(to_column(until), std::uint64_t{limit}));
+}
+
+std::vector<RowId> Messages::unprotected(RowId after, std::size_t limit) {
+  return rows_of(unprotected_.rows(after.value, std::uint64_t{limit}));
+}
+
+std::vector<RowId> Messages::list(RowId after, RowId before, std::size_t limit) {
+  return rows_of(list_.rows(after.value, before.value, std::uint64_t{limit}));
+}
+
+std::vector<RowId> Messages::held_by(SpoolId spool, RowId after, std::size_t limit) {
+  // No index: asked when a hub is gone or comes back, and an index would cost every acceptance two more writes.
+  std::vector<RowId> result;
+  auto rows = holders_.rows(after.value);
+  while (result.size() < limit && rows.next()) {
+    auto holders = decode_holders(rows.octets(1));
+    if (!holders) {
+      database_.fail(SQLITE_CORRUPT, "holders");
+      break;
+    }
+    if (std::ranges::any_of(*holders, [&](const Holder& holder) { return holder.spool == spool; })) {
+      result.push_back(RowId{rows.number(0)});
+    }
+  }
+  return result;
+}
+
+}  // namespace umbra::storage

@@ -1,0 +1,103 @@
+// The messages of which this hub is, or was, the primary hub: rows, their recipients' progress and their places in the due
+// queue. One instance per connection: the writer changes, the reader lists.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "storage/database.h"
+#include "storage/queue.h"
+#include "storage/spool.h"
+
+namespace umbra::storage {
+
+/// A row without its envelope: what a change needs to know.
+struct MessageRow {
+  RowId row;
+  MessageId id;
+  Generation generation;
+  MessageState state = MessageState::queued;
+  bool is_protected = true;
+  std::uint64_t size = 0;
+  WallTime alarm_at{};
+  std::uint32_t recipients = 0;
+  std::uint32_t done = 0;
+  std::vector<Holder> holders;
+  std::vector<QueueEntry> queue;
+  std::vector<std::uint64_t> forks;  ///< ascending
+  std::string last_error;
+};
+
+/// How often each kind is there; kept in `meta`.
+struct Counts {
+  std::int64_t messages = 0;
+  std::int64_t held = 0;
+  std::int64_t unprotected = 0;
+  std::int64_t shadows = 0;
+  std::int64_t outbox = 0;
+};
+
+class Messages {
+ public:
+  /// `own`: the id of this spool.
+  Messages(Database& database, SpoolId own) : database_(database), own_(own) {}
+
+  // Changes. `counts` follows them.
+  void insert(const NewMessage& message, Counts& counts);
+  /// Rewrites what may change of a row: everything but id, size and envelope; and its place in the due queue.
+  void update(const MessageRow& before, const MessageRow& after, Counts& counts);
+  /// Removes row, progress, envelope and queue entries; not the body.
+  void remove(const MessageRow& message, Counts& counts);
+  /// Records outcomes; returns the recipients that were pending and have ended now, ascending.
+  std::vector<std::uint32_t> record(RowId row, std::span<const RecipientOutcome> outcomes, std::uint32_t recipients);
+
+  // Queries.
+  std::optional<MessageRow> find_row(RowId row);
+  std::optional<StoredMessage> load(RowId row);
+  std::optional<RowId> find(MessageId id);
+  std::vector<RowId> alarms(WallTime until, std::size_t limit);
+  std::vector<RowId> unprotected(RowId after, std::size_t limit);
+  std::vector<RowId> list(RowId after, RowId before, std::size_t limit);
+  std::vector<RowId> held_by(SpoolId spool, RowId after, std::size_t limit);
+
+  Queue& queue() { return queue_; }
+
+ private:
+  void enqueue(const MessageRow& message);
+  void dequeue(const MessageRow& message);
+  static std::vector<RowId> rows_of(Statement::Rows rows);
+
+  Database& database_;
+  SpoolId own_;
+  Queue queue_{database_};
+
+  Statement insert_{database_, "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?)"};
+  Statement insert_envelope_{database_, "INSERT INTO envelopes VALUES(?, ?)"};
+  Statement update_{database_,
+                    "UPDATE messages SET generation = ?2, state = ?3, protection = ?4, alarm_at = ?5, done = ?6, "
+                    "holders = ?7, queue = ?8, forks = ?9, last_error = ?10 WHERE row = ?1"};
+  Statement remove_{database_, "DELETE FROM messages WHERE row = ?"};
+  Statement remove_envelope_{database_, "DELETE FROM envelopes WHERE row = ?"};
+  Statement remove_progress_{database_, "DELETE FROM progress WHERE row = ?"};
+  Statement row_{database_,
+                 "SELECT row, origin_spool, origin_number, generation, state, protection, size, alarm_at, recipients, done, "
+                 "holders, queue, forks, last_error FROM messages WHERE row = ?"};
+  Statement envelope_{database_,
+                      "SELECT coalesce(m.envelope, e.envelope) FROM messages m LEFT JOIN envelopes e USING(row) "
+                      "WHERE m.row = ?"};
+  Statement recipient_state_{database_, "SELECT state FROM progress WHERE row = ? AND recipient = ?"};
+  Statement set_progress_{database_, "INSERT OR REPLACE INTO progress VALUES(?, ?, ?, ?)"};
+  Statement progress_{database_, "SELECT recipient, state, detail FROM progress WHERE row = ? ORDER BY recipient"};
+  Statement by_origin_{database_, "SELECT row FROM messages WHERE origin_spool = ? AND origin_number = ?"};
+  Statement is_own_{database_, "SELECT row FROM messages WHERE row = ? AND origin_spool IS NULL"};
+  Statement alarms_{database_,
+                    "SELECT row FROM messages WHERE alarm_at <= ? AND state = 0 ORDER BY alarm_at, row LIMIT ?"};
+  Statement unprotected_{database_,
+                         "SELECT row FROM messages WHERE row > ? AND protection = 0 ORDER BY row LIMIT ?"};
+  Statement list_{database_, "SELECT row FROM messages WHERE row > ? AND row < ? ORDER BY row LIMIT ?"};
+  Statement holders_{database_, "SELECT row, holders FROM messages WHERE row > ? ORDER BY row"};
+};
+
+}  // namespace umbra::storage

@@ -1,0 +1,108 @@
+#include "storage/reader.h"
+
+namespace umbra::storage {
+
+Result<std::optional<StoredMessage>> SpoolReader::message(RowId row) {
+  return ask([&] { return messages_.load(row); });
+}
+
+Result<std::optional<RowId>> SpoolReader::find_message(MessageId id) {
+  return ask([&] { return messages_.find(id); });
+}
+
+Result<std::string> SpoolReader::chunk(RowId body, std::uint32_t number) {
+  return ask([&] { return bodies_.chunk(body, number); });
+}
+
+Result<std::vector<std::pair<std::string, WallTime>>> SpoolReader::due_by_destination() {
+  return ask([&] { return messages_.queue().by_destination(); });
+}
+
+Result<std::vector<DueMessage>> SpoolReader::due(const std::string& destination, WallTime until, std::size_t limit,
+                                                 std::span<const RowId> skip) {
+  return ask([&] { return messages_.queue().due(destination, until, limit, skip); });
+}
+
+Result<std::vector<RowId>> SpoolReader::alarms(WallTime until, std::size_t limit) {
+  return ask([&] { return messages_.alarms(until, limit); });
+}
+
+Result<std::vector<RowId>> SpoolReader::unprotected(RowId after, std::size_t limit) {
+  return ask([&] { return messages_.unprotected(after, limit); });
+}
+
+Result<std::vector<RowId>> SpoolReader::messages(RowId after, RowId before, std::size_t limit) {
+  return ask([&] { return messages_.list(after, before, limit); });
+}
+
+Result<std::vector<RowId>> SpoolReader::messages_held_by(SpoolId spool, RowId after, std::size_t limit) {
+  return ask([&] { return messages_.held_by(spool, after, limit); });
+}
+
+Result<std::vector<Shadow>> SpoolReader::shadows(RowId after, std::size_t limit) {
+  return ask([&] { return shadows_.list(after, limit); });
+}
+
+Result<std::vector<Shadow>> SpoolReader::shadows_of(SpoolId owner, RowId after, std::size_t limit) {
+  return ask([&] { return shadows_.list_of(owner, after, limit); });
+}
+
+Result<std::vector<std::pair<std::string, SpoolId>>> SpoolReader::shadow_owners() {
+  return ask([&] { return shadows_.owners(); });
+}
+
+Result<std::optional<Shadow>> SpoolReader::shadow(MessageId id) {
+  return ask([&] { return shadows_.load(id); });
+}
+
+Result<Knowledge> SpoolReader::lookup(MessageId id) {
+  return ask([&] { return known(id); });
+}
+
+Knowledge SpoolReader::known(MessageId id) {
+  Knowledge knowledge;
+  if (auto row = messages_.find(id)) {
+    if (auto message = messages_.find_row(*row)) {
+      knowledge.kind = Knowledge::Kind::live;
+      knowledge.row = *row;
+      knowledge.generation = message->generation;
+      return knowledge;
+    }
+  }
+  if (auto shadow = shadows_.find_row(id)) {
+    return {Knowledge::Kind::held_for_other, shadow->row, shadow->generation, shadow->owner_hub, shadow->owner_spool};
+  }
+  if (auto generation = discards_.done(id)) {
+    knowledge.kind = Knowledge::Kind::done;
+    knowledge.generation = *generation;
+  }
+  return knowledge;
+}
+
+Result<std::vector<OutboxItem>> SpoolReader::outbox(SpoolId to, std::uint64_t after_key, std::size_t limit) {
+  return ask([&] { return discards_.list(to, after_key, limit); });
+}
+
+Result<std::vector<std::pair<std::string, SpoolId>>> SpoolReader::outbox_spools() {
+  return ask([&] { return discards_.spools(); });
+}
+
+Result<std::vector<PeerMemory>> SpoolReader::peers() {
+  return ask([&] { return discards_.peers(); });
+}
+
+Result<QueueCounts> SpoolReader::counts() {
+  return ask([&] {
+    QueueCounts counts;
+    auto rows = counts_.rows();
+    if (!rows.next()) return counts;
+    counts.messages = rows.unsigned_number(0);
+    counts.held = rows.unsigned_number(1);
+    counts.unprotected = rows.unsigned_number(2);
+    counts.shadows = rows.unsigned_number(3);
+    counts.outbox = rows.unsigned_number(4);
+    return counts;
+  });
+}
+
+}  // namespace umbra::storage

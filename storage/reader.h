@@ -1,0 +1,60 @@
+// Queries over a second, query_only connection: storage::Reader. Lives on the reader lane; each batch of queries is one read
+// transaction that storage/spool.cpp begins and ends, so that none stays open and keeps the WAL from shrinking.
+#pragma once
+
+#include "storage/bodies.h"
+#include "storage/discards.h"
+#include "storage/messages.h"
+#include "storage/shadows.h"
+
+namespace umbra::storage {
+
+class SpoolReader final : public Reader {
+ public:
+  SpoolReader(Database& database, SpoolId own) : database_(database), messages_(database, own) {}
+
+  /// Answers everything with this error from now on; nullopt: with what is there.
+  void refuse(std::optional<Error> error) { refusal_ = std::move(error); }
+
+  Result<std::optional<StoredMessage>> message(RowId row) override;
+  Result<std::optional<RowId>> find_message(MessageId id) override;
+  Result<std::string> chunk(RowId body, std::uint32_t number) override;
+  Result<std::vector<std::pair<std::string, WallTime>>> due_by_destination() override;
+  Result<std::vector<DueMessage>> due(const std::string& destination, WallTime until, std::size_t limit,
+                                      std::span<const RowId> skip) override;
+  Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) override;
+  Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) override;
+  Result<std::vector<RowId>> messages(RowId after, RowId before, std::size_t limit) override;
+  Result<std::vector<RowId>> messages_held_by(SpoolId spool, RowId after, std::size_t limit) override;
+  Result<std::vector<Shadow>> shadows(RowId after, std::size_t limit) override;
+  Result<std::vector<Shadow>> shadows_of(SpoolId owner, RowId after, std::size_t limit) override;
+  Result<std::vector<std::pair<std::string, SpoolId>>> shadow_owners() override;
+  Result<std::optional<Shadow>> shadow(MessageId id) override;
+  Result<Knowledge> lookup(MessageId id) override;
+  Result<std::vector<OutboxItem>> outbox(SpoolId to, std::uint64_t after_key, std::size_t limit) override;
+  Result<std::vector<std::pair<std::string, SpoolId>>> outbox_spools() override;
+  Result<std::vector<PeerMemory>> peers() override;
+  Result<QueueCounts> counts() override;
+
+ private:
+  /// The value, or the failure that stuck; each query begins anew.
+  template <class Query>
+  auto ask(Query query) -> Result<decltype(query())> {
+    if (refusal_) return std::unexpected(*refusal_);
+    database_.clear();
+    auto value = query();
+    if (!database_.ok()) return std::unexpected(*database_.error());
+    return value;
+  }
+  Knowledge known(MessageId id);
+
+  Database& database_;
+  std::optional<Error> refusal_;
+  Messages messages_;
+  Shadows shadows_{database_};
+  Discards discards_{database_};
+  Bodies bodies_{database_};
+  Statement counts_{database_, "SELECT messages, held, unprotected, shadows, outbox FROM meta"};
+};
+
+}  // namespace umbra::storage

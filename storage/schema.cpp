@@ -1,0 +1,122 @@
+#include "storage/schema.h"
+
+#include <fmt/format.h>
+
+namespace umbra::storage {
+namespace {
+
+constexpr std::int64_t application_id = 0x554d4252;  // "UMBR": file(1) and we ourselves know a spool by it
+
+// Why the tables are as they are: an acceptance and its delivery touch as few b-trees as possible, and those they touch
+// append. Bodies are apart from envelopes, so that a status change never rewrites a body; the first chunk of a body, which
+// is all of a small one, is apart from the others, whose key has two parts. What is rare is in tables that stay empty:
+// progress (only recipients that did not end at the first attempt), envelopes (only large ones), outbox_forks.
+constexpr const char* version_1 = R"(
+CREATE TABLE meta(                 -- one row; rewritten with every batch, which therefore also carries the counts
+  id INTEGER PRIMARY KEY CHECK(id = 1),
+  spool INTEGER NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
+  messages INTEGER NOT NULL, held INTEGER NOT NULL, unprotected INTEGER NOT NULL,
+  shadows INTEGER NOT NULL, outbox INTEGER NOT NULL);
+CREATE TABLE messages(
+  row INTEGER PRIMARY KEY,
+  origin_spool INTEGER,            -- both NULL: accepted here, and the number is the row
+  origin_number INTEGER,
+  generation INTEGER NOT NULL,
+  state INTEGER NOT NULL,          -- 0 queued, 1 held
+  protection INTEGER NOT NULL,     -- 0 unprotected, 1 as its policy asks, 2 that, and a holder said that it holds
+  size INTEGER NOT NULL,
+  alarm_at INTEGER NOT NULL,       -- all times: microseconds since 1970
+  recipients INTEGER NOT NULL,     -- in the envelope
+  done INTEGER NOT NULL,           -- of these, ended (rows of progress that are not pending)
+  holders BLOB NOT NULL,
+  queue BLOB NOT NULL,             -- what is to be tried; the rows of due while state is queued
+  forks BLOB,                      -- rows of the messages that hold back its discard status
+  last_error TEXT NOT NULL,
+  envelope BLOB);                  -- NULL: in envelopes
+CREATE UNIQUE INDEX messages_origin ON messages(origin_spool, origin_number) WHERE origin_spool IS NOT NULL;
+CREATE INDEX messages_alarm ON messages(alarm_at) WHERE state = 0;
+CREATE INDEX messages_unprotected ON messages(row) WHERE protection = 0;
+CREATE TABLE envelopes(row INTEGER PRIMARY KEY, envelope BLOB NOT NULL);
+CREATE TABLE progress(
+  row INTEGER NOT NULL, recipient INTEGER NOT NULL, state INTEGER NOT NULL, detail TEXT NOT NULL,
+  PRIMARY KEY(row, recipient)) WITHOUT ROWID;
+CREATE TABLE due(
+  destination TEXT NOT NULL, due INTEGER NOT NULL, row INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  PRIMARY KEY(destination, due, row)) WITHOUT ROWID;
+
+CREATE TABLE bodies(row INTEGER PRIMARY KEY, octets BLOB NOT NULL);   -- chunk 0
+CREATE TABLE chunks(body INTEGER NOT NULL, number INTEGER NOT NULL, octets BLOB NOT NULL,
+  PRIMARY KEY(body, number)) WITHOUT ROWID;
+CREATE TABLE unfinished(body INTEGER PRIMARY KEY);  -- chunks are there, message or shadow not yet
+CREATE TABLE garbage(body INTEGER PRIMARY KEY);     -- chunks to be removed piece by piece
+
+CREATE TABLE shadows(
+  row INTEGER PRIMARY KEY,
+  origin_spool INTEGER NOT NULL, origin_number INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
+  owner_spool INTEGER NOT NULL, owner_epoch INTEGER NOT NULL, owner_hub TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  offered BLOB NOT NULL,
+  done BLOB NOT NULL,              -- recipients known to be done
+  envelope BLOB);
+CREATE UNIQUE INDEX shadows_origin ON shadows(origin_spool, origin_number);
+CREATE INDEX shadows_owner ON shadows(owner_spool, row);
+
+CREATE TABLE outbox_spools(slot INTEGER PRIMARY KEY, spool INTEGER NOT NULL UNIQUE, hub TEXT NOT NULL);
+CREATE TABLE outbox(
+  key INTEGER PRIMARY KEY,         -- slot << 48 | counter: the items of one spool lie together, oldest first
+  origin_spool INTEGER NOT NULL, origin_number INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
+  whole INTEGER NOT NULL,          -- 1: done with all of the message
+  forked INTEGER NOT NULL,         -- 1: held back while a row of outbox_forks says so
+  recipients BLOB);
+CREATE INDEX outbox_origin ON outbox(origin_spool, origin_number) WHERE whole = 1;
+CREATE TABLE outbox_forks(key INTEGER NOT NULL, fork INTEGER NOT NULL, PRIMARY KEY(key, fork)) WITHOUT ROWID;
+CREATE TABLE peers(hub TEXT PRIMARY KEY, spool INTEGER NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL)
+  WITHOUT ROWID;
+)";
+
+void create(Database& database, Random& random) {
+  database.execute(version_1);
+  std::uint64_t spool = 0;
+  while (spool == 0) spool = random.next();
+  Statement insert(database, "INSERT INTO meta VALUES(1, ?, 0, 0, 0, 0, 0, 0, 0)");
+  insert.run(spool);
+  database.execute(fmt::format("PRAGMA application_id={}", application_id).c_str());
+}
+
+}  // namespace
+
+Result<void> migrate(Database& database, Random& random) {
+  database.execute("BEGIN IMMEDIATE");
+  auto version = database.number("PRAGMA user_version");
+  auto application = database.number("PRAGMA application_id");
+  auto tables = database.number("SELECT count(*) FROM sqlite_schema");
+  if (!database.ok()) return database.outcome();
+
+  Result<void> refusal;
+  if (version > schema_version) {
+    refusal = failure(std::errc::not_supported,
+                      fmt::format("the spool has schema version {}, this program knows versions up to {}: it was written by a "
+                                  "newer Umbra; run that one, or drain the hub with it before going back",
+                                  version, schema_version));
+  } else if ((version > 0 || tables > 0) && application != application_id) {
+    refusal = failure(std::errc::not_supported, "the database is not a spool of Umbra: name another directory");
+  }
+  if (!refusal) {
+    database.execute("ROLLBACK");
+    return refusal;
+  }
+  if (version == schema_version) {
+    database.execute("ROLLBACK");
+    return database.outcome();
+  }
+  create(database, random);
+  database.execute(fmt::format("PRAGMA user_version={}", schema_version).c_str());
+  database.execute("COMMIT");
+  auto result = database.outcome();
+  if (!result && database.in_transaction()) sqlite3_exec(database.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+  return result;
+}
+
+}  // namespace umbra::storage

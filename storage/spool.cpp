@@ -1,0 +1,173 @@
+// Opening a spool, and its face: what the home thread keeps of it (row keys, epoch) in front of group commit.
+#include "storage/spool.h"
+
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "storage/group_commit.h"
+#include "storage/schema.h"
+
+namespace umbra::storage {
+namespace {
+
+constexpr int counter_bits = 40;
+constexpr std::int64_t epoch_max = (std::int64_t{1} << (63 - counter_bits)) - 1;
+constexpr std::uint32_t page_octets = 4096;
+
+RowId first_row(Epoch epoch) {
+  UMBRA_ASSERT(epoch.value > 0 && epoch.value <= static_cast<std::uint64_t>(epoch_max));
+  return RowId{static_cast<std::int64_t>(epoch.value << counter_bits)};
+}
+
+std::unexpected<Error> explained(const SpoolOptions& options, const Error& error) {
+  return failure(error.code, fmt::format("open spool {}: {}", options.directory, error.what));
+}
+
+/// The high-water mark against the database, before anything is written.
+Result<void> check_mark(const SpoolOptions& options, const EpochMark::Value& mark, SpoolId id, Epoch epoch) {
+  if (mark.spool != id) {
+    return failure(std::errc::not_supported,
+                   fmt::format("spool.db is spool {}, but spool {} was here last (epoch {}): put that database back, or, if this "
+                               "one is meant to be here, remove {}/spool.epoch",
+                               to_string(id), to_string(mark.spool), mark.epoch.value, options.directory));
+  }
+  if (epoch < mark.epoch) {
+    return failure(std::errc::not_supported,
+                   fmt::format("spool.db is at epoch {}, but epoch {} was begun here: it was restored from a backup, and would "
+                               "deliver mail again that is done. Put the newest database back; or, if that is lost, remove the "
+                               "files spool.* in {}: the hub then starts empty and the other hubs deliver what they hold",
+                               epoch.value, mark.epoch.value, options.directory));
+  }
+  return {};
+}
+
+class LocalSpool final : public Spool {
+ public:
+  LocalSpool(GroupCommit::Opened opened, GroupCommit::Lanes lanes)
+      : directory_(opened.options.vfs.empty() ? opened.options.directory : std::string()),
+        id_(opened.id),
+        epoch_(opened.epoch),
+        core_(std::make_shared<GroupCommit>(std::move(opened), lanes)) {}
+  ~LocalSpool() override { core_->abandon(); }
+
+  [[nodiscard]] SpoolId id() const override { return id_; }
+  [[nodiscard]] Epoch epoch() const override { return epoch_; }
+  [[nodiscard]] Sequence sequence() const override { return core_->sequence(); }
+
+  RowId next_row() override {
+    UMBRA_ASSERT(counter_ < (std::int64_t{1} << counter_bits) - 1);
+    return RowId{first_row(epoch_).value + ++counter_};
+  }
+  [[nodiscard]] RowId first_row_of_epoch() const override { return first_row(epoch_); }
+
+  void begin_next_epoch(WriteDone done) override {
+    core_->begin_next_epoch([this, done = std::move(done)](Result<Epoch> epoch) mutable {
+      if (epoch) {
+        epoch_ = *epoch;
+        counter_ = 0;
+      }
+      done(epoch ? Result<void>() : std::unexpected(epoch.error()));
+    });
+  }
+
+  void write(WriteJob job, std::size_t octets, WriteDone done) override {
+    core_->write(std::move(job), octets, std::move(done));
+  }
+  void read(ReadJob job, ReadDone done) override { core_->read(std::move(job), std::move(done)); }
+
+  [[nodiscard]] std::optional<Error> unhealthy() const override { return core_->unhealthy(); }
+  [[nodiscard]] SpoolStatistics statistics() const override { return core_->statistics(); }
+  [[nodiscard]] std::uint64_t free_octets() const override {
+    return directory_.empty() ? std::numeric_limits<std::uint64_t>::max() : free_octets_of(directory_);
+  }
+
+  void stop() override { core_->stop(); }
+
+ private:
+  std::string directory_;  ///< empty under another VFS
+  SpoolId id_;
+  Epoch epoch_;
+  std::int64_t counter_ = 0;
+  std::shared_ptr<GroupCommit> core_;
+};
+
+/// Reads what the spool is, refuses what must not be opened, begins the next epoch. `opened` has its writer connection.
+Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
+  auto& database = *opened.writer;
+  Epoch before;
+  {
+    Statement meta(database, "SELECT spool, epoch, sequence, messages, held, unprotected, shadows, outbox FROM meta");
+    auto rows = meta.rows();
+    if (!rows.next()) {
+      if (auto result = database.outcome(); !result) return result;
+      return failure(std::errc::io_error, "spool.db has lost its first row");
+    }
+    opened.id.value = rows.unsigned_number(0);
+    before.value = rows.unsigned_number(1);
+    opened.sequence.value = rows.unsigned_number(2) + 1;
+    opened.counts = {rows.number(3), rows.number(4), rows.number(5), rows.number(6), rows.number(7)};
+  }
+  if (!is_new) {
+    auto mark = opened.mark.read();
+    if (!mark) return std::unexpected(mark.error());
+    if (*mark) {
+      if (auto checked = check_mark(opened.options, **mark, opened.id, before); !checked) return checked;
+    }
+  }
+  if (before.value >= static_cast<std::uint64_t>(epoch_max)) return failure(std::errc::value_too_large, "epoch out of range");
+  opened.epoch.value = before.value + 1;
+  database.execute("BEGIN IMMEDIATE");
+  Bodies(database).sweep_unfinished();
+  {
+    Statement next(database, "UPDATE meta SET epoch = ?, sequence = ?");
+    next.run(opened.epoch.value, opened.sequence.value);
+  }
+  database.execute("COMMIT");
+  if (auto result = database.outcome(); !result) return result;
+  return opened.mark.write({opened.id, opened.epoch});
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Spool>> Spool::open(const SpoolOptions& options, Random& random, Executor& writer_lane,
+                                           Executor& reader_lane, Executor& home) {
+  auto path = options.directory + "/spool.db";
+  GroupCommit::Opened opened{.options = options,
+                             .lock = {},
+                             .mark = EpochMark(options.vfs, options.directory + "/spool.epoch"),
+                             .id = {},
+                             .epoch = {},
+                             .sequence = {},
+                             .counts = {},
+                             .writer = nullptr,
+                             .reader = nullptr};
+  if (options.vfs.empty()) {
+    if (auto checked = check_directory(options.directory); !checked) return explained(options, checked.error());
+    auto lock = DirectoryLock::take(options.directory);
+    if (!lock) return explained(options, lock.error());
+    opened.lock = std::move(*lock);
+  }
+  auto exists = has_content(options.vfs, path);
+  if (!exists) return explained(options, exists.error());
+  if (!*exists) {
+    // The mark of a database that is gone says nothing about the one to be made.
+    if (auto removed = opened.mark.remove(); !removed) return explained(options, removed.error());
+  }
+  if (options.vfs.empty()) {
+    // Mail is nobody else's business; the WAL and its index take their mode from the database.
+    if (auto made = make_private_file(path); !made) return explained(options, made.error());
+  }
+  auto writer = Database::open(path, options.vfs, Database::Mode::writer, page_octets);
+  if (!writer) return explained(options, writer.error());
+  opened.writer = std::move(*writer);
+  if (auto migrated = migrate(*opened.writer, random); !migrated) return explained(options, migrated.error());
+  if (auto begun = begin_epoch(opened, !*exists); !begun) return explained(options, begun.error());
+  auto reader = Database::open(path, options.vfs, Database::Mode::reader, page_octets);
+  if (!reader) return explained(options, reader.error());
+  opened.reader = std::move(*reader);
+  return std::make_unique<LocalSpool>(std::move(opened), GroupCommit::Lanes{writer_lane, reader_lane, home});
+}
+
+}  // namespace umbra::storage

@@ -1,0 +1,310 @@
+#include "storage/writer.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace umbra::storage {
+namespace {
+
+std::unexpected<Error> not_there(RowId row, const char* operation) {
+  return failure(std::errc::no_such_file_or_directory, fmt::format("{}: there is no message {:x}", operation, row.value));
+}
+
+void add_fork(std::vector<std::uint64_t>& forks, std::optional<RowId> fork) {
+  if (!fork) return;
+  auto value = static_cast<std::uint64_t>(fork->value);
+  auto place = std::ranges::lower_bound(forks, value);
+  if (place == forks.end() || *place != value) forks.insert(place, value);
+}
+
+/// Whether the outcomes end every recipient by themselves, so that nothing recorded before matters.
+bool ends_all(const std::vector<RecipientOutcome>& outcomes, std::uint32_t recipients) {
+  if (outcomes.size() < recipients) return false;
+  std::vector<bool> ended(recipients);
+  std::uint32_t count = 0;
+  for (const auto& outcome : outcomes) {
+    if (outcome.index >= recipients || outcome.state == RecipientOutcome::State::pending || ended[outcome.index]) continue;
+    ended[outcome.index] = true;
+    ++count;
+  }
+  return count == recipients;
+}
+
+std::vector<std::uint32_t> merged(const std::vector<std::uint32_t>& a, const std::vector<std::uint32_t>& b) {
+  std::vector<std::uint32_t> all(a);
+  all.insert(all.end(), b.begin(), b.end());
+  std::ranges::sort(all);
+  auto duplicates = std::ranges::unique(all);
+  all.erase(duplicates.begin(), duplicates.end());
+  return all;
+}
+
+std::vector<RecipientOutcome> as_delivered(const std::vector<std::uint32_t>& recipients) {
+  std::vector<RecipientOutcome> outcomes;
+  outcomes.reserve(recipients.size());
+  for (auto index : recipients) outcomes.push_back({index, RecipientOutcome::State::delivered, "told by another hub"});
+  return outcomes;
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------------------------------------- bodies
+
+Result<void> SpoolWriter::put_chunk(RowId body, std::uint32_t number, std::string_view octets) {
+  bodies_.put(body, number, octets);
+  return database_.outcome();
+}
+
+Result<void> SpoolWriter::drop_body(RowId body) {
+  bodies_.remove_unclaimed(body);
+  return database_.outcome();
+}
+
+// ---------------------------------------------------------------------------------------------- messages
+
+Result<void> SpoolWriter::insert_message(const NewMessage& message) {
+  bodies_.claim(message.row);
+  messages_.insert(message, counts);
+  return database_.outcome();
+}
+
+Result<void> SpoolWriter::forget_message(RowId row) {
+  if (auto message = messages_.find_row(row)) {
+    messages_.remove(*message, counts);
+    bodies_.remove(row, message->size);
+  }
+  return database_.outcome();
+}
+
+void SpoolWriter::owe_all(const MessageRow& message, const std::vector<std::uint32_t>& recipients,
+                          const std::vector<std::uint64_t>& forks, SpoolId except) {
+  for (const auto& holder : message.holders) {
+    if (holder.spool == except) continue;
+    discards_.owe(holder, message.id, message.generation, recipients, forks, counts);
+  }
+}
+
+void SpoolWriter::end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except) {
+  owe_all(message, {}, forks, except);
+  messages_.remove(message, counts);
+  bodies_.remove(message.row, message.size);
+}
+
+Result<AttemptEffect> SpoolWriter::record_attempt(const AttemptRecord& record) {
+  auto found = messages_.find_row(record.row);
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  // Ended meanwhile, by another hub's word: what was recorded then holds, and there is nothing left to try.
+  if (!found) return AttemptEffect{.message_finished = true};
+
+  const MessageRow& before = *found;
+  MessageRow after = before;
+  add_fork(after.forks, record.fork);
+  std::vector<std::uint32_t> ended;
+  bool finished = ends_all(record.outcomes, before.recipients);
+  if (!finished) {
+    ended = messages_.record(record.row, record.outcomes, before.recipients);
+    after.done += static_cast<std::uint32_t>(ended.size());
+    finished = after.done >= before.recipients;
+  }
+  if (finished) {
+    end_message(before, after.forks, SpoolId{});
+    if (!database_.ok()) return std::unexpected(*database_.error());
+    return AttemptEffect{.message_finished = true};
+  }
+
+  std::erase_if(after.queue, [&](const QueueEntry& entry) { return entry.destination == record.destination; });
+  after.queue.insert(after.queue.end(), record.again.begin(), record.again.end());
+  if (!record.last_error.empty()) after.last_error = record.last_error;
+  if (record.alarm_at) after.alarm_at = *record.alarm_at;
+  messages_.update(before, after, counts);
+  if (!ended.empty()) {
+    std::vector<std::uint64_t> forks;
+    add_fork(forks, record.fork);
+    owe_all(before, ended, forks, SpoolId{});
+  }
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  return AttemptEffect{.message_finished = false};
+}
+
+Result<void> SpoolWriter::finish_message(RowId row, std::optional<RowId> fork, SpoolId except) {
+  if (auto message = messages_.find_row(row)) {
+    auto forks = message->forks;
+    add_fork(forks, fork);
+    end_message(*message, std::move(forks), except);
+  }
+  return database_.outcome();
+}
+
+template <class Change>
+Result<void> SpoolWriter::change_message(RowId row, const char* operation, Change change) {
+  auto before = messages_.find_row(row);
+  if (!database_.ok()) return database_.outcome();
+  if (!before) return not_there(row, operation);
+  MessageRow after = *before;
+  change(after);
+  messages_.update(*before, after, counts);
+  return database_.outcome();
+}
+
+Result<void> SpoolWriter::set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) {
+  return change_message(row, "set holders", [&](MessageRow& message) {
+    message.holders = holders;
+    message.is_protected = is_protected;
+  });
+}
+
+Result<void> SpoolWriter::set_generation(RowId row, Generation generation) {
+  return change_message(row, "set generation", [&](MessageRow& message) { message.generation = generation; });
+}
+
+Result<void> SpoolWriter::set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) {
+  return change_message(row, "set state", [&](MessageRow& message) {
+    message.state = state;
+    if (state == MessageState::queued) message.queue = queue;
+  });
+}
+
+Result<void> SpoolWriter::set_queue(RowId row, const std::vector<QueueEntry>& queue) {
+  return change_message(row, "set queue", [&](MessageRow& message) { message.queue = queue; });
+}
+
+// ---------------------------------------------------------------------------------------------- shadows
+
+Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
+  auto name = [&] { return fmt::format("shadow {} generation {}", to_string(shadow.id), shadow.generation.value); };
+  bool is_ours = messages_.find(shadow.id).has_value();
+  auto present = shadows_.find_row(shadow.id);
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  if (is_ours) return failure(std::errc::file_exists, name() + ": this hub owns the message");
+  Shadow stored = shadow;
+  if (present) {
+    if (present->generation > shadow.generation) return failure(std::errc::file_exists, name() + ": a newer one is held");
+    if (present->generation == shadow.generation) {
+      if (present->owner_spool != shadow.owner_spool) {
+        return failure(std::errc::file_exists, name() + ": held for another owner of the same generation");
+      }
+      if (present->row != shadow.row) bodies_.remove_unclaimed(shadow.row);
+      shadows_.offered_again(present->row, shadow);
+      if (!database_.ok()) return std::unexpected(*database_.error());
+      return false;
+    }
+    // What is done stays done under a new owner.
+    stored.done = merged(present->done, shadow.done);
+    shadows_.remove(present->row, counts);
+    if (present->row != shadow.row) bodies_.remove(present->row, present->size);
+  }
+  bodies_.claim(shadow.row);
+  shadows_.insert(stored, counts);
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  return true;
+}
+
+Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, SpoolId from) {
+  std::optional<RowId> ended;
+  if (auto shadow = shadows_.find_row(item.id)) {
+    if (item.all) {
+      shadows_.remove(shadow->row, counts);
+      bodies_.remove(shadow->row, shadow->size);
+    } else {
+      shadows_.set_done(shadow->row, merged(shadow->done, item.recipients));
+    }
+  }
+  if (auto row = messages_.find(item.id)) {
+    if (auto before = messages_.find_row(*row)) {
+      bool all = item.all;
+      if (!all) {
+        auto newly = messages_.record(*row, as_delivered(item.recipients), before->recipients);
+        MessageRow after = *before;
+        after.done += static_cast<std::uint32_t>(newly.size());
+        all = after.done >= after.recipients;
+        if (!all && !newly.empty()) {
+          messages_.update(*before, after, counts);
+          owe_all(*before, newly, {}, from);
+        }
+      }
+      if (all) {
+        end_message(*before, before->forks, from);
+        ended = *row;
+      }
+    }
+  }
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  return ended;
+}
+
+Result<void> SpoolWriter::drop_shadow(MessageId id) {
+  if (auto shadow = shadows_.find_row(id)) {
+    shadows_.remove(shadow->row, counts);
+    bodies_.remove(shadow->row, shadow->size);
+  }
+  return database_.outcome();
+}
+
+Result<void> SpoolWriter::take_over(const NewMessage& message) {
+  auto shadow = shadows_.find_row(message.id);
+  if (!database_.ok()) return database_.outcome();
+  if (!shadow || shadow->row != message.row) {
+    return failure(std::errc::no_such_file_or_directory,
+                   fmt::format("take over {}: there is no such shadow", to_string(message.id)));
+  }
+  NewMessage taken = message;
+  // Discards may have come since the caller looked.
+  for (auto& outcome : as_delivered(shadow->done)) {
+    bool known = std::ranges::any_of(taken.progress, [&](const RecipientOutcome& other) {
+      return other.index == outcome.index && other.state != RecipientOutcome::State::pending;
+    });
+    if (!known) taken.progress.push_back(std::move(outcome));
+  }
+  shadows_.remove(shadow->row, counts);
+  messages_.insert(taken, counts);
+  return database_.outcome();
+}
+
+Result<void> SpoolWriter::cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
+                               Epoch owner_epoch) {
+  auto message = messages_.load(row);
+  auto found = messages_.find_row(row);
+  if (!database_.ok()) return database_.outcome();
+  if (!message || !found) return not_there(row, "cede");
+  if (generation <= found->generation) {
+    return failure(std::errc::invalid_argument,
+                   fmt::format("cede {}: generation {} is not above {}", to_string(found->id), generation.value,
+                               found->generation.value));
+  }
+  Shadow shadow{.row = row,
+                .id = found->id,
+                .generation = generation,
+                .owner_hub = owner_hub,
+                .owner_spool = owner_spool,
+                .owner_epoch = owner_epoch,
+                .envelope = std::move(message->envelope),
+                .size = found->size,
+                .offered = found->holders,
+                .done = {}};
+  for (const auto& outcome : message->progress) {
+    if (outcome.state != RecipientOutcome::State::pending) shadow.done.push_back(outcome.index);
+  }
+  messages_.remove(*found, counts);
+  shadows_.insert(shadow, counts);
+  return database_.outcome();
+}
+
+// ---------------------------------------------------------------------------------------------- outbox and peers
+
+Result<void> SpoolWriter::outbox_confirmed(std::span<const std::uint64_t> keys) {
+  for (auto key : keys) discards_.confirmed(key, counts);
+  return database_.outcome();
+}
+
+Result<void> SpoolWriter::outbox_forget_spool(SpoolId spool) {
+  discards_.forget_spool(spool, counts);
+  return database_.outcome();
+}
+
+Result<void> SpoolWriter::remember_peer(const PeerMemory& peer) {
+  discards_.remember(peer);
+  return database_.outcome();
+}
+
+}  // namespace umbra::storage

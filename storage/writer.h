@@ -1,0 +1,57 @@
+// The rules of what one change does to all tables: storage::Writer over one connection. Lives on the writer lane; group
+// commit (storage/spool.cpp) puts transactions and savepoints around its operations.
+#pragma once
+
+#include "storage/bodies.h"
+#include "storage/discards.h"
+#include "storage/messages.h"
+#include "storage/shadows.h"
+
+namespace umbra::storage {
+
+class SpoolWriter final : public Writer {
+ public:
+  SpoolWriter(Database& database, SpoolId own) : database_(database), messages_(database, own) {}
+
+  /// As of the operations so far; group commit stores them in `meta` and takes back those of what it rolled back.
+  Counts counts;
+
+  Bodies& bodies() { return bodies_; }
+
+  Result<void> put_chunk(RowId body, std::uint32_t number, std::string_view octets) override;
+  Result<void> drop_body(RowId body) override;
+  Result<void> insert_message(const NewMessage& message) override;
+  Result<void> forget_message(RowId row) override;
+  Result<AttemptEffect> record_attempt(const AttemptRecord& record) override;
+  Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except) override;
+  Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) override;
+  Result<void> set_generation(RowId row, Generation generation) override;
+  Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) override;
+  Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) override;
+  Result<bool> insert_shadow(const Shadow& shadow) override;
+  Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) override;
+  Result<void> drop_shadow(MessageId id) override;
+  Result<void> take_over(const NewMessage& message) override;
+  Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
+                    Epoch owner_epoch) override;
+  Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) override;
+  Result<void> outbox_forget_spool(SpoolId spool) override;
+  Result<void> remember_peer(const PeerMemory& peer) override;
+
+ private:
+  /// Loads a row, lets `change` edit it, writes it back.
+  template <class Change>
+  Result<void> change_message(RowId row, const char* operation, Change change);
+  /// Removes message and body; discard status goes to its holders but `except`.
+  void end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except);
+  void owe_all(const MessageRow& message, const std::vector<std::uint32_t>& recipients,
+               const std::vector<std::uint64_t>& forks, SpoolId except);
+
+  Database& database_;
+  Messages messages_;
+  Shadows shadows_{database_};
+  Discards discards_{database_};
+  Bodies bodies_{database_};
+};
+
+}  // namespace umbra::storage
