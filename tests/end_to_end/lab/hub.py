@@ -1,0 +1,199 @@
+"""Hubs: one process with its folder, and clusters of them on loopback."""
+import json
+import pathlib
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+
+from . import places
+from .process import Process, wait_until
+
+
+class Hub:
+    """One hub. Its folder holds config, spool, log and admin socket; the spool survives kill() and start()."""
+
+    def __init__(self, folder, name, routes, *, shadow="none", networks=("127.0.0.0/8",), members=None, secret=None, lease="10s",
+                 limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info"):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.name = name
+        self.port = places.free_port()
+        self.admin_port = places.free_port()
+        self.cluster_port = places.free_port() if members is not None else None
+        self.socket = self.folder / "admin.sock"
+        self.spool = pathlib.Path(spool) if spool else self.folder / "spool"
+        self.log = self.folder / "hub.log"
+        self.config = self.folder / "hub.yaml"
+        self.process = None
+        self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
+                              delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level)
+        self.members = members
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def write_config(self):
+        # JSON is YAML: nothing to quote by hand.
+        s = self._settings
+        listener = {"name": "default", "address": self.address, "networks": list(s["networks"]), "shadow": s["shadow"]}
+        if s["limits"]:
+            listener["limits"] = s["limits"]
+        config = {
+            "hub": {"name": self.name, "host_name": f"{self.name}.example"},
+            "spool": {"directory": str(self.spool), "reserve": s["reserve"]},
+            "listeners": [listener],
+            "routes": s["routes"],
+            "admin": {"socket": str(self.socket), "address": f"127.0.0.1:{self.admin_port}"},
+            "log": {"level": s["level"], "file": str(self.log), "file_size": "1GiB"},
+        }
+        if s["delivery"]:
+            config["delivery"] = s["delivery"]
+        if self.members is not None:
+            config["cluster"] = {
+                "address": f"127.0.0.1:{self.cluster_port}",
+                "secret_file": str(s["secret"]),
+                "lease": s["lease"],
+                "members": [{"name": m.name, "address": f"127.0.0.1:{m.cluster_port}"} for m in self.members],
+                **s["cluster"],
+            }
+        self.config.write_text(json.dumps(config, indent=2) + "\n")
+
+    def start(self, wait=True, wrapper=()):
+        self.spool.mkdir(parents=True, exist_ok=True)
+        self.write_config()
+        self.process = Process([places.UMBRA, "run", "--config", self.config], self.folder / "hub.out", wrapper=wrapper)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, seconds=30):
+        def ready_or_dead():
+            if not self.process.alive():
+                raise RuntimeError(f"{self.name} ended with {self.process.popen.returncode}: {self.process.said()[-2000:]}")
+            return self.ready()
+        wait_until(ready_or_dead, seconds, lambda: f"{self.name} ready; it said: {self.process.said()[-2000:]}")
+
+    def ready(self):
+        return self.http("/healthz/ready")[0] == 200
+
+    def http(self, path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name):
+        """The value of one metric, summed over its series; 0 when there is none."""
+        total = 0.0
+        for line in self.http("/metrics")[1].splitlines():
+            if line.startswith(name) and line[len(name):len(name) + 1] in (" ", "{"):
+                total += float(line.rsplit(" ", 1)[1])
+        return total
+
+    def umbra(self, *arguments, check=True):
+        """Runs an operator's command against this hub; gives the finished process with text in stdout and stderr."""
+        argv = [str(places.UMBRA), *map(str, arguments), "--socket", str(self.socket)]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=check)
+
+    def status(self):
+        return json.loads(self.umbra("status", "--output", "json").stdout)
+
+    def queue(self):
+        """The messages of this hub, as `umbra queue list` gives them."""
+        listed = json.loads(self.umbra("queue", "list", "--output", "json").stdout)
+        return listed["messages"] if isinstance(listed, dict) else listed
+
+    def count(self, name):
+        """One number of the status, wherever it stands in it; 0 when it is not there."""
+        def find(node):
+            if isinstance(node, dict):
+                if isinstance(node.get(name), (int, float)):
+                    return node[name]
+                for child in node.values():
+                    found = find(child)
+                    if found is not None:
+                        return found
+            return None
+        return find(self.status()) or 0
+
+    def empty(self):
+        """No message, no shadow and no discard status is left here."""
+        status = self.status()
+        counts = status.get("counts", status.get("queue", status))
+        return all(counts.get(name, 0) == 0 for name in ("messages", "shadows", "outbox"))
+
+    def wait_empty(self, seconds):
+        wait_until(self.empty, seconds, lambda: f"{self.name} empty: {self.status()}", pause=0.1)
+
+    def events(self, kind=None):
+        """The message events in the log, oldest first."""
+        if not self.log.exists():
+            return []
+        found = []
+        with open(self.log, errors="replace") as lines:
+            for line in lines:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue
+                if "event" in event and (kind is None or event["event"] == kind):
+                    found.append(event)
+        return found
+
+    def kill(self):
+        self.process.kill()
+
+    def throw_disk_away(self):
+        shutil.rmtree(self.spool)
+
+    def stop(self, seconds=30):
+        return self.process.stop(seconds) if self.process else None
+
+
+def route_to(*addresses, name="all", domains=("*",), connections=20, **more):
+    return {"name": name, "domains": list(domains), "hosts": list(addresses), "connections": connections, **more}
+
+
+class Cluster:
+    """`size` hubs that protect one another's mail."""
+
+    def __init__(self, folder, size, routes, *, shadow="require", lease="2s", cluster=None, **more):
+        folder = pathlib.Path(folder)
+        secret = folder / "secret"
+        secret.write_text("a secret for this folder only, 0123456789\n")
+        secret.chmod(0o600)
+        self.hubs = []
+        settings = {"restart_grace": "1s", "heartbeat": "500ms", **(cluster or {})}
+        for i in range(1, size + 1):
+            self.hubs.append(Hub(folder / f"hub-{i}", f"hub-{i}", routes, shadow=shadow, members=self.hubs, secret=secret,
+                                 lease=lease, cluster=settings, **more))
+
+    def start(self, wait=True):
+        for hub in self.hubs:
+            hub.start(wait=False)
+        if wait:
+            for hub in self.hubs:
+                hub.wait_ready()
+        return self
+
+    @property
+    def addresses(self):
+        return [hub.address for hub in self.hubs]
+
+    def alive(self):
+        return [hub for hub in self.hubs if hub.process and hub.process.alive()]
+
+    def wait_empty(self, seconds):
+        """Until no living hub has a message, a shadow or a discard status left."""
+        wait_until(lambda: all(hub.empty() for hub in self.alive()), seconds,
+                   lambda: "empty queues: " + ", ".join(f"{hub.name} {hub.status()}" for hub in self.alive()), pause=0.2)
+
+    def stop(self):
+        for hub in self.hubs:
+            if hub.process:
+                hub.process.stop()
