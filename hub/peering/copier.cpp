@@ -1,0 +1,215 @@
+#include "hub/peering/copier.h"
+
+#include <algorithm>
+
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+namespace {
+
+using State = storage::Holder::State;
+
+constexpr std::size_t protections_at_once = 16;
+constexpr std::size_t page = 64;
+
+}  // namespace
+
+Copier::Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, EventLog& log, Metrics& metrics)
+    : runtime_(runtime),
+      config_(config),
+      spool_(spool),
+      members_(members),
+      log_(log),
+      metrics_(metrics),
+      tasks_(runtime.io),
+      wake_(runtime.io) {}
+
+void Copier::start() { tasks_.spawn("protect", protect_loop()); }
+
+Task<void> Copier::stop() {
+  is_stopping_ = true;
+  wake_.cancel();
+  co_await tasks_.join();
+}
+
+std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>& holders) {
+  std::vector<std::string> excluded;
+  for (const auto& holder : holders)
+    if (holder.state == State::holds) excluded.push_back(holder.hub);
+  auto candidates = members_.candidates();
+  auto chosen = placement_.choose(candidates, excluded);
+  if (!chosen) return std::nullopt;
+  auto& member = *members_.all()[*chosen];
+  return storage::Holder{member.name(), member.identity->spool, State::holds};
+}
+
+Task<Link::Outcome> Copier::stream_body(const CopySource& source, Member& member, MonotonicTime deadline) {
+  Link::Outcome outcome;
+  std::uint64_t sent = 0;
+  for (std::uint32_t number = 0; sent < source.size; ++number) {
+    auto chunk = co_await query<std::string>(runtime_.io, spool_,
+                                             [row = source.row, number](storage::Reader& r) { return r.chunk(row, number); });
+    if (!chunk || chunk->empty() || chunk->size() > smtp::shadow_chunk_octets_max) {
+      outcome.kind = Link::Outcome::Kind::not_sent;  // the message has gone meanwhile, or the spool fails
+      co_return outcome;
+    }
+    sent += chunk->size();
+    outcome = co_await member.data->call(smtp::format_chunk(source.id, *chunk, sent == source.size),
+                                         std::max<Duration>(deadline - MonotonicClock::now(), 100ms));
+    if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
+  }
+  co_return outcome;
+}
+
+Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<storage::Holder>& holders, Member& member,
+                                   MonotonicTime deadline) {
+  smtp::CopyOffer offer;
+  offer.id = source.id;
+  offer.generation = source.generation;
+  offer.body_octets = source.size;
+  offer.streamed = source.body == nullptr || source.body->size() > smtp::shadow_chunk_octets_max;
+  offer.envelope = source.envelope;
+  if (!offer.streamed) offer.body = *source.body;
+  offer.done = source.done;
+  for (const auto& holder : holders) offer.offered.emplace_back(holder.hub, holder.spool);
+  auto started = MonotonicClock::now();
+  auto outcome = co_await member.data->call(smtp::format_copy(offer), std::max<Duration>(deadline - started, 100ms));
+  bool reached_body = false;
+  if (offer.streamed && outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250) {
+    reached_body = true;
+    outcome = co_await stream_body(source, member, deadline);
+  }
+  switch (outcome.kind) {
+    case Link::Outcome::Kind::not_sent:
+      // Before the last piece nothing can be held; and the last piece was not sent.
+      co_return Answer::refused;
+    case Link::Outcome::Kind::lost:
+      co_return offer.streamed && !reached_body ? Answer::refused : Answer::unknown;
+    case Link::Outcome::Kind::replied:
+      break;
+  }
+  if (outcome.reply.code == 250) {
+    metrics_.shadow_seconds.observe(MonotonicClock::now() - started);
+    co_return Answer::held;
+  }
+  if (outcome.reply.code == 452) member.refuses_copies_until = MonotonicClock::now() + 5s;
+  log_.line(LogLevel::info, "a hub refused a copy", {{"member", member.name()}, {"reply", smtp::to_line(outcome.reply)}});
+  co_return Answer::refused;
+}
+
+Task<bool> Copier::copy(CopySource source, std::vector<storage::Holder>& holders, bool first, MonotonicTime deadline) {
+  std::vector<storage::Holder> tried;  // as `holds`, which choose() leaves out
+  while (!is_stopping_ && MonotonicClock::now() < deadline) {
+    if (!first) {
+      auto excluded = tried;
+      excluded.insert(excluded.end(), holders.begin(), holders.end());
+      auto chosen = choose(excluded);
+      if (!chosen) break;
+      std::erase_if(holders, [&](const auto& h) { return h.hub == chosen->hub && h.spool == chosen->spool; });
+      holders.push_back(*chosen);
+    }
+    first = false;
+    auto& holder = holders.back();
+    auto* member = members_.find(holder.hub);
+    UMBRA_ASSERT(member != nullptr);
+    tried.push_back(holder);
+    auto answer = co_await offer(source, holders, *member, deadline);
+    if (answer == Answer::held) {
+      ++metrics_.shadows_made_total;
+      co_return true;
+    }
+    ++metrics_.shadow_failures_total;
+    if (answer == Answer::refused)
+      holders.pop_back();
+    else
+      holders.back().state = State::offered;
+  }
+  co_return false;
+}
+
+Task<bool> Copier::forget(MessageId id, Generation generation, std::vector<storage::Holder> holders) {
+  bool all = true;
+  for (const auto& holder : holders) {
+    auto* member = members_.find(holder.hub);
+    if (member == nullptr || !member->identity || member->identity->spool != holder.spool) {
+      all = false;
+      continue;
+    }
+    auto outcome = co_await member->control->call(smtp::format_forget(id, generation), config_.cluster.ask_again);
+    if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) all = false;
+  }
+  co_return all;
+}
+
+Task<void> Copier::protect_loop() {
+  while (!is_stopping_) {
+    if (!std::exchange(has_work_, false)) {
+      co_await wake_.wait_for(1s);
+      if (is_stopping_) break;
+    }
+    RowId after{0};
+    while (!is_stopping_) {
+      auto rows = co_await query<std::vector<RowId>>(runtime_.io, spool_,
+                                                     [after](storage::Reader& r) { return r.unprotected(after, page); });
+      if (!rows || rows->empty()) break;
+      after = rows->back();
+      if (!choose({})) break;
+      for (auto row : *rows) {
+        while (under_way_.size() >= protections_at_once && !is_stopping_) co_await wake_.wait_for(20ms);
+        if (is_stopping_) break;
+        if (under_way_.insert(row).second) tasks_.spawn("protect a message", protect(row));
+      }
+    }
+  }
+}
+
+Task<void> Copier::protect(RowId row) {
+  auto found = co_await query<std::optional<storage::StoredMessage>>(
+      runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
+  if (found && *found && !(*found)->is_protected) {
+    auto& message = **found;
+    CopySource source;
+    source.id = message.id;
+    source.generation = message.generation;
+    source.row = row;
+    source.size = message.size;
+    source.envelope = encode(message.envelope);
+    for (const auto& outcome : message.progress)
+      if (outcome.state != storage::RecipientOutcome::State::pending) source.done.push_back(outcome.index);
+    if (message.size <= smtp::shadow_chunk_octets_max) {
+      auto chunk = co_await query<std::string>(runtime_.io, spool_, [row](storage::Reader& r) { return r.chunk(row, 0); });
+      if (chunk && chunk->size() == message.size) source.body = std::make_shared<const std::string>(std::move(*chunk));
+    }
+    // The hub is named among the holders before it is offered anything: if the message is finished meanwhile, that hub is
+    // owed the discard like every other.
+    auto holders = message.holders;
+    if (auto chosen = choose(holders)) {
+      std::erase_if(holders, [&](const auto& h) { return h.hub == chosen->hub && h.spool == chosen->spool; });
+      chosen->state = State::offered;
+      holders.push_back(*chosen);
+      auto named = co_await commit(runtime_.io, spool_,
+                                   [row, holders](storage::Writer& w) { return w.set_holders(row, holders, false); });
+      if (named) co_await protect_on(std::move(source), std::move(holders));
+    }
+  }
+  under_way_.erase(row);
+}
+
+Task<void> Copier::protect_on(CopySource source, std::vector<storage::Holder> holders) {
+  auto* member = members_.find(holders.back().hub);
+  UMBRA_ASSERT(member != nullptr);
+  auto patience = config_.cluster.copy_timeout + Duration{static_cast<std::int64_t>(source.size) * 100};  // 10 MB/s
+  auto answer = co_await offer(source, holders, *member, MonotonicClock::now() + patience);
+  if (answer != Answer::held) {
+    ++metrics_.shadow_failures_total;
+    co_return;  // stays named as `offered`, and unprotected: the loop comes again
+  }
+  ++metrics_.shadows_made_total;
+  holders.back().state = State::holds;
+  auto saved = co_await commit(runtime_.io, spool_, [row = source.row, holders](storage::Writer& w) {
+    return w.set_holders(row, holders, true);
+  });
+  if (saved) log_.message(MessageEvent::protected_, source.id, {{"holder", holders.back().hub}});
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,78 @@
+#include "hub/peering/discard_pusher.h"
+
+#include <memory>
+
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+namespace {
+
+constexpr Duration gather = 20ms;        // how long discards are gathered into one batch
+constexpr Duration idle_look = 2s;       // what was not confirmed is tried again
+constexpr Duration reply_timeout = 5s;
+
+}  // namespace
+
+DiscardPusher::DiscardPusher(Runtime runtime, storage::Spool& spool, Members& members, Metrics& metrics)
+    : runtime_(runtime), spool_(spool), members_(members), metrics_(metrics), tasks_(runtime.io), wake_(runtime.io) {}
+
+void DiscardPusher::start() { tasks_.spawn("discards", loop()); }
+
+Task<void> DiscardPusher::stop() {
+  is_stopping_ = true;
+  wake_.cancel();
+  co_await tasks_.join();
+}
+
+Task<void> DiscardPusher::loop() {
+  while (!is_stopping_) {
+    if (!has_work_) co_await wake_.wait_for(idle_look);
+    if (is_stopping_) break;
+    is_gathering_ = true;
+    co_await wake_.wait_for(gather);
+    is_gathering_ = false;
+    if (is_stopping_) break;
+    has_work_ = false;
+    using Spools = std::vector<std::pair<std::string, SpoolId>>;
+    auto spools = co_await query<Spools>(runtime_.io, spool_, [](storage::Reader& r) { return r.outbox_spools(); });
+    if (!spools) continue;
+    for (const auto& [hub, spool] : *spools) {
+      auto* member = members_.find(hub);
+      if (is_stopping_ || member == nullptr || !member->identity) continue;
+      if (member->identity->spool != spool) {
+        // That spool is gone for good: its hub has come with another one, and what it held went with it.
+        (void)co_await commit(runtime_.io, spool_, [gone = spool](storage::Writer& w) { return w.outbox_forget_spool(gone); });
+      } else if (member->control->is_open()) {
+        co_await push(hub, spool);
+      }
+    }
+  }
+}
+
+Task<void> DiscardPusher::push(std::string hub, SpoolId spool) {
+  using Items = std::vector<storage::OutboxItem>;
+  std::uint64_t after = 0;
+  while (!is_stopping_) {
+    auto items = co_await query<Items>(runtime_.io, spool_, [spool, after](storage::Reader& r) {
+      return r.outbox(spool, after, smtp::shadow_batch_max);
+    });
+    if (!items || items->empty()) co_return;
+    after = items->back().key;
+    std::vector<smtp::DiscardItem> discards;
+    std::vector<std::uint64_t> keys;
+    for (const auto& item : *items) {
+      discards.push_back({item.key, item.id, item.generation, item.all, item.recipients});
+      keys.push_back(item.key);
+    }
+    auto* member = members_.find(hub);
+    if (member == nullptr || !member->identity || member->identity->spool != spool) co_return;
+    auto outcome = co_await member->control->call(smtp::format_done(discards), reply_timeout);
+    if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return;
+    metrics_.discards_sent_total += keys.size();
+    auto confirmed = co_await commit(runtime_.io, spool_,
+                                     [keys](storage::Writer& w) { return w.outbox_confirmed(keys); }, keys.size() * 16);
+    if (!confirmed) co_return;
+  }
+}
+
+}  // namespace umbra::hub

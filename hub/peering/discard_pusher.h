@@ -1,0 +1,38 @@
+// Sends discard status: what the outbox owes to other hubs, in batches, within 100 ms of its commit; repeats until it is
+// confirmed. Done must be durable before it is told: only what is committed is ever read here.
+#pragma once
+
+#include "hub/metrics.h"
+#include "hub/peering/members.h"
+#include "storage/spool.h"
+
+namespace umbra::hub {
+
+class DiscardPusher {
+ public:
+  DiscardPusher(Runtime runtime, storage::Spool& spool, Members& members, Metrics& metrics);
+
+  void start();
+  Task<void> stop();
+  /// A commit wrote to the outbox, or a hub became reachable.
+  void look() {
+    has_work_ = true;
+    if (!is_gathering_) wake_.cancel();
+  }
+
+ private:
+  Task<void> loop();
+  Task<void> push(std::string hub, SpoolId spool);
+
+  Runtime runtime_;
+  storage::Spool& spool_;
+  Members& members_;
+  Metrics& metrics_;
+  TaskScope tasks_;
+  Timer wake_;
+  bool has_work_ = true;
+  bool is_gathering_ = false;
+  bool is_stopping_ = false;
+};
+
+}  // namespace umbra::hub

@@ -1,0 +1,482 @@
+#include "hub/peering/guardian.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+namespace {
+
+using storage::RecipientOutcome;
+using storage::Shadow;
+using storage::StoredMessage;
+using HolderState = storage::Holder::State;
+
+constexpr std::size_t page = 200;
+constexpr Duration ask_timeout = 2s;
+constexpr Duration audit_pause = 30s;
+constexpr Duration last_contact_timeout = 500ms;
+
+cluster::Knows to_knows(smtp::AskKind kind) {
+  switch (kind) {
+    case smtp::AskKind::unknown: return cluster::Knows::unknown;
+    case smtp::AskKind::pending: return cluster::Knows::pending;
+    case smtp::AskKind::live: return cluster::Knows::live;
+    case smtp::AskKind::waiting: return cluster::Knows::waiting;
+    case smtp::AskKind::held: return cluster::Knows::held;
+    case smtp::AskKind::done: return cluster::Knows::done;
+  }
+  return cluster::Knows::unknown;
+}
+
+std::vector<std::string> split_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::size_t from = 0;
+  for (std::size_t at; (at = text.find('\n', from)) != std::string::npos; from = at + 1)
+    lines.push_back(text.substr(from, at - from));
+  lines.push_back(text.substr(from));
+  return lines;
+}
+
+const cluster::Answer* answer_of(const std::vector<cluster::Answer>& answers, const storage::Holder& holder) {
+  for (const auto& a : answers)
+    if (a.hub == holder.hub && a.spool == holder.spool) return &a;
+  return nullptr;
+}
+
+}  // namespace
+
+Guardian::Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, Copier& copier,
+                   PendingMessages& pending, EventLog& log, Metrics& metrics)
+    : runtime_(runtime),
+      config_(config),
+      spool_(spool),
+      members_(members),
+      copier_(copier),
+      pending_(pending),
+      log_(log),
+      metrics_(metrics),
+      tasks_(runtime.io),
+      wake_(runtime.io) {}
+
+void Guardian::start() { tasks_.spawn("guardian", run()); }
+
+Task<void> Guardian::stop() {
+  is_stopping_ = true;
+  wake_.cancel();
+  co_await tasks_.join();
+}
+
+Task<bool> Guardian::wait(Duration span) {
+  if (!is_stopping_) co_await wake_.wait_for(span);
+  co_return !is_stopping_;
+}
+
+void Guardian::member_changed(Member& member) {
+  if (!member.identity) return;
+  audited_.erase(member.identity->spool);
+  next_audit_.erase(member.identity->spool);
+}
+
+Task<void> Guardian::run() {
+  co_await return_home();
+  if (is_stopping_) co_return;
+  is_returning_ = false;
+  outbound_->set_loading(true);
+  copier_.protect_later();
+  co_await watch();
+}
+
+// --- Questions
+
+Task<Guardian::Answers> Guardian::ask(std::vector<MessageId> ids, std::string only) {
+  Answers answers;
+  for (auto& member : members_.all()) {
+    if (!only.empty() && member->name() != only) continue;
+    for (std::size_t from = 0; from < ids.size(); from += page) {
+      if (is_stopping_ || !member->control->is_open() || !member->identity) break;
+      std::vector<MessageId> part(ids.begin() + static_cast<std::ptrdiff_t>(from),
+                                  ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), from + page)));
+      // An answer counts only for the run that gave it.
+      auto spool = member->identity->spool;
+      auto epoch = member->live_epoch;
+      auto outcome = co_await member->control->call(smtp::format_ask(part), ask_timeout);
+      if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) break;
+      if (member->identity->spool != spool || member->live_epoch != epoch) break;
+      for (const auto& line : split_lines(outcome.reply.text)) {
+        auto parsed = smtp::parse_answer(line);
+        if (!parsed) continue;  // the last line, which counts them
+        answers[parsed->id].push_back({member->name(), spool, epoch, to_knows(parsed->kind), parsed->generation,
+                                       parsed->owner_hub, parsed->owner_spool});
+      }
+    }
+  }
+  co_return answers;
+}
+
+// --- Return
+
+Task<void> Guardian::return_home() {
+  auto before = spool_.first_row_of_epoch();
+  auto deadline = MonotonicClock::now() + config_.cluster.return_wait;
+  auto introductions = MonotonicClock::now() + 3s;
+  bool any = false;
+  RowId after{0};
+  while (!is_stopping_) {
+    auto rows = co_await query<std::vector<RowId>>(runtime_.io, spool_,
+                                                   [after, before](storage::Reader& r) { return r.messages(after, before, page); });
+    if (!rows) {
+      if (!co_await wait(1s)) co_return;
+      continue;
+    }
+    if (rows->empty()) break;
+    if (!any) {
+      any = true;
+      log_.line(LogLevel::info, "returning with mail: asking who owns it", {});
+      // The others notice this hub, and it them, within moments.
+      while (!is_stopping_ && MonotonicClock::now() < introductions &&
+             !std::ranges::all_of(members_.all(), [](const auto& m) { return m->control->is_open(); }))
+        if (!co_await wait(50ms)) co_return;
+    }
+    after = rows->back();
+    auto open = std::move(*rows);
+    for (;;) {
+      open = co_await settle_returned(std::move(open));
+      if (open.empty() || is_stopping_) break;
+      if (MonotonicClock::now() >= deadline) {
+        log_.line(LogLevel::warning, "no answer from the holders of some mail: it is delivered as possible duplicates",
+                  {{"messages", static_cast<std::int64_t>(open.size())}});
+        break;
+      }
+      if (!co_await wait(500ms)) co_return;
+    }
+  }
+  if (any && !is_stopping_) log_.line(LogLevel::info, "returned: every older message is settled", {});
+}
+
+Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
+  auto loaded = co_await query<std::vector<StoredMessage>>(
+      runtime_.io, spool_, [&rows](storage::Reader& r) -> Result<std::vector<StoredMessage>> {
+        std::vector<StoredMessage> messages;
+        for (auto row : rows) {
+          auto message = r.message(row);
+          if (!message) return std::unexpected(message.error());
+          if (*message && !(*message)->holders.empty()) messages.push_back(std::move(**message));
+        }
+        return messages;
+      });
+  if (!loaded) co_return rows;
+  std::vector<MessageId> ids;
+  for (const auto& message : *loaded) ids.push_back(message.id);
+  Answers answers;
+  if (!ids.empty()) answers = co_await ask(ids, "");
+  std::vector<RowId> open;
+  for (const auto& message : *loaded) {
+    if (is_stopping_) break;
+    const auto& heard = answers[message.id];
+    auto decision = cluster::decide_return(message.generation, heard);
+    auto row = message.row;
+    Result<void> done;
+    if (decision.what == cluster::ReturnDecision::What::finish) {
+      done = co_await commit(runtime_.io, spool_, [row, decision](storage::Writer& w) {
+        return w.finish_message(row, std::nullopt, decision.spool);
+      });
+      if (done) log_.message(MessageEvent::discarded, message.id, {{"by", decision.hub}});
+    } else if (decision.what == cluster::ReturnDecision::What::cede) {
+      done = co_await commit(runtime_.io, spool_, [row, decision](storage::Writer& w) {
+        return w.cede(row, decision.generation, decision.hub, decision.spool, decision.epoch);
+      });
+      if (done) {
+        ++metrics_.messages_ceded_total;
+        log_.message(MessageEvent::ceded, message.id,
+                     {{"owner", decision.hub}, {"generation", static_cast<std::int64_t>(decision.generation.value)}});
+      }
+    } else {
+      auto holders = message.holders;
+      bool is_known = true;
+      for (auto& holder : holders) {
+        const auto* answer = answer_of(heard, holder);
+        auto* member = members_.find(holder.hub);
+        bool is_replaced = member != nullptr && member->identity && member->identity->spool != holder.spool;
+        if (answer == nullptr && holder.state != HolderState::former_owner && !is_replaced) is_known = false;
+        if (answer != nullptr && (answer->knows == cluster::Knows::pending || answer->knows == cluster::Knows::waiting))
+          is_known = false;
+        if (answer != nullptr && answer->knows == cluster::Knows::held && answer->owner_spool == spool_.id())
+          holder.state = HolderState::holds;
+      }
+      if (!is_known) {
+        open.push_back(row);
+        continue;
+      }
+      std::erase_if(holders, [&](const auto& holder) {
+        auto* member = members_.find(holder.hub);
+        if (member != nullptr && member->identity && member->identity->spool != holder.spool) return true;
+        const auto* answer = answer_of(heard, holder);
+        return answer != nullptr && answer->knows == cluster::Knows::unknown && holder.state != HolderState::former_owner;
+      });
+      bool is_protected = std::ranges::any_of(holders, [](const auto& h) { return h.state == HolderState::holds; });
+      if (holders != message.holders || is_protected != message.is_protected)
+        done = co_await commit(runtime_.io, spool_, [row, holders, is_protected](storage::Writer& w) {
+          return w.set_holders(row, holders, is_protected);
+        });
+    }
+    if (!done) open.push_back(row);
+  }
+  co_return open;
+}
+
+// --- Watch
+
+Task<void> Guardian::watch() {
+  auto tick = std::min<Duration>(config_.cluster.heartbeat / 2, 500ms);
+  while (co_await wait(tick)) {
+    using Owners = std::vector<std::pair<std::string, SpoolId>>;
+    auto owners = co_await query<Owners>(runtime_.io, spool_, [](storage::Reader& r) { return r.shadow_owners(); });
+    if (owners)
+      for (const auto& [hub, spool] : *owners)
+        if (!is_stopping_) co_await watch_owner(hub, spool);
+    if (!is_stopping_) co_await watch_holders();
+  }
+}
+
+bool Guardian::is_gone(const std::string& hub, SpoolId spool) {
+  auto* member = members_.find(hub);
+  auto now = MonotonicClock::now();
+  if (member == nullptr) return true;  // taken off the list of members
+  if (member->identity && member->identity->spool != spool) return true;
+  return member->watch.is_silent(now);
+}
+
+Task<void> Guardian::watch_owner(std::string hub, SpoolId spool) {
+  if (is_gone(hub, spool)) {
+    co_await take_over_from(hub, spool);
+    co_return;
+  }
+  taken_from_.erase(spool);
+  auto* member = members_.find(hub);
+  if (!member->control->is_open() || !member->identity || member->identity->spool != spool) co_return;
+  auto [next, is_first] = next_audit_.try_emplace(spool, MonotonicTime::min());
+  if (MonotonicClock::now() < next->second) co_return;
+  next->second = MonotonicClock::now() + audit_pause;
+  co_await audit(hub, spool);
+}
+
+Task<void> Guardian::watch_holders() {
+  for (auto& member : members_.all()) {
+    if (!member->identity || is_stopping_) continue;
+    while (!member->replaced_spools.empty()) {
+      auto gone = member->replaced_spools.back();
+      member->replaced_spools.pop_back();
+      co_await holder_lost(gone, true);
+    }
+    auto spool = member->identity->spool;
+    auto lost_at = member->watch.silent_from();
+    if (lost_at != MonotonicTime::max() && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {
+      if (lost_holders_.insert(spool).second) co_await holder_lost(spool, false);
+    } else {
+      lost_holders_.erase(spool);
+    }
+  }
+}
+
+Task<void> Guardian::holder_lost(SpoolId spool, bool is_replaced) {
+  RowId after{0};
+  while (!is_stopping_) {
+    auto rows = co_await query<std::vector<RowId>>(runtime_.io, spool_, [spool, after](storage::Reader& r) {
+      return r.messages_held_by(spool, after, page);
+    });
+    if (!rows || rows->empty()) break;
+    after = rows->back();
+    for (auto row : *rows) {
+      auto found = co_await query<std::optional<StoredMessage>>(runtime_.io, spool_,
+                                                                [row](storage::Reader& r) { return r.message(row); });
+      if (!found || !*found) continue;
+      auto holders = (*found)->holders;
+      if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool; });
+      for (auto& holder : holders)
+        if (holder.spool == spool && holder.state == HolderState::holds) holder.state = HolderState::offered;
+      bool is_protected = std::ranges::any_of(holders, [](const auto& h) { return h.state == HolderState::holds; });
+      auto saved = co_await commit(runtime_.io, spool_, [row, holders, is_protected](storage::Writer& w) {
+        return w.set_holders(row, holders, is_protected);
+      });
+      if (saved && !is_protected) log_.message(MessageEvent::unprotected, (*found)->id, {{"reason", "holder lost"}});
+    }
+  }
+  copier_.protect_later();
+}
+
+// --- Take-over
+
+Task<bool> Guardian::last_contact(Member& member) {
+  if (!member.control->is_open()) co_return false;
+  auto outcome = co_await member.control->call("NOOP\r\n", last_contact_timeout);
+  co_return outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250;
+}
+
+Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
+  auto* member = members_.find(hub);
+  bool is_silent = member != nullptr && member->identity && member->identity->spool == spool;
+  if (is_silent) {
+    if (co_await last_contact(*member)) {
+      // It hears us, though we did not hear it: its beats come again, or the session ends.
+      member->watch.heard(MonotonicClock::now(), config_.cluster.heartbeat * 3);
+      co_return;
+    }
+    if (is_stopping_ || !is_gone(hub, spool)) co_return;
+  }
+  if (taken_from_.insert(spool).second) {
+    // First of all its present run is fenced: no late copy, no lease for it any more.
+    if (is_silent && !co_await members_.end_epoch_of(*member, spool)) {
+      taken_from_.erase(spool);
+      co_return;
+    }
+    ++metrics_.takeovers_total;
+    log_.line(LogLevel::warning, is_silent ? "a hub is silent: taking its mail over" : "a hub's spool is gone: taking its mail over",
+              {{"member", hub}, {"spool", to_string(spool)}});
+  }
+  RowId after{0};
+  while (!is_stopping_ && is_gone(hub, spool)) {
+    auto shadows = co_await query<std::vector<Shadow>>(
+        runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
+    if (!shadows || shadows->empty()) break;
+    after = shadows->back().row;
+    co_await decide(std::move(*shadows), MessageEvent::taken_over);
+  }
+}
+
+Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
+  std::vector<MessageId> ids;
+  for (const auto& shadow : shadows) ids.push_back(shadow.id);
+  auto answers = co_await ask(ids, "");
+  std::vector<Shadow> ours;
+  std::vector<MessageId> dropped;
+  for (auto& shadow : shadows) {
+    std::vector<std::string> before_us;
+    for (const auto& holder : shadow.offered) {
+      if (holder.hub == config_.hub_name) break;
+      before_us.push_back(holder.hub);
+    }
+    auto decision = cluster::decide_takeover(shadow.generation, shadow.owner_spool, before_us, answers[shadow.id]);
+    switch (decision.what) {
+      case cluster::TakeoverDecision::What::take:
+        // Back meanwhile: it asks for itself.
+        if (event == MessageEvent::recovered || is_gone(shadow.owner_hub, shadow.owner_spool)) ours.push_back(std::move(shadow));
+        break;
+      case cluster::TakeoverDecision::What::follow:
+      case cluster::TakeoverDecision::What::drop:
+        dropped.push_back(shadow.id);
+        break;
+      case cluster::TakeoverDecision::What::wait:
+        break;
+    }
+  }
+  if (!dropped.empty()) co_await drop(std::move(dropped));
+  if (!ours.empty() && !is_stopping_) co_await take(std::move(ours), event);
+}
+
+Task<void> Guardian::drop(std::vector<MessageId> ids) {
+  auto dropped = co_await commit(runtime_.io, spool_, [ids](storage::Writer& w) -> Result<void> {
+    for (auto id : ids)
+      if (auto result = w.drop_shadow(id); !result) return result;
+    return {};
+  });
+  if (!dropped) co_return;
+  for (auto id : ids) log_.message(MessageEvent::shadow_dropped, id, {});
+}
+
+Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
+  auto now = WallClock::now();
+  std::vector<storage::NewMessage> messages;
+  for (auto& shadow : shadows) {
+    storage::NewMessage message;
+    message.row = shadow.row;
+    message.id = shadow.id;
+    message.generation = Generation{shadow.generation.value + 1};
+    message.size = shadow.size;
+    message.is_protected = false;
+    for (auto index : shadow.done)
+      message.progress.push_back({index, RecipientOutcome::State::delivered, "done by the former owner"});
+    if (auto* owner = members_.find(shadow.owner_hub);
+        event == MessageEvent::taken_over && owner != nullptr && owner->identity && owner->identity->spool == shadow.owner_spool)
+      message.holders.push_back({shadow.owner_hub, shadow.owner_spool, HolderState::former_owner});
+    for (const auto& holder : shadow.offered) {
+      auto* member = members_.find(holder.hub);
+      if (member == nullptr || holder.hub == shadow.owner_hub || (member->identity && member->identity->spool != holder.spool)) continue;
+      message.holders.push_back({holder.hub, holder.spool, HolderState::offered});
+    }
+    message.alarm_at = outbound_->first_alarm(shadow.envelope);
+    message.queue = outbound_->entries_for(shadow.envelope, message.progress, now);
+    message.envelope = std::move(shadow.envelope);
+    messages.push_back(std::move(message));
+    // Until it is committed nobody is told "held": the owner may have come back this very moment and ask.
+    pending_.insert(shadow.id);
+  }
+  auto shared = std::make_shared<std::vector<storage::NewMessage>>(std::move(messages));
+  auto taken = co_await commit(
+      runtime_.io, spool_,
+      [shared](storage::Writer& w) -> Result<void> {
+        for (const auto& message : *shared) {
+          if (auto result = w.take_over(message); !result) return result;
+          if (message.queue.empty())
+            if (auto result = w.finish_message(message.row, std::nullopt, SpoolId{0}); !result) return result;
+        }
+        return {};
+      },
+      shared->size() * 512);
+  // Answers that were read before the commit have gone out once a later read has come back.
+  (void)co_await query<int>(runtime_.io, spool_, [](storage::Reader&) { return Result<int>(0); });
+  for (const auto& message : *shared) pending_.erase(message.id);
+  if (!taken) {
+    log_.line(LogLevel::error, "take-over was not committed", {{"reason", taken.error().what}});
+    co_return;
+  }
+  (event == MessageEvent::recovered ? metrics_.messages_recovered_total : metrics_.messages_taken_over_total) += shared->size();
+  for (const auto& message : *shared)
+    log_.message(event, message.id, {{"generation", static_cast<std::int64_t>(message.generation.value)}});
+  outbound_->look_again();
+  copier_.protect_later();
+}
+
+Task<void> Guardian::audit(std::string hub, SpoolId spool) {
+  auto [watermark, is_first] = audited_.try_emplace(spool, RowId{0});
+  auto after = watermark->second;
+  bool may_advance = true;
+  while (!is_stopping_) {
+    auto shadows = co_await query<std::vector<Shadow>>(
+        runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
+    if (!shadows || shadows->empty()) break;
+    after = shadows->back().row;
+    std::vector<MessageId> ids;
+    for (const auto& shadow : *shadows) ids.push_back(shadow.id);
+    auto answers = co_await ask(ids, hub);
+    std::vector<MessageId> dropped;
+    std::vector<Shadow> unclear;
+    for (auto& shadow : *shadows) {
+      auto row = shadow.row;
+      const auto& heard = answers[shadow.id];
+      if (heard.empty() || heard.front().spool != spool) {
+        may_advance = false;
+        break;
+      }
+      switch (cluster::decide_audit(shadow.generation, shadow.owner_epoch, heard.front())) {
+        case cluster::AuditDecision::keep:
+          if (heard.front().knows != cluster::Knows::live) may_advance = false;
+          break;
+        case cluster::AuditDecision::drop:
+          dropped.push_back(shadow.id);
+          break;
+        case cluster::AuditDecision::take:
+        case cluster::AuditDecision::follow:
+          unclear.push_back(std::move(shadow));
+          break;
+      }
+      if (auto at = audited_.find(spool); may_advance && at != audited_.end()) at->second = row;
+    }
+    if (!dropped.empty()) co_await drop(std::move(dropped));
+    if (!unclear.empty()) co_await decide(std::move(unclear), MessageEvent::recovered);
+    if (!audited_.contains(spool)) break;  // its owner began another run meanwhile: from the start
+  }
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,82 @@
+// Watches over ownership: takes over the mail of hubs that are gone, finds out the fate of copies nobody speaks of, and on
+// this hub's own return asks who owns its mail. The decisions are cluster/ownership's; this asks the questions and carries
+// the decisions out.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster/ownership.h"
+#include "hub/logs/event_log.h"
+#include "hub/metrics.h"
+#include "hub/outbound/outbound.h"
+#include "hub/peering/copier.h"
+#include "hub/peering/members.h"
+#include "hub/peering/shadow_keeper.h"
+#include "storage/spool.h"
+
+namespace umbra::hub {
+
+class Guardian {
+ public:
+  Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, Copier& copier,
+           PendingMessages& pending, EventLog& log, Metrics& metrics);
+
+  void set_outbound(Outbound* outbound) { outbound_ = outbound; }
+  /// Asks who owns the mail that is older than this epoch; then lets delivery load it; then watches.
+  void start();
+  Task<void> stop();
+  [[nodiscard]] bool is_returning() const { return is_returning_; }
+  /// A member's sessions opened, or it has another spool or epoch: what it says of its copies is asked anew.
+  void member_changed(Member& member);
+
+ private:
+  using Answers = std::map<MessageId, std::vector<cluster::Answer>>;
+
+  Task<void> run();
+  Task<void> return_home();
+  /// Rows whose ownership is not known yet.
+  Task<std::vector<RowId>> settle_returned(std::vector<RowId> rows);
+  Task<void> watch();
+  Task<void> watch_owner(std::string hub, SpoolId spool);
+  Task<void> watch_holders();
+  Task<void> take_over_from(std::string hub, SpoolId spool);
+  Task<bool> last_contact(Member& member);
+  [[nodiscard]] bool is_gone(const std::string& hub, SpoolId spool);
+  /// Asks everybody about these shadows of one owner and takes, drops or leaves each.
+  Task<void> decide(std::vector<storage::Shadow> page, MessageEvent event);
+  Task<void> take(std::vector<storage::Shadow> shadows, MessageEvent event);
+  Task<void> drop(std::vector<MessageId> ids);
+  Task<void> audit(std::string hub, SpoolId spool);
+  Task<void> holder_lost(SpoolId spool, bool is_replaced);
+
+  /// Asks every member that is connected (or only `only`). A hub that does not answer has no entry.
+  Task<Answers> ask(std::vector<MessageId> ids, std::string only);
+  Task<bool> wait(Duration span);
+
+  Runtime runtime_;
+  const Config& config_;
+  storage::Spool& spool_;
+  Members& members_;
+  Copier& copier_;
+  PendingMessages& pending_;
+  EventLog& log_;
+  Metrics& metrics_;
+  Outbound* outbound_ = nullptr;
+  TaskScope tasks_;
+  Timer wake_;
+  bool is_returning_ = true;
+  bool is_stopping_ = false;
+  /// Per owner spool: shadows up to this row have been asked about since the owner's present run began.
+  std::map<SpoolId, RowId> audited_;
+  std::map<SpoolId, MonotonicTime> next_audit_;
+  /// Spools of silent holders whose messages were marked unprotected already.
+  std::set<SpoolId> lost_holders_;
+  /// Owners whose mail is being taken over, for one log line and one count each.
+  std::set<SpoolId> taken_from_;
+};
+
+}  // namespace umbra::hub

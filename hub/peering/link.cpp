@@ -1,0 +1,185 @@
+#include "hub/peering/link.h"
+
+#include <array>
+
+#include "smtp/reply_parser.h"
+
+namespace umbra::hub {
+namespace {
+
+constexpr Duration connect_timeout = 2s;
+constexpr Duration handshake_timeout = 3s;
+constexpr Duration reconnect_pause = 250ms;
+constexpr std::size_t output_octets_max = 64U << 20;
+
+}  // namespace
+
+struct Link::Call {
+  explicit Call(asio::io_context& io) : done(io) {}
+  Event done;
+  Outcome outcome;
+  MonotonicTime deadline;
+};
+
+Link::Link(Runtime runtime, const MemberConfig& member, std::string secret, LinkOwner& owner)
+    : runtime_(runtime),
+      member_(member),
+      secret_(std::move(secret)),
+      owner_(owner),
+      tasks_(runtime.io),
+      pause_(runtime.io),
+      output_ready_(runtime.io),
+      writer_done_(runtime.io) {}
+
+Link::~Link() = default;
+
+void Link::start() { tasks_.spawn("link", run()); }
+
+void Link::close() {
+  if (stream_) stream_->close();
+}
+
+Task<void> Link::stop() {
+  is_stopping_ = true;
+  close();
+  pause_.cancel();
+  output_ready_.set();
+  co_await tasks_.join();
+}
+
+Task<void> Link::run() {
+  while (!is_stopping_) {
+    co_await one_session();
+    if (is_stopping_) break;
+    co_await pause_.wait_for(reconnect_pause + Duration{runtime_.random.below(100'000'000)});
+  }
+}
+
+Task<void> Link::one_session() {
+  auto addresses = co_await runtime_.resolver.addresses(member_.address.host);
+  if (!addresses || addresses->empty() || is_stopping_) co_return;
+  Endpoint to{addresses->front(), member_.address.port};
+  auto stream = co_await runtime_.network.connect(to, MonotonicClock::now() + connect_timeout);
+  if (!stream || is_stopping_) co_return;
+  stream_ = std::move(*stream);
+  watchdog_ = std::make_unique<Watchdog>(runtime_.io, *stream_);
+  watchdog_->expires_after(handshake_timeout);
+  input_.clear();
+  output_.clear();
+  if (co_await handshake(*stream_)) {
+    watchdog_->expires_at(MonotonicTime::max());
+    is_open_ = true;
+    writer_ended_ = false;
+    tasks_.spawn("link writer", write_commands());
+    owner_.on_open(member_.name);
+    co_await read_replies(*stream_);
+    end_session();
+    owner_.on_closed(member_.name);
+    while (!writer_ended_) co_await writer_done_.wait();
+  }
+  watchdog_.reset();
+  stream_->close();
+  stream_.reset();
+}
+
+void Link::end_session() {
+  is_open_ = false;
+  stream_->close();
+  output_ready_.set();
+  for (auto* call : std::exchange(calls_, {})) {
+    call->outcome.kind = Outcome::Kind::lost;
+    call->done.set();
+  }
+}
+
+Task<std::optional<smtp::Reply>> Link::read_reply(Stream& stream) {
+  smtp::ReplyParser parser;
+  std::array<char, 4096> buffer;
+  for (;;) {
+    auto step = parser.feed(input_);
+    input_.erase(0, step.consumed);
+    if (step.status == smtp::ReplyParser::Status::complete) co_return parser.take();
+    if (step.status == smtp::ReplyParser::Status::malformed) co_return std::nullopt;
+    auto got = co_await stream.read_some(asio::buffer(buffer));
+    if (got.error) co_return std::nullopt;
+    input_.append(buffer.data(), got.octets);
+  }
+}
+
+Task<bool> Link::handshake(Stream& stream) {
+  auto greeting = co_await read_reply(stream);
+  if (!greeting || greeting->code != 220) co_return false;
+  auto hello = owner_.make_hello();
+  auto command = smtp::format_hub(hello);
+  if (co_await stream.write(command)) co_return false;
+  auto challenge = co_await read_reply(stream);
+  if (!challenge) co_return false;
+  if (challenge->code != 334) {
+    if (challenge->code == 554 || challenge->code == 555) owner_.on_refused(member_.name, *challenge);
+    co_return false;
+  }
+  auto parsed = smtp::parse_challenge(challenge->text);
+  if (!parsed) co_return false;
+  auto& [peer, proof] = *parsed;
+  if (peer.hub != member_.name || peer.nonce == hello.nonce) co_return false;
+  if (!smtp::proofs_equal(proof, smtp::hub_proof(secret_, "server", hello, peer))) co_return false;
+  auto answer = smtp::format_proof(smtp::hub_proof(secret_, "client", hello, peer)) + "EHLO " + hello.hub + "\r\n";
+  if (co_await stream.write(answer)) co_return false;
+  auto accepted = co_await read_reply(stream);
+  if (!accepted) co_return false;
+  if (accepted->code != 235) {
+    if (accepted->code == 554 || accepted->code == 555) owner_.on_refused(member_.name, *accepted);
+    co_return false;
+  }
+  auto extensions = co_await read_reply(stream);
+  if (!extensions || extensions->code != 250 || extensions->text.find("XSHADOW 1") == std::string::npos) co_return false;
+  co_return owner_.on_hello(peer);
+}
+
+Task<void> Link::read_replies(Stream& stream) {
+  while (!is_stopping_) {
+    auto reply = co_await read_reply(stream);
+    if (!reply || calls_.empty()) co_return;
+    auto* call = calls_.front();
+    calls_.pop_front();
+    watchdog_->expires_at(calls_.empty() ? MonotonicTime::max() : calls_.front()->deadline);
+    call->outcome.kind = Outcome::Kind::replied;
+    call->outcome.reply = std::move(*reply);
+    if (call->outcome.reply.code == 554 || call->outcome.reply.code == 555)
+      owner_.on_refused(member_.name, call->outcome.reply);
+    call->done.set();
+  }
+}
+
+Task<void> Link::write_commands() {
+  std::string sending;
+  while (is_open_ && !is_stopping_) {
+    if (output_.empty()) {
+      co_await output_ready_.wait();
+      continue;
+    }
+    sending.clear();
+    std::swap(sending, output_);
+    if (co_await stream_->write(sending)) {
+      stream_->close();
+      break;
+    }
+  }
+  writer_ended_ = true;
+  writer_done_.set();
+}
+
+Task<Link::Outcome> Link::call(std::string command, Duration timeout) {
+  Call call(runtime_.io);
+  call.outcome.sent_at = MonotonicClock::now();
+  if (!is_open_ || is_stopping_ || output_.size() > output_octets_max) co_return call.outcome;
+  call.deadline = call.outcome.sent_at + timeout;
+  output_ += command;
+  calls_.push_back(&call);
+  if (calls_.size() == 1) watchdog_->expires_at(call.deadline);
+  output_ready_.set();
+  co_await call.done.wait();
+  co_return call.outcome;
+}
+
+}  // namespace umbra::hub

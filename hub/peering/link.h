@@ -1,0 +1,82 @@
+// This hub's session to another hub: connects, proves itself and checks the other's proof, keeps the session up, and
+// carries XSHADOW commands, pipelined: many calls may be under way, answered in order. One per member and purpose (control:
+// beats, discards, questions; data: copies). Owned by Members.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "hub/config/config.h"
+#include "hub/net/runtime.h"
+#include "smtp/reply.h"
+#include "smtp/shadow_verbs.h"
+
+namespace umbra::hub {
+
+/// What a link asks and tells its owner. Called on the home thread.
+class LinkOwner {
+ public:
+  virtual ~LinkOwner() = default;
+  /// Our hello, with a new nonce.
+  virtual smtp::HubHello make_hello() = 0;
+  /// The other side has proved itself as this. False: this is not a hub to talk to (rolled back): the session is closed.
+  virtual bool on_hello(const smtp::HubHello& peer) = 0;
+  /// The session is open for commands, or it has ended.
+  virtual void on_open(const std::string& member) = 0;
+  virtual void on_closed(const std::string& member) = 0;
+  /// The other side ended our epoch (554), or calls our spool rolled back (555).
+  virtual void on_refused(const std::string& member, const smtp::Reply& reply) = 0;
+};
+
+class Link {
+ public:
+  /// How a call ended. `lost`: it was sent, or may have been, and no answer came.
+  struct Outcome {
+    enum class Kind : std::uint8_t { replied, not_sent, lost };
+    Kind kind = Kind::not_sent;
+    smtp::Reply reply;
+    MonotonicTime sent_at{};
+  };
+
+  Link(Runtime runtime, const MemberConfig& member, std::string secret, LinkOwner& owner);
+  ~Link();
+
+  void start();
+  void close();
+  Task<void> stop();
+
+  [[nodiscard]] bool is_open() const { return is_open_; }
+  [[nodiscard]] std::size_t under_way() const { return calls_.size(); }
+  /// Sends a command (with its octets) and waits for its reply; when none comes by the deadline, the session is closed.
+  Task<Outcome> call(std::string command, Duration timeout);
+
+ private:
+  struct Call;
+  Task<void> run();
+  Task<void> one_session();
+  Task<bool> handshake(Stream& stream);
+  Task<void> read_replies(Stream& stream);
+  Task<void> write_commands();
+  Task<std::optional<smtp::Reply>> read_reply(Stream& stream);
+  void end_session();
+
+  Runtime runtime_;
+  MemberConfig member_;
+  std::string secret_;
+  LinkOwner& owner_;
+  TaskScope tasks_;
+  Timer pause_;
+  Event output_ready_;
+  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<Watchdog> watchdog_;
+  std::string input_;  // read but not yet parsed
+  std::string output_;
+  std::deque<Call*> calls_;
+  bool is_open_ = false;
+  bool is_stopping_ = false;
+  bool writer_ended_ = true;
+  Event writer_done_;
+};
+
+}  // namespace umbra::hub

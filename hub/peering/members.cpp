@@ -1,0 +1,214 @@
+#include "hub/peering/members.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+
+using cluster::Standing;
+
+Members::Members(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log)
+    : runtime_(runtime),
+      config_(config),
+      spool_(spool),
+      log_(log),
+      tasks_(runtime.io),
+      pause_(config.cluster.heartbeat) {
+  for (const auto& member_config : config.cluster.members) {
+    if (member_config.name == config.hub_name) continue;
+    auto member = std::make_unique<Member>();
+    member->config = member_config;
+    member->control = std::make_unique<Link>(runtime, member_config, config.cluster.secret, *this);
+    member->data = std::make_unique<Link>(runtime, member_config, config.cluster.secret, *this);
+    members_.push_back(std::move(member));
+    beat_timers_.push_back(std::make_unique<Timer>(runtime.io));
+  }
+}
+
+Members::~Members() = default;
+
+Task<Result<void>> Members::start() {
+  auto remembered = co_await query<std::vector<storage::PeerMemory>>(runtime_.io, spool_,
+                                                                     [](storage::Reader& r) { return r.peers(); });
+  if (!remembered) co_return std::unexpected(remembered.error());
+  for (const auto& memory : *remembered)
+    if (auto* member = find(memory.hub))
+      member->identity = cluster::Identity{memory.spool, memory.epoch, memory.sequence};
+  auto now = MonotonicClock::now();
+  for (auto& member : members_) {
+    member->watch.begin(now, config_.cluster.restart_grace);
+    member->control->start();
+    member->data->start();
+    tasks_.spawn("heartbeat", beat(*member));
+  }
+  co_return Result<void>{};
+}
+
+Task<void> Members::stop() {
+  is_stopping_ = true;
+  for (auto& timer : beat_timers_) timer->cancel();
+  for (auto& member : members_) {
+    co_await member->control->stop();
+    co_await member->data->stop();
+  }
+  co_await tasks_.join();
+}
+
+Member* Members::find(std::string_view name) {
+  for (auto& member : members_)
+    if (member->name() == name) return member.get();
+  return nullptr;
+}
+
+void Members::end(Hub::Ended why) {
+  if (ended_) return;
+  log_.line(why.restart ? LogLevel::warning : LogLevel::error, why.reason, {});
+  ended_ = std::move(why);
+}
+
+bool Members::promise_is_fresh(const storage::Holder& holder) {
+  // A former owner that was not heard of since has to ask before it delivers: its word is not needed.
+  if (holder.state == storage::Holder::State::former_owner) return true;
+  auto* member = find(holder.hub);
+  if (member == nullptr) return false;
+  // The copy has gone with the spool that held it.
+  if (member->identity && member->identity->spool != holder.spool) return true;
+  return member->promised_by == holder.spool && member->promise.is_fresh(MonotonicClock::now());
+}
+
+std::vector<cluster::Candidate> Members::candidates() {
+  std::vector<cluster::Candidate> result;
+  auto now = MonotonicClock::now();
+  for (auto& member : members_)
+    result.push_back({member->name(),
+                      member->data->is_open() && member->identity.has_value() && member->promise.is_fresh(now) &&
+                          member->promised_by == member->identity->spool,
+                      now < member->refuses_copies_until, member->data->under_way()});
+  return result;
+}
+
+void Members::accept_identity(Member& member, const cluster::Identity& heard) {
+  auto before = member.identity;
+  bool is_new_run = !before || before->spool != heard.spool || member.live_epoch != heard.epoch;
+  if (before && before->spool != heard.spool) member.replaced_spools.push_back(before->spool);
+  member.identity = cluster::remember(before, heard);
+  member.live_epoch = heard.epoch;
+  if (!before || before->spool != heard.spool || before->epoch != heard.epoch) tasks_.spawn("remember a hub", save(member));
+  if (is_new_run && changed_) changed_(member);
+}
+
+Task<void> Members::save(Member& member) {
+  storage::PeerMemory memory{member.name(), member.identity->spool, member.identity->epoch, member.identity->sequence};
+  member.saved_sequence = memory.sequence;
+  // Not written: the next run knows less of this hub, which only delays what it may decide.
+  (void)co_await commit(runtime_.io, spool_, [memory](storage::Writer& w) { return w.remember_peer(memory); });
+}
+
+Standing Members::heard_hello(const smtp::HubHello& peer) {
+  auto* member = find(peer.hub);
+  UMBRA_ASSERT(member != nullptr);
+  cluster::Identity heard{peer.spool, peer.epoch, peer.sequence};
+  auto standing = cluster::judge(member->identity, heard);
+  if (standing == Standing::rolled_back || standing == Standing::epoch_over) {
+    log_.line(LogLevel::warning,
+              standing == Standing::rolled_back ? "a hub's spool was rolled back: it is refused"
+                                                : "a hub's epoch is over: it must begin the next one",
+              {{"member", peer.hub}, {"epoch", static_cast<std::int64_t>(peer.epoch.value)}});
+    return standing;
+  }
+  if (standing == Standing::replaced)
+    log_.line(LogLevel::warning, "a hub has come with another spool: the old one is gone",
+              {{"member", peer.hub}, {"spool", to_string(peer.spool)}});
+  accept_identity(*member, heard);
+  // "I am back and I have my spool" cancels the clock.
+  member->watch.heard(MonotonicClock::now(), config_.cluster.lease);
+  return standing;
+}
+
+std::optional<Duration> Members::heard_beat(const std::string& name, SpoolId spool, Epoch epoch, Sequence sequence) {
+  auto* member = find(name);
+  UMBRA_ASSERT(member != nullptr);
+  if (!member->identity || member->identity->spool != spool || epoch < member->identity->epoch) return std::nullopt;
+  member->identity->sequence = std::max(member->identity->sequence, sequence);
+  member->watch.heard(MonotonicClock::now(), config_.cluster.lease);
+  if (sequence.value > member->saved_sequence.value + 1000) tasks_.spawn("remember a hub", save(*member));
+  return config_.cluster.lease;
+}
+
+Task<Result<void>> Members::end_epoch_of(Member& member, SpoolId spool) {
+  if (!member.identity || member.identity->spool != spool) co_return Result<void>{};
+  if (member.live_epoch.value == member.identity->epoch.value || member.live_epoch.value == 0) member.identity->epoch.value += 1;
+  storage::PeerMemory memory{member.name(), spool, member.identity->epoch, member.identity->sequence};
+  co_return co_await commit(runtime_.io, spool_, [memory](storage::Writer& w) { return w.remember_peer(memory); });
+}
+
+smtp::HubHello Members::make_hello() {
+  smtp::HubHello hello;
+  hello.hub = config_.hub_name;
+  hello.spool = spool_.id();
+  hello.epoch = spool_.epoch();
+  hello.sequence = spool_.sequence();
+  char digits[17];
+  for (int i = 0; i < 4; ++i) {
+    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(runtime_.random.next()));
+    hello.nonce += digits;
+  }
+  return hello;
+}
+
+bool Members::on_hello(const smtp::HubHello& peer) {
+  auto* member = find(peer.hub);
+  if (member == nullptr) return false;
+  cluster::Identity heard{peer.spool, peer.epoch, peer.sequence};
+  auto standing = cluster::judge(member->identity, heard);
+  // A hub whose epoch we have ended learns it on its own session to us; until then nothing is sent to it.
+  if (standing == Standing::rolled_back || standing == Standing::epoch_over) return false;
+  accept_identity(*member, heard);
+  return true;
+}
+
+void Members::on_open(const std::string& name) {
+  auto* member = find(name);
+  for (std::size_t i = 0; i < members_.size(); ++i)
+    if (members_[i].get() == member) beat_timers_[i]->cancel();  // beat at once
+  if (changed_) changed_(*member);
+}
+
+void Members::on_closed(const std::string&) {}
+
+void Members::on_refused(const std::string& name, const smtp::Reply& reply) {
+  if (reply.code == 555)
+    end({false, "hub " + name + " remembers a later state of this spool: " + smtp::to_line(reply) +
+                    ". A backup was restored, or another machine runs this spool. Its mail was or will be taken over by "
+                    "the other hubs. Move the spool away and start with an empty one."});
+  else
+    end({true, "hub " + name + " ended this hub's epoch (it was silent for longer than a lease): " + smtp::to_line(reply)});
+}
+
+Task<void> Members::beat(Member& member) {
+  auto& timer = *beat_timers_[static_cast<std::size_t>(
+      std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.get() == &member; }) - members_.begin())];
+  while (!is_stopping_) {
+    auto now = MonotonicClock::now();
+    if (&member == members_.front().get() && pause_.tick(now))
+      for (auto& other : members_) other->watch.paused(now, 3 * config_.cluster.heartbeat);
+    if (member.control->is_open() && member.identity) {
+      auto spool = member.identity->spool;
+      auto outcome = co_await member.control->call(smtp::format_beat(spool_.epoch(), spool_.sequence()),
+                                                   std::max(config_.cluster.lease / 3, 3 * config_.cluster.heartbeat));
+      if (outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250) {
+        auto milliseconds = parse_number(std::string_view(outcome.reply.text).substr(outcome.reply.text.rfind(' ') + 1));
+        if (milliseconds && *milliseconds <= 3'600'000) {
+          member.promised_by = spool;
+          member.promise.granted(outcome.sent_at, std::chrono::milliseconds(*milliseconds));
+        }
+      }
+    }
+    if (is_stopping_) break;
+    co_await timer.wait_for(config_.cluster.heartbeat);
+  }
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,335 @@
+#include "hub/peering/peer_server.h"
+
+#include <array>
+#include <deque>
+#include <map>
+
+namespace umbra::hub {
+namespace {
+
+constexpr std::size_t sessions_max = 256;
+constexpr Duration handshake_timeout = 5s;
+constexpr std::size_t waiting_replies_max = 4096;
+constexpr std::size_t waiting_octets_max = 32U << 20;
+constexpr std::size_t streams_max = 64;
+
+}  // namespace
+
+/// One session of another hub. Lives until its reader and its writer have ended; slots of commands under way outlive it
+/// and then answer nobody.
+class PeerServer::Session {
+ public:
+  Session(PeerServer& server, std::unique_ptr<Stream> stream)
+      : server_(server),
+        stream_(std::move(stream)),
+        watchdog_(server.runtime_.io, *stream_),
+        output_ready_(server.runtime_.io),
+        drained_(server.runtime_.io),
+        writer_done_(server.runtime_.io) {}
+  ~Session() {
+    for (auto& slot : slots_) slot->session = nullptr;
+  }
+
+  Task<void> run();
+  Task<void> write_replies();
+  void close() { stream_->close(); }
+
+ private:
+  struct Slot final : ReplySlot {
+    Session* session = nullptr;
+    std::size_t octets = 0;
+    bool is_ready = false;
+    std::string text;
+    void answer(const smtp::Reply& reply) override {
+      if (is_ready) return;
+      is_ready = true;
+      text = smtp::to_wire(reply);
+      if (session != nullptr) session->flush();
+    }
+  };
+
+  std::shared_ptr<Slot> new_slot(std::size_t octets) {
+    auto slot = std::make_shared<Slot>();
+    slot->session = this;
+    slot->octets = octets;
+    waiting_octets_ += octets;
+    slots_.push_back(slot);
+    return slot;
+  }
+  void flush() {
+    while (!slots_.empty() && slots_.front()->is_ready) {
+      output_ += slots_.front()->text;
+      waiting_octets_ -= slots_.front()->octets;
+      slots_.front()->session = nullptr;
+      slots_.pop_front();
+    }
+    output_ready_.set();
+    drained_.set();
+  }
+  [[nodiscard]] bool is_full() const {
+    return slots_.size() > waiting_replies_max || waiting_octets_ > waiting_octets_max || output_.size() > waiting_octets_max;
+  }
+
+  /// False: the session is over.
+  bool handle(smtp::ShadowCommand command);
+  bool handle_opening(smtp::ShadowCommand& command, const ReplySlotPtr& slot);
+  void handle_chunk(smtp::ShadowCommand& command, const ReplySlotPtr& slot);
+
+  PeerServer& server_;
+  std::unique_ptr<Stream> stream_;
+  Watchdog watchdog_;
+  Event output_ready_;
+  Event drained_;
+  Event writer_done_;
+  bool writer_ended_ = false;
+  bool is_closing_ = false;
+  std::string output_;
+  std::deque<std::shared_ptr<Slot>> slots_;
+  std::size_t waiting_octets_ = 0;
+  smtp::ShadowParser parser_;
+  std::optional<std::pair<smtp::HubHello, smtp::HubHello>> hellos_;  // client, server: between XHUB and XPROOF
+  std::optional<ShadowKeeper::Peer> peer_;                           // once proved
+  std::map<MessageId, ShadowKeeper::Stream> streams_;
+};
+
+Task<void> PeerServer::Session::run() {
+  watchdog_.expires_after(handshake_timeout);
+  output_ = "220 " + server_.config_.host_name + " ESMTP Umbra hub " + server_.config_.hub_name + "\r\n";
+  output_ready_.set();
+  server_.tasks_.spawn("peer session writer", write_replies());
+  std::array<char, 32768> buffer;
+  bool go_on = true;
+  while (go_on && !server_.is_stopping_) {
+    auto got = co_await stream_->read_some(asio::buffer(buffer));
+    if (got.error) break;
+    // A hub that is alive beats far more often than this.
+    if (peer_) watchdog_.expires_after(std::max<Duration>(30s, 3 * server_.config_.cluster.lease));
+    parser_.feed({buffer.data(), got.octets});
+    while (go_on) {
+      auto command = parser_.next();
+      if (!command) {
+        ++server_.metrics_.hub_protocol_errors_total;
+        auto text = command.error().what;
+        server_.log_.line(LogLevel::warning, "a hub session sent a wrong command", {{"remote", stream_->remote().host}, {"reply", text}});
+        // "501 5.5.4 text": made by the parser in this form.
+        new_slot(0)->answer({static_cast<int>(parse_number(text.substr(0, 3)).value_or(500)), text.substr(4, 5), text.substr(10)});
+        go_on = false;
+        break;
+      }
+      if (!*command) break;
+      go_on = handle(std::move(**command));
+      while (go_on && is_full() && !server_.is_stopping_) co_await drained_.wait();
+    }
+  }
+  for (const auto& [id, open] : streams_) server_.keeper_.give_up(open);
+  is_closing_ = true;
+  if (go_on) stream_->close();  // the other side went: nobody reads what is left
+  output_ready_.set();
+  while (!writer_ended_) co_await writer_done_.wait();
+  stream_->close();
+}
+
+Task<void> PeerServer::Session::write_replies() {
+  std::string sending;
+  for (;;) {
+    if (output_.empty()) {
+      if (is_closing_) break;
+      co_await output_ready_.wait();
+      continue;
+    }
+    sending.clear();
+    std::swap(sending, output_);
+    drained_.set();
+    if (co_await stream_->write(sending)) {
+      stream_->close();
+      break;
+    }
+  }
+  writer_ended_ = true;
+  writer_done_.set();
+  drained_.set();
+}
+
+bool PeerServer::Session::handle(smtp::ShadowCommand command) {
+  using smtp::ShadowVerb;
+  ReplySlotPtr slot = new_slot(command.copy.body.size() + command.copy.envelope.size() + command.octets.size() + 64);
+  auto verb = command.verb;
+  if (verb == ShadowVerb::noop || verb == ShadowVerb::rset) {
+    slot->answer({250, "2.0.0", "Ok"});
+    return true;
+  }
+  if (verb == ShadowVerb::quit) {
+    slot->answer({221, "2.0.0", "Bye"});
+    return false;
+  }
+  if (verb == ShadowVerb::ehlo || verb == ShadowVerb::hub || verb == ShadowVerb::proof) return handle_opening(command, slot);
+  if (!peer_) {
+    slot->answer({530, "5.7.0", "Prove yourself first (XHUB)"});
+    return false;
+  }
+  auto& keeper = server_.keeper_;
+  switch (verb) {
+    case ShadowVerb::copy:
+      if (!command.copy.streamed) {
+        keeper.store(*peer_, std::move(command.copy), slot);
+      } else if (streams_.size() >= streams_max) {
+        slot->answer({452, "4.5.3", "Too many copies at once"});
+      } else {
+        ShadowKeeper::Stream open;
+        if (auto reply = keeper.begin(*peer_, command.copy, open)) {
+          slot->answer(*reply);
+        } else {
+          if (auto old = streams_.find(command.copy.id); old != streams_.end()) keeper.give_up(old->second);
+          streams_.insert_or_assign(command.copy.id, std::move(open));
+          slot->answer({250, "2.0.0", "Send the body"});
+        }
+      }
+      return true;
+    case ShadowVerb::chunk:
+      handle_chunk(command, slot);
+      return true;
+    case ShadowVerb::forget:
+      if (auto open = streams_.find(command.id); open != streams_.end()) {
+        keeper.give_up(open->second);
+        streams_.erase(open);
+      }
+      keeper.forget(*peer_, command.id, command.generation, slot);
+      return true;
+    case ShadowVerb::done:
+      keeper.discard(*peer_, std::move(command.discards), slot);
+      return true;
+    case ShadowVerb::poll:
+      keeper.poll(*peer_, command.limit, slot);
+      return true;
+    case ShadowVerb::seen:
+      keeper.seen(std::move(command.keys), slot);
+      return true;
+    case ShadowVerb::ask:
+      keeper.ask(std::move(command.ids), slot);
+      return true;
+    case ShadowVerb::beat: {
+      auto lease = command.epoch == peer_->epoch
+                       ? server_.members_.heard_beat(peer_->hub, peer_->spool, command.epoch, command.sequence)
+                       : std::nullopt;
+      if (!lease) {
+        slot->answer({554, "5.7.0", "Epoch " + std::to_string(command.epoch.value) + " is over"});
+        return false;
+      }
+      auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(*lease).count();
+      slot->answer({250, "2.0.0", "lease " + std::to_string(milliseconds)});
+      return true;
+    }
+    default:
+      slot->answer({502, "5.5.1", "Not implemented"});
+      return true;
+  }
+}
+
+bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const ReplySlotPtr& slot) {
+  using smtp::ShadowVerb;
+  const auto& config = server_.config_;
+  if (command.verb == ShadowVerb::ehlo) {
+    std::string text = config.host_name + "\nPIPELINING\nENHANCEDSTATUSCODES";
+    text += peer_ ? "\nXSHADOW 1" : "\nXHUB 1";
+    slot->answer({250, "", text});
+    return true;
+  }
+  if (command.verb == ShadowVerb::hub) {
+    if (peer_ || hellos_) {
+      slot->answer({503, "5.5.1", "XHUB was said already"});
+      return false;
+    }
+    auto own = server_.members_.make_hello();
+    auto proof = smtp::hub_proof(config.cluster.secret, "server", command.hello, own);
+    slot->answer({334, "", smtp::format_challenge(own, proof)});
+    hellos_.emplace(std::move(command.hello), std::move(own));
+    return true;
+  }
+  if (!hellos_) {
+    slot->answer({503, "5.5.1", "XHUB first"});
+    return false;
+  }
+  auto [client, own] = std::move(*hellos_);
+  hellos_.reset();
+  auto* member = server_.members_.find(client.hub);
+  if (member == nullptr || !smtp::proofs_equal(command.proof, smtp::hub_proof(config.cluster.secret, "client", client, own))) {
+    ++server_.metrics_.hub_protocol_errors_total;
+    server_.log_.line(LogLevel::warning, "a hub session failed to prove itself",
+                      {{"remote", stream_->remote().host}, {"member", client.hub}});
+    slot->answer({535, "5.7.8", "Authentication failed"});
+    return false;
+  }
+  switch (server_.members_.heard_hello(client)) {
+    case cluster::Standing::rolled_back:
+      slot->answer({555, "5.7.0", "Spool " + to_string(client.spool) + " was rolled back: epoch " +
+                                      std::to_string(member->identity->epoch.value) + " sequence " +
+                                      std::to_string(member->identity->sequence.value) + " is remembered"});
+      return false;
+    case cluster::Standing::epoch_over:
+      slot->answer({554, "5.7.0", "Epoch " + std::to_string(client.epoch.value) + " is over"});
+      return false;
+    default:
+      break;
+  }
+  peer_ = ShadowKeeper::Peer{client.hub, client.spool, client.epoch};
+  watchdog_.expires_after(std::max<Duration>(30s, 3 * config.cluster.lease));
+  slot->answer({235, "2.7.0", "Welcome " + client.hub});
+  return true;
+}
+
+void PeerServer::Session::handle_chunk(smtp::ShadowCommand& command, const ReplySlotPtr& slot) {
+  auto open = streams_.find(command.id);
+  if (open == streams_.end()) return slot->answer({503, "5.5.1", "XCOPY STREAM first"});
+  server_.keeper_.append(*peer_, open->second, std::move(command.octets), command.last, slot);
+  if (command.last) streams_.erase(open);
+}
+
+PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, ShadowKeeper& keeper, EventLog& log,
+                       Metrics& metrics)
+    : runtime_(runtime),
+      config_(config),
+      members_(members),
+      keeper_(keeper),
+      log_(log),
+      metrics_(metrics),
+      tasks_(runtime.io),
+      pause_(runtime.io) {}
+
+PeerServer::~PeerServer() = default;
+
+Result<void> PeerServer::start() {
+  auto acceptor = runtime_.network.listen(config_.cluster.address);
+  if (!acceptor) return std::unexpected(acceptor.error());
+  acceptor_ = std::move(*acceptor);
+  tasks_.spawn("peer listener", accept_loop());
+  return {};
+}
+
+Task<void> PeerServer::stop() {
+  is_stopping_ = true;
+  if (acceptor_) acceptor_->close();
+  pause_.cancel();
+  for (auto& session : sessions_) session->close();
+  co_await tasks_.join();
+}
+
+Task<void> PeerServer::accept_loop() {
+  while (!is_stopping_) {
+    auto stream = co_await acceptor_->accept();
+    if (is_stopping_) break;
+    if (!stream) {
+      co_await pause_.wait_for(100ms);
+      continue;
+    }
+    if (sessions_.size() >= sessions_max) continue;
+    sessions_.push_front(std::make_unique<Session>(*this, std::move(*stream)));
+    tasks_.spawn("peer session", serve(sessions_.begin()));
+  }
+}
+
+Task<void> PeerServer::serve(std::list<std::unique_ptr<Session>>::iterator at) {
+  co_await (*at)->run();
+  sessions_.erase(at);
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,38 @@
+// Where other hubs connect: listens on the cluster's address, proves and checks proofs, then speaks XSHADOW and hands the
+// commands to ShadowKeeper. Replies keep the order of the commands, whatever finishes first.
+#pragma once
+
+#include <list>
+#include <memory>
+
+#include "hub/peering/shadow_keeper.h"
+
+namespace umbra::hub {
+
+class PeerServer {
+ public:
+  PeerServer(Runtime runtime, const Config& config, Members& members, ShadowKeeper& keeper, EventLog& log, Metrics& metrics);
+  ~PeerServer();
+
+  Result<void> start();
+  Task<void> stop();
+
+ private:
+  class Session;
+  Task<void> accept_loop();
+  Task<void> serve(std::list<std::unique_ptr<Session>>::iterator at);
+
+  Runtime runtime_;
+  const Config& config_;
+  Members& members_;
+  ShadowKeeper& keeper_;
+  EventLog& log_;
+  Metrics& metrics_;
+  TaskScope tasks_;
+  Timer pause_;
+  std::unique_ptr<Acceptor> acceptor_;
+  std::list<std::unique_ptr<Session>> sessions_;
+  bool is_stopping_ = false;
+};
+
+}  // namespace umbra::hub

@@ -1,0 +1,53 @@
+// Redundancy in one hub: the other members, the copies made and held, discard status, take-over and return. The face of
+// hub/peering: wires its parts and answers delivery's questions (DeliveryGuard). Without a cluster everything here is idle.
+#pragma once
+
+#include "hub/peering/copier.h"
+#include "hub/peering/discard_pusher.h"
+#include "hub/peering/guardian.h"
+#include "hub/peering/members.h"
+#include "hub/peering/peer_server.h"
+#include "hub/peering/shadow_keeper.h"
+
+namespace umbra::hub {
+
+class Peering final : public DeliveryGuard {
+ public:
+  Peering(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log, Metrics& metrics);
+
+  /// Delivery is made after this and before start().
+  void set_outbound(Outbound& outbound);
+  Result<void> start();
+  Task<void> stop();
+
+  Members& members() { return members_; }
+  Copier& copier() { return copier_; }
+  PendingMessages& pending() { return pending_; }
+  [[nodiscard]] bool is_returning() const { return guardian_.is_returning(); }
+
+  // DeliveryGuard
+  bool may_deliver_now(const storage::StoredMessage& message) override;
+  Task<Verdict> may_deliver(const storage::StoredMessage& message) override;
+  void outbox_grew() override { discards_.look(); }
+  void protect_later(RowId) override { copier_.protect_later(); }
+
+ private:
+  Task<void> run();
+
+  Runtime runtime_;
+  const Config& config_;
+  EventLog& log_;
+  PendingMessages pending_;
+  Members members_;
+  Copier copier_;
+  DiscardPusher discards_;
+  Guardian guardian_;
+  ShadowKeeper keeper_;
+  PeerServer server_;
+  TaskScope tasks_;
+  Outbound* outbound_ = nullptr;
+  bool is_started_ = false;
+  bool is_stopping_ = false;
+};
+
+}  // namespace umbra::hub

@@ -1,0 +1,294 @@
+#include "hub/peering/shadow_keeper.h"
+
+#include <algorithm>
+
+namespace umbra::hub {
+namespace {
+
+constexpr std::size_t buried_max = 100'000;
+
+storage::OutboxItem to_item(const smtp::DiscardItem& d) {
+  storage::OutboxItem item;
+  item.id = d.id;
+  item.generation = d.generation;
+  item.all = d.all;
+  item.recipients = d.recipients;
+  return item;
+}
+
+}  // namespace
+
+smtp::Reply spool_failure_reply(const Error& error) {
+  if (error.code == std::errc::no_space_on_device) return {452, "4.3.1", "Insufficient system storage"};
+  return {451, "4.3.0", "The spool cannot take it now"};
+}
+
+ShadowKeeper::ShadowKeeper(const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending,
+                           EventLog& log, Metrics& metrics, asio::io_context& io)
+    : config_(config),
+      spool_(spool),
+      members_(members),
+      pending_(pending),
+      log_(log),
+      metrics_(metrics),
+      quiet_(io) {}
+
+void ShadowKeeper::write(storage::Spool::WriteJob job, std::size_t octets, std::function<void(Result<void>)> done) {
+  ++under_way_;
+  spool_.write(std::move(job), octets, [this, done = std::move(done)](Result<void> result) {
+    done(std::move(result));
+    end_operation();
+  });
+}
+
+void ShadowKeeper::end_operation() {
+  if (--under_way_ == 0) quiet_.set();
+}
+
+Task<void> ShadowKeeper::quiet() {
+  while (under_way_ != 0) co_await quiet_.wait();
+}
+
+void ShadowKeeper::bury(MessageId id, Generation generation) {
+  auto [at, is_new] = buried_.try_emplace(id, generation);
+  if (!is_new) {
+    at->second = std::max(at->second, generation);
+    return;
+  }
+  buried_order_.push_back(id);
+  if (buried_order_.size() > buried_max) {
+    buried_.erase(buried_order_.front());
+    buried_order_.pop_front();
+  }
+}
+
+std::optional<smtp::Reply> ShadowKeeper::refuse(const Peer& peer, const smtp::CopyOffer& offer) {
+  auto* member = members_.find(peer.hub);
+  if (member == nullptr || !member->identity || member->identity->spool != peer.spool || peer.epoch < member->identity->epoch)
+    return smtp::Reply{554, "5.7.0", "Epoch " + std::to_string(peer.epoch.value) + " is over"};
+  if (auto buried = buried_.find(offer.id); buried != buried_.end() && offer.generation <= buried->second)
+    return smtp::Reply{550, "5.5.0", "This message was discarded"};
+  // Half of the reserve is for shadows: a hub that takes no more mail of its own still protects that of its peers.
+  if (spool_.free_octets() < config_.spool.reserve_octets / 2 + offer.body_octets)
+    return smtp::Reply{452, "4.3.1", "Insufficient system storage"};
+  return std::nullopt;
+}
+
+Result<storage::Shadow> ShadowKeeper::make_shadow(const Peer& peer, const smtp::CopyOffer& offer) {
+  auto envelope = decode_envelope(offer.envelope);
+  if (!envelope) return std::unexpected(envelope.error());
+  storage::Shadow shadow;
+  shadow.row = spool_.next_row();
+  shadow.id = offer.id;
+  shadow.generation = offer.generation;
+  shadow.owner_hub = peer.hub;
+  shadow.owner_spool = peer.spool;
+  shadow.owner_epoch = peer.epoch;
+  shadow.envelope = std::move(*envelope);
+  shadow.size = offer.body_octets;
+  for (const auto& [hub, spool] : offer.offered)
+    shadow.offered.push_back({hub, spool, storage::Holder::State::offered});
+  shadow.done = offer.done;
+  if (!shadow.done.empty() && shadow.done.back() >= shadow.envelope.recipients.size())
+    return failure(std::errc::bad_message, "XCOPY: a finished recipient that is not there");
+  return shadow;
+}
+
+void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr slot) {
+  if (auto reply = refuse(peer, offer)) return slot->answer(*reply);
+  if (offer.body.size() != offer.body_octets) return slot->answer({501, "5.5.4", "XCOPY: the body has another size"});
+  auto shadow = make_shadow(peer, offer);
+  if (!shadow) return slot->answer({501, "5.5.4", shadow.error().what});
+  auto id = shadow->id;
+  auto octets = offer.body.size() + offer.envelope.size();
+  auto owner = peer.hub;
+  write(
+      [shadow = std::move(*shadow), body = std::move(offer.body)](storage::Writer& w) -> Result<void> {
+        auto inserted = w.insert_shadow(shadow);
+        if (!inserted) return std::unexpected(inserted.error());
+        if (!*inserted) return {};
+        return w.put_chunk(shadow.row, 0, body);
+      },
+      octets,
+      [this, id, owner, slot](Result<void> result) {
+        if (result) {
+          ++metrics_.shadows_stored_total;
+          log_.message(MessageEvent::shadow_stored, id, {{"owner", owner}});
+          return slot->answer({250, "2.6.0", to_string(id) + " held"});
+        }
+        if (result.error().code == std::errc::file_exists)
+          return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
+        slot->answer(spool_failure_reply(result.error()));
+      });
+}
+
+std::optional<smtp::Reply> ShadowKeeper::begin(const Peer& peer, const smtp::CopyOffer& offer, Stream& stream) {
+  if (auto reply = refuse(peer, offer)) return reply;
+  auto shadow = make_shadow(peer, offer);
+  if (!shadow) return smtp::Reply{501, "5.5.4", shadow.error().what};
+  stream = Stream{std::move(*shadow), 0, 0};
+  return std::nullopt;
+}
+
+void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, bool last, ReplySlotPtr slot) {
+  stream.received += octets.size();
+  if (stream.received > stream.shadow.size || (last && stream.received != stream.shadow.size))
+    return slot->answer({501, "5.5.4", "XCHUNK: the body has another size"});
+  auto number = stream.next_chunk++;
+  auto row = stream.shadow.row;
+  auto size = octets.size();
+  if (!last) {
+    return write([row, number, octets = std::move(octets)](storage::Writer& w) { return w.put_chunk(row, number, octets); }, size,
+                 [slot](Result<void> result) {
+                   if (result) return slot->answer({250, "2.0.0", "Go on"});
+                   slot->answer(spool_failure_reply(result.error()));
+                 });
+  }
+  // The end: the chunk and the shadow in one commit. A copy that was here already needs no second body.
+  smtp::CopyOffer offer;
+  offer.id = stream.shadow.id;
+  offer.generation = stream.shadow.generation;
+  if (auto reply = refuse(peer, offer)) {
+    give_up(stream);
+    return slot->answer(*reply);
+  }
+  write(
+      [shadow = stream.shadow, number, octets = std::move(octets)](storage::Writer& w) -> Result<void> {
+        auto inserted = w.insert_shadow(shadow);
+        if (!inserted) return std::unexpected(inserted.error());
+        return *inserted ? w.put_chunk(shadow.row, number, octets) : w.drop_body(shadow.row);
+      },
+      size,
+      [this, stream, owner = peer.hub, slot](Result<void> result) {
+        if (result) {
+          ++metrics_.shadows_stored_total;
+          log_.message(MessageEvent::shadow_stored, stream.shadow.id, {{"owner", owner}});
+          return slot->answer({250, "2.6.0", to_string(stream.shadow.id) + " held"});
+        }
+        give_up(stream);
+        if (result.error().code == std::errc::file_exists)
+          return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
+        slot->answer(spool_failure_reply(result.error()));
+      });
+}
+
+void ShadowKeeper::give_up(const Stream& stream) {
+  write([row = stream.shadow.row](storage::Writer& w) { return w.drop_body(row); }, 64, [](const Result<void>&) {});
+}
+
+void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation, ReplySlotPtr slot) {
+  (void)peer;
+  bury(id, generation);
+  write([id](storage::Writer& w) { return w.drop_shadow(id); }, 64, [this, id, slot](Result<void> result) {
+    if (!result) return slot->answer(spool_failure_reply(result.error()));
+    log_.message(MessageEvent::forgotten, id, {});
+    slot->answer({250, "2.0.0", to_string(id) + " forgotten"});
+  });
+}
+
+void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> items, ReplySlotPtr slot) {
+  for (const auto& item : items)
+    if (item.all) bury(item.id, item.generation);
+  auto ended = std::make_shared<std::vector<RowId>>();
+  auto shared = std::make_shared<std::vector<smtp::DiscardItem>>(std::move(items));
+  write(
+      [shared, ended, from = peer.spool](storage::Writer& w) -> Result<void> {
+        for (const auto& item : *shared) {
+          auto row = w.apply_discard(to_item(item), from);
+          if (!row) return std::unexpected(row.error());
+          if (*row) ended->push_back(**row);
+        }
+        return {};
+      },
+      shared->size() * 64,
+      [this, shared, ended, slot](Result<void> result) {
+        if (!result) return slot->answer(spool_failure_reply(result.error()));
+        metrics_.discards_received_total += shared->size();
+        for (auto row : *ended)
+          if (outbound_ != nullptr) outbound_->forget(row);
+        for (const auto& item : *shared)
+          if (item.all) log_.message(MessageEvent::discarded, item.id, {});
+        slot->answer({250, "2.0.0", std::to_string(shared->size()) + " discarded"});
+      });
+}
+
+void ShadowKeeper::poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot) {
+  auto text = std::make_shared<std::string>();
+  auto count = std::make_shared<std::size_t>(0);
+  ++under_way_;
+  spool_.read(
+      [text, count, spool = peer.spool, limit](storage::Reader& r) {
+        auto items = r.outbox(spool, 0, limit);
+        if (!items) return;
+        for (const auto& item : *items)
+          *text += smtp::format_discard({item.key, item.id, item.generation, item.all, item.recipients}) + '\n';
+        *count = items->size();
+      },
+      [this, text, count, slot] {
+        slot->answer({250, "2.0.0", *text + std::to_string(*count)});
+        end_operation();
+      });
+}
+
+void ShadowKeeper::seen(std::vector<std::uint64_t> keys, ReplySlotPtr slot) {
+  auto count = keys.size();
+  write([keys = std::move(keys)](storage::Writer& w) { return w.outbox_confirmed(keys); }, count * 16,
+        [slot](Result<void> result) {
+          if (!result) return slot->answer(spool_failure_reply(result.error()));
+          slot->answer({250, "2.0.0", "Seen"});
+        });
+}
+
+void ShadowKeeper::ask(std::vector<MessageId> ids, ReplySlotPtr slot) {
+  struct Question {
+    std::vector<MessageId> ids;
+    std::vector<storage::Knowledge> found;
+    bool failed = false;
+  };
+  auto question = std::make_shared<Question>();
+  question->ids = std::move(ids);
+  ++under_way_;
+  spool_.read(
+      [question](storage::Reader& r) {
+        for (auto id : question->ids) {
+          auto known = r.lookup(id);
+          if (!known) {
+            question->failed = true;
+            return;
+          }
+          question->found.push_back(std::move(*known));
+        }
+      },
+      [this, question, slot] {
+        // A read that failed, or was not done at all, must not become "unknown".
+        if (question->failed || question->found.size() != question->ids.size()) {
+          slot->answer({451, "4.3.0", "The spool cannot answer now"});
+          return end_operation();
+        }
+        std::string text;
+        for (std::size_t i = 0; i < question->ids.size(); ++i) {
+          const auto& known = question->found[i];
+          smtp::AskAnswer answer;
+          answer.id = question->ids[i];
+          answer.generation = known.generation;
+          using Kind = storage::Knowledge::Kind;
+          if (pending_.contains(answer.id)) {
+            answer.kind = smtp::AskKind::pending;
+          } else if (known.kind == Kind::live) {
+            bool waits = outbound_ != nullptr && outbound_->awaits_final_reply(known.row);
+            answer.kind = waits ? smtp::AskKind::waiting : smtp::AskKind::live;
+          } else if (known.kind == Kind::held_for_other) {
+            answer.kind = smtp::AskKind::held;
+            answer.owner_hub = known.owner_hub;
+            answer.owner_spool = known.owner_spool;
+          } else if (known.kind == Kind::done) {
+            answer.kind = smtp::AskKind::done;
+          }
+          text += smtp::format_answer(answer) + '\n';
+        }
+        slot->answer({250, "2.0.0", text + std::to_string(question->ids.size())});
+        end_operation();
+      });
+}
+
+}  // namespace umbra::hub

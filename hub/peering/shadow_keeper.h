@@ -1,0 +1,98 @@
+// What this hub does for other hubs: stores their copies, applies their discard status, answers what it knows of a message.
+// Called by PeerServer's sessions with commands that are parsed and authenticated. Answers come through a ReplySlot when
+// what they promise is durable. Home thread.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "hub/logs/event_log.h"
+#include "hub/metrics.h"
+#include "hub/outbound/outbound.h"
+#include "hub/peering/members.h"
+#include "smtp/reply.h"
+#include "smtp/shadow_verbs.h"
+#include "storage/spool.h"
+
+namespace umbra::hub {
+
+/// The place of one reply in a session's order.
+class ReplySlot {
+ public:
+  virtual ~ReplySlot() = default;
+  virtual void answer(const smtp::Reply& reply) = 0;
+};
+using ReplySlotPtr = std::shared_ptr<ReplySlot>;
+
+/// Messages between the offer of a copy and the reply to the client: "pending" to whoever asks.
+using PendingMessages = std::unordered_set<MessageId>;
+
+class ShadowKeeper {
+ public:
+  ShadowKeeper(const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending, EventLog& log,
+               Metrics& metrics, asio::io_context& io);
+
+  /// The other hub, as authenticated on the session.
+  struct Peer {
+    std::string hub;
+    SpoolId spool;
+    Epoch epoch;
+  };
+
+  /// A body that comes in pieces; belongs to one session.
+  struct Stream {
+    storage::Shadow shadow;
+    std::uint32_t next_chunk = 0;
+    std::uint64_t received = 0;
+  };
+
+  /// The whole copy in one command.
+  void store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr slot);
+  /// Begins a copy in pieces; a reply when it can not be taken.
+  std::optional<smtp::Reply> begin(const Peer& peer, const smtp::CopyOffer& offer, Stream& stream);
+  void append(const Peer& peer, Stream& stream, std::string octets, bool last, ReplySlotPtr slot);
+  /// The session ended in the middle of a copy.
+  void give_up(const Stream& stream);
+
+  void forget(const Peer& peer, MessageId id, Generation generation, ReplySlotPtr slot);
+  void discard(const Peer& peer, std::vector<smtp::DiscardItem> items, ReplySlotPtr slot);
+  void poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot);
+  void seen(std::vector<std::uint64_t> keys, ReplySlotPtr slot);
+  void ask(std::vector<MessageId> ids, ReplySlotPtr slot);
+
+  /// Delivery, which is made after this.
+  void set_outbound(Outbound* outbound) { outbound_ = outbound; }
+  /// Waits until nothing that was begun here is under way in the spool.
+  Task<void> quiet();
+
+
+ private:
+  void write(storage::Spool::WriteJob job, std::size_t octets, std::function<void(Result<void>)> done);
+  void end_operation();
+  std::optional<smtp::Reply> refuse(const Peer& peer, const smtp::CopyOffer& offer);
+  Result<storage::Shadow> make_shadow(const Peer& peer, const smtp::CopyOffer& offer);
+  void bury(MessageId id, Generation generation);
+
+  const Config& config_;
+  storage::Spool& spool_;
+  Members& members_;
+  PendingMessages& pending_;
+  EventLog& log_;
+  Metrics& metrics_;
+  Outbound* outbound_ = nullptr;
+  std::size_t under_way_ = 0;
+  Event quiet_;
+  /// Lately forgotten or discarded here: a late copy of them is refused (it was sent before the discard).
+  std::unordered_map<MessageId, Generation> buried_;
+  std::deque<MessageId> buried_order_;
+};
+
+/// The reply to another hub when this hub's spool could not do what was asked.
+smtp::Reply spool_failure_reply(const Error& error);
+
+}  // namespace umbra::hub
