@@ -158,7 +158,8 @@ void ReceiveSession::on(const Bdat& bdat) {
   if (auto reply = out_of_order_for_body()) return skip_chunk(bdat.octets, std::move(*reply), true);
   // Chunks already on their way when the first was refused are no error of the client (RFC 3030 section 2).
   if (chunks_refused_) return skip_chunk(bdat.octets, {503, "5.5.1", "an earlier chunk was refused"}, false);
-  if (envelope_.recipients.empty()) return skip_chunk(bdat.octets, {554, "5.5.1", "no valid recipients"}, false);
+  if (!body_open_ && envelope_.recipients.empty())
+    return skip_chunk(bdat.octets, {554, "5.5.1", "no valid recipients"}, false);
   chunk_octets_ = chunk_left_ = bdat.octets;
   if (body_open_) {
     state_ = State::chunk;
