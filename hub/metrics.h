@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
 #include "base/clock.h"
 
@@ -55,5 +56,33 @@ struct Metrics {
   std::uint64_t hub_protocol_errors_total = 0;
   Histogram shadow_seconds;                    ///< offer of a copy to its confirmation
 };
+
+/// What is looked up at the moment somebody asks: the state of the spool and of the cluster.
+struct Gauges {
+  std::uint64_t queue_messages = 0;      ///< queued or held
+  std::uint64_t queue_held = 0;
+  std::uint64_t unprotected_messages = 0;
+  std::uint64_t shadow_messages = 0;     ///< held for other hubs
+  std::uint64_t outbox_discards = 0;     ///< discard status owed to other hubs
+  std::uint64_t cluster_members = 0;     ///< configured, this hub included; 0: no cluster
+  std::uint64_t cluster_members_alive = 0;
+  std::uint64_t spool_free_octets = 0;
+  std::uint64_t spool_wal_octets = 0;
+  std::uint64_t spool_batches_total = 0;     ///< group commits: one fsync each
+  std::uint64_t spool_operations_total = 0;
+  std::uint64_t spool_failed_batches_total = 0;
+  std::uint64_t spool_waiting_operations = 0;
+  double spool_last_commit_seconds = 0;
+  std::uint64_t spool_epoch = 0;
+  std::uint64_t log_lines_dropped_total = 0;
+  std::uint64_t log_octets_lost_total = 0;
+  bool ready = false;
+  WallTime started_at{};
+};
+
+/// Prometheus text format, prefix umbra_; the process's memory and descriptors with it.
+std::string render_metrics(const Metrics& metrics, const Gauges& gauges);
+/// docs/metrics.md.
+std::string metrics_reference();
 
 }  // namespace umbra::hub

@@ -1,0 +1,189 @@
+#include "hub/admin/api.h"
+
+#include <algorithm>
+#include <map>
+
+#include "hub/admin/report.h"
+
+namespace umbra::hub {
+namespace {
+
+constexpr std::size_t page_rows_max = 1000;
+constexpr std::size_t page_rows_default = 100;
+
+ApiResponse json_response(const Json& json, unsigned status = 200) { return {status, "application/json", to_text(json)}; }
+ApiResponse error_response(unsigned status, const std::string& what) { return json_response({{"error", what}}, status); }
+ApiResponse spool_error(const Error& error) {
+  return error_response(503, error.what + (error.code ? ": " + error.code.message() : std::string{}));
+}
+ApiResponse wrong_method(const char* expected) { return error_response(405, std::string("expected ") + expected); }
+
+struct Page {
+  RowId after;
+  std::size_t limit = page_rows_default;
+  std::optional<storage::MessageState> state;
+};
+
+/// "after=5&limit=10&state=held". The values of these keys need no percent-encoding, so none is understood.
+std::expected<Page, std::string> parse_page(std::string_view query, bool with_state) {
+  Page page;
+  while (!query.empty()) {
+    auto part = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(part.size() + 1, query.size()));
+    auto equals = part.find('=');
+    auto key = part.substr(0, equals);
+    auto value = equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1);
+    auto number = parse_number(value);
+    if (key == "after" && number && *number <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+      page.after.value = static_cast<std::int64_t>(*number);
+    } else if (key == "limit" && number && *number >= 1 && *number <= page_rows_max) {
+      page.limit = static_cast<std::size_t>(*number);
+    } else if (key == "state" && with_state && parse_message_state(value)) {
+      page.state = parse_message_state(value);
+    } else {
+      return std::unexpected(std::string("expected after=ROW, limit=1..1000") + (with_state ? ", state=queued|held" : ""));
+    }
+  }
+  return page;
+}
+
+/// The key to continue from, or null after the last page.
+template <class Row>
+Json next_page(const std::vector<Row>& rows, const Page& page) {
+  if (rows.size() < page.limit) return nullptr;
+  return std::to_string(rows.back().row.value);
+}
+
+std::optional<QueueAction> parse_action(std::string_view text) {
+  if (text == "retry") return QueueAction::retry;
+  if (text == "hold") return QueueAction::hold;
+  if (text == "release") return QueueAction::release;
+  if (text == "bounce") return QueueAction::bounce;
+  return std::nullopt;
+}
+
+std::pair<std::string, std::string> split_target(const std::string& target) {
+  auto mark = target.find('?');
+  if (mark == std::string::npos) return {target, {}};
+  return {target.substr(0, mark), target.substr(mark + 1)};
+}
+
+}  // namespace
+
+Task<ApiResponse> AdminApi::observations(ApiRequest request) {
+  auto path = split_target(request.target).first;
+  bool is_known = path == "/healthz/live" || path == "/healthz/ready" || path == "/metrics";
+  if (!is_known) co_return error_response(404, "here are /healthz/live, /healthz/ready and /metrics");
+  if (request.method != "GET" && request.method != "HEAD") co_return wrong_method("GET");
+  if (path == "/metrics") co_return co_await metrics();
+  co_return health(path == "/healthz/ready");
+}
+
+Task<ApiResponse> AdminApi::commands(ApiRequest request) {
+  auto [path, query] = split_target(request.target);
+  if (!path.starts_with("/v1/")) co_return co_await observations(std::move(request));
+
+  bool is_get = request.method == "GET";
+  std::string_view rest = std::string_view(path).substr(4);
+  if (rest == "status") {
+    if (!is_get) co_return wrong_method("GET");
+    co_return co_await status();
+  }
+  if (rest == "peers") co_return is_get ? peers() : wrong_method("GET");
+  if (rest == "queue" || rest == "shadows") {
+    if (!is_get) co_return wrong_method("GET");
+    if (rest == "queue") co_return co_await queue(std::move(query));
+    co_return co_await shadows(std::move(query));
+  }
+  if (rest.starts_with("queue/")) {
+    rest.remove_prefix(6);
+    auto slash = rest.find('/');
+    std::string id(rest.substr(0, slash));
+    if (slash == std::string_view::npos) {
+      if (!is_get) co_return wrong_method("GET");
+      co_return co_await one_message(std::move(id));
+    }
+    if (request.method != "POST") co_return wrong_method("POST");
+    std::string action(rest.substr(slash + 1));
+    co_return co_await act(std::move(id), std::move(action));
+  }
+  co_return error_response(404, "no such path");
+}
+
+ApiResponse AdminApi::health(bool ready) const {
+  auto health = backend_.health();
+  bool good = ready ? health.live && health.ready : health.live;
+  return {good ? 200U : 503U, "text/plain; charset=utf-8", good ? "ok\n" : health.reason + "\n"};
+}
+
+Task<ApiResponse> AdminApi::metrics() {
+  auto gauges = co_await backend_.gauges();
+  if (!gauges) co_return spool_error(gauges.error());
+  ApiResponse response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body = render_metrics(backend_.metrics(), *gauges);
+  co_return response;
+}
+
+Task<ApiResponse> AdminApi::status() {
+  auto gauges = co_await backend_.gauges();
+  if (!gauges) co_return spool_error(gauges.error());
+  co_return json_response(status_report(backend_.identity(), backend_.health(), *gauges, backend_.metrics(), backend_.peers()));
+}
+
+ApiResponse AdminApi::peers() const {
+  Json list = Json::array();
+  for (const auto& peer : backend_.peers()) list.push_back(peer_report(peer));
+  return json_response({{"peers", std::move(list)}});
+}
+
+Task<ApiResponse> AdminApi::queue(std::string query) {
+  auto page = parse_page(query, true);
+  if (!page) co_return error_response(400, page.error());
+  auto rows = co_await backend_.messages(page->after, page->limit);
+  if (!rows) co_return spool_error(rows.error());
+  Json list = Json::array();
+  for (const auto& message : *rows) {
+    if (!page->state || message.state == *page->state) list.push_back(message_summary(message));
+  }
+  co_return json_response({{"messages", std::move(list)}, {"next", next_page(*rows, *page)}});
+}
+
+Task<ApiResponse> AdminApi::one_message(std::string id) {
+  auto parsed = parse_message_id(id);
+  if (!parsed) co_return error_response(400, "a message id is <16 hexadecimal digits>-<hexadecimal number>");
+  auto message = co_await backend_.message(*parsed);
+  if (!message) co_return spool_error(message.error());
+  if (*message) co_return json_response(message_report(**message, backend_.identity().hub));
+  auto shadow = co_await backend_.shadow(*parsed);
+  if (!shadow) co_return spool_error(shadow.error());
+  if (*shadow) co_return json_response(shadow_report(**shadow));
+  co_return error_response(404, "this hub has no message " + to_string(*parsed));
+}
+
+Task<ApiResponse> AdminApi::act(std::string id, std::string action) {
+  auto parsed = parse_message_id(id);
+  if (!parsed) co_return error_response(400, "a message id is <16 hexadecimal digits>-<hexadecimal number>");
+  auto known = parse_action(action);
+  if (!known) co_return error_response(404, "expected retry, hold, release or bounce");
+  auto outcome = co_await backend_.act(*parsed, *known);
+  if (!outcome) co_return spool_error(outcome.error());
+  switch (outcome->kind) {
+    case ActionOutcome::Kind::done: co_return json_response({{"id", to_string(*parsed)}, {"done", action}});
+    case ActionOutcome::Kind::not_found: co_return error_response(404, "this hub has no message " + to_string(*parsed) + " in delivery");
+    case ActionOutcome::Kind::refused: break;
+  }
+  co_return error_response(409, outcome->why);
+}
+
+Task<ApiResponse> AdminApi::shadows(std::string query) {
+  auto page = parse_page(query, false);
+  if (!page) co_return error_response(400, page.error());
+  auto rows = co_await backend_.shadows(page->after, page->limit);
+  if (!rows) co_return spool_error(rows.error());
+  Json list = Json::array();
+  for (const auto& shadow : *rows) list.push_back(shadow_summary(shadow));
+  co_return json_response({{"shadows", std::move(list)}, {"next", next_page(*rows, *page)}});
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,47 @@
+// The admin API without its transport: a request in, a response out (docs/operations.md, "The admin API"). The HTTP server
+// calls commands() for the Unix socket and observations() for the TCP port, on the hub's I/O thread.
+//
+// Errors are {"error": "..."} with 400 (the request), 404 (no such message or path), 405, 409 (not in this state), 503 (the
+// spool did not answer).
+#pragma once
+
+#include <string>
+
+#include "hub/admin/backend.h"
+
+namespace umbra::hub {
+
+struct ApiRequest {
+  std::string method;
+  std::string target;  ///< path and query
+};
+
+struct ApiResponse {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+};
+
+class AdminApi {
+ public:
+  explicit AdminApi(AdminBackend& backend) : backend_(backend) {}
+
+  /// Everything: for those who may command this hub.
+  Task<ApiResponse> commands(ApiRequest request);
+  /// Health and metrics only: for whoever can reach the port.
+  Task<ApiResponse> observations(ApiRequest request);
+
+ private:
+  Task<ApiResponse> metrics();
+  Task<ApiResponse> status();
+  Task<ApiResponse> queue(std::string query);
+  Task<ApiResponse> one_message(std::string id);
+  Task<ApiResponse> act(std::string id, std::string action);
+  Task<ApiResponse> shadows(std::string query);
+  ApiResponse health(bool ready) const;
+  ApiResponse peers() const;
+
+  AdminBackend& backend_;
+};
+
+}  // namespace umbra::hub

@@ -1,0 +1,72 @@
+// What the admin API asks of the hub. Implemented by the composition root; called on the hub's I/O thread only. Everything
+// is plain data; the API makes JSON of it. Listings are paged by key, at most `limit` rows each.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hub/config/config.h"
+#include "hub/metrics.h"
+#include "hub/net/task.h"
+#include "storage/spool.h"
+
+namespace umbra::hub {
+
+struct HubIdentity {
+  std::string hub;
+  std::string host_name;
+  SpoolId spool;
+  Epoch epoch;
+};
+
+struct Health {
+  bool live = true;    ///< false: it cannot recover but by a restart (the spool has failed)
+  bool ready = false;  ///< it takes mail
+  std::string reason;  ///< why not, in words; empty when both are true
+};
+
+/// What this hub knows of another one.
+struct PeerReport {
+  std::string hub;
+  Endpoint address;
+  std::string state;  ///< "alive", "silent", "taken over", "never heard", ...: one word or two of the cluster's own
+  SpoolId spool;      ///< 0: not known yet
+  Epoch epoch;
+  std::optional<Duration> silent_for;  ///< since its last word; empty: never heard
+};
+
+enum class QueueAction : std::uint8_t {
+  retry,    ///< due now, whatever the ladder says
+  hold,     ///< not delivered until released
+  release,  ///< held -> queued, due now
+  bounce    ///< every recipient that is left fails; the sender is told
+};
+
+struct ActionOutcome {
+  enum class Kind : std::uint8_t { done, not_found, refused };
+  Kind kind = Kind::done;
+  std::string why;  ///< refused: the reason
+};
+
+class AdminBackend {
+ public:
+  virtual ~AdminBackend() = default;
+
+  [[nodiscard]] virtual HubIdentity identity() const = 0;
+  [[nodiscard]] virtual Health health() const = 0;
+  [[nodiscard]] virtual const Metrics& metrics() const = 0;
+  [[nodiscard]] virtual std::vector<PeerReport> peers() const = 0;
+  virtual Task<Result<Gauges>> gauges() = 0;
+
+  /// Messages of any state with a row key above `after`, by key.
+  virtual Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) = 0;
+  virtual Task<Result<std::optional<storage::StoredMessage>>> message(MessageId id) = 0;
+  virtual Task<Result<std::vector<storage::Shadow>>> shadows(RowId after, std::size_t limit) = 0;
+  virtual Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) = 0;
+
+  /// Durable when it returns.
+  virtual Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) = 0;
+};
+
+}  // namespace umbra::hub

@@ -1,0 +1,203 @@
+#include "hub/admin/report.h"
+
+#include <algorithm>
+#include <map>
+
+#include "hub/admin/version.h"
+#include "hub/logs/log_line.h"
+
+namespace umbra::hub {
+namespace {
+
+constexpr std::size_t recipients_shown_max = 1000;
+
+std::string_view to_string(storage::Holder::State state) {
+  switch (state) {
+    case storage::Holder::State::offered: return "offered";
+    case storage::Holder::State::holds: return "holds";
+    case storage::Holder::State::former_owner: return "former_owner";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(storage::RecipientOutcome::State state) {
+  switch (state) {
+    case storage::RecipientOutcome::State::pending: return "pending";
+    case storage::RecipientOutcome::State::delivered: return "delivered";
+    case storage::RecipientOutcome::State::failed: return "failed";
+    case storage::RecipientOutcome::State::expanded_elsewhere: return "expanded_elsewhere";
+  }
+  return "unknown";
+}
+
+Json holders_report(const std::vector<storage::Holder>& holders) {
+  Json list = Json::array();
+  for (const auto& holder : holders) {
+    list.push_back({{"hub", holder.hub}, {"spool", to_string(holder.spool)}, {"state", to_string(holder.state)}});
+  }
+  return list;
+}
+
+Json queue_report(const std::vector<storage::QueueEntry>& queue) {
+  Json list = Json::array();
+  for (const auto& entry : queue) {
+    list.push_back({{"destination", entry.destination}, {"due", to_text(entry.due)}, {"attempts", entry.attempts}});
+  }
+  return list;
+}
+
+std::size_t pending_count(const storage::StoredMessage& message) {
+  auto ended = std::ranges::count_if(message.progress, [](const auto& outcome) {
+    return outcome.state != storage::RecipientOutcome::State::pending;
+  });
+  return message.envelope.recipients.size() - std::min(message.envelope.recipients.size(), static_cast<std::size_t>(ended));
+}
+
+Json recipients_report(const Envelope& envelope, const std::vector<storage::RecipientOutcome>& progress) {
+  std::map<std::uint32_t, const storage::RecipientOutcome*> by_index;
+  for (const auto& outcome : progress) by_index[outcome.index] = &outcome;
+  Json list = Json::array();
+  for (std::size_t i = 0; i < envelope.recipients.size() && i < recipients_shown_max; ++i) {
+    Json one = {{"address", envelope.recipients[i].address}, {"state", "pending"}};
+    if (auto known = by_index.find(static_cast<std::uint32_t>(i)); known != by_index.end()) {
+      one["state"] = to_string(known->second->state);
+      if (!known->second->detail.empty()) one["detail"] = known->second->detail;
+    }
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+std::uint32_t attempts_of(const storage::StoredMessage& message) {
+  std::uint32_t attempts = 0;
+  for (const auto& entry : message.queue) attempts = std::max(attempts, entry.attempts);
+  return attempts;
+}
+
+Json due_of(const storage::StoredMessage& message) {
+  if (message.queue.empty()) return nullptr;
+  return to_text(std::ranges::min(message.queue, {}, &storage::QueueEntry::due).due);
+}
+
+/// This hub's row, and every hub that said that it holds the copy.
+std::size_t copies_of(const storage::StoredMessage& message) {
+  return 1 + static_cast<std::size_t>(std::ranges::count(message.holders, storage::Holder::State::holds, &storage::Holder::state));
+}
+
+}  // namespace
+
+std::string_view to_string(storage::MessageState state) {
+  switch (state) {
+    case storage::MessageState::queued: return "queued";
+    case storage::MessageState::held: return "held";
+  }
+  return "unknown";
+}
+
+std::optional<storage::MessageState> parse_message_state(std::string_view text) {
+  for (auto state : {storage::MessageState::queued, storage::MessageState::held}) {
+    if (to_string(state) == text) return state;
+  }
+  return std::nullopt;
+}
+
+std::string to_text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges, const Metrics& metrics,
+                   const std::vector<PeerReport>& peers) {
+  Json peer_list = Json::array();
+  for (const auto& peer : peers) peer_list.push_back(peer_report(peer));
+  return {{"hub", identity.hub},
+          {"host_name", identity.host_name},
+          {"version", version},
+          {"spool", to_string(identity.spool)},
+          {"epoch", identity.epoch.value},
+          {"live", health.live},
+          {"ready", health.ready},
+          {"reason", health.reason},
+          {"started_at", to_text(gauges.started_at)},
+          {"queue",
+           {{"messages", gauges.queue_messages},
+            {"held", gauges.queue_held},
+            {"unprotected", gauges.unprotected_messages}}},
+          {"shadows", gauges.shadow_messages},
+          {"discards_owed", gauges.outbox_discards},
+          {"totals",
+           {{"accepted", metrics.messages_accepted_total},
+            {"recipients_delivered", metrics.recipients_delivered_total},
+            {"recipients_bounced", metrics.recipients_bounced_total},
+            {"taken_over", metrics.messages_taken_over_total},
+            {"possible_duplicates", metrics.possible_duplicates_total}}},
+          {"connections", metrics.connections},
+          {"spool_free_octets", gauges.spool_free_octets},
+          {"peers", std::move(peer_list)}};
+}
+
+Json message_summary(const storage::StoredMessage& message) {
+  return {{"id", to_string(message.id)},
+          {"state", to_string(message.state)},
+          {"sender", message.envelope.sender},
+          {"recipients", message.envelope.recipients.size()},
+          {"recipients_pending", pending_count(message)},
+          {"size", message.size},
+          {"accepted_at", to_text(message.envelope.accepted_at)},
+          {"due", due_of(message)},
+          {"attempts", attempts_of(message)},
+          {"copies", copies_of(message)},
+          {"protected", message.is_protected},
+          {"last_error", message.last_error}};
+}
+
+Json message_report(const storage::StoredMessage& message, const std::string& this_hub) {
+  auto report = message_summary(message);
+  report["generation"] = message.generation.value;
+  report["expires_at"] = to_text(message.envelope.expires_at);
+  report["owner"] = this_hub;
+  report["client"] = {{"address", message.envelope.client_address}, {"helo", message.envelope.client_helo}};
+  report["envelope_id"] = message.envelope.envelope_id;
+  report["holders"] = holders_report(message.holders);
+  report["queue"] = queue_report(message.queue);
+  report["recipients"] = recipients_report(message.envelope, message.progress);
+  if (message.envelope.recipients.size() > recipients_shown_max) {
+    report["recipients_left_out"] = message.envelope.recipients.size() - recipients_shown_max;
+  }
+  return report;
+}
+
+Json shadow_summary(const storage::Shadow& shadow) {
+  return {{"id", to_string(shadow.id)},
+          {"owner", shadow.owner_hub},
+          {"owner_spool", to_string(shadow.owner_spool)},
+          {"owner_epoch", shadow.owner_epoch.value},
+          {"generation", shadow.generation.value},
+          {"sender", shadow.envelope.sender},
+          {"recipients", shadow.envelope.recipients.size()},
+          {"recipients_done", shadow.done.size()},
+          {"size", shadow.size},
+          {"accepted_at", to_text(shadow.envelope.accepted_at)}};
+}
+
+Json shadow_report(const storage::Shadow& shadow) {
+  auto report = shadow_summary(shadow);
+  report["state"] = "shadow";
+  report["holders"] = holders_report(shadow.offered);
+  std::vector<storage::RecipientOutcome> progress;
+  for (auto index : shadow.done) progress.push_back({index, storage::RecipientOutcome::State::delivered, {}});
+  report["recipients"] = recipients_report(shadow.envelope, progress);
+  for (auto& recipient : report["recipients"]) {
+    // A shadow hub is told that a recipient is done, not how it ended.
+    if (recipient["state"] == "delivered") recipient["state"] = "done";
+  }
+  return report;
+}
+
+Json peer_report(const PeerReport& peer) {
+  Json report = {{"hub", peer.hub}, {"address", to_string(peer.address)}, {"state", peer.state}};
+  report["spool"] = peer.spool.value == 0 ? Json(nullptr) : Json(to_string(peer.spool));
+  report["epoch"] = peer.spool.value == 0 ? Json(nullptr) : Json(peer.epoch.value);
+  report["silent_for_seconds"] =
+      peer.silent_for ? Json(std::chrono::duration<double>(*peer.silent_for).count()) : Json(nullptr);
+  return report;
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,201 @@
+// The admin API: what each path answers, and what the observer's port does not.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "hub/admin/api.h"
+#include "tests/unit/hub/fake_admin_backend.h"
+
+namespace umbra::hub {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class AdminApiTest : public testing::Test {
+ protected:
+  ApiResponse ask(const std::string& method, const std::string& target, bool observer = false) {
+    asio::io_context io;
+    ApiResponse answer;
+    ApiRequest request{method, target};
+    auto task = observer ? api_.observations(request) : api_.commands(request);
+    asio::co_spawn(io, std::move(task), [&](const std::exception_ptr& thrown, ApiResponse response) {
+      EXPECT_FALSE(thrown);
+      answer = std::move(response);
+    });
+    io.run();
+    return answer;
+  }
+  json get(const std::string& target, unsigned status = 200) {
+    auto answer = ask("GET", target);
+    EXPECT_EQ(answer.status, status) << answer.body;
+    return json::parse(answer.body);
+  }
+
+  FakeAdminBackend backend_;
+  AdminApi api_{backend_};
+};
+
+TEST_F(AdminApiTest, TellsItsStatusWithIdentityQueueAndPeers) {
+  backend_.measured.queue_messages = 7;
+  backend_.measured.unprotected_messages = 2;
+  backend_.known_peers = {{"hub-b", {"127.0.0.1", 2526}, "alive", SpoolId{0x99}, Epoch{4}, 500ms}, {"hub-c", {"hub-c", 2526}, "never heard", {}, {}, {}}};
+  auto status = get("/v1/status");
+  EXPECT_EQ(status["hub"], "hub-a");
+  EXPECT_EQ(status["spool"], "0000000000001234");
+  EXPECT_EQ(status["queue"]["messages"], 7);
+  EXPECT_EQ(status["queue"]["unprotected"], 2);
+  EXPECT_EQ(status["peers"][0]["silent_for_seconds"], 0.5);
+  EXPECT_EQ(status["peers"][1]["spool"], nullptr);
+  EXPECT_EQ(get("/v1/peers")["peers"].size(), 2U);
+}
+
+TEST_F(AdminApiTest, PagesTheQueueByKey) {
+  for (std::int64_t i = 1; i <= 5; ++i) backend_.add(i);
+  auto first = get("/v1/queue?limit=2");
+  EXPECT_EQ(first["messages"][0]["id"], "0000000000001234-1");
+  EXPECT_EQ(first["messages"].size(), 2U);
+  EXPECT_EQ(first["next"], "2");
+  auto last = get("/v1/queue?limit=2&after=4");
+  EXPECT_EQ(last["messages"].size(), 1U);
+  EXPECT_EQ(last["next"], nullptr);
+}
+
+TEST_F(AdminApiTest, FiltersTheQueueByState) {
+  for (std::int64_t i = 1; i <= 3; ++i) backend_.add(i);
+  backend_.queue[1].state = storage::MessageState::held;
+  auto held = get("/v1/queue?state=held");
+  ASSERT_EQ(held["messages"].size(), 1U);
+  EXPECT_EQ(held["messages"][0]["id"], "0000000000001234-2");
+}
+
+TEST_F(AdminApiTest, RefusesPagesItCannotGive) {
+  for (const auto* query : {"limit=0", "limit=1001", "limit=x", "after=-1", "after=99999999999999999999", "state=lost", "sort=size", "limit", "&&"}) {
+    EXPECT_EQ(ask("GET", std::string("/v1/queue?") + query).status, 400U) << query;
+  }
+  EXPECT_EQ(ask("GET", "/v1/shadows?state=held").status, 400U);
+}
+
+TEST_F(AdminApiTest, ShowsAMessageWithItsCopiesAndRecipients) {
+  backend_.add(0x2a, 3);
+  backend_.queue[0].progress = {{1, storage::RecipientOutcome::State::delivered, "250 ok"}, {2, storage::RecipientOutcome::State::pending, "451 later"}};
+  auto message = get("/v1/queue/0000000000001234-2a");
+  EXPECT_EQ(message["copies"], 2);
+  EXPECT_EQ(message["holders"][0]["hub"], "hub-b");
+  EXPECT_EQ(message["holders"][0]["state"], "holds");
+  EXPECT_EQ(message["recipients_pending"], 2);
+  EXPECT_EQ(message["recipients"][0]["state"], "pending");
+  EXPECT_EQ(message["recipients"][1]["state"], "delivered");
+  EXPECT_EQ(message["recipients"][2]["detail"], "451 later");
+  EXPECT_EQ(message["queue"][0]["attempts"], 2);
+  EXPECT_EQ(message["due"], "2023-11-14T22:13:20.000000Z");
+  EXPECT_EQ(message["last_error"], "451 later");
+}
+
+TEST_F(AdminApiTest, ListsAThousandRecipientsAndCountsTheOthers) {
+  backend_.add(1, 1500);
+  auto message = get("/v1/queue/0000000000001234-1");
+  EXPECT_EQ(message["recipients"].size(), 1000U);
+  EXPECT_EQ(message["recipients_left_out"], 500);
+}
+
+TEST_F(AdminApiTest, ShowsAShadowUnderTheSameName) {
+  backend_.add_shadow(5);
+  auto shadow = get("/v1/queue/0000000000000077-5");
+  EXPECT_EQ(shadow["state"], "shadow");
+  EXPECT_EQ(shadow["owner"], "hub-b");
+  EXPECT_EQ(shadow["recipients"][0]["state"], "pending");
+  EXPECT_EQ(shadow["recipients"][1]["state"], "done");
+  EXPECT_EQ(get("/v1/shadows")["shadows"].size(), 1U);
+}
+
+TEST_F(AdminApiTest, SaysNotFoundOfWhatIsNotThere) {
+  EXPECT_THAT(get("/v1/queue/0000000000001234-1", 404)["error"].get<std::string>(), HasSubstr("no message 0000000000001234-1"));
+  EXPECT_EQ(ask("GET", "/v1/queue/nonsense").status, 400U);
+  EXPECT_EQ(ask("GET", "/v1/unknown").status, 404U);
+  EXPECT_EQ(ask("GET", "/").status, 404U);
+  EXPECT_EQ(ask("POST", "/v1/queue/0000000000001234-1/retry").status, 404U);
+}
+
+TEST_F(AdminApiTest, DoesWhatItIsToldAndSaysSo) {
+  backend_.add(1);
+  for (const auto* action : {"retry", "hold", "release", "bounce"}) {
+    EXPECT_EQ(ask("POST", std::string("/v1/queue/0000000000001234-1/") + action).status, 200U);
+  }
+  std::vector<QueueAction> actions;
+  for (const auto& [id, action] : backend_.acted) actions.push_back(action);
+  EXPECT_THAT(actions, ElementsAre(QueueAction::retry, QueueAction::hold, QueueAction::release, QueueAction::bounce));
+  EXPECT_EQ(ask("POST", "/v1/queue/0000000000001234-1/delete").status, 404U);
+  EXPECT_EQ(ask("GET", "/v1/queue/0000000000001234-1/bounce").status, 405U);
+  EXPECT_EQ(backend_.acted.size(), 4U);
+}
+
+TEST_F(AdminApiTest, PassesOnWhyAnActionWasRefused) {
+  backend_.add(1);
+  backend_.answer = {ActionOutcome::Kind::refused, "a delivery is under way"};
+  auto answer = ask("POST", "/v1/queue/0000000000001234-1/bounce");
+  EXPECT_EQ(answer.status, 409U);
+  EXPECT_THAT(answer.body, HasSubstr("a delivery is under way"));
+}
+
+TEST_F(AdminApiTest, SaysWhyItIsNotReady) {
+  EXPECT_EQ(ask("GET", "/healthz/ready").status, 200U);
+  backend_.now = {true, false, "the disk is nearly full"};
+  EXPECT_EQ(ask("GET", "/healthz/live").status, 200U);
+  auto ready = ask("GET", "/healthz/ready", true);
+  EXPECT_EQ(ready.status, 503U);
+  EXPECT_EQ(ready.body, "the disk is nearly full\n");
+  backend_.now = {false, false, "the spool has failed"};
+  EXPECT_EQ(ask("GET", "/healthz/live", true).status, 503U);
+}
+
+TEST_F(AdminApiTest, SaysServiceUnavailableWhenTheSpoolDoesNotAnswer) {
+  backend_.broken = true;
+  EXPECT_EQ(ask("GET", "/v1/status").status, 503U);
+  EXPECT_EQ(ask("GET", "/metrics").status, 503U);
+}
+
+TEST_F(AdminApiTest, LetsAnObserverCommandNothing) {
+  backend_.add(1);
+  for (const auto* path : {"/v1/status", "/v1/queue", "/v1/queue/0000000000001234-1", "/v1/queue/0000000000001234-1/bounce"}) {
+    EXPECT_EQ(ask("GET", path, true).status, 404U) << path;
+    EXPECT_EQ(ask("POST", path, true).status, 404U) << path;
+  }
+  EXPECT_EQ(ask("POST", "/metrics", true).status, 405U);
+  EXPECT_TRUE(backend_.acted.empty());
+}
+
+TEST_F(AdminApiTest, GivesMetricsThatPrometheusReads) {
+  backend_.counted.messages_accepted_total = 12;
+  backend_.counted.accept_seconds.observe(3ms);
+  backend_.counted.accept_seconds.observe(2min);
+  backend_.measured.shadow_messages = 9;
+  auto text = ask("GET", "/metrics", true).body;
+  EXPECT_THAT(text, HasSubstr("# HELP umbra_messages_accepted_total Messages acknowledged with 250.\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE umbra_messages_accepted_total counter\numbra_messages_accepted_total 12\n"));
+  EXPECT_THAT(text, HasSubstr("umbra_shadow_messages 9\n"));
+  EXPECT_THAT(text, HasSubstr("umbra_accept_seconds_bucket{le=\"0.0025\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("umbra_accept_seconds_bucket{le=\"60\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("umbra_accept_seconds_bucket{le=\"+Inf\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("umbra_accept_seconds_count 2\n"));
+  // Each series has help; none has a name without the prefix.
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_TRUE(line.starts_with("# HELP umbra_") || line.starts_with("# TYPE umbra_") || line.starts_with("umbra_")) << line;
+  }
+}
+
+TEST(MetricsReference, IsWhatTheDocumentsShow) {
+  std::ifstream file("docs/metrics.md");
+  std::ostringstream text;
+  text << file.rdbuf();
+  EXPECT_EQ(text.str(), metrics_reference()) << "run `make docs`";
+}
+
+}  // namespace
+}  // namespace umbra::hub

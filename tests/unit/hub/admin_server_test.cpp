@@ -1,0 +1,185 @@
+// The admin server over real sockets: who may connect, slow and rude clients, files left behind.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "hub/admin/admin_server.h"
+#include "hub/admin/client.h"
+#include "hub/logs/memory_log.h"
+#include "tests/unit/hub/fake_admin_backend.h"
+
+namespace umbra::hub {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+/// A server on a thread of its own.
+class AdminServerTest : public testing::Test {
+ protected:
+  AdminServerTest() {
+    std::string pattern = testing::TempDir() + "umbra_admin_XXXXXX";
+    folder_ = ::mkdtemp(pattern.data());
+    config_.socket = folder_ + "/admin.sock";
+    config_.address = Endpoint{"127.0.0.1", 0};
+    backend_.add(1);
+  }
+  ~AdminServerTest() override {
+    if (server_) finish();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void begin() {
+    auto server = AdminServer::start(io_, config_, backend_, log_);
+    ASSERT_TRUE(server) << server.error().what;
+    server_ = std::move(*server);
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  void finish() {
+    asio::post(io_, [this] { asio::co_spawn(io_, server_->stop(), [](const std::exception_ptr&) {}); });
+    thread_.join();
+    server_.reset();
+  }
+  /// Sends octets over TCP as they are; what comes back until the server closes.
+  std::string exchange(const std::string& octets, bool close_after = true) {
+    asio::io_context io;
+    asio::ip::tcp::socket socket(io);
+    socket.connect({asio::ip::make_address("127.0.0.1"), server_->address()->port});
+    ErrorCode error;
+    asio::write(socket, asio::buffer(octets), error);
+    if (close_after) socket.shutdown(asio::socket_base::shutdown_send, error);
+    std::string answer;
+    asio::read(socket, asio::dynamic_buffer(answer), error);
+    return answer;
+  }
+
+  asio::io_context io_;
+  std::string folder_;
+  AdminConfig config_;
+  FakeAdminBackend backend_;
+  MemoryLog log_{"hub-a"};
+  std::unique_ptr<AdminServer> server_;
+  std::thread thread_;
+};
+
+TEST_F(AdminServerTest, AnswersCommandsOnItsSocketOnly) {
+  begin();
+  auto answer = ask_hub(config_.socket, "GET", "/v1/status");
+  ASSERT_TRUE(answer) << answer.error().what;
+  EXPECT_EQ(answer->status, 200U);
+  EXPECT_THAT(answer->body, HasSubstr("\"hub\":\"hub-a\""));
+  EXPECT_EQ(ask_hub(config_.socket, "POST", "/v1/queue/0000000000001234-1/hold")->status, 200U);
+  EXPECT_THAT(exchange("GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(AdminServerTest, KeepsItsSocketFileToItsUser) {
+  begin();
+  struct stat status{};
+  ASSERT_EQ(::stat(config_.socket.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0600U);
+}
+
+TEST_F(AdminServerTest, AnswersSeveralRequestsOnOneConnection) {
+  begin();
+  auto answer = exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\n\r\nHEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+                         "GET /healthz/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  std::size_t count = 0;
+  for (auto at = answer.find("HTTP/1.1 200"); at != std::string::npos; at = answer.find("HTTP/1.1 200", at + 1)) ++count;
+  EXPECT_EQ(count, 3U);
+  EXPECT_EQ(answer.find("umbra_ready"), std::string::npos) << "HEAD has no body";
+}
+
+TEST_F(AdminServerTest, RefusesWhatIsNotHttpAndWhatIsTooLarge) {
+  begin();
+  EXPECT_THAT(exchange("EHLO example.com\r\n\r\n"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(exchange(std::string("\x16\x03\x01\x02\x00\r\n\r\n", 9)), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(exchange("GET /" + std::string(20'000, 'x') + " HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 413"));
+  EXPECT_THAT(exchange("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"), StartsWith("HTTP/1.1 413"));
+  EXPECT_TRUE(ask_hub(config_.socket, "GET", "/v1/status"));
+}
+
+TEST_F(AdminServerTest, HoldsOnlySoManyConnections) {
+  begin();
+  asio::io_context io;
+  std::vector<asio::ip::tcp::socket> idle;
+  for (int i = 0; i < 70; ++i) {
+    idle.emplace_back(io);
+    idle.back().connect({asio::ip::make_address("127.0.0.1"), server_->address()->port});
+  }
+  // The last one is closed by the server; were it held, this would wait for 30 seconds.
+  char octet = 0;
+  ErrorCode error;
+  asio::read(idle.back(), asio::buffer(&octet, 1), error);
+  EXPECT_EQ(error, asio::error::eof);
+  idle.clear();
+  for (int i = 0; i < 100; ++i) {
+    if (exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 200")) return;
+    std::this_thread::sleep_for(20ms);
+  }
+  ADD_FAILURE() << "room was not made again";
+}
+
+TEST_F(AdminServerTest, StopsWithAClientThatSaysNothing) {
+  begin();
+  asio::io_context io;
+  asio::local::stream_protocol::socket silent(io);
+  silent.connect(asio::local::stream_protocol::endpoint(config_.socket));
+  ASSERT_TRUE(ask_hub(config_.socket, "GET", "/v1/status"));
+  finish();
+  EXPECT_FALSE(std::filesystem::exists(config_.socket));
+}
+
+TEST_F(AdminServerTest, ReplacesTheSocketOfADeadHubButNotOfALivingOne) {
+  begin();
+  asio::io_context io;
+  auto second = AdminServer::start(io, config_, backend_, log_);
+  ASSERT_FALSE(second);
+  EXPECT_THAT(second.error().what, HasSubstr("another hub answers"));
+  EXPECT_TRUE(ask_hub(config_.socket, "GET", "/v1/status")) << "the living hub keeps its socket";
+  finish();
+
+  {
+    asio::local::stream_protocol::acceptor dead(io, asio::local::stream_protocol::endpoint(config_.socket));
+  }
+  ASSERT_TRUE(std::filesystem::exists(config_.socket));
+  io_.restart();
+  begin();
+  EXPECT_TRUE(ask_hub(config_.socket, "GET", "/v1/status"));
+}
+
+TEST_F(AdminServerTest, LeavesAFileOfAnotherKindAlone) {
+  std::ofstream(config_.socket) << "precious";
+  auto server = AdminServer::start(io_, config_, backend_, log_);
+  ASSERT_FALSE(server);
+  EXPECT_THAT(server.error().what, HasSubstr("a file of another kind"));
+  EXPECT_EQ(std::filesystem::file_size(config_.socket), 8U);
+}
+
+TEST_F(AdminServerTest, TellsTheClientThatNoHubIsThere) {
+  auto answer = ask_hub(folder_ + "/nobody.sock", "GET", "/v1/status");
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error().what, HasSubstr("nobody.sock: No such file or directory"));
+}
+
+TEST_F(AdminServerTest, DoesNotLetTheClientWaitForEver) {
+  asio::io_context io;
+  asio::local::stream_protocol::acceptor deaf(io, asio::local::stream_protocol::endpoint(config_.socket));
+  auto answer = ask_hub(config_.socket, "GET", "/v1/status", 50ms);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, std::errc::timed_out);
+}
+
+}  // namespace
+}  // namespace umbra::hub

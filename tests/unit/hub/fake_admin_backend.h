@@ -1,0 +1,84 @@
+// A hub for the admin API that answers from plain members.
+#pragma once
+
+#include <map>
+
+#include "hub/admin/backend.h"
+
+namespace umbra::hub {
+
+class FakeAdminBackend final : public AdminBackend {
+ public:
+  [[nodiscard]] HubIdentity identity() const override { return {"hub-a", "a.example", SpoolId{0x1234}, Epoch{3}}; }
+  [[nodiscard]] Health health() const override { return now; }
+  [[nodiscard]] const Metrics& metrics() const override { return counted; }
+  [[nodiscard]] std::vector<PeerReport> peers() const override { return known_peers; }
+  Task<Result<Gauges>> gauges() override {
+    if (broken) co_return failure(std::errc::io_error, "count the queue");
+    co_return measured;
+  }
+  Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) override {
+    co_return page(queue, after, limit);
+  }
+  Task<Result<std::optional<storage::StoredMessage>>> message(MessageId id) override { co_return find(queue, id); }
+  Task<Result<std::vector<storage::Shadow>>> shadows(RowId after, std::size_t limit) override { co_return page(held, after, limit); }
+  Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) override { co_return find(held, id); }
+  Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
+    if (!find(queue, id)) co_return ActionOutcome{ActionOutcome::Kind::not_found, {}};
+    acted.emplace_back(id, action);
+    co_return answer;
+  }
+
+  /// A message with the given number.
+  void add(std::int64_t number, std::size_t recipients = 1) {
+    storage::StoredMessage message;
+    message.row = RowId{number};
+    message.id = MessageId{SpoolId{0x1234}, static_cast<std::uint64_t>(number)};
+    message.envelope.sender = "sender@example.com";
+    for (std::size_t i = 0; i < recipients; ++i) message.envelope.recipients.push_back({"r" + std::to_string(i) + "@example.net", {}, 0});
+    message.envelope.client_helo = "bad\xff\xfe";
+    message.size = 4096;
+    message.holders = {{"hub-b", SpoolId{0x99}, storage::Holder::State::holds}};
+    message.queue = {{"example.net", WallTime(1'700'000'000s), 2}};
+    message.last_error = "451 later";
+    queue.push_back(message);
+  }
+  void add_shadow(std::int64_t number) {
+    storage::Shadow shadow;
+    shadow.row = RowId{number};
+    shadow.id = MessageId{SpoolId{0x77}, static_cast<std::uint64_t>(number)};
+    shadow.owner_hub = "hub-b";
+    shadow.envelope.recipients = {{"a@example.net", {}, 0}, {"b@example.net", {}, 0}};
+    shadow.done = {1};
+    held.push_back(shadow);
+  }
+
+  Health now{true, true, {}};
+  Metrics counted;
+  Gauges measured;
+  bool broken = false;
+  std::vector<PeerReport> known_peers;
+  std::vector<storage::StoredMessage> queue;
+  std::vector<storage::Shadow> held;
+  std::vector<std::pair<MessageId, QueueAction>> acted;
+  ActionOutcome answer;
+
+ private:
+  template <class Row>
+  static std::vector<Row> page(const std::vector<Row>& rows, RowId after, std::size_t limit) {
+    std::vector<Row> out;
+    for (const auto& row : rows) {
+      if (row.row > after && out.size() < limit) out.push_back(row);
+    }
+    return out;
+  }
+  template <class Row>
+  static std::optional<Row> find(const std::vector<Row>& rows, MessageId id) {
+    for (const auto& row : rows) {
+      if (row.id == id) return row;
+    }
+    return std::nullopt;
+  }
+};
+
+}  // namespace umbra::hub
