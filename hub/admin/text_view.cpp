@@ -1,0 +1,190 @@
+#include "hub/admin/text_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace umbra::hub {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Text of a value; control characters (an escape sequence in an address) become "?".
+std::string plain(const Json& value) {
+  auto text = value.is_string() ? value.get<std::string>() : value.is_null() ? std::string("-") : value.dump();
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  // C1 control characters, which are two octets in UTF-8.
+  for (std::size_t i = 0; i + 1 < text.size(); ++i) {
+    if (text[i] == '\xc2' && static_cast<unsigned char>(text[i + 1]) < 0xa0) text[i] = text[i + 1] = '?';
+  }
+  return text;
+}
+
+std::string cut(std::string text, std::size_t octets_max) {
+  if (text.size() <= octets_max) return text;
+  auto end = octets_max - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80) --end;  // not inside a UTF-8 sequence
+  return text.substr(0, end) + "...";
+}
+
+std::string span_text(std::int64_t seconds) {
+  auto sign = seconds < 0 ? "-" : "";
+  seconds = std::abs(seconds);
+  if (seconds < 120) return fmt::format("{}{} s", sign, seconds);
+  if (seconds < 7200) return fmt::format("{}{} min", sign, seconds / 60);
+  if (seconds < 172'800) return fmt::format("{}{} h", sign, seconds / 3600);
+  return fmt::format("{}{} d", sign, seconds / 86'400);
+}
+
+/// Seconds from an RFC 3339 time to `now`; empty text for what is none.
+std::string age(const Json& value, WallTime now, bool ahead = false) {
+  std::tm parts{};
+  auto text = plain(value);
+  if (::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) return "-";
+  auto seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count() - ::timegm(&parts);
+  if (!ahead) return span_text(seconds);
+  return seconds >= 0 ? std::string("now") : span_text(-seconds);
+}
+
+std::string size_text(const Json& value) {
+  auto octets = value.get<double>();
+  for (const char* unit : {"B", "KB", "MB", "GB"}) {
+    if (octets < 1000) return fmt::format("{:.{}f} {}", octets, octets < 10 && unit[0] != 'B' ? 1 : 0, unit);
+    octets /= 1000;
+  }
+  return fmt::format("{:.1f} TB", octets);
+}
+
+/// Columns as wide as their longest cell; the last one as it is.
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      out += i + 1 == row.size() ? row[i] : fmt::format("{:<{}}  ", row[i], widths[i]);
+    }
+    while (out.ends_with(' ')) out.pop_back();
+    out += '\n';
+  }
+  return out;
+}
+
+std::string sender_of(const Json& message) {
+  auto sender = plain(message["sender"]);
+  return sender.empty() ? "<>" : cut(sender, 40);
+}
+
+std::string more(const Json& answer) {
+  return answer["next"].is_null() ? "" : fmt::format("... there are more; continue with --after {}\n", plain(answer["next"]));
+}
+
+std::vector<std::vector<std::string>> peer_rows(const Json& peers) {
+  std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "ADDRESS", "SPOOL", "EPOCH"}};
+  for (const auto& peer : peers) {
+    auto silent = peer["silent_for_seconds"];
+    rows.push_back({plain(peer["hub"]), plain(peer["state"]), silent.is_null() ? "-" : fmt::format("{:.1f} s", silent.get<double>()),
+                    plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"])});
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::string status_view(const Json& status, WallTime now) {
+  const auto& queue = status["queue"];
+  const auto& totals = status["totals"];
+  auto ready = status["ready"].get<bool>() ? std::string("takes mail") : "does not take mail: " + plain(status["reason"]);
+  std::string out;
+  out += fmt::format("hub         {} ({}), umbra {}\n", plain(status["hub"]), plain(status["host_name"]), plain(status["version"]));
+  out += fmt::format("state       {}\n", ready);
+  out += fmt::format("running     {}, spool {}, epoch {}\n", age(status["started_at"], now), plain(status["spool"]), plain(status["epoch"]));
+  out += fmt::format("queue       {} messages, {} of them held\n", plain(queue["messages"]), plain(queue["held"]));
+  out += fmt::format("unprotected {}\n", plain(queue["unprotected"]));
+  out += fmt::format("shadows     {} held for other hubs, {} discards owed\n", plain(status["shadows"]), plain(status["discards_owed"]));
+  out += fmt::format("since start {} accepted, {} recipients delivered, {} bounced, {} taken over, {} possible duplicates\n",
+                     plain(totals["accepted"]), plain(totals["recipients_delivered"]), plain(totals["recipients_bounced"]),
+                     plain(totals["taken_over"]), plain(totals["possible_duplicates"]));
+  out += fmt::format("disk        {} free\n", size_text(status["spool_free_octets"]));
+  if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"]));
+  return out;
+}
+
+std::string peers_view(const Json& answer) {
+  if (answer["peers"].empty()) return "no other hubs are configured\n";
+  return table(peer_rows(answer["peers"]));
+}
+
+std::string queue_view(const Json& answer, WallTime now) {
+  if (answer["messages"].empty()) return answer["next"].is_null() ? "no messages\n" : more(answer);
+  std::vector<std::vector<std::string>> rows = {{"ID", "STATE", "AGE", "SIZE", "LEFT", "TRIES", "NEXT", "COPIES", "SENDER", "LAST ERROR"}};
+  for (const auto& message : answer["messages"]) {
+    rows.push_back({plain(message["id"]), plain(message["state"]), age(message["accepted_at"], now), size_text(message["size"]),
+                    fmt::format("{}/{}", plain(message["recipients_pending"]), plain(message["recipients"])), plain(message["attempts"]),
+                    age(message["due"], now, true), plain(message["copies"]) + (message["protected"].get<bool>() ? "" : " (!)"),
+                    sender_of(message), cut(plain(message["last_error"]), 60)});
+  }
+  return table(rows) + more(answer);
+}
+
+std::string message_view(const Json& message) {
+  std::string out;
+  auto line = [&out](const char* name, const std::string& value) { out += fmt::format("{:<12}{}\n", name, value); };
+  line("id", plain(message["id"]));
+  line("state", plain(message["state"]));
+  line("owner", plain(message["owner"]));
+  line("generation", plain(message["generation"]));
+  line("sender", sender_of(message));
+  line("size", size_text(message["size"]));
+  line("accepted", plain(message["accepted_at"]));
+  if (message.contains("client")) line("client", fmt::format("{} ({})", plain(message["client"]["address"]), plain(message["client"]["helo"])));
+  if (message.contains("expires_at")) line("expires", plain(message["expires_at"]));
+  if (message.contains("protected")) line("protected", message["protected"].get<bool>() ? "yes" : "no: fewer copies than its policy asks for");
+  if (message.contains("last_error") && !message["last_error"].get<std::string>().empty()) line("last error", plain(message["last_error"]));
+
+  if (message.contains("holders")) {
+    out += "\ncopies\n";
+    std::vector<std::vector<std::string>> rows = {{"  " + plain(message["owner"]), "owner", ""}};
+    for (const auto& holder : message["holders"]) rows.push_back({"  " + plain(holder["hub"]), plain(holder["state"]), plain(holder["spool"])});
+    out += table(rows);
+  }
+  if (message.contains("queue") && !message["queue"].empty()) {
+    out += "\nnext attempts\n";
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& entry : message["queue"]) {
+      rows.push_back({"  " + plain(entry["destination"]), plain(entry["due"]), fmt::format("after {} attempts", plain(entry["attempts"]))});
+    }
+    out += table(rows);
+  }
+  out += "\nrecipients\n";
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& recipient : message["recipients"]) {
+    rows.push_back({"  " + plain(recipient["address"]), plain(recipient["state"]), recipient.contains("detail") ? plain(recipient["detail"]) : ""});
+  }
+  out += table(rows);
+  if (message.contains("recipients_left_out")) out += fmt::format("  ... and {} more\n", plain(message["recipients_left_out"]));
+  return out;
+}
+
+std::string shadows_view(const Json& answer, WallTime now) {
+  if (answer["shadows"].empty()) return "no shadows\n";
+  std::vector<std::vector<std::string>> rows = {{"ID", "OWNER", "GENERATION", "AGE", "SIZE", "DONE", "SENDER"}};
+  for (const auto& shadow : answer["shadows"]) {
+    rows.push_back({plain(shadow["id"]), plain(shadow["owner"]), plain(shadow["generation"]), age(shadow["accepted_at"], now),
+                    size_text(shadow["size"]), fmt::format("{}/{}", plain(shadow["recipients_done"]), plain(shadow["recipients"])),
+                    sender_of(shadow)});
+  }
+  return table(rows) + more(answer);
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,19 @@
+// What the `umbra` commands print for people: the API's JSON as short tables. Everything that came from the network is made
+// harmless for a terminal.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/clock.h"
+
+namespace umbra::hub {
+
+/// `now` is for ages ("3 min").
+std::string status_view(const nlohmann::ordered_json& status, WallTime now);
+std::string peers_view(const nlohmann::ordered_json& answer);
+std::string queue_view(const nlohmann::ordered_json& answer, WallTime now);
+std::string message_view(const nlohmann::ordered_json& message);
+std::string shadows_view(const nlohmann::ordered_json& answer, WallTime now);
+
+}  // namespace umbra::hub
