@@ -34,6 +34,9 @@ class DeliveryGuard {
   virtual bool may_deliver_now(const storage::StoredMessage& message) = 0;
   /// When may_deliver_now() said false: asks the holders again (bounded by ask_again) and decides.
   virtual Task<Verdict> may_deliver(const storage::StoredMessage& message) = 0;
+  /// A message found in the spool whose acceptance is still going on (its copy is being made): it must not be loaded;
+  /// deliver() brings it when it is answered. Asked for every message that is loaded from the spool.
+  virtual bool is_in_acceptance(MessageId id) = 0;
   /// Discard status became due (a commit wrote to the outbox): push it within 100 ms.
   virtual void outbox_grew() = 0;
   /// A new message without copies (a DSN) is in the spool, unprotected: make its copies in the background.
@@ -61,7 +64,7 @@ class Outbound {
   /// When the message must be looked at even if nothing is tried: the delay warning, else the expiry.
   virtual WallTime first_alarm(const Envelope& envelope) = 0;
 
-  /// A message that was just committed (accepted, taken over). Over the memory bound (ready_octets_max) the body is let go
+  /// A message that was just committed (accepted, taken over); ignored when it is under way already. Over the memory bound (ready_octets_max) the body is let go
   /// and read again later.
   virtual void deliver(ReadyMessage message) = 0;
   /// The spool has new due entries that nobody handed over (take-over, retry by the operator): look again.

@@ -28,6 +28,7 @@ class Peering final : public DeliveryGuard {
   // DeliveryGuard
   bool may_deliver_now(const storage::StoredMessage& message) override;
   Task<Verdict> may_deliver(const storage::StoredMessage& message) override;
+  bool is_in_acceptance(MessageId id) override { return pending_.contains(id); }
   void outbox_grew() override { discards_.look(); }
   void protect_later(RowId) override { copier_.protect_later(); }
 

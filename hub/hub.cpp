@@ -1,0 +1,221 @@
+#include "hub/hub.h"
+
+#include <algorithm>
+
+#include "hub/admin/admin_server.h"
+#include "hub/admin/backend.h"
+#include "hub/inbound/acceptor.h"
+#include "hub/inbound/listener.h"
+#include "hub/outbound/outbound.h"
+#include "hub/peering/peering.h"
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+namespace {
+
+using storage::MessageState;
+using storage::Shadow;
+using storage::StoredMessage;
+
+class WiredHub final : public Hub, public AdminBackend {
+ public:
+  WiredHub(const Config& config, HubParts parts, std::unique_ptr<storage::Spool> spool)
+      : config_(config),
+        runtime_(parts.runtime),
+        log_(parts.log),
+        spool_(std::move(spool)),
+        peering_(runtime_, config_, *spool_, log_, metrics_),
+        outbound_(Outbound::make(runtime_, config_, *spool_, peering_, log_, metrics_)),
+        acceptor_(runtime_, config_, *spool_, peering_, *outbound_, log_, metrics_) {
+    peering_.set_outbound(*outbound_);
+    for (const auto& listener : config_.listeners)
+      listeners_.push_back(
+          std::make_unique<Listener>(runtime_, listener, config_.host_name, acceptor_, log_, metrics_));
+  }
+
+  // Hub
+  Result<void> start() override {
+    outbound_->start();
+    is_started_ = true;
+    if (auto started = peering_.start(); !started) return started;
+    for (auto& listener : listeners_)
+      if (auto listening = listener->start(); !listening) return std::unexpected(listening.error());
+    if (!config_.admin.socket.empty() || config_.admin.address) {
+      auto started = AdminServer::start(runtime_.io, config_.admin, *this, log_);
+      if (!started) return std::unexpected(started.error());
+      admin_ = std::move(*started);
+    }
+    log_.line(LogLevel::info, "started",
+              {{"spool", to_string(spool_->id())}, {"epoch", static_cast<std::int64_t>(spool_->epoch().value)}});
+    return {};
+  }
+
+  Task<void> stop() override {
+    acceptor_.close();
+    for (auto& listener : listeners_) listener->close();
+    for (auto& listener : listeners_) co_await listener->stop();
+    if (admin_) co_await admin_->stop();
+    if (is_started_) co_await outbound_->stop();
+    co_await peering_.stop();
+    log_.line(LogLevel::info, "stopped", {});
+    spool_->stop();
+  }
+
+  const Metrics& metrics() const override { return metrics_; }
+  storage::Spool& spool() override { return *spool_; }
+  bool is_returning() const override { return peering_.is_returning(); }
+  const std::optional<Ended>& ended() const override {
+    if (auto failed = spool_->unhealthy(); failed && !ended_) ended_ = Ended{false, "the spool has failed: " + failed->what};
+    return ended_ ? ended_ : const_cast<Peering&>(peering_).members().ended();
+  }
+
+  // AdminBackend
+  HubIdentity identity() const override { return {config_.hub_name, config_.host_name, spool_->id(), spool_->epoch()}; }
+
+  Health health() const override {
+    Health health;
+    health.live = !spool_->unhealthy();
+    health.reason = const_cast<MessageAcceptor&>(acceptor_).why_not_ready();
+    health.ready = health.live && health.reason.empty();
+    return health;
+  }
+
+  std::vector<PeerReport> peers() const override {
+    std::vector<PeerReport> reports;
+    auto now = MonotonicClock::now();
+    for (const auto& member : const_cast<Peering&>(peering_).members().all()) {
+      PeerReport report;
+      report.hub = member->name();
+      report.address = member->config.address;
+      if (!member->identity) {
+        report.state = "never heard";
+      } else {
+        report.spool = member->identity->spool;
+        report.epoch = member->identity->epoch;
+        report.state = member->watch.is_silent(now) ? "silent" : member->control->is_open() ? "alive" : "unreachable";
+        report.silent_for = std::max(Duration{0}, now - (member->watch.silent_from() - config_.cluster.lease));
+      }
+      reports.push_back(std::move(report));
+    }
+    return reports;
+  }
+
+  Task<Result<Gauges>> gauges() override {
+    auto counts = co_await query<storage::QueueCounts>(runtime_.io, *spool_, [](storage::Reader& r) { return r.counts(); });
+    if (!counts) co_return std::unexpected(counts.error());
+    Gauges g;
+    g.queue_messages = counts->messages;
+    g.queue_held = counts->held;
+    g.unprotected_messages = counts->unprotected;
+    g.shadow_messages = counts->shadows;
+    g.outbox_discards = counts->outbox;
+    g.cluster_members = config_.cluster.members.size();
+    g.cluster_members_alive = config_.cluster.enabled() ? 1 : 0;
+    for (const auto& peer : peers())
+      if (peer.state == "alive") ++g.cluster_members_alive;
+    auto statistics = spool_->statistics();
+    g.spool_free_octets = spool_->free_octets();
+    g.spool_wal_octets = statistics.wal_octets;
+    g.spool_batches_total = statistics.batches;
+    g.spool_operations_total = statistics.operations;
+    g.spool_failed_batches_total = statistics.failed_batches;
+    g.spool_waiting_operations = statistics.waiting_operations;
+    g.spool_last_commit_seconds = std::chrono::duration<double>(statistics.last_commit).count();
+    g.spool_epoch = spool_->epoch().value;
+    co_return g;
+  }
+
+  Task<Result<std::vector<StoredMessage>>> messages(RowId after, std::size_t limit) override {
+    co_return co_await query<std::vector<StoredMessage>>(
+        runtime_.io, *spool_, [after, limit](storage::Reader& r) -> Result<std::vector<StoredMessage>> {
+          auto rows = r.messages(after, RowId{INT64_MAX}, limit);
+          if (!rows) return std::unexpected(rows.error());
+          std::vector<StoredMessage> result;
+          for (auto row : *rows) {
+            auto message = r.message(row);
+            if (!message) return std::unexpected(message.error());
+            if (*message) result.push_back(std::move(**message));
+          }
+          return result;
+        });
+  }
+
+  Task<Result<std::optional<StoredMessage>>> message(MessageId id) override {
+    co_return co_await query<std::optional<StoredMessage>>(
+        runtime_.io, *spool_, [id](storage::Reader& r) -> Result<std::optional<StoredMessage>> {
+          auto row = r.find_message(id);
+          if (!row) return std::unexpected(row.error());
+          if (!*row) return std::optional<StoredMessage>{};
+          return r.message(**row);
+        });
+  }
+
+  Task<Result<std::vector<Shadow>>> shadows(RowId after, std::size_t limit) override {
+    co_return co_await query<std::vector<Shadow>>(runtime_.io, *spool_,
+                                                  [after, limit](storage::Reader& r) { return r.shadows(after, limit); });
+  }
+
+  Task<Result<std::optional<Shadow>>> shadow(MessageId id) override {
+    co_return co_await query<std::optional<Shadow>>(runtime_.io, *spool_, [id](storage::Reader& r) { return r.shadow(id); });
+  }
+
+  Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
+    auto found = co_await message(id);
+    if (!found) co_return std::unexpected(found.error());
+    if (!*found) co_return ActionOutcome{ActionOutcome::Kind::not_found, ""};
+    auto& stored = **found;
+    auto row = stored.row;
+    if (peering_.is_returning() && row < spool_->first_row_of_epoch())
+      co_return ActionOutcome{ActionOutcome::Kind::refused, "this hub is still asking who owns the message"};
+    if (action == QueueAction::bounce) {
+      auto bounced = co_await outbound_->bounce(row, "bounced by the operator");
+      if (!bounced) co_return std::unexpected(bounced.error());
+      co_return ActionOutcome{};
+    }
+    bool is_held = stored.state == MessageState::held;
+    if (action == QueueAction::hold && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held already"};
+    if (action == QueueAction::release && !is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is not held"};
+    if (action == QueueAction::retry && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held: release it"};
+    auto entries = outbound_->entries_for(stored.envelope, stored.progress, WallClock::now());
+    auto changed = co_await commit(runtime_.io, *spool_, [row, action, entries](storage::Writer& w) {
+      if (action == QueueAction::hold) return w.set_state(row, MessageState::held, {});
+      if (action == QueueAction::release) return w.set_state(row, MessageState::queued, entries);
+      return w.set_queue(row, entries);
+    });
+    if (!changed) co_return std::unexpected(changed.error());
+    if (action == QueueAction::hold)
+      outbound_->forget(row);
+    else
+      outbound_->look_again();
+    if (action != QueueAction::retry)
+      log_.message(action == QueueAction::hold ? MessageEvent::held : MessageEvent::released, id, {});
+    co_return ActionOutcome{};
+  }
+
+ private:
+  const Config config_;
+  Runtime runtime_;
+  EventLog& log_;
+  Metrics metrics_;
+  std::unique_ptr<storage::Spool> spool_;
+  Peering peering_;
+  std::unique_ptr<Outbound> outbound_;
+  MessageAcceptor acceptor_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::unique_ptr<AdminServer> admin_;
+  bool is_started_ = false;
+  mutable std::optional<Ended> ended_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Hub>> Hub::make(const Config& config, HubParts parts) {
+  storage::SpoolOptions options;
+  options.directory = config.spool.directory;
+  options.vfs = parts.spool_vfs;
+  auto spool = storage::Spool::open(options, parts.runtime.random, parts.writer_lane, parts.reader_lane, parts.home);
+  if (!spool) return std::unexpected(spool.error());
+  return std::make_unique<WiredHub>(config, parts, std::move(*spool));
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,262 @@
+#include "hub/inbound/acceptor.h"
+
+#include <algorithm>
+
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+namespace {
+
+/// Up to here a body stays in memory and is one chunk; beyond, it goes to the spool piece by piece while it comes in.
+constexpr std::size_t chunk_octets = smtp::shadow_chunk_octets_max;
+
+smtp::Reply failure_reply(const Error& error) {
+  if (error.code == std::errc::no_space_on_device) return {452, "4.3.1", "Insufficient system storage"};
+  return {451, "4.3.0", "The message could not be stored; try again later"};
+}
+
+}  // namespace
+
+/// One message on its way in.
+class MessageAcceptor::Incoming final : public Acceptance {
+ public:
+  Incoming(MessageAcceptor& owner, Envelope envelope, ShadowPolicy policy)
+      : owner_(owner),
+        policy_(owner.config_.cluster.enabled() ? policy : ShadowPolicy::none),
+        row_(owner.spool_.next_row()),
+        id_{owner.spool_.id(), static_cast<std::uint64_t>(row_.value)},
+        envelope_(std::move(envelope)),
+        body_(std::make_shared<std::string>()) {}
+  ~Incoming() override { UMBRA_ASSERT(is_ended_); }
+
+  MessageId id() const override { return id_; }
+
+  Task<void> append(std::string_view octets) override {
+    while (!octets.empty()) {
+      if (body_->size() == chunk_octets) co_await flush();
+      auto part = octets.substr(0, chunk_octets - body_->size());
+      body_->append(part);
+      size_ += part.size();
+      octets.remove_prefix(part.size());
+    }
+  }
+
+  Task<smtp::Reply> finish() override {
+    is_ended_ = true;
+    if (failed_) {
+      co_await drop_chunks();
+      co_return failure_reply(*failed_);
+    }
+    auto now = WallClock::now();
+    envelope_.accepted_at = now;
+    envelope_.expires_at = now + std::chrono::duration_cast<WallClock::duration>(owner_.config_.delivery.expiry);
+    co_return co_await make_safe();
+  }
+
+  Task<void> abandon() override {
+    is_ended_ = true;
+    co_await drop_chunks();
+  }
+
+ private:
+  Task<void> flush() {
+    if (!failed_) {
+      auto number = chunks_++;
+      auto stored = co_await commit(
+          owner_.runtime_.io, owner_.spool_,
+          [row = row_, number, body = body_](storage::Writer& w) { return w.put_chunk(row, number, *body); }, body_->size());
+      if (!stored) failed_ = stored.error();
+      body_ = std::make_shared<std::string>();
+    } else {
+      body_->clear();
+    }
+  }
+
+  Task<void> drop_chunks() {
+    if (chunks_ == 0) co_return;
+    (void)co_await commit(owner_.runtime_.io, owner_.spool_, [row = row_](storage::Writer& w) { return w.drop_body(row); });
+  }
+
+  /// Commit and copy side by side; then what the policy says.
+  Task<smtp::Reply> make_safe() {
+    auto& spool = owner_.spool_;
+    auto& copier = owner_.peering_.copier();
+    std::vector<storage::Holder> holders;
+    if (policy_ != ShadowPolicy::none)
+      if (auto first = copier.choose({})) holders.push_back(*first);
+    if (policy_ == ShadowPolicy::require && holders.empty()) {
+      co_await drop_chunks();
+      co_return not_redundant();
+    }
+    storage::NewMessage message;
+    message.row = row_;
+    message.id = id_;
+    message.generation = Generation{1};
+    message.envelope = envelope_;
+    message.size = size_;
+    message.holders = holders;
+    inserted_holders_ = holders;
+    message.is_protected = policy_ == ShadowPolicy::none || !holders.empty();
+    message.alarm_at = owner_.outbound_.first_alarm(envelope_);
+    message.queue = owner_.outbound_.entries_for(envelope_, {}, envelope_.accepted_at);
+    auto queue = message.queue;
+    auto alarm_at = message.alarm_at;
+
+    // Registered before it is offered: who asks is told "pending", never "unknown"; and delivery leaves it alone.
+    owner_.peering_.pending().insert(id_);
+    Event committed(owner_.runtime_.io);
+    Result<void> stored;
+    spool.write(
+        [message = std::move(message), body = body_, number = chunks_](storage::Writer& w) -> Result<void> {
+          if (!body->empty() || number == 0)
+            if (auto put = w.put_chunk(message.row, number, *body); !put) return put;
+          return w.insert_message(message);
+        },
+        body_->size() + 512,
+        [&committed, &stored](Result<void> result) {
+          stored = std::move(result);
+          committed.set();
+        });
+    bool is_held = false;
+    bool waited = false;
+    if (!holders.empty()) {
+      if (chunks_ != 0) {  // a long body is copied from the spool: it has to be there first
+        co_await committed.wait();
+        waited = true;
+      }
+      if (!waited || stored) is_held = co_await copier.copy(copy_source(), holders, true, deadline());
+      else holders.clear();
+    }
+    if (!waited) co_await committed.wait();
+
+    auto reply = co_await conclude(stored, is_held, holders);
+    owner_.peering_.pending().erase(id_);
+    if (reply.code == 250) hand_over(std::move(queue), alarm_at, std::move(holders), is_held);
+    co_return reply;
+  }
+
+  CopySource copy_source() {
+    CopySource source;
+    source.id = id_;
+    source.generation = Generation{1};
+    source.row = row_;
+    source.size = size_;
+    source.envelope = encode(envelope_);
+    if (chunks_ == 0) source.body = body_;
+    return source;
+  }
+
+  /// copy_timeout, and for long bodies the time to carry them at 10 MB/s.
+  MonotonicTime deadline() const {
+    return MonotonicClock::now() + owner_.config_.cluster.copy_timeout +
+           Duration{size_ > chunk_octets ? static_cast<std::int64_t>(size_) * 100 : 0};
+  }
+
+  Task<smtp::Reply> conclude(const Result<void>& stored, bool is_held, const std::vector<storage::Holder>& holders) {
+    auto& spool = owner_.spool_;
+    auto& io = owner_.runtime_.io;
+    // An acceptance does not outlive its epoch: its mail is settled with the older mail of this spool.
+    if (owner_.peering_.members().ended()) co_return smtp::Reply{};
+    if (!stored) {
+      co_await drop_chunks();
+      bool forgotten = co_await owner_.peering_.copier().forget(id_, Generation{1}, holders);
+      co_return forgotten ? failure_reply(stored.error()) : smtp::Reply{};
+    }
+    if (policy_ == ShadowPolicy::none || is_held) {
+      if (holders != inserted_holders_) {  // another hub than the one chosen first: every hub that may hold a copy is named
+        auto saved = co_await commit(io, spool, [row = row_, holders](storage::Writer& w) { return w.set_holders(row, holders, true); });
+        if (!saved) co_return smtp::Reply{};
+      }
+      co_return accepted(holders, is_held);
+    }
+    if (policy_ == ShadowPolicy::prefer) {
+      auto saved = co_await commit(io, spool, [row = row_, holders](storage::Writer& w) { return w.set_holders(row, holders, false); });
+      if (!saved) co_return smtp::Reply{};
+      co_return accepted(holders, false);
+    }
+    // require: 451 only when nothing of it is left anywhere.
+    auto gone = co_await commit(io, spool, [row = row_](storage::Writer& w) { return w.forget_message(row); });
+    bool forgotten = co_await owner_.peering_.copier().forget(id_, Generation{1}, holders);
+    if (!gone || !forgotten) co_return smtp::Reply{};
+    co_return not_redundant();
+  }
+
+  smtp::Reply not_redundant() {
+    owner_.log_.message(MessageEvent::rejected, id_, {{"reason", "could not be made redundant"}});
+    return {451, "4.4.0", "Message could not be made redundant; try again later"};
+  }
+
+  smtp::Reply accepted(const std::vector<storage::Holder>& holders, bool is_held) {
+    std::string text = "queued as " + to_string(id_);
+    if (is_held) text += ", copy on " + holders.back().hub;
+    return {250, "2.6.0", std::move(text)};
+  }
+
+  void hand_over(std::vector<storage::QueueEntry> queue, WallTime alarm_at, std::vector<storage::Holder> holders, bool is_held) {
+    ++owner_.metrics_.messages_accepted_total;
+    owner_.metrics_.octets_accepted_total += size_;
+    owner_.log_.message(MessageEvent::accepted, id_,
+                        {{"from", envelope_.sender},
+                         {"recipients", static_cast<std::int64_t>(envelope_.recipients.size())},
+                         {"size", static_cast<std::int64_t>(size_)},
+                         {"client", envelope_.client_address}});
+    bool is_unprotected = policy_ != ShadowPolicy::none && !is_held;
+    if (is_held)
+      owner_.log_.message(MessageEvent::protected_, id_, {{"holder", holders.back().hub}});
+    else if (is_unprotected)
+      owner_.log_.message(MessageEvent::unprotected, id_, {{"reason", "no hub took a copy"}});
+    ReadyMessage ready;
+    ready.message.row = row_;
+    ready.message.id = id_;
+    ready.message.generation = Generation{1};
+    ready.message.envelope = std::move(envelope_);
+    ready.message.size = size_;
+    ready.message.holders = std::move(holders);
+    ready.message.is_protected = !is_unprotected;
+    ready.message.alarm_at = alarm_at;
+    ready.message.queue = std::move(queue);
+    if (chunks_ == 0) ready.body = body_;
+    owner_.outbound_.deliver(std::move(ready));
+    if (is_unprotected) owner_.peering_.copier().protect_later();
+  }
+
+  MessageAcceptor& owner_;
+  ShadowPolicy policy_;
+  RowId row_;
+  MessageId id_;
+  Envelope envelope_;
+  std::shared_ptr<std::string> body_;  // what is not in the spool yet
+  std::uint32_t chunks_ = 0;           // that are in the spool already
+  std::uint64_t size_ = 0;
+  std::vector<storage::Holder> inserted_holders_;  // as the row was written
+  std::optional<Error> failed_;
+  bool is_ended_ = false;
+};
+
+MessageAcceptor::MessageAcceptor(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering,
+                                 Outbound& outbound, EventLog& log, Metrics& metrics)
+    : runtime_(runtime), config_(config), spool_(spool), peering_(peering), outbound_(outbound), log_(log), metrics_(metrics) {}
+
+std::optional<smtp::Reply> MessageAcceptor::refuse(std::uint64_t announced_octets) {
+  if (is_closing_ || peering_.members().ended()) return smtp::Reply{421, "4.3.2", "Closing; try another hub"};
+  if (spool_.unhealthy()) return smtp::Reply{451, "4.3.0", "The spool has failed; try another hub"};
+  auto now = MonotonicClock::now();
+  if (free_octets_at_ == MonotonicTime::min() || now - free_octets_at_ > 500ms) {
+    free_octets_ = spool_.free_octets();
+    free_octets_at_ = now;
+  }
+  if (free_octets_ < config_.spool.reserve_octets || free_octets_ - config_.spool.reserve_octets < announced_octets)
+    return smtp::Reply{452, "4.3.1", "Insufficient system resources"};
+  return std::nullopt;
+}
+
+std::unique_ptr<Acceptance> MessageAcceptor::begin(Envelope envelope, ShadowPolicy policy) {
+  return std::make_unique<Incoming>(*this, std::move(envelope), policy);
+}
+
+std::string MessageAcceptor::why_not_ready() {
+  if (auto reply = refuse(0)) return reply->text;
+  return {};
+}
+
+}  // namespace umbra::hub
