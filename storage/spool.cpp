@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "storage/group_commit.h"
+#include "storage/memory_disk.h"
 #include "storage/schema.h"
 
 namespace umbra::storage {
@@ -46,7 +47,8 @@ Result<void> check_mark(const SpoolOptions& options, const EpochMark::Value& mar
 class LocalSpool final : public Spool {
  public:
   LocalSpool(GroupCommit::Opened opened, GroupCommit::Lanes lanes)
-      : directory_(opened.options.vfs.empty() ? opened.options.directory : std::string()),
+      : directory_(opened.options.directory),
+        vfs_(opened.options.vfs),
         id_(opened.id),
         epoch_(opened.epoch),
         core_(std::make_shared<GroupCommit>(std::move(opened), lanes)) {}
@@ -80,13 +82,16 @@ class LocalSpool final : public Spool {
   [[nodiscard]] std::optional<Error> unhealthy() const override { return core_->unhealthy(); }
   [[nodiscard]] SpoolStatistics statistics() const override { return core_->statistics(); }
   [[nodiscard]] std::uint64_t free_octets() const override {
-    return directory_.empty() ? std::numeric_limits<std::uint64_t>::max() : free_octets_of(directory_);
+    if (vfs_.empty()) return free_octets_of(directory_);
+    auto* disk = MemoryDisk::find(vfs_);
+    return disk == nullptr ? std::numeric_limits<std::uint64_t>::max() : disk->free_octets();
   }
 
   void stop() override { core_->stop(); }
 
  private:
-  std::string directory_;  ///< empty under another VFS
+  std::string directory_;
+  std::string vfs_;
   SpoolId id_;
   Epoch epoch_;
   std::int64_t counter_ = 0;
