@@ -210,8 +210,10 @@ Result<TcpAcceptor> listen_on(asio::io_context& io, const Endpoint& address) {
 
 class AdminServerImpl final : public AdminServer {
  public:
-  AdminServerImpl(asio::io_context& io, AdminBackend& backend, std::string path, LocalAcceptor local, std::optional<TcpAcceptor> tcp)
-      : api_(backend), path_(std::move(path)), local_(io, std::move(local), api_, &AdminApi::commands) {
+  AdminServerImpl(asio::io_context& io, AdminBackend& backend, std::string path, std::optional<LocalAcceptor> local,
+                  std::optional<TcpAcceptor> tcp)
+      : api_(backend), path_(std::move(path)) {
+    if (local) local_.emplace(io, std::move(*local), api_, &AdminApi::commands);
     if (tcp) {
       ErrorCode error;
       auto endpoint = tcp->local_endpoint(error);
@@ -221,13 +223,15 @@ class AdminServerImpl final : public AdminServer {
   }
 
   void begin() {
-    local_.start();
+    if (local_) local_->start();
     if (tcp_) tcp_->start();
   }
 
   Task<void> stop() override {
-    ::unlink(path_.c_str());
-    co_await local_.stop();
+    if (local_) {
+      ::unlink(path_.c_str());
+      co_await local_->stop();
+    }
     if (tcp_) co_await tcp_->stop();
   }
 
@@ -236,7 +240,7 @@ class AdminServerImpl final : public AdminServer {
  private:
   AdminApi api_;
   std::string path_;
-  HttpListener<LocalProtocol> local_;
+  std::optional<HttpListener<LocalProtocol>> local_;
   std::optional<HttpListener<TcpProtocol>> tcp_;
   std::optional<Endpoint> address_;
 };
@@ -244,18 +248,22 @@ class AdminServerImpl final : public AdminServer {
 }  // namespace
 
 Result<std::unique_ptr<AdminServer>> AdminServer::start(asio::io_context& io, const AdminConfig& config, AdminBackend& backend, EventLog& log) {
-  auto local = listen_locally(io, config.socket);
-  if (!local) return std::unexpected(local.error());
+  std::optional<LocalAcceptor> local;
+  if (!config.socket.empty()) {
+    auto listening = listen_locally(io, config.socket);
+    if (!listening) return std::unexpected(listening.error());
+    local.emplace(std::move(*listening));
+  }
   std::optional<TcpAcceptor> tcp;
   if (config.address) {
     auto listening = listen_on(io, *config.address);
     if (!listening) {
-      ::unlink(config.socket.c_str());
+      if (local) ::unlink(config.socket.c_str());
       return std::unexpected(listening.error());
     }
     tcp.emplace(std::move(*listening));
   }
-  auto server = std::make_unique<AdminServerImpl>(io, backend, config.socket, std::move(*local), std::move(tcp));
+  auto server = std::make_unique<AdminServerImpl>(io, backend, config.socket, std::move(local), std::move(tcp));
   server->begin();
   auto where = server->address() ? to_string(*server->address()) : std::string("none");
   log.line(LogLevel::info, "admin listening", {{"socket", std::string_view(config.socket)}, {"address", std::string_view(where)}});

@@ -13,7 +13,7 @@ namespace umbra::hub {
 
 class AdminServer {
  public:
-  /// Listens; a socket file that a dead hub left behind is replaced, one of a living hub is an error. The backend and the log
+  /// Listens where the configuration says (an empty socket: TCP only); a socket file that a dead hub left behind is replaced, one of a living hub is an error. The backend and the log
   /// outlive the server.
   static Result<std::unique_ptr<AdminServer>> start(asio::io_context& io, const AdminConfig& config, AdminBackend& backend, EventLog& log);
   virtual ~AdminServer() = default;

@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "hub/config/validate.h"
+#include "hub/config/visitor.h"
 #include "hub/config/yaml_reader.h"
 
 namespace umbra::hub {
@@ -84,7 +85,7 @@ std::string to_string(const ConfigProblem& problem) {
 }
 
 std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string& text, const std::string& file) {
-  Config config;
+  auto config = documented_defaults();
   config.file = file;
   std::string secret_file;
   ReadReport report{file, {}, {}};

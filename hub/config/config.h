@@ -110,8 +110,8 @@ struct ClusterConfig {
 };
 
 struct AdminConfig {
-  std::string socket = "/run/umbra/admin.sock";  ///< Unix socket for the operator's commands
-  std::optional<Endpoint> address;               ///< TCP: health and metrics only
+  std::string socket;                 ///< Unix socket for the operator's commands; empty (never from a file): none
+  std::optional<Endpoint> address;    ///< TCP: health and metrics only
 };
 
 struct LogConfig {

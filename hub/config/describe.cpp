@@ -169,6 +169,12 @@ void describe_log(ConfigVisitor& v, LogConfig& log) {
 
 }  // namespace
 
+Config documented_defaults() {
+  Config config;
+  config.admin.socket = "/run/umbra/admin.sock";  // `umbra status` and the others look there too
+  return config;
+}
+
 void describe_config(ConfigVisitor& v, Config& config, std::string& secret_file) {
   v.group({"hub", "This process.", true}, config, describe_hub);
   v.group({"spool", "Mail on this machine's disk.", true}, config.spool, describe_spool);

@@ -113,7 +113,7 @@ class SchemaVisitor final : public ConfigVisitor {
 };
 
 Json build_schema() {
-  Config defaults;
+  auto defaults = documented_defaults();
   std::string secret_file;
   SchemaVisitor visitor;
   describe_config(visitor, defaults, secret_file);

@@ -125,6 +125,9 @@ class ConfigVisitor {
                              const Describe& describe) = 0;
 };
 
+/// What is in force where the file says nothing.
+Config documented_defaults();
+
 /// Walks all keys of the file, in the order of the reference page. `secret_file` is not kept in Config.
 void describe_config(ConfigVisitor& visitor, Config& config, std::string& secret_file);
 
