@@ -1,0 +1,107 @@
+// Goal: every row of docs/xshadow.md sections 6 to 8. Method: answers in, decision out.
+#include "cluster/ownership.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace umbra::cluster {
+namespace {
+
+const SpoolId spool_a{0xa}, spool_b{0xb}, spool_c{0xc};
+
+Answer answer(const char* hub, SpoolId spool, Knows knows, std::uint32_t generation = 0) {
+  return {hub, spool, Epoch{5}, knows, Generation{generation}, "", SpoolId{0}};
+}
+Answer held(const char* hub, SpoolId spool, std::uint32_t generation, const char* owner, SpoolId owner_spool) {
+  return {hub, spool, Epoch{5}, Knows::held, Generation{generation}, owner, owner_spool};
+}
+
+using Return = ReturnDecision::What;
+using Take = TakeoverDecision::What;
+
+TEST(DecideReturn, OwnsAgainWhatHoldersStillHold) {
+  std::vector<Answer> answers{held("b", spool_b, 1, "a", spool_a), answer("c", spool_c, Knows::unknown)};
+  EXPECT_EQ(decide_return(Generation{1}, answers).what, Return::own);
+}
+
+TEST(DecideReturn, CedesToTheHubThatTookOver) {
+  std::vector<Answer> answers{answer("b", spool_b, Knows::live, 2), answer("c", spool_c, Knows::unknown)};
+  auto decision = decide_return(Generation{1}, answers);
+  EXPECT_EQ(decision.what, Return::cede);
+  EXPECT_EQ(decision.hub, "b");
+  EXPECT_EQ(decision.spool, spool_b);
+  EXPECT_EQ(decision.generation, Generation{2});
+}
+
+TEST(DecideReturn, CedesToTheOwnerThatAHolderNames) {
+  std::vector<Answer> answers{held("c", spool_c, 3, "b", spool_b)};
+  auto decision = decide_return(Generation{1}, answers);
+  EXPECT_EQ(decision.what, Return::cede);
+  EXPECT_EQ(decision.hub, "b");
+}
+
+TEST(DecideReturn, FollowsTheLatestGeneration) {
+  std::vector<Answer> answers{answer("b", spool_b, Knows::live, 2), answer("c", spool_c, Knows::waiting, 3)};
+  EXPECT_EQ(decide_return(Generation{1}, answers).hub, "c");
+}
+
+TEST(DecideReturn, KeepsAMessageOfItsOwnLaterGeneration) {
+  std::vector<Answer> answers{answer("b", spool_b, Knows::live, 1)};
+  EXPECT_EQ(decide_return(Generation{2}, answers).what, Return::own);
+}
+
+TEST(DecideReturn, TakesDoneAsAFactFromAnyGeneration) {
+  std::vector<Answer> answers{answer("b", spool_b, Knows::live, 4), answer("c", spool_c, Knows::done, 1)};
+  EXPECT_EQ(decide_return(Generation{3}, answers).what, Return::finish);
+}
+
+TEST(DecideTakeover, TakesWhatNobodyKnows) {
+  std::vector<Answer> answers{answer("c", spool_c, Knows::unknown)};
+  EXPECT_EQ(decide_takeover(Generation{1}, spool_a, {}, answers).what, Take::take);
+  EXPECT_EQ(decide_takeover(Generation{1}, spool_a, {}, {}).what, Take::take);
+}
+
+TEST(DecideTakeover, LetsTheHubOfferedEarlierGoFirst) {
+  std::vector<Answer> answers{held("c", spool_c, 1, "a", spool_a)};
+  std::vector<std::string> before{"c"};
+  EXPECT_EQ(decide_takeover(Generation{1}, spool_a, before, answers).what, Take::wait);
+  EXPECT_EQ(decide_takeover(Generation{1}, spool_a, {}, answers).what, Take::take);
+}
+
+TEST(DecideTakeover, TakesWhenTheEarlierHubDoesNotHoldItOrDoesNotAnswer) {
+  std::vector<std::string> before{"c"};
+  std::vector<Answer> answers{answer("c", spool_c, Knows::unknown)};
+  EXPECT_EQ(decide_takeover(Generation{1}, spool_a, before, answers).what, Take::take);
+  EXPECT_EQ(decide_takeover(Generation{1}, spool_a, before, {}).what, Take::take);
+}
+
+TEST(DecideTakeover, FollowsALaterOwner) {
+  std::vector<Answer> answers{answer("c", spool_c, Knows::live, 2)};
+  auto decision = decide_takeover(Generation{1}, spool_a, {}, answers);
+  EXPECT_EQ(decision.what, Take::follow);
+  EXPECT_EQ(decision.hub, "c");
+}
+
+TEST(DecideTakeover, DropsWhatIsDoneAndWaitsForWhatIsPending) {
+  EXPECT_EQ(decide_takeover(Generation{1}, spool_a, {}, std::vector{answer("c", spool_c, Knows::done, 1)}).what, Take::drop);
+  EXPECT_EQ(decide_takeover(Generation{1}, spool_a, {}, std::vector{answer("c", spool_c, Knows::pending)}).what, Take::wait);
+}
+
+TEST(DecideAudit, FollowsTheTable) {
+  auto decide = [](Knows knows, std::uint32_t generation, std::uint64_t epoch) {
+    Answer a{"a", spool_a, Epoch{epoch}, knows, Generation{generation}, "", SpoolId{0}};
+    return decide_audit(Generation{2}, Epoch{5}, a);
+  };
+  EXPECT_EQ(decide(Knows::live, 2, 5), AuditDecision::keep);
+  EXPECT_EQ(decide(Knows::pending, 0, 5), AuditDecision::keep);
+  EXPECT_EQ(decide(Knows::waiting, 2, 5), AuditDecision::keep);
+  EXPECT_EQ(decide(Knows::done, 2, 5), AuditDecision::drop);
+  EXPECT_EQ(decide(Knows::unknown, 0, 5), AuditDecision::drop);
+  EXPECT_EQ(decide(Knows::unknown, 0, 6), AuditDecision::take);
+  EXPECT_EQ(decide(Knows::live, 1, 6), AuditDecision::follow);
+  EXPECT_EQ(decide(Knows::held, 3, 6), AuditDecision::follow);
+}
+
+}  // namespace
+}  // namespace umbra::cluster

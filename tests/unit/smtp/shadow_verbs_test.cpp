@@ -1,0 +1,170 @@
+// Goal: XSHADOW commands survive the wire whole, in any split, and wrong ones get their own reply.
+#include "smtp/shadow_verbs.h"
+
+#include <gtest/gtest.h>
+
+#include "base/envelope.h"
+
+namespace umbra::smtp {
+namespace {
+
+const MessageId id{SpoolId{0x9f86d081884c7d65}, 0x10000000002};
+
+HubHello hello(const char* name) {
+  return {name, SpoolId{7}, Epoch{3}, Sequence{99}, std::string(64, 'a')};
+}
+
+CopyOffer offer() {
+  CopyOffer o;
+  o.id = id;
+  o.generation = Generation{2};
+  o.envelope = "envelope\r\nwith a line end";
+  o.body = "Subject: x\r\n\r\nXDONE 5\r\n";
+  o.body_octets = o.body.size();
+  o.offered = {{"hub-1", SpoolId{7}}, {"hub-2", SpoolId{8}}};
+  o.done = {0, 4};
+  return o;
+}
+
+std::vector<ShadowCommand> parse_all(std::string_view wire, std::size_t piece) {
+  ShadowParser parser;
+  std::vector<ShadowCommand> commands;
+  for (std::size_t at = 0; at < wire.size(); at += piece) {
+    parser.feed(wire.substr(at, piece));
+    for (;;) {
+      auto command = parser.next();
+      EXPECT_TRUE(command.has_value()) << command.error().what;
+      if (!command || !*command) break;
+      commands.push_back(std::move(**command));
+    }
+  }
+  EXPECT_EQ(parser.buffered(), 0U);
+  return commands;
+}
+
+TEST(ShadowParser, ReadsEveryCommandInAnySplit) {
+  auto wire = format_hub(hello("hub-1")) + format_proof("abc") + format_copy(offer()) + format_chunk(id, "12345", false) +
+              format_chunk(id, "", true) + format_forget(id, Generation{2}) +
+              format_done({{1, id, Generation{1}, true, {}}, {2, id, Generation{1}, false, {0, 7}}}) + format_poll(50) +
+              format_seen({3, 4}) + format_beat(Epoch{9}, Sequence{10}) + format_ask({id, id}) + "ehlo hub-1\r\nNOOP\r\nQUIT\r\n";
+  for (std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}, std::size_t{64}, wire.size()}) {
+    auto commands = parse_all(wire, piece);
+    ASSERT_EQ(commands.size(), 14U) << piece;
+    EXPECT_EQ(commands[0].hello, hello("hub-1"));
+    EXPECT_EQ(commands[1].proof, "abc");
+    EXPECT_EQ(commands[2].copy.envelope, offer().envelope);
+    EXPECT_EQ(commands[2].copy.body, offer().body);
+    EXPECT_EQ(commands[2].copy.offered, offer().offered);
+    EXPECT_EQ(commands[2].copy.done, offer().done);
+    EXPECT_FALSE(commands[2].copy.streamed);
+    EXPECT_EQ(commands[3].octets, "12345");
+    EXPECT_FALSE(commands[3].last);
+    EXPECT_TRUE(commands[4].last);
+    EXPECT_EQ(commands[5].verb, ShadowVerb::forget);
+    ASSERT_EQ(commands[6].discards.size(), 2U);
+    EXPECT_EQ(commands[6].discards[1].recipients, (std::vector<std::uint32_t>{0, 7}));
+    EXPECT_EQ(commands[7].limit, 50U);
+    EXPECT_EQ(commands[8].keys, (std::vector<std::uint64_t>{3, 4}));
+    EXPECT_EQ(commands[9].epoch, Epoch{9});
+    EXPECT_EQ(commands[10].ids.size(), 2U);
+    EXPECT_EQ(commands[13].verb, ShadowVerb::quit);
+  }
+}
+
+TEST(ShadowParser, AStreamedCopyCarriesOnlyTheEnvelope) {
+  auto o = offer();
+  o.streamed = true;
+  o.body_octets = 1U << 30;
+  auto commands = parse_all(format_copy(o) + "NOOP\r\n", 5);
+  ASSERT_EQ(commands.size(), 2U);
+  EXPECT_TRUE(commands[0].copy.streamed);
+  EXPECT_EQ(commands[0].copy.body_octets, 1U << 30);
+}
+
+TEST(ShadowParser, AnswersEachMistakeWithItsOwnReply) {
+  const auto text = to_string(id);
+  const std::vector<std::pair<std::string, std::string>> rows = {
+      {"XWHAT\r\n", "500"},
+      {"XHUB 2 hub-1 0000000000000007 3 99 " + std::string(64, 'a') + "\r\n", "504"},
+      {"XHUB 1 hub-1 0000000000000000 3 99 " + std::string(64, 'a') + "\r\n", "501"},
+      {"XHUB 1 hub-1 0000000000000007 0 99 " + std::string(64, 'a') + "\r\n", "501"},
+      {"XHUB 1 hub-1 0000000000000007 3 99 short\r\n", "501"},
+      {"XHUB 1 hub/1 0000000000000007 3 99 " + std::string(64, 'a') + "\r\n", "501"},
+      {"XPROOF\r\n", "501"},
+      {"XCOPY " + text + " 1\r\n", "501"},
+      {"XCOPY " + text + " 0 1 1 INLINE hub-1/0000000000000007\r\nab", "501"},
+      {"XCOPY " + text + " 1 1 1 MAYBE hub-1/0000000000000007\r\nab", "501"},
+      {"XCOPY " + text + " 1 1 1 INLINE hub-1\r\nab", "501"},
+      {"XCOPY " + text + " 1 1 1 INLINE hub-1/0000000000000007 4,3\r\nab", "501"},
+      {"XCOPY " + text + " 1 99999999999 1 INLINE hub-1/0000000000000007\r\n", "501"},
+      {"XCOPY nonsense 1 1 1 INLINE hub-1/0000000000000007\r\nab", "501"},
+      {"XCHUNK " + text + " 300000\r\n" + std::string(300000, 'x'), "552"},
+      {"XCHUNK " + text + " 1 FIRST\r\nx", "501"},
+      {"XFORGET " + text + "\r\n", "501"},
+      {"XDONE 3\r\nabc", "501"},
+      {"XDONE 5\r\nabc\r\n", "501"},
+      {"XASK 5\r\nabc\r\n", "501"},
+      {"XSEEN 4\r\n-1\r\n", "501"},
+      {"XPOLL 0\r\n", "501"},
+      {"XBEAT 1\r\n", "501"},
+      {"NOOP\rQUIT\r\n", "500"},
+      {std::string(5000, 'x'), "500"},
+  };
+  for (const auto& [wire, code] : rows) {
+    ShadowParser parser;
+    parser.feed(wire);
+    auto command = parser.next();
+    ASSERT_FALSE(command.has_value()) << wire.substr(0, 60);
+    EXPECT_EQ(command.error().what.substr(0, 3), code) << wire.substr(0, 60);
+    // The session makes a reply of it: "ccc d.d.d text".
+    EXPECT_GT(command.error().what.size(), 10U);
+    EXPECT_EQ(command.error().what[9], ' ');
+  }
+}
+
+TEST(ShadowParser, BoundsTheNumberOfLines) {
+  std::vector<MessageId> many(shadow_batch_max + 1, id);
+  ShadowParser parser;
+  parser.feed(format_ask(many));
+  auto command = parser.next();
+  ASSERT_FALSE(command.has_value());
+  EXPECT_EQ(command.error().what.substr(0, 3), "552");
+}
+
+TEST(AskAnswer, SurvivesItsTextForm) {
+  for (auto kind : {AskKind::unknown, AskKind::pending, AskKind::live, AskKind::waiting, AskKind::held, AskKind::done}) {
+    AskAnswer a{id, kind, Generation{4}, "", SpoolId{0}};
+    if (kind == AskKind::held) {
+      a.owner_hub = "hub-3";
+      a.owner_spool = SpoolId{12};
+    }
+    EXPECT_EQ(parse_answer(format_answer(a)), a);
+  }
+  for (const char* bad : {"", "x live 1", "9f86d081884c7d65-2 alive 1", "9f86d081884c7d65-2 live", "9f86d081884c7d65-2 held 1",
+                          "9f86d081884c7d65-2 live 1 hub-1 0000000000000007", "9f86d081884c7d65-2 held 1 hub-1 0"})
+    EXPECT_FALSE(parse_answer(bad)) << bad;
+}
+
+TEST(HubProof, DependsOnSecretRoleAndBothHellos) {
+  auto a = hello("hub-1"), b = hello("hub-2");
+  auto proof = hub_proof("0123456789abcdef", "server", a, b);
+  EXPECT_EQ(proof.size(), 64U);
+  EXPECT_TRUE(proofs_equal(proof, hub_proof("0123456789abcdef", "server", a, b)));
+  EXPECT_FALSE(proofs_equal(proof, hub_proof("0123456789abcdeg", "server", a, b)));
+  EXPECT_FALSE(proofs_equal(proof, hub_proof("0123456789abcdef", "client", a, b)));
+  EXPECT_FALSE(proofs_equal(proof, hub_proof("0123456789abcdef", "server", b, a)));
+  b.nonce[0] = 'b';
+  EXPECT_FALSE(proofs_equal(proof, hub_proof("0123456789abcdef", "server", a, b)));
+  EXPECT_FALSE(proofs_equal(proof, ""));
+}
+
+TEST(Challenge, SurvivesItsTextForm) {
+  auto parsed = parse_challenge(format_challenge(hello("hub-9"), "proof"));
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->first, hello("hub-9"));
+  EXPECT_EQ(parsed->second, "proof");
+  EXPECT_FALSE(parse_challenge("hub-9 short"));
+}
+
+}  // namespace
+}  // namespace umbra::smtp
