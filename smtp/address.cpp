@@ -17,7 +17,9 @@ constexpr std::size_t path_octets_max = 256;
 bool is_letter_or_digit(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
-bool is_high(char c) { return static_cast<unsigned char>(c) > 127; }
+bool is_high(char c) {
+  return static_cast<unsigned char>(c) > 127;
+}
 
 /// RFC 5322 atext.
 bool is_atext(char c) {
@@ -62,7 +64,9 @@ std::size_t measure_domain(std::string_view text) {
     return end == std::string_view::npos ? 0 : end + 1;
   }
   std::size_t i = 0;
-  while (i < text.size() && (is_letter_or_digit(text[i]) || text[i] == '-' || text[i] == '.' || is_high(text[i]))) ++i;
+  while (i < text.size() &&
+         (is_letter_or_digit(text[i]) || text[i] == '-' || text[i] == '.' || is_high(text[i])))
+    ++i;
   return i;
 }
 
@@ -75,9 +79,11 @@ bool has_domain_labels(std::string_view text, bool high_allowed, bool underscore
   while (true) {
     auto dot = text.find('.');
     auto label = text.substr(0, dot);
-    if (label.empty() || label.size() > label_octets_max || label.front() == '-' || label.back() == '-') return false;
+    if (label.empty() || label.size() > label_octets_max || label.front() == '-' || label.back() == '-')
+      return false;
     for (char c : label)
-      if (!is_letter_or_digit(c) && c != '-' && !(high_allowed && is_high(c)) && !(underscore_allowed && c == '_'))
+      if (!is_letter_or_digit(c) && c != '-' && !(high_allowed && is_high(c)) &&
+          !(underscore_allowed && c == '_'))
         return false;
     if (dot == std::string_view::npos) return true;
     text.remove_prefix(dot + 1);
@@ -150,7 +156,8 @@ bool is_address_literal(std::string_view text) {
   if (text.size() < 3 || text.front() != '[' || text.back() != ']') return false;
   text = text.substr(1, text.size() - 2);
   constexpr std::string_view ipv6_tag = "IPv6:";
-  const bool is_ipv6 = text.size() > ipv6_tag.size() && equals_ignoring_case(text.substr(0, ipv6_tag.size()), ipv6_tag);
+  const bool is_ipv6 =
+      text.size() > ipv6_tag.size() && equals_ignoring_case(text.substr(0, ipv6_tag.size()), ipv6_tag);
   if (is_ipv6) text.remove_prefix(ipv6_tag.size());
   std::array<char, 64> terminated{};
   std::array<unsigned char, 16> parsed{};
@@ -207,7 +214,9 @@ std::string_view domain_of(std::string_view mailbox) {
   return at == std::string_view::npos ? std::string_view{} : mailbox.substr(at + 1);
 }
 
-bool is_bare_postmaster(std::string_view mailbox) { return equals_ignoring_case(mailbox, "postmaster"); }
+bool is_bare_postmaster(std::string_view mailbox) {
+  return equals_ignoring_case(mailbox, "postmaster");
+}
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
   auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };

@@ -20,7 +20,8 @@ struct Census {
   bool has_high = false;
 };
 
-/// One pass without branches, so that the compiler can use vector registers: blocks short enough for counts of one octet.
+/// One pass without branches, so that the compiler can use vector registers: blocks short enough for counts
+/// of one octet.
 Census take_census(const char* at, std::size_t left) {
   Census census;
   while (left > 0) {
@@ -227,7 +228,8 @@ std::optional<Reply> BodyDecoder::refusal() const {
   if (long_line_)
     return Reply{554, "5.6.0", "line over " + std::to_string(limits_.line_octets_max) + " octets"};
   if (header_octets_ > limits_.header_octets_max)
-    return Reply{552, "5.3.4", "message header over " + std::to_string(limits_.header_octets_max) + " octets"};
+    return Reply{552, "5.3.4",
+                 "message header over " + std::to_string(limits_.header_octets_max) + " octets"};
   if (hops_ > limits_.hops_max)
     return Reply{554, "5.4.6", "routing loop: more than " + std::to_string(limits_.hops_max) + " hops"};
   if (own_hops_ > limits_.own_hops_max)

@@ -1,11 +1,11 @@
-// The body of a message on its way in, by DATA (RFC 5321 section 4.5.2: dots removed) or BDAT (RFC 3030). Octets in,
-// octets of the message out, in pieces that are views of the input wherever nothing had to be removed. Called by
-// ReceiveSession.
+// The body of a message on its way in, by DATA (RFC 5321 section 4.5.2: dots removed) or BDAT (RFC 3030).
+// Octets in, octets of the message out, in pieces that are views of the input wherever nothing had to be
+// removed. Called by ReceiveSession.
 //
-// Strict: only CRLF.CRLF ends a DATA body; CR and LF stand together or the message is refused (otherwise two servers
-// could disagree on where a message ends). A refused message is still read to its true end, so that the next command is
-// found, but nothing of it is kept: memory is bounded whatever comes.
-// 8-bit octets without BODY=8BITMIME are let through and noted: refusing them would stop mail of many old applications,
+// Strict: only CRLF.CRLF ends a DATA body; CR and LF stand together or the message is refused (otherwise two
+// servers could disagree on where a message ends). A refused message is still read to its true end, so that
+// the next command is found, but nothing of it is kept: memory is bounded whatever comes. 8-bit octets
+// without BODY=8BITMIME are let through and noted: refusing them would stop mail of many old applications,
 // and clearing the high bit would damage it; the note lets delivery ask the next hop for 8BITMIME.
 #pragma once
 
@@ -31,17 +31,18 @@ class BodyDecoder {
   enum class Framing : std::uint8_t { dot, counted };
 
   /// The references must outlive the decoder. `host_name` is ours, for loop detection.
-  BodyDecoder(const BodyLimits& limits, const std::string& host_name) : limits_(limits), host_name_(host_name) {}
+  BodyDecoder(const BodyLimits& limits, const std::string& host_name)
+      : limits_(limits), host_name_(host_name) {}
 
   /// A new message.
   void begin(Framing framing);
 
-  /// Removes from the front of `input` what belongs to the body (everything, or up to the end of data) and returns the
-  /// octets of the message in it: empty once the message is refused. Valid until the next call.
+  /// Removes from the front of `input` what belongs to the body (everything, or up to the end of data) and
+  /// returns the octets of the message in it: empty once the message is refused. Valid until the next call.
   std::string_view feed(std::string_view& input);
 
-  /// Counted framing: no more chunks. Returns what completes the last line: CRLF when the client left it out (everything
-  /// later relies on whole lines), else nothing.
+  /// Counted framing: no more chunks. Returns what completes the last line: CRLF when the client left it out
+  /// (everything later relies on whole lines), else nothing.
   std::string_view finish();
 
   /// Dot framing: CRLF.CRLF was read.

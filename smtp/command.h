@@ -1,5 +1,6 @@
-// The commands of SMTP as values: RFC 5321 section 4.1.1, with the parameters of SIZE (RFC 1870), 8BITMIME (RFC 6152),
-// SMTPUTF8 (RFC 6531), DSN (RFC 3461, RFC 6533) and CHUNKING (RFC 3030). parse_command() in command_parser.h makes them.
+// The commands of SMTP as values: RFC 5321 section 4.1.1, with the parameters of SIZE (RFC 1870), 8BITMIME
+// (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461, RFC 6533) and CHUNKING (RFC 3030). parse_command() in
+// command_parser.h makes them.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ struct MailFrom {
   bool body_8bit = false;              ///< BODY=8BITMIME
   bool smtputf8 = false;
   DsnReturn dsn_return = DsnReturn::unset;
-  std::string envelope_id;             ///< ENVID=, xtext kept
+  std::string envelope_id;  ///< ENVID=, xtext kept
   bool has_parameters = false;
 };
 struct RcptTo {
@@ -45,8 +46,10 @@ using Command = std::variant<Hello, MailFrom, RcptTo, Data, Bdat, Rset, Noop, Vr
 /// A line that is no command of ours.
 struct CommandProblem {
   Reply reply;
-  std::uint64_t chunk_octets = 0;  ///< a bad BDAT whose size could be read: so many octets follow and mean nothing
-  bool must_close = false;         ///< what follows cannot be told from commands (BDAT without a size), or it is no SMTP
+  std::uint64_t chunk_octets =
+      0;  ///< a bad BDAT whose size could be read: so many octets follow and mean nothing
+  bool must_close =
+      false;  ///< what follows cannot be told from commands (BDAT without a size), or it is no SMTP
 };
 
 /// What the parser must know of the session.

@@ -23,7 +23,9 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-bool is_control(char c) { return (c >= 0 && c < 32 && c != '\t') || c == 127; }
+bool is_control(char c) {
+  return (c >= 0 && c < 32 && c != '\t') || c == 127;
+}
 
 struct Parameter {
   std::string_view keyword;
@@ -42,7 +44,8 @@ std::optional<Parameter> take_parameter(std::string_view& rest) {
   if (p.has_value) p.value = text.substr(equals + 1);
   if (p.keyword.empty() || p.keyword.front() == '-') return std::nullopt;
   for (char c : p.keyword)
-    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-')) return std::nullopt;
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'))
+      return std::nullopt;
   if (p.has_value && (p.value.empty() || p.value.contains('=') || p.value.contains('\t'))) {
     // xtext writes "=" as "+3D"; an address in ORCPT or an ENVID may not hold it bare.
     return std::nullopt;
@@ -51,8 +54,8 @@ std::optional<Parameter> take_parameter(std::string_view& rest) {
 }
 
 /// One of MAIL's parameters into `mail`; a reply when it is bad.
-std::optional<CommandProblem> take_mail_parameter(const Parameter& p, const CommandContext& context, MailFrom& mail,
-                                                  unsigned& seen) {
+std::optional<CommandProblem> take_mail_parameter(const Parameter& p, const CommandContext& context,
+                                                  MailFrom& mail, unsigned& seen) {
   enum : unsigned { size = 1, body = 2, utf8 = 4, ret = 8, envid = 16 };
   auto refuse = [](int code, std::string_view enhanced, std::string_view text) {
     return CommandProblem{{code, std::string(enhanced), std::string(text)}};
@@ -81,7 +84,8 @@ std::optional<CommandProblem> take_mail_parameter(const Parameter& p, const Comm
     mail.dsn_return = value_is("FULL") ? DsnReturn::full : DsnReturn::headers;
   } else if (is("ENVID")) {
     if (!once(envid)) return refuse(501, "5.5.4", "ENVID given twice");
-    if (!is_envelope_id(p.value)) return refuse(501, "5.5.4", "ENVID is not xtext of printable characters, at most 100");
+    if (!is_envelope_id(p.value))
+      return refuse(501, "5.5.4", "ENVID is not xtext of printable characters, at most 100");
     mail.envelope_id = p.value;
   } else {
     return refuse(555, "5.5.4", "parameter not known");
@@ -89,9 +93,12 @@ std::optional<CommandProblem> take_mail_parameter(const Parameter& p, const Comm
   return std::nullopt;
 }
 
-std::optional<CommandProblem> take_rcpt_parameter(const Parameter& p, bool smtputf8, RcptTo& rcpt, unsigned& seen) {
+std::optional<CommandProblem> take_rcpt_parameter(const Parameter& p, bool smtputf8, RcptTo& rcpt,
+                                                  unsigned& seen) {
   enum : unsigned { notify = 1, orcpt = 2 };
-  auto refuse = [](int code, std::string_view text) { return CommandProblem{{code, "5.5.4", std::string(text)}}; };
+  auto refuse = [](int code, std::string_view text) {
+    return CommandProblem{{code, "5.5.4", std::string(text)}};
+  };
   auto once = [&](unsigned bit) { return (std::exchange(seen, seen | bit) & bit) == 0; };
   if (equals_ignoring_case(p.keyword, "NOTIFY")) {
     if (!once(notify)) return refuse(501, "NOTIFY given twice");
@@ -100,7 +107,8 @@ std::optional<CommandProblem> take_rcpt_parameter(const Parameter& p, bool smtpu
     rcpt.recipient.notify = *bits;
   } else if (equals_ignoring_case(p.keyword, "ORCPT")) {
     if (!once(orcpt)) return refuse(501, "ORCPT given twice");
-    if (!is_original_recipient(p.value, smtputf8)) return refuse(501, "ORCPT is not address-type;xtext, at most 500");
+    if (!is_original_recipient(p.value, smtputf8))
+      return refuse(501, "ORCPT is not address-type;xtext, at most 500");
     rcpt.recipient.original_recipient = p.value;
   } else {
     return refuse(555, "parameter not known");
@@ -122,7 +130,8 @@ Parsed parse_mail(std::string_view arguments, const CommandContext& context) {
   if (!path) return problem(501, "5.1.7", path.error());
   if (is_bare_postmaster(path->mailbox)) return problem(501, "5.1.7", "no domain");
   rest->remove_prefix(path->octets);
-  if (!rest->empty() && !rest->starts_with(' ')) return problem(501, "5.5.2", "a blank must stand after the address");
+  if (!rest->empty() && !rest->starts_with(' '))
+    return problem(501, "5.5.2", "a blank must stand after the address");
   MailFrom mail;
   mail.sender = path->mailbox;
   unsigned seen = 0;
@@ -130,7 +139,8 @@ Parsed parse_mail(std::string_view arguments, const CommandContext& context) {
     mail.has_parameters = true;
     auto parameter = take_parameter(parameters);
     if (!parameter) return problem(501, "5.5.4", "bad parameter syntax");
-    if (auto bad = take_mail_parameter(*parameter, context, mail, seen)) return std::unexpected(std::move(*bad));
+    if (auto bad = take_mail_parameter(*parameter, context, mail, seen))
+      return std::unexpected(std::move(*bad));
   }
   if (!path->is_ascii && !mail.smtputf8) return problem(553, "5.6.7", "this address needs SMTPUTF8");
   return mail;
@@ -144,7 +154,8 @@ Parsed parse_rcpt(std::string_view arguments, const CommandContext& context) {
   if (!path) return problem(501, "5.1.3", path.error());
   if (path->mailbox.empty()) return problem(501, "5.1.3", "a recipient cannot be empty");
   rest->remove_prefix(path->octets);
-  if (!rest->empty() && !rest->starts_with(' ')) return problem(501, "5.5.2", "a blank must stand after the address");
+  if (!rest->empty() && !rest->starts_with(' '))
+    return problem(501, "5.5.2", "a blank must stand after the address");
   if (!path->is_ascii && !context.smtputf8) return problem(553, "5.6.7", "this address needs SMTPUTF8");
   RcptTo rcpt;
   rcpt.recipient.address = path->mailbox;
@@ -153,7 +164,8 @@ Parsed parse_rcpt(std::string_view arguments, const CommandContext& context) {
     rcpt.has_parameters = true;
     auto parameter = take_parameter(parameters);
     if (!parameter) return problem(501, "5.5.4", "bad parameter syntax");
-    if (auto bad = take_rcpt_parameter(*parameter, context.smtputf8, rcpt, seen)) return std::unexpected(std::move(*bad));
+    if (auto bad = take_rcpt_parameter(*parameter, context.smtputf8, rcpt, seen))
+      return std::unexpected(std::move(*bad));
   }
   return rcpt;
 }
@@ -162,7 +174,9 @@ Parsed parse_bdat(std::string_view arguments) {
   auto space = arguments.find(' ');
   auto octets = parse_number(arguments.substr(0, space));
   if (!octets) {
-    CommandProblem bad{{501, "5.5.4", "syntax: BDAT octets [LAST]; without the size the rest cannot be understood, closing"}};
+    CommandProblem bad{
+        {501, "5.5.4",
+         "syntax: BDAT octets [LAST]; without the size the rest cannot be understood, closing"}};
     bad.must_close = true;
     return std::unexpected(std::move(bad));
   }
@@ -173,7 +187,8 @@ Parsed parse_bdat(std::string_view arguments) {
 }
 
 Parsed parse_hello(std::string_view arguments, bool is_extended) {
-  if (arguments.empty()) return problem(501, "5.5.4", is_extended ? "syntax: EHLO name" : "syntax: HELO name");
+  if (arguments.empty())
+    return problem(501, "5.5.4", is_extended ? "syntax: EHLO name" : "syntax: HELO name");
   if (!is_hello_name(arguments)) return problem(501, "5.5.4", "not a domain and not an address literal");
   return Hello{is_extended, std::string(arguments)};
 }
@@ -216,7 +231,8 @@ Parsed parse_command(std::string_view line, const CommandContext& context) {
     if (arguments.empty()) return problem(501, "5.5.4", "syntax: VRFY text");
     return Vrfy{};
   }
-  if (is_one_of(verb, {"STARTTLS", "AUTH", "EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "XCLIENT", "XFORWARD"}))
+  if (is_one_of(verb, {"STARTTLS", "AUTH", "EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "XCLIENT",
+                       "XFORWARD"}))
     return problem(502, "5.5.1", "command not offered here");
   // A browser can be made to talk to port 25; what follows its request line must not be read as commands.
   if (is_one_of(verb, {"GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH", "CONNECT"})) {

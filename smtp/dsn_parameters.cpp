@@ -28,8 +28,8 @@ bool is_address_type(std::string_view text) {
   });
 }
 
-/// Octets of "\x{HEXPOINT}" at the beginning of `text` (RFC 6533 section 3: 2 to 6 digits, no leading zero beyond two
-/// digits, a code point that exists and is no surrogate); 0: not that.
+/// Octets of "\x{HEXPOINT}" at the beginning of `text` (RFC 6533 section 3: 2 to 6 digits, no leading zero
+/// beyond two digits, a code point that exists and is no surrogate); 0: not that.
 std::size_t measure_embedded_point(std::string_view text) {
   if (!text.starts_with("\\x{")) return 0;
   const auto digits = text.substr(3, text.find('}') == std::string_view::npos ? 0 : text.find('}') - 3);
@@ -62,7 +62,7 @@ bool is_utf8_address(std::string_view text, bool smtputf8) {
 
 }  // namespace
 
-std::optional<std::string> decode_xtext(std::string_view text) {
+std::optional<std::string> parse_xtext(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -84,7 +84,7 @@ std::optional<std::string> decode_xtext(std::string_view text) {
 
 bool is_envelope_id(std::string_view value) {
   if (value.empty() || value.size() > envelope_id_octets_max) return false;
-  auto decoded = decode_xtext(value);
+  auto decoded = parse_xtext(value);
   return decoded && is_printable(*decoded);
 }
 
@@ -113,9 +113,12 @@ bool is_original_recipient(std::string_view value, bool smtputf8) {
   auto semicolon = value.find(';');
   if (semicolon == std::string_view::npos || !is_address_type(value.substr(0, semicolon))) return false;
   auto address = value.substr(semicolon + 1);
-  if (equals_ignoring_case(value.substr(0, semicolon), "utf-8") && is_utf8_address(address, smtputf8)) return true;
+  if (equals_ignoring_case(value.substr(0, semicolon), "utf-8")) {
+    if (is_utf8_address(address, smtputf8)) return true;
+    if (address.contains('\\')) return false;
+  }
   if (address.empty()) return false;
-  auto decoded = decode_xtext(address);
+  auto decoded = parse_xtext(address);
   return decoded && is_printable(*decoded);
 }
 

@@ -18,7 +18,8 @@ const Reply ok{250, "2.0.0", "ok"};
 
 }  // namespace
 
-ReceiveSession::ReceiveSession(const std::string& host_name, const ReceiveSessionLimits& limits, ReceivePolicy& policy)
+ReceiveSession::ReceiveSession(const std::string& host_name, const ReceiveSessionLimits& limits,
+                               ReceivePolicy& policy)
     : host_name_(host_name), limits_(limits), policy_(policy), decoder_(limits.body, host_name) {
   UMBRA_ASSERT(limits.command_octets_max >= 64);
   say({220, "", host_name_ + " ESMTP Umbra"});
@@ -79,7 +80,8 @@ void ReceiveSession::on_long_line(bool ends_with_crlf) {
   const bool is_bdat = equals_ignoring_case(std::string_view(line_).substr(0, 4), "BDAT");
   line_too_long_ = false;
   line_ = {};
-  protocol_error({500, "5.5.2", "command line over " + std::to_string(limits_.command_octets_max) + " octets"});
+  protocol_error(
+      {500, "5.5.2", "command line over " + std::to_string(limits_.command_octets_max) + " octets"});
   if (is_bdat || !ends_with_crlf) state_ = State::closed;
 }
 
@@ -107,7 +109,8 @@ void ReceiveSession::on(const Hello& hello) {
   is_extended_ = hello.is_extended;
   hello_name_ = hello.name;
   if (!is_extended_) return say({250, "", host_name_});
-  say({250, "", host_name_ + " greets " + hello_name_ + "\n" + extension_lines(limits_.body.message_octets_max)});
+  say({250, "",
+       host_name_ + " greets " + hello_name_ + "\n" + extension_lines(limits_.body.message_octets_max)});
 }
 
 void ReceiveSession::on(MailFrom& mail) {
@@ -131,7 +134,8 @@ void ReceiveSession::on(RcptTo& rcpt) {
   if (body_open_ || chunks_refused_) return protocol_error({503, "5.5.1", "the message has begun"});
   if (rcpt.has_parameters && !is_extended_) return protocol_error({555, "5.5.4", "parameters need EHLO"});
   rcpt_tried_ = true;
-  if (envelope_.recipients.size() >= limits_.recipients_max) return say({452, "4.5.3", "too many recipients"});
+  if (envelope_.recipients.size() >= limits_.recipients_max)
+    return say({452, "4.5.3", "too many recipients"});
   auto& recipient = rcpt.recipient;
   if (is_bare_postmaster(recipient.address)) recipient.address.append("@").append(host_name_);
   if (auto refusal = policy_.refuse_recipient(envelope_, recipient)) return say(*refusal);
@@ -173,10 +177,15 @@ void ReceiveSession::on(const Rset&) {
   reset_transaction();
   say(ok);
 }
-void ReceiveSession::on(const Noop&) { say(ok); }
-void ReceiveSession::on(const Vrfy&) { say({252, "2.1.5", "cannot tell, but will take mail and try to deliver it"}); }
+void ReceiveSession::on(const Noop&) {
+  say(ok);
+}
+void ReceiveSession::on(const Vrfy&) {
+  say({252, "2.1.5", "cannot tell, but will take mail and try to deliver it"});
+}
 void ReceiveSession::on(const Help&) {
-  say({214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nRFC 5321 says how they are used"});
+  say({214, "2.0.0",
+       "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nRFC 5321 says how they are used"});
 }
 void ReceiveSession::on(const Quit&) {
   reset_transaction();
@@ -210,7 +219,8 @@ std::optional<ReceiveSession::Event> ReceiveSession::take_data(std::string_view&
 
 std::optional<ReceiveSession::Event> ReceiveSession::take_chunk(std::string_view& input) {
   if (chunk_left_ > 0) {
-    auto piece = input.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(chunk_left_, input.size())));
+    auto piece =
+        input.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(chunk_left_, input.size())));
     input.remove_prefix(piece.size());
     chunk_left_ -= piece.size();
     auto octets = decoder_.feed(piece);

@@ -1,7 +1,8 @@
-// The receiving side of one SMTP session: octets in, replies and events out. RFC 5321 with PIPELINING (RFC 2920), SIZE
-// (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING (RFC 3030), ENHANCEDSTATUSCODES (RFC 2034), DSN
-// (RFC 3461). No socket and no clock: the driver (hub/inbound/session) moves octets, keeps deadlines and decides the fate
-// of messages. Any split of the input gives the same replies and the same message.
+// The receiving side of one SMTP session: octets in, replies and events out. RFC 5321 with PIPELINING (RFC
+// 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING (RFC 3030), ENHANCEDSTATUSCODES
+// (RFC 2034), DSN (RFC 3461). No socket and no clock: the driver (hub/inbound/session) moves octets, keeps
+// deadlines and decides the fate of messages. Any split of the input gives the same replies and the same
+// message.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@
 
 namespace umbra::smtp {
 
-/// Asked in the middle of a session, on its thread; answers at once. A reply refuses (421 also closes); nothing accepts.
+/// Asked in the middle of a session, on its thread; answers at once. A reply refuses (421 also closes);
+/// nothing accepts.
 class ReceivePolicy {
  public:
   virtual ~ReceivePolicy() = default;
@@ -43,10 +45,12 @@ class ReceiveSession {
       flush,       ///< output() has grown long: write it, then call next() again
       data_begin,  ///< a body begins: envelope() is complete; call accept_body() or refuse_body()
       body,        ///< `octets` are the next piece of the message
-      body_end,    ///< the message is complete; call end_body(). With `refusal`, that is the reply to give and nothing may
-                   ///< be kept (after a refused BDAT chunk the client may go on: the session handles that)
-      abandon,     ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep nothing
-      close        ///< write output(), then close
+      body_end,  ///< the message is complete; call end_body(). With `refusal`, that is the reply to give and
+                 ///< nothing may be kept (after a refused BDAT chunk the client may go on: the session
+                 ///< handles that)
+      abandon,  ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
+                ///< nothing
+      close     ///< write output(), then close
     };
     Kind kind;
     std::string_view octets;         ///< valid until the next call
@@ -60,8 +64,8 @@ class ReceiveSession {
   void refuse_body(Reply reply);
   /// The reply to the message. 421 also closes.
   void end_body(const Reply& reply);
-  /// The session ends now with this reply (421 on shut-down): next() gives close, after abandon when a body was open. Only
-  /// where need_input or flush was the last event.
+  /// The session ends now with this reply (421 on shut-down): next() gives close, after abandon when a body
+  /// was open. Only where need_input or flush was the last event.
   void close_with(const Reply& reply);
 
   /// Replies not yet written. The driver writes and clears it.
@@ -79,7 +83,9 @@ class ReceiveSession {
   /// Between data_begin and its end_body or abandon.
   [[nodiscard]] bool is_body_open() const { return body_open_; }
   /// Octets of a message or chunk are expected, not a command.
-  [[nodiscard]] bool expects_body() const { return state_ == State::data || state_ == State::chunk || state_ == State::skip_chunk; }
+  [[nodiscard]] bool expects_body() const {
+    return state_ == State::data || state_ == State::chunk || state_ == State::skip_chunk;
+  }
   /// No transaction: a good moment to close.
   [[nodiscard]] bool is_idle() const { return state_ == State::commands && !in_transaction_; }
   [[nodiscard]] std::uint32_t errors() const { return errors_; }

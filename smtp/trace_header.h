@@ -1,5 +1,5 @@
-// The Received field that every hub puts on top of a message (RFC 5321 section 4.4), and how a hub knows its own again:
-// that is its loop detection. Called by hub/inbound/session (writes) and BodyDecoder (recognises).
+// The Received field that every hub puts on top of a message (RFC 5321 section 4.4), and how a hub knows its
+// own again: that is its loop detection. Called by hub/inbound/session (writes) and BodyDecoder (recognises).
 #pragma once
 
 #include <string>
@@ -17,7 +17,8 @@ struct Trace {
   bool is_extended = true;          ///< EHLO: ESMTP
   bool smtputf8 = false;            ///< UTF8SMTP (RFC 6531 section 4.3)
   MessageId id;
-  std::string_view recipient;       ///< only when the message has a single one, else empty: nobody learns of the others
+  std::string_view
+      recipient;  ///< only when the message has a single one, else empty: nobody learns of the others
   WallTime time{};
 };
 

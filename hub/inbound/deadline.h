@@ -1,6 +1,6 @@
-// A deadline that is moved often and passes rarely: moving it later costs a comparison, because its one timer looks
-// again when it fires early. Like Watchdog of hub/net/stream.h, but the owner decides what happens (a session says 421
-// before it closes).
+// A deadline that is moved often and passes rarely: moving it later costs a comparison, because its one timer
+// looks again when it fires early. Like Watchdog of hub/net/stream.h, but the owner decides what happens (a
+// session says 421 before it closes).
 #pragma once
 
 #include <functional>

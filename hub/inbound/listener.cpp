@@ -23,8 +23,8 @@ smtp::ReceiveSessionLimits session_limits(const ReceiveLimits& limits) {
 
 }  // namespace
 
-Listener::Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name, MessageIntake& intake,
-                   EventLog& log, Metrics& metrics)
+Listener::Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name,
+                   MessageIntake& intake, EventLog& log, Metrics& metrics)
     : scope_(runtime.io),
       shared_{runtime, config, host_name, intake, log, metrics, scope_, session_limits(config.limits)},
       pause_(runtime.io) {}

@@ -1,6 +1,6 @@
-// Accepts the clients of one receive connector and gives each a ClientSession. Owned by the hub; everything on the home
-// thread. Beyond connections_max a client gets 421 4.3.2. When the process has no more file descriptors, accepting goes
-// on a moment later: the clients wait in the kernel's queue.
+// Accepts the clients of one receive connector and gives each a ClientSession. Owned by the hub; everything
+// on the home thread. Beyond connections_max a client gets 421 4.3.2. When the process has no more file
+// descriptors, accepting goes on a moment later: the clients wait in the kernel's queue.
 #pragma once
 
 #include <list>
@@ -14,8 +14,8 @@ namespace umbra::hub {
 class Listener {
  public:
   /// The references must outlive it.
-  Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name, MessageIntake& intake, EventLog& log,
-           Metrics& metrics);
+  Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name, MessageIntake& intake,
+           EventLog& log, Metrics& metrics);
   /// Only when never started, or after stop().
   ~Listener();
 
@@ -23,7 +23,8 @@ class Listener {
   Result<Endpoint> start();
   /// No new client; those that are there get 421 4.3.2 as soon as no message of theirs is on its way in.
   void close();
-  /// close(), and waits until the last session has ended. Bounded: 10 s for a message still coming, then the reply.
+  /// close(), and waits until the last session has ended. Bounded: 10 s for a message still coming, then the
+  /// reply.
   Task<void> stop();
 
   [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }

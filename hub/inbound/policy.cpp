@@ -4,14 +4,15 @@
 
 namespace umbra::hub {
 
-InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake, EventLog& log,
-                             Metrics& metrics)
+InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake,
+                             EventLog& log, Metrics& metrics)
     : config_(config),
       client_(std::move(client)),
       intake_(intake),
       log_(log),
       metrics_(metrics),
-      may_relay_(std::ranges::any_of(config.networks, [&](const AddressRange& r) { return r.contains(client_); })) {}
+      may_relay_(
+          std::ranges::any_of(config.networks, [&](const AddressRange& r) { return r.contains(client_); })) {}
 
 std::optional<smtp::Reply> InboundPolicy::refuse_sender(const smtp::MailFrom& mail) {
   auto reply = intake_.refuse(mail.announced_octets);
@@ -19,7 +20,8 @@ std::optional<smtp::Reply> InboundPolicy::refuse_sender(const smtp::MailFrom& ma
   return reply;
 }
 
-std::optional<smtp::Reply> InboundPolicy::refuse_recipient(const Envelope& envelope, const Recipient& recipient) {
+std::optional<smtp::Reply> InboundPolicy::refuse_recipient(const Envelope& envelope,
+                                                           const Recipient& recipient) {
   if (may_relay_) return std::nullopt;
   smtp::Reply reply{550, "5.7.1", "relaying denied for " + client_};
   if (++refused_ > config_.limits.errors_max) reply = {421, "4.7.0", "too many refused recipients, closing"};

@@ -1,5 +1,6 @@
-// Who may send what through a listener: relay rights by client network (closed by default) and whether the hub can take
-// mail now. One per session, asked by smtp::ReceiveSession at MAIL and RCPT. Every refusal is counted and logged here.
+// Who may send what through a listener: relay rights by client network (closed by default) and whether the
+// hub can take mail now. One per session, asked by smtp::ReceiveSession at MAIL and RCPT. Every refusal is
+// counted and logged here.
 #pragma once
 
 #include <string>
@@ -15,7 +16,8 @@ namespace umbra::hub {
 class InboundPolicy final : public smtp::ReceivePolicy {
  public:
   /// The references must outlive it. `client` is an address literal.
-  InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake, EventLog& log, Metrics& metrics);
+  InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake, EventLog& log,
+                Metrics& metrics);
 
   /// Whatever the intake says (452 4.3.1, 451, 421 4.3.2).
   std::optional<smtp::Reply> refuse_sender(const smtp::MailFrom& mail) override;

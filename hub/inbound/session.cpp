@@ -15,7 +15,7 @@ constexpr std::size_t large_buffers_max = 256;
 constexpr std::size_t output_octets_kept = 1 << 10;
 constexpr Duration goodbye_timeout = 5s;
 constexpr Duration closing_grace = 10s;
-constexpr int slow_start = 20;                        // times data_timeout
+constexpr int slow_start = 20;  // times data_timeout
 constexpr std::uint64_t octets_per_second_min = 1000;
 
 }  // namespace
@@ -28,7 +28,9 @@ ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> str
       deadline_(shared.runtime.io, [this] { deadline_passed(); }),
       goodbye_said_(shared.runtime.io) {}
 
-ClientSession::~ClientSession() { release_buffer(); }
+ClientSession::~ClientSession() {
+  release_buffer();
+}
 
 Task<void> ClientSession::run() {
   co_await converse();
@@ -46,7 +48,8 @@ Task<void> ClientSession::converse() {
   std::string_view input;
   while (true) {
     const auto event = protocol_.next(input);
-    shared_.metrics.protocol_errors_total += protocol_.errors() - std::exchange(errors_counted_, protocol_.errors());
+    shared_.metrics.protocol_errors_total +=
+        protocol_.errors() - std::exchange(errors_counted_, protocol_.errors());
     switch (event.kind) {
       case Kind::need_input:
         if (closing_until_ && !protocol_.expects_body()) {
@@ -89,7 +92,8 @@ Task<void> ClientSession::begin_message() {
   envelope.client_helo = protocol_.hello_name();
   declared_8bit_ = envelope.body_8bit;
   const bool smtputf8 = envelope.smtputf8;
-  const std::string recipient = envelope.recipients.size() == 1 ? envelope.recipients.front().address : std::string{};
+  const std::string recipient =
+      envelope.recipients.size() == 1 ? envelope.recipients.front().address : std::string{};
   acceptance_ = shared_.intake.begin(std::move(envelope), shared_.config.shadow);
   protocol_.accept_body();
   const std::string trace = smtp::received_field({.client_name = protocol_.hello_name(),
@@ -165,8 +169,9 @@ Task<bool> ClientSession::read(std::string_view& input) {
       body_since_ = now;
       body_octets_read_ = 0;
     }
-    until = std::min(now + limits.data_timeout, body_since_ + limits.data_timeout * slow_start +
-                                                    std::chrono::seconds(body_octets_read_ / octets_per_second_min));
+    until = std::min(now + limits.data_timeout,
+                     body_since_ + limits.data_timeout * slow_start +
+                         std::chrono::seconds(body_octets_read_ / octets_per_second_min));
   } else {
     reads_body_ = false;
   }
@@ -174,7 +179,8 @@ Task<bool> ClientSession::read(std::string_view& input) {
   deadline_.set(until);
   phase_ = Phase::reading;
   const auto got = co_await stream_->read_some(buffer);
-  if (phase_ == Phase::goodbye) co_return false;  // the last word is being said: whatever came is not looked at
+  if (phase_ == Phase::goodbye)
+    co_return false;  // the last word is being said: whatever came is not looked at
   phase_ = Phase::busy;
   deadline_.clear();
   if (got.error) co_return false;
@@ -192,7 +198,8 @@ asio::mutable_buffer ClientSession::buffer_for_read() {
   if (large_ == nullptr) {
     large_ = std::make_unique_for_overwrite<char[]>(body_buffer_octets);
     large_octets_ = body_buffer_octets;
-  } else if (large_octets_ < large_buffer_octets && last_read_filled_ && shared_.large_buffers < large_buffers_max) {
+  } else if (large_octets_ < large_buffer_octets && last_read_filled_ &&
+             shared_.large_buffers < large_buffers_max) {
     large_ = std::make_unique_for_overwrite<char[]>(large_buffer_octets);
     large_octets_ = large_buffer_octets;
     ++shared_.large_buffers;

@@ -1,9 +1,10 @@
-// One client's connection: moves octets between a Stream and smtp::ReceiveSession and messages into an Acceptance. Made
-// and owned by Listener; everything on the home thread.
+// One client's connection: moves octets between a Stream and smtp::ReceiveSession and messages into an
+// Acceptance. Made and owned by Listener; everything on the home thread.
 //
-// Every wait has a deadline: a command must be complete command_timeout after the reply before it; the pieces of a message
-// may be data_timeout apart and must in all come at 1,000 octets per second after a start of 20 x data_timeout (a client
-// that drips for ever is cut off). An idle connection costs about 4 KB: large buffers exist only while a body comes.
+// Every wait has a deadline: a command must be complete command_timeout after the reply before it; the pieces
+// of a message may be data_timeout apart and must in all come at 1,000 octets per second after a start of 20
+// x data_timeout (a client that drips for ever is cut off). An idle connection costs about 4 KB: large
+// buffers exist only while a body comes.
 #pragma once
 
 #include <array>
@@ -42,8 +43,8 @@ class ClientSession {
   /// The whole conversation. When it returns the connection is closed and nothing is under way.
   Task<void> run();
 
-  /// 421 4.3.2 as soon as no message is on its way in. A message whose end was received is answered first; one that is
-  /// still coming gets a short while to end.
+  /// 421 4.3.2 as soon as no message is on its way in. A message whose end was received is answered first;
+  /// one that is still coming gets a short while to end.
   void close_gently();
 
  private:

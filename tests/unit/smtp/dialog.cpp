@@ -18,10 +18,18 @@ std::string unescape(std::string_view text) {
       continue;
     }
     switch (text[++i]) {
-      case 'r': out.push_back('\r'); break;
-      case 'n': out.push_back('\n'); break;
-      case 't': out.push_back('\t'); break;
-      case '0': out.push_back('\0'); break;
+      case 'r':
+        out.push_back('\r');
+        break;
+      case 'n':
+        out.push_back('\n');
+        break;
+      case 't':
+        out.push_back('\t');
+        break;
+      case '0':
+        out.push_back('\0');
+        break;
       case 'x':
         out.push_back(static_cast<char>(std::stoi(std::string(text.substr(i + 1, 2)), nullptr, 16)));
         i += 2;
@@ -35,7 +43,8 @@ std::string unescape(std::string_view text) {
         i = end;
         break;
       }
-      default: out.push_back(text[i]);
+      default:
+        out.push_back(text[i]);
     }
   }
   return out;
@@ -180,6 +189,8 @@ class Dialog {
 
 }  // namespace
 
-std::string run_dialog(const std::string& file, std::size_t piece_octets) { return Dialog(file, piece_octets).run(); }
+std::string run_dialog(const std::string& file, std::size_t piece_octets) {
+  return Dialog(file, piece_octets).run();
+}
 
 }  // namespace umbra::smtp::testing

@@ -64,7 +64,8 @@ class ReceiveDriver final : public ReceivePolicy {
   /// The same, in pieces of so many octets.
   std::string feed_split(std::string_view octets, std::size_t size) {
     std::string said;
-    for (; !octets.empty(); octets.remove_prefix(std::min(size, octets.size()))) said += feed(octets.substr(0, size));
+    for (; !octets.empty(); octets.remove_prefix(std::min(size, octets.size())))
+      said += feed(octets.substr(0, size));
     return said + feed({});
   }
 

@@ -1,0 +1,220 @@
+#include "smtp/receive_session.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/smtp/receive_driver.h"
+
+namespace umbra::smtp {
+namespace {
+
+using testing::ReceiveDriver;
+
+constexpr std::string_view begin = "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n";
+
+ReceiveSessionLimits small_limits() {
+  ReceiveSessionLimits limits;
+  limits.body = {.message_octets_max = 60,
+                 .line_octets_max = 30,
+                 .header_octets_max = 50,
+                 .hops_max = 2,
+                 .own_hops_max = 1};
+  limits.command_octets_max = 64;
+  limits.recipients_max = 2;
+  limits.errors_max = 4;
+  return limits;
+}
+
+TEST(ReceiveSession, RefusesMailBeforeEhlo) {
+  ReceiveDriver driver;
+  EXPECT_EQ(driver.feed("MAIL FROM:<a@c.example>\r\n"),
+            "220 hub.example ESMTP Umbra\r\n503 5.5.1 EHLO or HELO first\r\n");
+}
+
+TEST(ReceiveSession, HandsOverTheEnvelopeAsItWasGiven) {
+  ReceiveDriver driver;
+  driver.feed(
+      "EHLO c.example\r\nMAIL FROM:<a@c.example> BODY=8BITMIME RET=FULL ENVID=X+2B1 SIZE=9\r\n"
+      "RCPT TO:<b@d.example> NOTIFY=NEVER ORCPT=rfc822;z@d.example\r\nRCPT "
+      "TO:<postmaster>\r\nDATA\r\nx\r\n.\r\n");
+  ASSERT_EQ(driver.kept.size(), 1U);
+  const auto& e = driver.kept[0].envelope;
+  EXPECT_EQ(e.sender, "a@c.example");
+  EXPECT_EQ(e.envelope_id, "X+2B1");
+  EXPECT_EQ(e.dsn_return, DsnReturn::full);
+  EXPECT_TRUE(e.body_8bit);
+  EXPECT_FALSE(e.smtputf8);
+  ASSERT_EQ(e.recipients.size(), 2U);
+  EXPECT_EQ(e.recipients[0], (Recipient{"b@d.example", "rfc822;z@d.example", notify_never}));
+  EXPECT_EQ(e.recipients[1].address, "postmaster@hub.example");
+  EXPECT_EQ(driver.session.hello_name(), "c.example");
+  EXPECT_TRUE(driver.session.is_extended());
+}
+
+TEST(ReceiveSession, ForgetsTheEnvelopeBetweenTransactions) {
+  ReceiveDriver driver;
+  driver.feed(
+      "EHLO c.example\r\nMAIL FROM:<a@c.example> BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=1\r\nRCPT "
+      "TO:<b@d.example>\r\nRSET\r\n"
+      "MAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n.\r\n");
+  ASSERT_EQ(driver.kept.size(), 1U);
+  Envelope expected;
+  expected.recipients = {{"c@d.example", "", notify_unset}};
+  EXPECT_EQ(driver.kept[0].envelope, expected);
+}
+
+TEST(ReceiveSession, DoesNotSay354BeforeTheDriverIsReady) {
+  ReceiveDriver driver;
+  driver.refuse_data = Reply{451, "4.3.0", "not now"};
+  driver.feed(begin);
+  EXPECT_EQ(driver.feed("DATA\r\n"), "451 4.3.0 not now\r\n");
+  EXPECT_EQ(driver.feed("RCPT TO:<b@d.example>\r\n"), "503 5.5.1 MAIL first\r\n");
+  driver.feed(begin);
+  EXPECT_EQ(driver.feed("BDAT 4\r\nQUIT"), "451 4.3.0 not now\r\n");
+  EXPECT_EQ(driver.feed("BDAT 4 LAST\r\nQUIT"), "503 5.5.1 an earlier chunk was refused\r\n");
+  EXPECT_EQ(driver.begun, 2);
+}
+
+TEST(ReceiveSession, SaysNothingOfAMessageBeforeItsEnd) {
+  ReceiveDriver driver;
+  driver.feed(begin);
+  driver.feed("DATA\r\n");
+  for (const char* piece : {"text", "\r", "\n", ".", "\r"}) EXPECT_EQ(driver.feed(piece), "");
+  EXPECT_TRUE(driver.kept.empty());
+  EXPECT_EQ(driver.feed("\n"), "250 2.0.0 queued\r\n");
+  EXPECT_EQ(driver.kept.size(), 1U);
+}
+
+TEST(ReceiveSession, GivesUpTheMessageWhenTheClientDoesBetweenChunks) {
+  for (const char* end :
+       {"RSET\r\n", "EHLO again.example\r\n", "QUIT\r\n", "BDAT 1 FIRST\r\nx", "BDAT x\r\n"}) {
+    ReceiveDriver driver;
+    driver.feed(begin);
+    driver.feed("BDAT 4\r\ntext");
+    EXPECT_TRUE(driver.session.is_body_open());
+    driver.feed(end);
+    const bool stays_open =
+        end == std::string_view("BDAT x\r\n");  // closes: the driver gives the message up itself
+    EXPECT_EQ(driver.abandoned, stays_open ? 0 : 1) << end;
+    driver.feed("BDAT 4 LAST\r\ntext");
+    EXPECT_TRUE(driver.kept.empty()) << end;
+  }
+}
+
+TEST(ReceiveSession, ClosesWhenToldTo) {
+  ReceiveDriver driver;
+  driver.feed(begin);
+  driver.feed("BDAT 4\r\ntext");
+  driver.session.close_with({421, "4.3.2", "closing"});
+  EXPECT_EQ(driver.feed("BDAT 4 LAST\r\ntext"), "421 4.3.2 closing\r\n");
+  EXPECT_TRUE(driver.is_closed);
+  EXPECT_EQ(driver.abandoned, 1);
+  EXPECT_TRUE(driver.kept.empty());
+}
+
+TEST(ReceiveSession, ClosesAfterAMessageAnsweredWith421) {
+  ReceiveDriver driver;
+  driver.answer = {421, "4.3.2", "closing"};
+  driver.feed(begin);
+  EXPECT_EQ(driver.feed("BDAT 4 LAST\r\ntextNOOP\r\n"), "421 4.3.2 closing\r\n");
+  EXPECT_TRUE(driver.is_closed);
+}
+
+TEST(ReceiveSession, AsksForAFlushBeforeRepliesGrowLong) {
+  ReceiveDriver driver;
+  std::string noops;
+  for (int i = 0; i < 10'000; ++i) noops += "HELP\r\n";
+  const auto said = driver.feed(noops);
+  EXPECT_GT(driver.flushes, 20);
+  EXPECT_EQ(said.size(), 29U + 10'000U * said.substr(29).find("214-", 4));
+}
+
+TEST(ReceiveSession, KeepsNoMoreOfALongLineThanItsLimit) {
+  ReceiveDriver driver;
+  driver.feed("");
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(driver.feed(std::string(1000, 'x')), "");
+  EXPECT_EQ(driver.feed("\r\n"), "500 5.5.2 command line over 2048 octets\r\n");
+  EXPECT_EQ(driver.feed("NOOP\r\n"), "250 2.0.0 ok\r\n");
+  // A chunk's size may hide behind the limit; a bare LF may be anywhere.
+  EXPECT_EQ(driver.feed("BDAT 5" + std::string(3000, ' ') + "\r\nRSET\r\n"),
+            "500 5.5.2 command line over 2048 octets\r\n");
+  EXPECT_TRUE(driver.is_closed);
+  ReceiveDriver other;
+  other.feed("");
+  other.feed(std::string(3000, 'x'));
+  EXPECT_EQ(other.feed("\nNOOP\r\n"), "500 5.5.2 command line over 2048 octets\r\n");
+  EXPECT_TRUE(other.is_closed);
+}
+
+TEST(ReceiveSession, TellsOfUndeclared8bitText) {
+  ReceiveDriver driver;
+  driver.feed(begin);
+  driver.feed("DATA\r\n\xc3\xbc\r\n");
+  EXPECT_TRUE(driver.session.body_has_8bit());
+  EXPECT_FALSE(driver.session.envelope().body_8bit);
+  EXPECT_EQ(driver.feed(".\r\n"), "250 2.0.0 queued\r\n");
+}
+
+/// Conversations that touch every command and every state, some of them broken.
+const std::vector<std::string> conversations = {
+    std::string(begin) + "DATA\r\nReceived: a\r\n\r\n..x\r\n.\r\n" +
+        "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\nsecond\r\n.\r\nQUIT\r\nNOOP\r\n",
+    std::string(begin) + "BDAT 6\r\na\r\nb\r\nRSET\r\n" + std::string(begin) +
+        "BDAT 3\r\na\r\nBDAT 2 LAST\r\n\r\nNOOP\r\n",
+    std::string(begin) + "BDAT 3\r\na\r\nBDAT 70\r\n" + std::string(70, 'x') +
+        "BDAT 4 LAST\r\nQUITRSET\r\nNOOP\r\n",
+    std::string(begin) + "BDAT 3 X\r\na\r\nBDAT 70 LAST\r\n" + std::string(70, 'x') + "NOOP\r\n",
+    std::string(begin) +
+        "DATA\r\na\n.\r\nb\r.\r\n.\r\nNOOP\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n.\r\n",
+    std::string(begin) + "RCPT TO:<c@d.example>\r\nRCPT TO:<e@d.example>\r\nDATA\r\n" + std::string(40, 'y') +
+        "\r\n.\r\nVRFY x\r\nHELP\r\n",
+    std::string(begin) +
+        "DATA\r\nReceived: by hub.example id 1\r\n\t\r\nA: b\r\nA: b\r\nA: b\r\nA: b\r\nA: "
+        "b\r\n\r\n.\r\nNOOP\r\n",
+    "NOOP\r\n" + std::string(100, 'z') + "\r\nBAD\r\nBAD\r\nBAD\r\nBAD\r\nBAD\r\nNOOP\r\n",
+    "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<nobody@d.example>\r\nDATA\r\nBDAT "
+    "5\r\nNOOP\r\nBDAT 2 LAST\r\n\r\nNOOP\r\n",
+    "HELO c.example\r\nBDAT 6\r\nQUIT\r\nNOOP\rx\r\nNOOP \nNOOP\r\n",
+    "HELO c.example\r\nBDAT -6\r\nQUIT\r\n",
+};
+
+TEST(ReceiveSession, SaysAndKeepsTheSameHoweverTheInputIsSplit) {
+  for (const auto& text : conversations) {
+    ReceiveDriver whole(small_limits());
+    const auto said = whole.feed(text);
+    const std::string_view view = text;
+    for (std::size_t at = 0; at <= text.size(); ++at) {
+      ReceiveDriver split(small_limits());
+      auto split_said = split.feed(view.substr(0, at));
+      split_said += split.feed(view.substr(at));
+      ASSERT_EQ(split_said, said) << text << " at " << at;
+      ASSERT_EQ(split.kept, whole.kept) << text << " at " << at;
+      ASSERT_EQ(split.abandoned, whole.abandoned) << text << " at " << at;
+      ASSERT_EQ(split.is_closed, whole.is_closed) << text << " at " << at;
+    }
+    ReceiveDriver octets(small_limits());
+    ASSERT_EQ(octets.feed_split(text, 1), said) << text;
+    ASSERT_EQ(octets.kept, whole.kept) << text;
+  }
+}
+
+TEST(ReceiveSession, AnswersEveryCommandOnceWithAnEnhancedCode) {
+  for (const auto& text : conversations) {
+    ReceiveDriver driver(small_limits());
+    const auto said = driver.feed(text);
+    std::string_view rest = said;
+    while (!rest.empty()) {
+      const auto end = rest.find("\r\n");
+      ASSERT_NE(end, std::string_view::npos);
+      const auto line = rest.substr(0, end);
+      rest.remove_prefix(end + 2);
+      if (line.starts_with("220") || line.starts_with("354")) continue;
+      if (line.starts_with("250") && !line.substr(4).starts_with("2.")) continue;  // EHLO, HELO
+      ASSERT_GE(line.size(), 10U);
+      EXPECT_EQ(line[0], line[4]) << line;
+      EXPECT_EQ(line[5], '.') << line;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace umbra::smtp
