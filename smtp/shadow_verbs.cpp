@@ -185,7 +185,7 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     command.verb = verb == "XDONE" ? ShadowVerb::done : verb == "XASK" ? ShadowVerb::ask : ShadowVerb::seen;
     std::size_t count = 0;
     while (!payload.empty()) {
-      if (++count > shadow_batch_max) return wrong("552 5.5.3 more than 1000 lines");
+      if (++count > shadow_batch_max) return wrong("552 5.5.3 more than 400 lines");
       auto line = payload.substr(0, payload.find("\r\n"));
       payload.remove_prefix(line.size() + 2);
       if (command.verb == ShadowVerb::done) {

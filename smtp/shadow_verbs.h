@@ -20,7 +20,7 @@ inline constexpr int shadow_protocol_version = 1;
 inline constexpr std::size_t shadow_line_octets_max = 4096;
 inline constexpr std::size_t shadow_payload_octets_max = 16U << 20;
 inline constexpr std::size_t shadow_chunk_octets_max = 256U << 10;
-inline constexpr std::size_t shadow_batch_max = 1000;  ///< ids in one XASK, items in one XDONE
+inline constexpr std::size_t shadow_batch_max = 400;  ///< ids in one XASK, items in one XDONE or XPOLL
 
 /// Who speaks: the opening of a session, in both directions.
 struct HubHello {
