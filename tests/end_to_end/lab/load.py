@@ -107,7 +107,7 @@ def run_source(folder, to, *options, name="source", seconds=300, ledger=True):
 
 def ledger(sources, sinks):
     """What `umbra-load ledger` finds; result["exit_code"] is 0 when nothing was lost."""
-    argv = [str(places.UMBRA_LOAD), "ledger", "--json", "--named", "1000", "--source", *map(str, sources), "--sink", *map(str, sinks)]
+    argv = [str(places.UMBRA_LOAD), "ledger", "--json", "--named", "100000", "--source", *map(str, sources), "--sink", *map(str, sinks)]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=False, timeout=120)
     result = json.loads(done.stdout)
     result["exit_code"] = done.returncode
