@@ -1,0 +1,183 @@
+#include "hub/outbound/alarms.h"
+
+#include <algorithm>
+
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+namespace {
+
+constexpr auto look_every = std::chrono::seconds(15);
+constexpr std::size_t page = 100;
+
+}  // namespace
+
+WallTime Alarms::first_alarm(const DeliveryConfig& config, const Envelope& envelope) {
+  bool may_warn = config.delay_warning > Duration{0} && !envelope.sender.empty() &&
+                  std::ranges::any_of(envelope.recipients, wants_delay);
+  if (!may_warn) return envelope.expires_at;
+  auto warning = envelope.accepted_at + std::chrono::duration_cast<WallClock::duration>(config.delay_warning);
+  return std::min(warning, envelope.expires_at);
+}
+
+Task<void> Alarms::run() {
+  while (!parts_.is_stopped) {
+    co_await pause_.wait_for(look_every);
+    if (parts_.is_stopped || !scheduler_.is_loading_on()) continue;
+    // A page at a time; what cannot be handled now is looked at again next time.
+    auto rows = co_await query<std::vector<RowId>>(
+        parts_.runtime.io, parts_.spool, [now = WallClock::now()](storage::Reader& reader) { return reader.alarms(now, page); });
+    while (rows && !rows->empty() && !parts_.is_stopped) {
+      std::size_t handled = 0;
+      for (RowId row : *rows) {
+        if (parts_.is_stopped) co_return;
+        if (!scheduler_.claim(row)) continue;
+        ++handled;
+        co_await ring(row);
+        scheduler_.give_up_claim(row);
+      }
+      if (handled == 0 || rows->size() < page) break;
+      rows = co_await query<std::vector<RowId>>(
+          parts_.runtime.io, parts_.spool, [now = WallClock::now()](storage::Reader& reader) { return reader.alarms(now, page); });
+    }
+  }
+}
+
+Task<Result<std::optional<Alarms::Original>>> Alarms::read(RowId row) {
+  co_return co_await query<std::optional<Original>>(
+      parts_.runtime.io, parts_.spool, [row](storage::Reader& reader) -> Result<std::optional<Original>> {
+        auto message = reader.message(row);
+        if (!message) return std::unexpected(message.error());
+        if (!*message) return std::nullopt;
+        Original original{std::move(**message), ""};
+        std::size_t wanted = wanted_of_body(original.message, true);
+        for (std::uint32_t number = 0; original.front.size() < wanted; ++number) {
+          auto chunk = reader.chunk(row, number);
+          if (!chunk || chunk->empty()) break;
+          original.front += *chunk;
+        }
+        return original;
+      });
+}
+
+Task<void> Alarms::ring(RowId row) {
+  auto original = co_await read(row);
+  if (!original || !*original || (*original)->message.state != storage::MessageState::queued) co_return;
+  const auto queue = (*original)->message.queue;
+  Result<void> result;
+  if ((*original)->message.envelope.expires_at <= WallClock::now()) {
+    smtp::Reply expired{0, "4.4.7", "delivery time expired"};
+    result = co_await end(std::move(**original), expired, MessageEvent::expired);
+  } else {
+    result = co_await warn(std::move(**original));
+    for (const auto& entry : queue) scheduler_.note_due(entry.destination, entry.due);
+  }
+  if (!result && !parts_.is_stopped) {
+    for (const auto& entry : queue) scheduler_.note_due(entry.destination, entry.due);
+    parts_.log.line(LogLevel::warning, "an alarm could not be handled", {{"error", result.error().what}});
+  }
+}
+
+Task<Result<void>> Alarms::bounce(RowId row, std::string why) {
+  if (!scheduler_.claim(row)) co_return failure(std::errc::device_or_resource_busy, "bounce: the message is being sent");
+  auto original = co_await read(row);
+  Result<void> result;
+  if (!original) {
+    result = std::unexpected(original.error());
+  } else if (!*original) {
+    result = failure(std::errc::no_such_file_or_directory, "bounce: no such message");
+  } else {
+    const auto queue = (*original)->message.queue;
+    result = co_await end(std::move(**original), {0, "5.7.0", std::move(why)}, MessageEvent::bounced);
+    if (!result)
+      for (const auto& entry : queue) scheduler_.note_due(entry.destination, entry.due);
+  }
+  scheduler_.give_up_claim(row);
+  co_return result;
+}
+
+// Every recipient that is pending fails for this reason.
+Task<Result<void>> Alarms::end(Original original, smtp::Reply reply, MessageEvent event) {
+  const auto& message = original.message;
+  auto pending = pending_recipients(message.envelope.recipients.size(), message.progress);
+  std::string diagnostic = reply.text;
+  std::string trouble = message.last_error;
+  for (const auto& entry : message.queue)
+    if (trouble.empty()) trouble = scheduler_.trouble_of(entry.destination);
+  if (event == MessageEvent::expired && !trouble.empty()) diagnostic += "; last: " + trouble;
+  std::vector<smtp::DsnRecipient> told;
+  for (std::size_t i = 0; i < pending.size(); ++i)
+    if (pending[i] && wants_failure(message.envelope.recipients[i]))
+      told.push_back({message.envelope.recipients[i], smtp::DsnRecipient::Action::failed, reply.enhanced, "", diagnostic, false});
+  auto notification = make_notification(parts_, message, std::move(told), original.front);
+  RowId row = message.row;
+  auto result = co_await commit_with(std::move(notification), [row](storage::Writer& writer, std::optional<RowId> fork) {
+    return writer.finish_message(row, fork, SpoolId{});
+  });
+  if (!result) co_return result;
+  if (!message.holders.empty()) parts_.guard.outbox_grew();
+  std::string_view report = message.envelope.sender.empty() ? "dropped: null sender" : "";
+  for (std::size_t i = 0; i < pending.size(); ++i) {
+    if (!pending[i]) continue;
+    ++parts_.metrics.recipients_bounced_total;
+    const std::string& address = message.envelope.recipients[i].address;
+    if (event == MessageEvent::expired)
+      parts_.log.message(MessageEvent::expired, message.id, {{"recipient", address}, {"reason", diagnostic}});
+    parts_.log.message(MessageEvent::bounced, message.id,
+                       {{"recipient", address}, {"reply", reply.enhanced + " " + diagnostic}, {"report", report}});
+  }
+  co_return result;
+}
+
+Task<Result<void>> Alarms::warn(Original original) {
+  const auto& message = original.message;
+  auto pending = pending_recipients(message.envelope.recipients.size(), message.progress);
+  std::vector<smtp::DsnRecipient> told;
+  std::string trouble = message.last_error;
+  for (const auto& entry : message.queue)
+    if (trouble.empty()) trouble = scheduler_.trouble_of(entry.destination);
+  if (trouble.empty()) trouble = "not delivered yet";
+  for (std::size_t i = 0; i < pending.size(); ++i)
+    if (pending[i] && wants_delay(message.envelope.recipients[i]))
+      told.push_back({message.envelope.recipients[i], smtp::DsnRecipient::Action::delayed, "4.4.7", "", trouble, false});
+  storage::AttemptRecord record;
+  record.row = message.row;
+  if (!message.queue.empty()) {
+    record.destination = message.queue.front().destination;
+    record.again.push_back(message.queue.front());
+  }
+  record.alarm_at = message.envelope.expires_at;
+  auto notification = make_notification(parts_, message, std::move(told), original.front);
+  auto result = co_await commit_with(std::move(notification), [record](storage::Writer& writer, std::optional<RowId>) -> Result<void> {
+    auto effect = writer.record_attempt(record);
+    if (!effect) return std::unexpected(effect.error());
+    return {};
+  });
+  if (result) parts_.log.message(MessageEvent::delayed, message.id, {{"reason", trouble}});
+  co_return result;
+}
+
+// A change and the notification that tells about it, in one commit.
+Task<Result<void>> Alarms::commit_with(std::optional<Notification> notification,
+                                       std::move_only_function<Result<void>(storage::Writer&, std::optional<RowId>)> change) {
+  std::size_t octets = 256 + (notification ? notification->text.size() : 0);
+  const Notification* n = notification ? &*notification : nullptr;
+  auto result = co_await commit(
+      parts_.runtime.io, parts_.spool,
+      [n, change = std::move(change)](storage::Writer& writer) mutable -> Result<void> {
+        if (n == nullptr) return change(writer, std::nullopt);
+        auto inserted = insert(writer, *n);
+        if (!inserted) return inserted;
+        return change(writer, n->message.row);
+      },
+      octets);
+  if (result && notification) {
+    RowId row = notification->message.row;
+    bool is_unprotected = !notification->message.is_protected;
+    scheduler_.made(ready_message(std::move(*notification)));
+    if (is_unprotected) parts_.guard.protect_later(row);
+  }
+  co_return result;
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,41 @@
+// What becomes of messages by the clock alone: delay warnings and expiry; and the operator's bounce. Both end in the same
+// way, a notification and the end of the message in one commit. A message that is being sent is left alone until its
+// outcome is recorded.
+#pragma once
+
+#include "hub/outbound/notifier.h"
+#include "hub/outbound/scheduler.h"
+
+namespace umbra::hub {
+
+class Alarms {
+ public:
+  Alarms(Parts& parts, Scheduler& scheduler) : parts_(parts), scheduler_(scheduler), pause_(parts.runtime.io) {}
+
+  /// Until stop(): looks every 15 s for alarms that are due (while loading is on).
+  Task<void> run();
+  void stop() { pause_.cancel(); }
+
+  /// Ends a message with a failure notification. Errors: no such message; it is being sent just now (try again); the spool's.
+  Task<Result<void>> bounce(RowId row, std::string why);
+  /// See Outbound::first_alarm().
+  static WallTime first_alarm(const DeliveryConfig& config, const Envelope& envelope);
+
+ private:
+  struct Original {
+    storage::StoredMessage message;
+    std::string front;
+  };
+  Task<void> ring(RowId row);
+  Task<Result<std::optional<Original>>> read(RowId row);
+  Task<Result<void>> end(Original original, smtp::Reply reply, MessageEvent event);
+  Task<Result<void>> warn(Original original);
+  Task<Result<void>> commit_with(std::optional<Notification> notification,
+                                 std::move_only_function<Result<void>(storage::Writer&, std::optional<RowId>)> change);
+
+  Parts& parts_;
+  Scheduler& scheduler_;
+  Timer pause_;
+};
+
+}  // namespace umbra::hub

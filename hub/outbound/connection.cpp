@@ -1,0 +1,397 @@
+#include "hub/outbound/connection.h"
+
+#include <algorithm>
+
+#include "hub/outbound/destination.h"
+#include "hub/outbound/eight_bit.h"
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+namespace {
+
+using Phase = smtp::SendSession::Phase;
+using State = smtp::RecipientResult::State;
+
+// A body read from the spool is written in pieces of about this size.
+constexpr std::size_t write_octets = 64U << 10;
+// A body that goes out with BDAT in the same write as its MAIL.
+constexpr std::size_t at_once_octets_max = 256U << 10;
+constexpr auto quit_timeout = std::chrono::seconds(5);
+constexpr auto drain_timeout = std::chrono::seconds(5);
+
+}  // namespace
+
+Connection::Connection(Parts& parts, ConnectionOwner& owner, Destination& destination)
+    : parts_(parts), owner_(owner), destination_(destination), event_(parts.runtime.io), reader_done_(parts.runtime.io) {}
+
+Task<void> Connection::run(std::shared_ptr<Connection> self) {
+  self->self_ = self;
+  co_await self->work();
+  self->owner_.ended(*self);
+}
+
+void Connection::cut() {
+  is_cut_ = true;
+  is_ending_ = true;
+  if (stream_) stream_->close();
+  event_.set();
+}
+
+Remote Connection::remote() const {
+  if (!host_) return {};
+  return {host_->name, to_string(host_->endpoint)};
+}
+
+// ---- opening
+
+Task<void> Connection::work() {
+  HostPlan plan = co_await owner_.hosts_for(*this);
+  if (is_cut_) co_return;
+  if (plan.bounce) {
+    co_await refuse_all(*plan.bounce);
+    co_return;
+  }
+  std::string why = plan.defer;
+  bool is_open = false;
+  for (const auto& host : plan.hosts) {
+    is_open = co_await open(host, why);
+    if (is_open || is_cut_) break;
+    ++parts_.metrics.connect_failures_total;
+    owner_.host_failed(*this, host, why);
+  }
+  if (!is_open) {
+    host_.reset();
+    if (!is_cut_) owner_.unreachable(*this, why);
+    co_return;
+  }
+  ++parts_.metrics.connections_out_total;
+  ++parts_.metrics.connections_out;
+  owner_.established(*this);
+  owner_.scope().spawn("replies", read_replies(self_.lock()));
+  co_await converse();
+  close("the connection ended");
+  session_->lost(closed_why_);
+  while (session_->has_result()) handle(session_->next_result());
+  co_await reader_done_.wait();
+  watchdog_.reset();
+  --parts_.metrics.connections_out;
+}
+
+// Connects and says hello. Every failure here is the host's: the next one is tried.
+Task<bool> Connection::open(HostAddress host, std::string& why) {
+  const auto& times = parts_.config.delivery;
+  watchdog_.reset();
+  auto connected = co_await parts_.runtime.network.connect(host.endpoint, MonotonicClock::now() + times.connect_timeout);
+  if (!connected) {
+    why = "4.4.1 " + connected.error().what + ": " + connected.error().code.message();
+    co_return false;
+  }
+  stream_ = std::move(*connected);
+  if (is_cut_) {
+    stream_->close();
+    co_return false;
+  }
+  host_ = host;
+  session_.emplace(parts_.config.host_name);
+  watchdog_.emplace(parts_.runtime.io, *stream_);
+  while (session_->phase() != Phase::ready && session_->phase() != Phase::over) {
+    watchdog_->expires_after(times.command_timeout);
+    if (!session_->output().empty()) {
+      writing_.swap(session_->output());
+      ErrorCode error = co_await stream_->write(writing_);
+      writing_.clear();
+      if (error) session_->lost("4.4.2 lost connection to " + host.name + " while greeting: " + error.message());
+      continue;
+    }
+    auto read = co_await stream_->read_some(asio::buffer(read_buffer_));
+    if (read.error) {
+      session_->lost(watchdog_->fired() ? "4.4.2 " + host.name + " did not answer in time"
+                                        : "4.4.2 lost connection to " + host.name + " while greeting: " + read.error.message());
+    } else {
+      session_->feed({read_buffer_.data(), read.octets});
+    }
+  }
+  if (session_->phase() == Phase::ready) co_return true;
+  const auto& reason = session_->over_reason();
+  why = reason.code != 0 ? "host " + host.name + " said: " + smtp::to_line(reason) : reason.text;
+  watchdog_.reset();
+  stream_->close();
+  co_return false;
+}
+
+// Mail for this destination can never be delivered: every message gets that answer.
+Task<void> Connection::refuse_all(smtp::Reply reply) {
+  while (!is_cut_) {
+    if (unrecorded_ >= unrecorded_max) {
+      co_await event_.wait();
+      continue;
+    }
+    JobPtr job = owner_.take(*this);
+    if (!job) break;
+    settle(job, State::failed, reply);
+  }
+}
+
+// ---- conversing
+
+Task<void> Connection::read_replies(std::shared_ptr<Connection> self) {
+  while (true) {
+    auto read = co_await self->stream_->read_some(asio::buffer(self->read_buffer_));
+    if (read.error) {
+      if (self->closed_why_.empty())
+        self->closed_why_ = self->watchdog_->fired() ? "4.4.2 " + self->host_->name + " did not answer in time"
+                                                     : "4.4.2 lost connection to " + self->host_->name + ": " + read.error.message();
+      break;
+    }
+    self->session_->feed({self->read_buffer_.data(), read.octets});
+    self->event_.set();
+  }
+  self->is_closed_ = true;
+  self->event_.set();
+  self->reader_done_.set();
+}
+
+void Connection::close(std::string_view why) {
+  if (closed_why_.empty()) closed_why_ = why;
+  is_closed_ = true;
+  stream_->close();
+}
+
+void Connection::set_deadline() {
+  const auto& times = parts_.config.delivery;
+  if (is_write_broken_)
+    watchdog_->expires_after(drain_timeout);
+  else if (session_->phase() == Phase::quitting)
+    watchdog_->expires_after(quit_timeout);
+  else if (session_->awaits_final_reply())
+    watchdog_->expires_after(times.data_reply_timeout);
+  else if (session_->awaits_reply())
+    watchdog_->expires_after(times.command_timeout);
+  else
+    watchdog_->expires_at(MonotonicTime::max());  // idle: the scheduler ends it
+}
+
+Task<void> Connection::converse() {
+  while (true) {
+    while (session_->has_result()) handle(session_->next_result());
+    if (session_->phase() == Phase::over) co_return;
+    if (is_closed_) {
+      session_->lost(closed_why_);
+      continue;
+    }
+    if (!is_write_broken_) {
+      if (session_->wants_content()) {
+        co_await send_content();
+        if (session_->phase() == Phase::over || is_closed_) continue;
+      }
+      if (session_->can_begin()) co_await begin_next();
+      if (session_->has_result() || session_->phase() == Phase::over) continue;
+      if (!session_->output().empty()) {
+        co_await write_output();
+        continue;
+      }
+    }
+    set_deadline();
+    co_await event_.wait();
+  }
+}
+
+Task<bool> Connection::write_output() {
+  writing_.swap(session_->output());
+  const auto& times = parts_.config.delivery;
+  watchdog_->expires_after(session_->awaits_final_reply() ? times.data_reply_timeout : times.command_timeout);
+  ErrorCode error = co_await stream_->write(writing_);
+  writing_.clear();
+  if (error) {
+    // What the next hop said before it closed is still to be read.
+    is_write_broken_ = true;
+    if (closed_why_.empty()) closed_why_ = "4.4.2 lost connection to " + host_->name + ": " + error.message();
+  }
+  co_return !error;
+}
+
+// Takes mail until a transaction is begun or there is none; then the connection idles or ends.
+Task<void> Connection::begin_next() {
+  const bool is_alone = session_->under_way() == 0;
+  while (!is_ending_ && unrecorded_ < unrecorded_max) {
+    if (begun_ >= destination_.messages_per_connection_max() || (begun_ != 0 && owner_.should_yield(*this))) {
+      is_ending_ = true;
+      break;
+    }
+    JobPtr job = owner_.take(*this);
+    if (!job) break;
+    if (co_await begin(std::move(job))) co_return;
+    if (session_->phase() != Phase::ready || is_closed_) co_return;
+  }
+  if (!is_alone || !session_->can_begin() || session_->under_way() != 0) co_return;
+  if (is_ending_) {
+    session_->quit();
+  } else if (unrecorded_ < unrecorded_max && !is_idle) {
+    owner_.became_idle(*this);
+  }
+}
+
+Task<bool> Connection::begin(JobPtr job) {
+  if (job->is_forgotten) {
+    owner_.drop(job);
+    co_return false;
+  }
+  const auto& next_hop = session_->next_hop();
+  const Envelope& envelope = job->envelope();
+  if (auto refusal = smtp::refuses(next_hop, envelope, job->message->size)) {
+    settle(job, State::failed, *refusal);
+    co_return false;
+  }
+  if (envelope.body_8bit && !next_hop.eight_bit_mime && !job->is_converted) {
+    auto refusal = co_await make_seven_bit(parts_, job);
+    if (refusal) {
+      settle(job, refusal->is_permanent() ? State::failed : State::deferred, *refusal);
+      co_return false;
+    }
+    if (is_closed_ || !session_->can_begin()) {
+      owner_.give_back(job, "");
+      co_return false;
+    }
+  }
+  smtp::Transaction transaction;
+  transaction.key = next_key_++;
+  transaction.envelope = &envelope;
+  transaction.recipients = job->recipients;
+  transaction.size = job->is_converted ? job->body->size() : job->message->size;
+  transaction.is_8bit = envelope.body_8bit && !job->is_converted;
+  bool is_whole = job->body != nullptr && job->body->size() == transaction.size;
+  job->state = Job::State::sending;
+  if (is_whole && job->body->size() <= at_once_octets_max && session_->can_send_at_once()) {
+    if (!co_await may_deliver(job)) {
+      owner_.drop(job);
+      co_return false;
+    }
+    if (is_closed_ || !session_->can_send_at_once()) {
+      owner_.give_back(job, "");
+      co_return false;
+    }
+    job->state = Job::State::ending;
+    in_hand_.push_back({transaction.key, job});
+    session_->begin(std::move(transaction), *job->body);
+    if (!session_->awaits_final_reply()) job->state = Job::State::sending;
+  } else {
+    in_hand_.push_back({transaction.key, job});
+    session_->begin(std::move(transaction));
+  }
+  ++begun_;
+  co_return true;
+}
+
+// Asked right before the step that cannot be undone.
+Task<bool> Connection::may_deliver(const JobPtr& job) {
+  const auto& message = *job->message;
+  if (job->is_forgotten) co_return false;
+  if (parts_.guard.may_deliver_now(message)) co_return true;
+  auto verdict = co_await parts_.guard.may_deliver(message);
+  if (verdict == DeliveryGuard::Verdict::stop) {
+    owner_.not_ours(message.row);
+    job->is_forgotten = true;
+  }
+  if (job->is_forgotten) co_return false;
+  if (verdict == DeliveryGuard::Verdict::go_possible_duplicate) {
+    ++parts_.metrics.possible_duplicates_total;
+    parts_.log.message(MessageEvent::possible_duplicate, message.id,
+                       {{"reason", "ownership could not be confirmed"}, {"host", host_->name}});
+  }
+  co_return true;
+}
+
+// The next hop said 354: the content, then, if the message may be delivered, the final dot.
+Task<void> Connection::send_content() {
+  auto key = session_->content_key();
+  auto found = std::ranges::find(in_hand_, key, &InHand::key);
+  UMBRA_ASSERT(found != in_hand_.end());
+  JobPtr job = found->job;
+  if (!job->is_forgotten) {
+    if (job->body != nullptr) {
+      session_->content(*job->body);
+      if (!job->is_converted && job->body->size() != job->message->size)
+        co_return close("4.3.0 the body in the spool is not whole");
+    } else if (!co_await stream_body(job)) {
+      co_return;
+    }
+  }
+  bool is_allowed = co_await may_deliver(job);
+  if (session_->phase() == Phase::over || is_closed_ || is_write_broken_) co_return;
+  // Inside DATA nothing but an end of the connection takes the message back.
+  if (!is_allowed) co_return close("the message is not ours to deliver any more");
+  job->state = Job::State::ending;
+  session_->end_content();
+}
+
+Task<bool> Connection::stream_body(const JobPtr& job) {
+  std::uint64_t octets = 0;
+  for (std::uint32_t number = 0; octets < job->message->size; ++number) {
+    RowId row = job->row();
+    auto chunk = co_await query<std::string>(parts_.runtime.io, parts_.spool,
+                                             [row, number](storage::Reader& reader) { return reader.chunk(row, number); });
+    if (session_->phase() == Phase::over || is_closed_) co_return false;
+    if (!chunk || chunk->empty()) break;
+    octets += chunk->size();
+    if (octets > job->message->size) break;
+    session_->content(*chunk);
+    if (session_->output().size() >= write_octets) {
+      bool is_written = co_await write_output();
+      if (!is_written || session_->phase() == Phase::over || is_closed_) co_return false;
+    }
+  }
+  if (octets == job->message->size) co_return true;
+  if (!job->is_forgotten)
+    parts_.log.line(LogLevel::error, "the body in the spool is not whole", {{"id", to_string(job->message->id)}});
+  close("4.3.0 the body in the spool is not whole");
+  co_return false;
+}
+
+// ---- outcomes
+
+void Connection::handle(smtp::TransactionResult result) {
+  auto found = std::ranges::find(in_hand_, result.key, &InHand::key);
+  UMBRA_ASSERT(found != in_hand_.end());
+  JobPtr job = std::move(found->job);
+  in_hand_.erase(found);
+  const auto& first = result.recipients.front();
+  bool is_delivered = std::ranges::any_of(result.recipients, [](const auto& r) { return r.state == State::delivered; });
+  bool is_unanswered = first.reply.code == 0 && !result.possible_duplicate;
+  if ((job->is_forgotten && !is_delivered) || (is_cut_ && is_unanswered)) return owner_.drop(job);
+  if (!result.was_attempted && completed_ != 0) {
+    owner_.give_back(job, "");
+    return;
+  }
+  bool is_refused_at_mail =
+      result.recipients.size() == static_cast<std::size_t>(std::ranges::count_if(result.recipients, [](const auto& r) {
+        return r.state == State::deferred && (r.stage == smtp::SendStage::mail || r.stage == smtp::SendStage::connection);
+      }));
+  if (is_refused_at_mail && !result.possible_duplicate && owner_.give_back(job, to_string(host_->endpoint))) {
+    if (completed_ == 0) {
+      // It refuses everything: others first for a while.
+      owner_.host_failed(*this, *host_, first.reply.code != 0 ? smtp::to_line(first.reply) : first.reply.text);
+      is_ending_ = true;
+    }
+    return;
+  }
+  if (first.reply.code != 0) ++completed_;
+  if (result.possible_duplicate) {
+    ++parts_.metrics.possible_duplicates_total;
+    parts_.log.message(MessageEvent::possible_duplicate, job->message->id,
+                       {{"reason", "no reply to the end of data"}, {"host", host_->name}});
+  }
+  finish(std::move(job), std::move(result));
+}
+
+void Connection::settle(const JobPtr& job, State state, const smtp::Reply& reply) {
+  finish(job, result_for_all(*job, state, reply));
+}
+
+void Connection::finish(JobPtr job, smtp::TransactionResult result) {
+  ++unrecorded_;
+  owner_.finished(std::move(job), std::move(result), remote(), [self = self_.lock()] {
+    if (--self->unrecorded_ == unrecorded_max - 1) self->event_.set();
+  });
+}
+
+}  // namespace umbra::hub

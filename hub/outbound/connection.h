@@ -1,0 +1,133 @@
+// One connection to a next hop: finds a host that answers, then takes message after message of its destination and sends
+// it, until there is no more mail for a while. Two coroutines: work (decides and writes) and read_replies (feeds what comes
+// to the SMTP session and wakes the other).
+//
+// Nothing of a transaction is remembered here beyond its outcome: that goes to the owner, which has it recorded. At most
+// `unrecorded_max` outcomes may wait for their commit before the connection takes more mail.
+// Life: shared; ended by itself or by cut(). One watchdog closes the stream at every deadline.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "hub/outbound/hosts.h"
+#include "hub/outbound/job.h"
+#include "hub/outbound/parts.h"
+#include "hub/outbound/recorder.h"
+#include "smtp/send_session.h"
+
+namespace umbra::hub {
+
+class Connection;
+
+/// What a connection asks and tells. Implemented by the scheduler.
+class ConnectionOwner {
+ public:
+  virtual ~ConnectionOwner() = default;
+  /// The hosts to try, in order.
+  virtual Task<HostPlan> hosts_for(Connection& connection) = 0;
+  virtual void host_failed(Connection& connection, const HostAddress& host, const std::string& why) = 0;
+  /// No host answered, or none is known now. The connection ends.
+  virtual void unreachable(Connection& connection, const std::string& why) = 0;
+  virtual void established(Connection& connection) = 0;
+  /// The next message for it, or null.
+  virtual JobPtr take(Connection& connection) = 0;
+  /// Nothing happened to this one: it goes to another connection. `avoid_host`: not to this host in this attempt, if not
+  /// empty; false if there is no other host.
+  virtual bool give_back(const JobPtr& job, const std::string& avoid_host) = 0;
+  /// Cut or forgotten: not ours any more, or the next attempt repairs it.
+  virtual void drop(const JobPtr& job) = 0;
+  /// An outcome; `done` when it is recorded.
+  virtual void finished(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done) = 0;
+  /// Another hub owns the message of this row.
+  virtual void not_ours(RowId row) = 0;
+  virtual void became_idle(Connection& connection) = 0;
+  /// Others wait for a connection and this destination has its share.
+  virtual bool should_yield(const Connection& connection) = 0;
+  virtual void ended(Connection& connection) = 0;
+  virtual TaskScope& scope() = 0;
+};
+
+class Connection {
+ public:
+  static constexpr std::size_t unrecorded_max = 64;
+
+  Connection(Parts& parts, ConnectionOwner& owner, Destination& destination);
+
+  /// The whole life. `self` keeps it.
+  static Task<void> run(std::shared_ptr<Connection> self);
+  /// There may be mail again, or the connection shall end (after quit()).
+  void wake() { event_.set(); }
+  /// Ends politely when nothing is under way.
+  void quit() {
+    is_ending_ = true;
+    event_.set();
+  }
+  /// Ends at once.
+  void cut();
+
+  [[nodiscard]] Destination& destination() const { return destination_; }
+  [[nodiscard]] const std::optional<HostAddress>& host() const { return host_; }
+  [[nodiscard]] std::size_t unrecorded() const { return unrecorded_; }
+  [[nodiscard]] bool is_ending() const { return is_ending_; }
+
+  // The scheduler's notes.
+  bool is_established = false;
+  bool is_idle = false;
+  bool is_woken = false;
+  MonotonicTime idle_since{};
+  std::vector<std::string> avoid;  ///< hosts that are not to be tried
+
+ private:
+  struct InHand {
+    std::uint64_t key;
+    JobPtr job;
+  };
+
+  Task<void> work();
+  Task<bool> open(HostAddress host, std::string& why);
+  Task<void> converse();
+  Task<void> refuse_all(smtp::Reply reply);
+  Task<void> begin_next();
+  /// True: begun; false: decided without the next hop, or not ours.
+  Task<bool> begin(JobPtr job);
+  Task<void> send_content();
+  Task<bool> may_deliver(const JobPtr& job);
+  Task<bool> stream_body(const JobPtr& job);
+  Task<bool> write_output();
+  static Task<void> read_replies(std::shared_ptr<Connection> self);
+  void handle(smtp::TransactionResult result);
+  void settle(const JobPtr& job, smtp::RecipientResult::State state, const smtp::Reply& reply);
+  void finish(JobPtr job, smtp::TransactionResult result);
+  void set_deadline();
+  void close(std::string_view why);
+  Remote remote() const;
+
+  Parts& parts_;
+  ConnectionOwner& owner_;
+  Destination& destination_;
+  std::weak_ptr<Connection> self_;
+  std::optional<HostAddress> host_;
+  std::unique_ptr<Stream> stream_;
+  std::optional<Watchdog> watchdog_;
+  std::optional<smtp::SendSession> session_;
+  Event event_;
+  Event reader_done_;
+  std::array<char, 4096> read_buffer_{};
+  std::string writing_;
+  std::deque<InHand> in_hand_;
+  std::uint64_t next_key_ = 1;
+  std::size_t begun_ = 0;
+  std::size_t completed_ = 0;  // transactions that the next hop answered
+  std::size_t unrecorded_ = 0;
+  std::string closed_why_;
+  bool is_closed_ = false;       // the stream has ended, or was ended
+  bool is_write_broken_ = false;
+  bool is_ending_ = false;
+  bool is_cut_ = false;
+};
+
+}  // namespace umbra::hub

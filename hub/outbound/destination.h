@@ -1,0 +1,65 @@
+// What the scheduler knows of one destination. In memory only while there is mail for it; nothing here grows with the length
+// of its queue: the spool holds that.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "hub/outbound/connection.h"
+#include "hub/outbound/job.h"
+
+namespace umbra::hub {
+
+struct Destination {
+  std::string name;
+  std::uint64_t number = 0;      ///< order of creation; orders what is equal otherwise
+  std::optional<Target> target;  ///< nothing: unroutable
+
+  // Mail that waits for a connection.
+  std::deque<JobPtr> fresh;      ///< handed over
+  std::deque<JobPtr> loaded;     ///< from the spool
+  std::deque<JobPtr> elsewhere;  ///< refused by some host for now: has a list of hosts to avoid
+  bool is_loaded_next = false;   ///< fresh and loaded take turns
+  std::unordered_set<std::int64_t> rows;  ///< of its jobs in any state; looked up, or sorted before it is used
+
+  // Connections.
+  std::vector<std::shared_ptr<Connection>> connections;
+  std::vector<Connection*> idle;  ///< the longest idle first
+  std::size_t established = 0;
+  std::size_t woken = 0;          ///< of the idle ones, told to take mail, that have not yet
+  bool is_waiting = false;        ///< for a connection slot of the hub
+
+  // Trouble.
+  std::uint32_t failures = 0;     ///< to connect, in a row; while not 0 one message probes
+  MonotonicTime blocked_until = MonotonicTime::min();
+  MonotonicTime no_more_until = MonotonicTime::min();  ///< some connections work, more do not
+  std::string last_error;
+
+  // The spool.
+  WallTime next_due = WallTime::max();  ///< earliest entry that may be in the spool and not in memory
+  bool is_loading = false;
+  std::set<std::int64_t> seen_while_loading;  ///< rows whose loaded state may be stale
+
+  // Hosts.
+  HostPlan plan;
+  MonotonicTime plan_until = MonotonicTime::min();
+  std::map<std::string, MonotonicTime> failed_hosts;  ///< tried last until then
+
+  MonotonicTime wake_at = MonotonicTime::max();
+
+  [[nodiscard]] std::size_t ready() const { return fresh.size() + loaded.size() + elsewhere.size(); }
+  [[nodiscard]] std::size_t opening() const { return connections.size() - established; }
+  [[nodiscard]] bool is_blocked(MonotonicTime now) const { return now < blocked_until; }
+  [[nodiscard]] std::size_t connections_max() const {
+    return target ? std::max<std::size_t>(target->route->connections_max, 1) : 1;
+  }
+  [[nodiscard]] std::size_t messages_per_connection_max() const {
+    return target ? std::max<std::size_t>(target->route->messages_per_connection_max, 1) : 1000;
+  }
+};
+
+}  // namespace umbra::hub

@@ -1,0 +1,52 @@
+// Wires the parts of delivery together: scheduler, connections, recorder, alarms.
+#include "hub/outbound/outbound.h"
+
+#include "hub/outbound/alarms.h"
+#include "hub/outbound/scheduler.h"
+
+namespace umbra::hub {
+namespace {
+
+class OutboundHub final : public Outbound {
+ public:
+  OutboundHub(Runtime runtime, const Config& config, storage::Spool& spool, DeliveryGuard& guard, EventLog& log,
+              Metrics& metrics)
+      : parts_(runtime, config, spool, guard, log, metrics) {}
+
+  void start() override { scheduler_.scope().spawn("alarms", alarms_.run()); }
+  void set_loading(bool is_on) override { scheduler_.set_loading(is_on); }
+
+  Task<void> stop() override {
+    scheduler_.stop();
+    alarms_.stop();
+    co_await scheduler_.join();
+  }
+
+  std::vector<storage::QueueEntry> entries_for(const Envelope& envelope, const std::vector<storage::RecipientOutcome>& progress,
+                                               WallTime due) override {
+    return parts_.router.entries_for(envelope, progress, due);
+  }
+  WallTime first_alarm(const Envelope& envelope) override { return Alarms::first_alarm(parts_.config.delivery, envelope); }
+
+  void deliver(ReadyMessage message) override { scheduler_.deliver(std::move(message)); }
+  void look_again() override { scheduler_.look_again(); }
+  void forget(RowId row) override { scheduler_.forget(row); }
+  bool awaits_final_reply(RowId row) override { return scheduler_.awaits_final_reply(row); }
+  Task<Result<void>> bounce(RowId row, std::string why) override {
+    co_return co_await alarms_.bounce(row, std::move(why));
+  }
+
+ private:
+  Parts parts_;
+  Scheduler scheduler_{parts_};
+  Alarms alarms_{parts_, scheduler_};
+};
+
+}  // namespace
+
+std::unique_ptr<Outbound> Outbound::make(Runtime runtime, const Config& config, storage::Spool& spool, DeliveryGuard& guard,
+                                         EventLog& log, Metrics& metrics) {
+  return std::make_unique<OutboundHub>(runtime, config, spool, guard, log, metrics);
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,212 @@
+#include "hub/outbound/recorder.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "hub/outbound/retry.h"
+
+namespace umbra::hub {
+namespace {
+
+using Outcome = storage::RecipientOutcome;
+using State = smtp::RecipientResult::State;
+
+constexpr std::size_t detail_octets_max = 512;
+
+std::string describe(const smtp::RecipientResult& result, const Remote& remote) {
+  std::string text = result.reply.code != 0 ? smtp::to_line(result.reply) : result.reply.text;
+  if (!remote.name.empty()) text += " (" + remote.name + ")";
+  if (text.size() > detail_octets_max) text.resize(detail_octets_max);
+  return text;
+}
+
+// The status of RFC 3463: the reply's own, or what its code and place say (RFC 3463 section 3, RFC 5248).
+std::string status_of(const smtp::RecipientResult& result) {
+  if (!result.reply.enhanced.empty()) return result.reply.enhanced;
+  if (result.state == State::delivered) return result.stage == smtp::SendStage::content ? "2.0.0" : "2.1.5";
+  const char* kind = result.state == State::failed ? "5" : "4";
+  const char* rest = result.stage == smtp::SendStage::rcpt         ? ".1.0"
+                     : result.stage == smtp::SendStage::connection ? ".4.2"
+                                                                   : ".0.0";
+  return std::string(kind) + rest;
+}
+
+}  // namespace
+
+struct Recorder::Pending {
+  JobPtr job;
+  smtp::TransactionResult result;
+  Remote remote;
+  std::move_only_function<void()> done;
+  storage::AttemptRecord record;
+  std::optional<WallTime> again;
+  std::vector<smtp::DsnRecipient> to_notify;
+  std::optional<Notification> notification;
+  std::string front;
+  std::optional<Timer> retry;
+};
+
+void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done) {
+  auto pending = std::make_shared<Pending>();
+  Pending& p = *pending;
+  p.job = std::move(job);
+  p.result = std::move(result);
+  p.remote = std::move(remote);
+  p.done = std::move(done);
+  p.job->state = Job::State::recording;
+  const Envelope& envelope = p.job->envelope();
+
+  p.record.row = p.job->row();
+  const auto& queue = p.job->message->queue;
+  bool is_last = std::ranges::all_of(p.result.recipients, [](const auto& r) { return r.state == State::delivered; }) &&
+                 queue.size() <= 1;
+  for (const auto& r : p.result.recipients) {
+    Outcome outcome;
+    outcome.index = r.index;
+    // A message that ends with this record keeps no details.
+    if (!is_last) outcome.detail = describe(r, p.remote);
+    const Recipient& recipient = envelope.recipients[r.index];
+    bool is_told = false;
+    auto action = smtp::DsnRecipient::Action::failed;
+    if (r.state == State::delivered) {
+      outcome.state = Outcome::State::delivered;
+      is_told = wants_success(recipient) && !p.result.passed_dsn;
+      action = smtp::DsnRecipient::Action::relayed;
+    } else if (r.state == State::failed) {
+      outcome.state = Outcome::State::failed;
+      is_told = wants_failure(recipient);
+    } else {
+      p.record.last_error = outcome.detail;
+      if (!p.again) {
+        auto wait = retry_wait(parts_.config.delivery.retry, p.job->attempts + 1);
+        p.again = WallClock::now() + std::chrono::duration_cast<WallClock::duration>(wait);
+      }
+    }
+    if (is_told && !envelope.sender.empty()) {
+      std::string text = r.reply.code != 0 ? smtp::to_line(r.reply) : r.reply.text;
+      p.to_notify.push_back({recipient, action, status_of(r), p.remote.name, std::move(text), !p.remote.name.empty() && r.reply.code != 0});
+    }
+    p.record.outcomes.push_back(std::move(outcome));
+  }
+  p.record.destination = *p.job->destination_name;
+  if (p.again) p.record.again.push_back({p.record.destination, *p.again, p.job->attempts + 1});
+
+  if (p.to_notify.empty()) return write(std::move(pending));
+  if (p.job->body != nullptr && !p.job->is_converted) {
+    notify(p, *p.job->body);
+    return write(std::move(pending));
+  }
+  read_front(std::move(pending));
+}
+
+// The octets of the original that the notification returns, from the spool.
+void Recorder::read_front(PendingPtr pending) {
+  bool has_failure = std::ranges::any_of(
+      pending->to_notify, [](const auto& r) { return r.action == smtp::DsnRecipient::Action::failed; });
+  std::size_t wanted = wanted_of_body(*pending->job->message, has_failure);
+  ++parts_.spool_calls;
+  parts_.spool.read(
+      [pending, wanted](storage::Reader& reader) {
+        for (std::uint32_t number = 0; pending->front.size() < wanted; ++number) {
+          auto chunk = reader.chunk(pending->record.row, number);
+          if (!chunk || chunk->empty()) break;
+          pending->front += *chunk;
+        }
+      },
+      [this, pending] {
+        --parts_.spool_calls;
+        notify(*pending, pending->front);
+        pending->front.clear();
+        write(pending);
+      });
+}
+
+void Recorder::notify(Pending& p, std::string_view front) {
+  bool has_failure =
+      std::ranges::any_of(p.to_notify, [](const auto& r) { return r.action == smtp::DsnRecipient::Action::failed; });
+  front = front.substr(0, wanted_of_body(*p.job->message, has_failure));
+  p.notification = make_notification(parts_, *p.job->message, std::move(p.to_notify), front);
+  if (p.notification) p.record.fork = p.notification->message.row;
+}
+
+void Recorder::write(PendingPtr pending) {
+  std::size_t octets = 256 + (pending->notification ? pending->notification->text.size() : 0);
+  ++parts_.spool_calls;
+  Pending* p = pending.get();
+  parts_.spool.write(
+      [p](storage::Writer& writer) -> Result<void> {
+        if (p->notification) {
+          auto inserted = insert(writer, *p->notification);
+          if (!inserted) return inserted;
+        }
+        auto effect = writer.record_attempt(p->record);
+        if (!effect) return std::unexpected(effect.error());
+        return {};
+      },
+      octets, [this, pending = std::move(pending)](Result<void> result) mutable {
+        --parts_.spool_calls;
+        written(std::move(pending), std::move(result));
+      });
+}
+
+void Recorder::written(PendingPtr pending, Result<void> result) {
+  Pending& p = *pending;
+  if (!result) {
+    if (parts_.spool.unhealthy()) {
+      owner_.spool_failed(result.error());
+      owner_.recorded(p.job, std::nullopt);
+      return p.done();
+    }
+    if (result.error().code == std::errc::no_space_on_device && !parts_.is_stopped) {
+      ++parts_.spool_calls;
+      p.retry.emplace(parts_.runtime.io);
+      return p.retry->call_at(MonotonicClock::now() + std::chrono::seconds(1), [this, pending](bool) {
+        --parts_.spool_calls;
+        write(pending);
+      });
+    }
+    // The row is gone or not ours any more: finished elsewhere, ceded, forgotten. What was found out is not needed.
+    parts_.log.line(LogLevel::debug, "outcome not recorded", {{"id", to_string(p.job->message->id)}, {"error", result.error().what}});
+    owner_.recorded(p.job, std::nullopt);
+    return p.done();
+  }
+  tell(p);
+  if (!p.job->message->holders.empty()) parts_.guard.outbox_grew();
+  owner_.recorded(p.job, p.again);
+  if (p.notification) {
+    RowId row = p.notification->message.row;
+    bool is_unprotected = !p.notification->message.is_protected;
+    owner_.made(ready_message(std::move(*p.notification)));
+    if (is_unprotected) parts_.guard.protect_later(row);
+  }
+  p.done();
+}
+
+// What happened, now that it is durable.
+void Recorder::tell(Pending& p) {
+  const auto& message = *p.job->message;
+  for (const auto& r : p.result.recipients) {
+    const std::string& address = message.envelope.recipients[r.index].address;
+    std::string reply = r.reply.code != 0 ? smtp::to_line(r.reply) : r.reply.text;
+    auto attempt = static_cast<std::int64_t>(p.job->attempts) + 1;
+    if (r.state == State::delivered) {
+      ++parts_.metrics.recipients_delivered_total;
+      parts_.log.message(MessageEvent::delivered, message.id,
+                         {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"reply", reply}});
+    } else if (r.state == State::failed) {
+      ++parts_.metrics.recipients_bounced_total;
+      bool is_told = wants_failure(message.envelope.recipients[r.index]);
+      std::string_view told = message.envelope.sender.empty() ? "dropped: null sender"
+                              : is_told                       ? "sender notified"
+                                                              : "sender asked for no report";
+      parts_.log.message(MessageEvent::bounced, message.id,
+                         {{"recipient", address}, {"host", p.remote.name}, {"reply", reply}, {"report", told}});
+    } else {
+      ++parts_.metrics.recipients_deferred_total;
+      parts_.log.message(MessageEvent::deferred, message.id,
+                         {{"recipient", address}, {"host", p.remote.name}, {"reply", reply}, {"attempt", attempt}});
+    }
+  }
+}
+
+}  // namespace umbra::hub

@@ -1,0 +1,673 @@
+#include "hub/outbound/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "hub/outbound/retry.h"
+
+namespace umbra::hub {
+namespace {
+
+constexpr auto plan_life = std::chrono::seconds(60);
+constexpr auto host_retry = std::chrono::seconds(60);
+constexpr auto look_again_wait = std::chrono::seconds(1);
+// What a message costs in memory besides its body, about.
+constexpr std::uint64_t message_overhead_octets = 1024;
+// While the first connection to a destination is being made, no more than so many are tried.
+constexpr std::size_t first_connections_max = 2;
+
+template <class T>
+void erase_value(std::vector<T>& values, const T& value) {
+  auto found = std::ranges::find(values, value);
+  if (found != values.end()) values.erase(found);
+}
+
+}  // namespace
+
+Scheduler::Scheduler(Parts& parts)
+    : parts_(parts),
+      recorder_(parts, *this),
+      own_(own_names(parts.config)),
+      scope_(parts.runtime.io),
+      timer_(parts.runtime.io) {}
+
+Scheduler::~Scheduler() = default;
+
+// ---- life
+
+void Scheduler::set_loading(bool is_on) {
+  is_loading_on_ = is_on;
+  if (is_on) load_due_times();
+}
+
+void Scheduler::look_again() {
+  if (is_loading_on_) load_due_times();
+}
+
+void Scheduler::stop() {
+  parts_.is_stopped = true;
+  timer_.cancel();
+  for (auto& [name, d] : destinations_)
+    for (auto& connection : std::vector(d->connections)) connection->cut();
+}
+
+Task<void> Scheduler::join() {
+  co_await scope_.join();
+  // Completions of the spool and the cancelled timer come by themselves; look in between.
+  while (parts_.spool_calls != 0) {
+    Timer pause(parts_.runtime.io);
+    co_await pause.wait_for(std::chrono::milliseconds(1));
+  }
+}
+
+void Scheduler::spool_failed(const Error& error) {
+  if (parts_.is_stopped) return;
+  parts_.log.line(LogLevel::error, "delivery stops: the spool has failed", {{"error", error.what}});
+  stop();
+}
+
+// ---- destinations and jobs
+
+Destination& Scheduler::destination(const std::string& name) {
+  auto found = destinations_.find(name);
+  if (found != destinations_.end()) return *found->second;
+  auto d = std::make_unique<Destination>();
+  d->name = name;
+  d->number = next_number_++;
+  d->target = parts_.router.target(name);
+  by_number_.emplace(d->number, d.get());
+  return *destinations_.emplace(name, std::move(d)).first->second;
+}
+
+bool Scheduler::has_job(RowId row, const Destination& d) { return d.rows.contains(row.value); }
+
+bool Scheduler::is_full(std::uint64_t octets) const {
+  return ready_octets_ + octets > parts_.config.delivery.ready_octets_max;
+}
+
+JobPtr Scheduler::add_job(Destination& d, std::shared_ptr<const storage::StoredMessage> message,
+                          std::shared_ptr<const std::string> body, std::uint32_t attempts) {
+  auto job = std::make_shared<Job>();
+  job->octets = message_overhead_octets + (body ? body->size() : 0);
+  job->recipients = parts_.router.recipients_for(*message, d.name);
+  job->message = std::move(message);
+  job->body = std::move(body);
+  job->destination = &d;
+  job->destination_name = &d.name;
+  job->attempts = attempts;
+  ready_octets_ += job->octets;
+  d.rows.insert(job->row().value);
+  if (d.is_loading) d.seen_while_loading.insert(job->row().value);
+  jobs_.emplace(job->row().value, job);
+  return job;
+}
+
+void Scheduler::remove_job(const JobPtr& job) {
+  auto [first, last] = jobs_.equal_range(job->row().value);
+  auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second == job; });
+  if (found == last) return;
+  job->state = Job::State::over;
+  ready_octets_ -= job->octets;
+  job->destination->rows.erase(job->row().value);
+  jobs_.erase(found);
+}
+
+void Scheduler::deliver(ReadyMessage ready) {
+  if (parts_.is_stopped) return;
+  auto message = std::make_shared<const storage::StoredMessage>(std::move(ready.message));
+  const WallTime now = WallClock::now();
+  for (const auto& entry : message->queue) {
+    Destination& d = destination(entry.destination);
+    if (has_job(message->row, d)) continue;
+    std::uint64_t octets = message_overhead_octets + (ready.body ? ready.body->size() : 0);
+    // One message probes a destination in trouble; and what does not fit is read again later.
+    bool is_probing = d.failures != 0 && (!d.rows.empty() || d.is_blocked(MonotonicClock::now()));
+    if (entry.due > now || is_probing || is_full(octets)) {
+      note_due(d, entry.due);
+      continue;
+    }
+    JobPtr job = add_job(d, message, ready.body, entry.attempts);
+    if (job->recipients.empty()) {  // the routes have changed: as when it is loaded
+      remove_job(job);
+      note_due(d, entry.due);
+      continue;
+    }
+    d.fresh.push_back(std::move(job));
+    pump(d);
+  }
+}
+
+// Lets go of what waits in memory for a destination: it is in the spool.
+void Scheduler::release_ready(Destination& d) {
+  bool has_released = d.ready() != 0;
+  for (auto* queue : {&d.fresh, &d.loaded, &d.elsewhere}) {
+    for (const auto& job : *queue) remove_job(job);
+    queue->clear();
+  }
+  if (has_released) d.next_due = std::min(d.next_due, WallClock::now());
+}
+
+void Scheduler::forget(RowId row) {
+  if (loads_ != 0) forgotten_while_loading_.insert(row.value);
+  auto [first, last] = jobs_.equal_range(row.value);
+  std::vector<JobPtr> jobs;
+  for (auto it = first; it != last; ++it) jobs.push_back(it->second);
+  for (const auto& job : jobs) {
+    job->is_forgotten = true;
+    if (job->state != Job::State::ready) continue;
+    Destination& d = *job->destination;
+    for (auto* queue : {&d.fresh, &d.loaded, &d.elsewhere}) std::erase(*queue, job);
+    remove_job(job);
+  }
+}
+
+bool Scheduler::awaits_final_reply(RowId row) {
+  auto [first, last] = jobs_.equal_range(row.value);
+  return std::any_of(first, last, [](const auto& entry) {
+    return entry.second->state == Job::State::ending || entry.second->state == Job::State::recording;
+  });
+}
+
+bool Scheduler::claim(RowId row) {
+  if (claimed_.contains(row.value)) return false;
+  auto [first, last] = jobs_.equal_range(row.value);
+  if (!std::all_of(first, last, [](const auto& entry) { return entry.second->state == Job::State::ready; })) return false;
+  forget(row);
+  if (loads_ != 0) forgotten_while_loading_.insert(row.value);
+  claimed_.insert(row.value);
+  return true;
+}
+
+void Scheduler::give_up_claim(RowId row) {
+  claimed_.erase(row.value);
+  if (loads_ != 0) forgotten_while_loading_.insert(row.value);
+}
+
+std::string Scheduler::trouble_of(const std::string& name) const {
+  auto found = destinations_.find(name);
+  return found == destinations_.end() ? std::string() : found->second->last_error;
+}
+
+// ---- due times
+
+void Scheduler::note_due(const std::string& name, WallTime due) {
+  if (!parts_.is_stopped) note_due(destination(name), due);
+}
+
+void Scheduler::note_due(Destination& d, WallTime due) {
+  d.next_due = std::min(d.next_due, due);
+  schedule(d);
+}
+
+void Scheduler::load_due_times() {
+  if (parts_.is_stopped) return;
+  using Times = std::vector<std::pair<std::string, WallTime>>;
+  auto times = std::make_shared<Result<Times>>();
+  ++parts_.spool_calls;
+  parts_.spool.read([times](storage::Reader& reader) { *times = reader.due_by_destination(); },
+                    [this, times] {
+                      --parts_.spool_calls;
+                      if (parts_.is_stopped) return;
+                      if (!*times) {
+                        parts_.log.line(LogLevel::error, "cannot read the queue", {{"error", times->error().what}});
+                        return;
+                      }
+                      for (const auto& [name, due] : **times) {
+                        Destination& d = destination(name);
+                        note_due(d, due);
+                        pump(d);
+                      }
+                    });
+}
+
+struct Scheduler::Loaded {
+  struct Item {
+    storage::StoredMessage message;
+    std::shared_ptr<const std::string> body;
+    std::uint32_t attempts = 0;
+  };
+  std::vector<Item> items;
+  std::optional<WallTime> next_due;
+  std::optional<Error> error;
+};
+
+namespace {
+
+constexpr std::size_t page_messages = 64;
+constexpr std::size_t low_water = 16;
+constexpr std::uint64_t page_octets = 2U << 20;
+constexpr std::uint64_t preloaded_octets_max = 64U << 10;
+
+}  // namespace
+
+// A page of what is due for one destination, small bodies with it.
+void Scheduler::load(Destination& d) {
+  const std::size_t limit = d.failures != 0 ? 1 : page_messages;
+  std::vector<RowId> skip;
+  for (auto row : d.rows) skip.push_back(RowId{row});
+  std::ranges::sort(skip);
+  d.is_loading = true;
+  d.seen_while_loading.clear();
+  d.next_due = WallTime::max();
+  ++loads_;
+  ++parts_.spool_calls;
+  auto loaded = std::make_shared<Loaded>();
+  parts_.spool.read(
+      [loaded, name = d.name, now = WallClock::now(), limit, skip = std::move(skip)](storage::Reader& reader) mutable {
+        auto due = reader.due(name, now, limit + 1, skip);
+        if (!due) {
+          loaded->error = due.error();
+          return;
+        }
+        std::uint64_t octets = 0;
+        for (std::size_t i = 0; i < due->size(); ++i) {
+          const auto& [row, entry] = (*due)[i];
+          if (i == limit || octets > page_octets) {
+            loaded->next_due = entry.due;
+            return;
+          }
+          auto message = reader.message(row);
+          if (!message) {
+            loaded->error = message.error();
+            return;
+          }
+          skip.push_back(row);
+          if (!*message) continue;
+          Loaded::Item item{std::move(**message), nullptr, entry.attempts};
+          if (item.message.size <= preloaded_octets_max) {
+            std::string body;
+            for (std::uint32_t number = 0; body.size() < item.message.size; ++number) {
+              auto chunk = reader.chunk(row, number);
+              if (!chunk || chunk->empty()) break;
+              body += *chunk;
+            }
+            // A body that is not whole is found out, and told, when it is sent.
+            if (body.size() == item.message.size) item.body = std::make_shared<const std::string>(std::move(body));
+          }
+          octets += item.message.size;
+          loaded->items.push_back(std::move(item));
+        }
+        std::ranges::sort(skip);
+        auto next = reader.due(name, WallTime::max(), 1, skip);
+        if (next && !next->empty()) loaded->next_due = next->front().entry.due;
+      },
+      [this, loaded, number = d.number] {
+        --parts_.spool_calls;
+        --loads_;
+        take_loaded(*by_number_.at(number), *loaded);
+        if (loads_ == 0) forgotten_while_loading_.clear();
+      });
+}
+
+void Scheduler::take_loaded(Destination& d, Loaded& loaded) {
+  d.is_loading = false;
+  auto seen = std::exchange(d.seen_while_loading, {});
+  if (parts_.is_stopped) return;
+  if (loaded.error) {
+    parts_.log.line(LogLevel::error, "cannot read the queue", {{"destination", d.name}, {"error", loaded.error->what}});
+    note_due(d, WallClock::now() + look_again_wait);
+    return;
+  }
+  if (loaded.next_due) d.next_due = std::min(d.next_due, *loaded.next_due);
+  for (auto& item : loaded.items) {
+    auto row = item.message.row;
+    if (seen.contains(row.value) || has_job(row, d)) continue;
+    if (forgotten_while_loading_.contains(row.value) || claimed_.contains(row.value) ||
+        d.is_blocked(MonotonicClock::now()) || parts_.guard.is_in_acceptance(item.message.id)) {
+      d.next_due = std::min(d.next_due, WallClock::now() + look_again_wait);
+      continue;
+    }
+    // Every pending recipient needs an entry, and every entry a recipient: routes may have changed since.
+    auto needed = parts_.router.entries_for(item.message.envelope, item.message.progress, WallClock::now());
+    bool is_as_queued = std::ranges::equal(needed, item.message.queue, {}, &storage::QueueEntry::destination,
+                                           &storage::QueueEntry::destination);
+    if (!is_as_queued) {
+      reroute(item.message, std::move(needed));
+      continue;
+    }
+    JobPtr job = add_job(d, std::make_shared<const storage::StoredMessage>(std::move(item.message)), std::move(item.body),
+                         item.attempts);
+    d.loaded.push_back(std::move(job));
+  }
+  pump(d);
+}
+
+// Gives a message the entries that today's routes ask for; those it has keep their time.
+void Scheduler::reroute(const storage::StoredMessage& message, std::vector<storage::QueueEntry> queue) {
+  for (auto& entry : queue)
+    for (const auto& old : message.queue)
+      if (old.destination == entry.destination) entry = old;
+  ++parts_.spool_calls;
+  parts_.spool.write(
+      [row = message.row, queue](storage::Writer& writer) { return writer.set_queue(row, queue); }, 256,
+      [this, queue](Result<void> result) {
+        --parts_.spool_calls;
+        if (!result || parts_.is_stopped) return;
+        for (const auto& entry : queue) {
+          Destination& d = destination(entry.destination);
+          note_due(d, entry.due);
+          pump(d);
+        }
+      });
+}
+
+// ---- the pump
+
+// Looks at one destination: gives mail to idle connections, loads more, opens connections, sets the next wake-up.
+void Scheduler::pump(Destination& d) {
+  if (parts_.is_stopped) return;
+  const MonotonicTime now = MonotonicClock::now();
+  if (!d.is_blocked(now)) {
+    while (d.ready() > d.woken && !d.idle.empty()) {
+      Connection* connection = d.idle.back();
+      d.idle.pop_back();
+      connection->is_idle = false;
+      connection->is_woken = true;
+      ++d.woken;
+      connection->wake();
+    }
+    bool is_wanted = d.failures == 0 ? d.ready() < low_water : d.rows.empty();
+    if (is_loading_on_ && !d.is_loading && is_wanted && d.next_due <= WallClock::now() && !is_full(0)) load(d);
+    open_connections(d, now);
+  }
+  schedule(d);
+  if (is_over(d, now)) wake_at(d, now + look_again_wait);  // to be removed
+}
+
+bool Scheduler::is_over(const Destination& d, MonotonicTime now) {
+  return d.rows.empty() && d.connections.empty() && !d.is_loading && d.next_due == WallTime::max() && !d.is_blocked(now) &&
+         !d.is_waiting;
+}
+
+void Scheduler::open_connections(Destination& d, MonotonicTime now) {
+  while (d.ready() > d.opening() + d.woken && d.connections.size() < d.connections_max() && now >= d.no_more_until) {
+    std::size_t opening_max = d.failures != 0 ? 1 : std::max(first_connections_max, d.established * 2);
+    if (d.opening() >= opening_max) return;
+    if (connections_ >= parts_.config.delivery.connections_max) {
+      if (!std::exchange(d.is_waiting, true)) waiting_.push_back(d.number);
+      return;
+    }
+    auto connection = std::make_shared<Connection>(parts_, *this, d);
+    if (d.fresh.empty() && d.loaded.empty()) connection->avoid = d.elsewhere.front()->avoid;
+    if (d.connections.empty()) ++busy_destinations_;
+    d.connections.push_back(connection);
+    ++connections_;
+    scope_.spawn("connection", Connection::run(connection));
+    if (!waiting_.empty()) {  // one at a time while others wait
+      if (!std::exchange(d.is_waiting, true)) waiting_.push_back(d.number);
+      return;
+    }
+  }
+}
+
+// Connection slots of the hub go to the destinations that wait, in turn.
+void Scheduler::give_slots() {
+  while (!waiting_.empty() && connections_ < parts_.config.delivery.connections_max) {
+    auto found = by_number_.find(waiting_.front());
+    waiting_.pop_front();
+    if (found == by_number_.end()) continue;
+    found->second->is_waiting = false;
+    pump(*found->second);
+  }
+}
+
+bool Scheduler::should_yield(const Connection& connection) {
+  if (waiting_.empty()) return false;
+  std::size_t share = parts_.config.delivery.connections_max / (busy_destinations_ + waiting_.size());
+  return connection.destination().connections.size() > std::max<std::size_t>(share, 1);
+}
+
+void Scheduler::schedule(Destination& d) {
+  if (parts_.is_stopped) return;
+  const MonotonicTime now = MonotonicClock::now();
+  MonotonicTime when = MonotonicTime::max();
+  if (is_loading_on_ && d.next_due != WallTime::max() && !d.is_loading) {
+    auto wait = std::clamp<Duration>(d.next_due - WallClock::now(), Duration{0}, std::chrono::hours(1));
+    when = now + wait;
+    // Due already: whoever ends a job or a load looks again; this is only for when nothing is under way.
+    if (wait <= Duration{0} && !d.rows.empty()) when = MonotonicTime::max();
+    if (wait <= Duration{0} && is_full(0)) when = now + look_again_wait;
+    if (d.is_blocked(now)) when = std::max(when, d.blocked_until);
+  }
+  if (d.ready() != 0 && d.no_more_until > now) when = std::min(when, d.no_more_until);
+  if (!d.idle.empty()) when = std::min(when, d.idle.front()->idle_since + parts_.config.delivery.idle_timeout);
+  if (when != MonotonicTime::max()) wake_at(d, when);
+}
+
+// Earlier wins; a wake-up that comes too early only looks once more.
+void Scheduler::wake_at(Destination& d, MonotonicTime when) {
+  if (when >= d.wake_at) return;
+  if (d.wake_at != MonotonicTime::max()) wakes_.erase({d.wake_at, d.number});
+  d.wake_at = when;
+  wakes_.emplace(when, d.number);
+  arm();
+}
+
+void Scheduler::arm() {
+  if (wakes_.empty() || parts_.is_stopped) return;
+  MonotonicTime when = wakes_.begin()->first;
+  if (when >= armed_for_) return;
+  armed_for_ = when;
+  ++parts_.spool_calls;
+  timer_.call_at(when, [this](bool came) {
+    --parts_.spool_calls;
+    if (!came || parts_.is_stopped) return;
+    armed_for_ = MonotonicTime::max();
+    on_timer();
+    arm();
+  });
+}
+
+void Scheduler::on_timer() {
+  const MonotonicTime now = MonotonicClock::now();
+  std::vector<std::uint64_t> numbers;
+  while (!wakes_.empty() && wakes_.begin()->first <= now) {
+    numbers.push_back(wakes_.begin()->second);
+    wakes_.erase(wakes_.begin());
+  }
+  for (auto number : numbers) {
+    Destination& d = *by_number_.at(number);
+    d.wake_at = MonotonicTime::max();
+    while (!d.idle.empty() && d.idle.front()->idle_since + parts_.config.delivery.idle_timeout <= now) {
+      Connection* connection = d.idle.front();
+      d.idle.erase(d.idle.begin());
+      connection->is_idle = false;
+      connection->quit();
+    }
+    if (!is_over(d, now)) {
+      pump(d);
+    } else {
+      by_number_.erase(number);
+      destinations_.erase(std::string(d.name));
+    }
+  }
+}
+
+// ---- what connections tell
+
+Task<HostPlan> Scheduler::hosts_for(Connection& connection) {
+  Destination& d = connection.destination();
+  if (MonotonicClock::now() >= d.plan_until) {
+    HostPlan plan;
+    if (d.target)
+      plan = co_await find_hosts(parts_.runtime.resolver, *d.target, own_);
+    else
+      plan.bounce = smtp::Reply{550, "5.4.4", "no route leads to this domain"};
+    d.plan = std::move(plan);
+    d.plan_until = d.plan.defer.empty() ? MonotonicClock::now() + plan_life : MonotonicTime::min();
+  }
+  HostPlan plan = d.plan;
+  shuffle_equal(plan.hosts, parts_.runtime.random);
+  std::erase_if(plan.hosts, [&](const HostAddress& host) {
+    return std::ranges::find(connection.avoid, to_string(host.endpoint)) != connection.avoid.end();
+  });
+  const MonotonicTime now = MonotonicClock::now();
+  std::vector<HostAddress> failing;
+  for (const auto& host : plan.hosts) {
+    auto found = d.failed_hosts.find(to_string(host.endpoint));
+    if (found != d.failed_hosts.end() && found->second > now) failing.push_back(host);
+  }
+  std::erase_if(plan.hosts, [&](const HostAddress& host) { return std::ranges::find(failing, host) != failing.end(); });
+  plan.hosts.insert(plan.hosts.end(), failing.begin(), failing.end());
+  if (plan.hosts.empty() && !plan.bounce && plan.defer.empty()) plan.defer = "4.4.1 no other host to try";
+  co_return plan;
+}
+
+void Scheduler::host_failed(Connection& connection, const HostAddress& host, const std::string& why) {
+  Destination& d = connection.destination();
+  d.failed_hosts[to_string(host.endpoint)] = MonotonicClock::now() + host_retry;
+  parts_.log.line(LogLevel::warning, "next hop does not take mail",
+                  {{"destination", d.name}, {"host", host.name}, {"address", to_string(host.endpoint)}, {"reason", why}});
+}
+
+void Scheduler::unreachable(Connection& connection, const std::string& why) {
+  Destination& d = connection.destination();
+  const MonotonicTime now = MonotonicClock::now();
+  d.last_error = why;
+  if (d.is_blocked(now) || parts_.is_stopped) return;
+  // A connection for messages that some hosts refused: these have had their attempt.
+  if (!connection.avoid.empty()) {
+    auto jobs = std::exchange(d.elsewhere, {});
+    for (const auto& job : jobs)
+      finished(job, result_for_all(*job, smtp::RecipientResult::State::deferred, {0, "", why}), {}, [] {});
+    return;
+  }
+  if (d.established != 0) {
+    d.no_more_until = now + host_retry;
+    return;
+  }
+  ++d.failures;
+  auto wait = retry_wait(parts_.config.delivery.retry, d.failures);
+  d.blocked_until = now + wait;
+  parts_.log.line(LogLevel::warning, "destination cannot be reached",
+                  {{"destination", d.name},
+                   {"reason", why},
+                   {"failures", static_cast<std::int64_t>(d.failures)},
+                   {"wait_s", std::chrono::duration_cast<std::chrono::seconds>(wait).count()}});
+  // The message that probed is put back; the others were never tried, and their entries stay as they are.
+  for (auto* queue : {&d.fresh, &d.loaded, &d.elsewhere}) {
+    if (queue->empty()) continue;
+    JobPtr probe = std::move(queue->front());
+    queue->pop_front();
+    finished(probe, result_for_all(*probe, smtp::RecipientResult::State::deferred, {0, "", why}), {}, [] {});
+    break;
+  }
+  release_ready(d);
+}
+
+void Scheduler::established(Connection& connection) {
+  Destination& d = connection.destination();
+  connection.is_established = true;
+  ++d.established;
+  d.failures = 0;
+  d.blocked_until = MonotonicTime::min();
+  d.last_error.clear();
+  d.failed_hosts.erase(to_string(connection.host()->endpoint));
+  pump(d);
+}
+
+JobPtr Scheduler::take(Connection& connection) {
+  Destination& d = connection.destination();
+  if (std::exchange(connection.is_woken, false)) --d.woken;
+  if (std::exchange(connection.is_idle, false)) erase_value(d.idle, &connection);
+  if (parts_.is_stopped) return nullptr;
+  JobPtr job;
+  if (!d.elsewhere.empty() && connection.host()) {
+    std::string host = to_string(connection.host()->endpoint);
+    auto found = std::ranges::find_if(
+        d.elsewhere, [&](const auto& j) { return std::ranges::find(j->avoid, host) == j->avoid.end(); });
+    if (found != d.elsewhere.end()) {
+      job = std::move(*found);
+      d.elsewhere.erase(found);
+    }
+  }
+  if (!job && (!d.fresh.empty() || !d.loaded.empty())) {
+    bool from_loaded = d.fresh.empty() || (!d.loaded.empty() && d.is_loaded_next);
+    d.is_loaded_next = !from_loaded;
+    auto& queue = from_loaded ? d.loaded : d.fresh;
+    job = std::move(queue.front());
+    queue.pop_front();
+  }
+  if (job) job->state = Job::State::sending;
+  if (d.next_due != WallTime::max() && d.ready() < low_water) pump(d);
+  return job;
+}
+
+bool Scheduler::give_back(const JobPtr& job, const std::string& avoid_host) {
+  Destination& d = *job->destination;
+  if (avoid_host.empty()) {
+    job->state = Job::State::ready;
+    if (d.is_blocked(MonotonicClock::now()))
+      release_one(job);
+    else
+      d.fresh.push_front(job);
+    pump(d);
+    return true;
+  }
+  job->avoid.push_back(avoid_host);
+  bool has_other = std::ranges::any_of(d.plan.hosts, [&](const HostAddress& host) {
+    return std::ranges::find(job->avoid, to_string(host.endpoint)) == job->avoid.end();
+  });
+  if (!has_other || job->is_forgotten) return false;
+  job->state = Job::State::ready;
+  d.elsewhere.push_back(job);
+  pump(d);
+  return true;
+}
+
+void Scheduler::release_one(const JobPtr& job) {
+  Destination& d = *job->destination;
+  remove_job(job);
+  note_due(d, WallClock::now());
+}
+
+void Scheduler::drop(const JobPtr& job) {
+  bool is_ours = !job->is_forgotten;
+  if (is_ours)
+    release_one(job);
+  else
+    remove_job(job);
+}
+
+void Scheduler::finished(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done) {
+  recorder_.record(std::move(job), std::move(result), std::move(remote), std::move(done));
+}
+
+void Scheduler::recorded(const JobPtr& job, std::optional<WallTime> again) {
+  Destination& d = *job->destination;
+  remove_job(job);
+  if (parts_.is_stopped) return;
+  if (again && !job->is_forgotten) d.next_due = std::min(d.next_due, *again);
+  if (d.rows.empty() || d.next_due != WallTime::max()) pump(d);
+}
+
+void Scheduler::became_idle(Connection& connection) {
+  Destination& d = connection.destination();
+  connection.is_idle = true;
+  connection.idle_since = MonotonicClock::now();
+  d.idle.push_back(&connection);
+  if (!waiting_.empty()) {  // somebody needs the slot more
+    d.idle.pop_back();
+    connection.is_idle = false;
+    return connection.quit();
+  }
+  schedule(d);
+}
+
+void Scheduler::ended(Connection& connection) {
+  Destination& d = connection.destination();
+  if (connection.is_established) --d.established;
+  if (connection.is_woken) --d.woken;
+  connection.is_woken = false;
+  erase_value(d.idle, &connection);
+  auto found = std::ranges::find(d.connections, &connection, [](const auto& c) { return c.get(); });
+  if (found != d.connections.end()) {
+    d.connections.erase(found);
+    --connections_;
+    if (d.connections.empty()) --busy_destinations_;
+  }
+  pump(d);
+  give_slots();
+}
+
+}  // namespace umbra::hub

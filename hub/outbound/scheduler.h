@@ -1,0 +1,113 @@
+// What to send next, where, over how many connections. In memory is only what is due now: fresh messages that were handed
+// over (bounded by ready_octets_max), and pages of what the spool has due. Everything else is one due time per destination.
+//
+// A destination that cannot be connected is blocked as a whole; after the wait exactly one message probes it. Its other
+// messages stay untouched in the spool, however many they are.
+// Fair between destinations: connection slots of the hub are given in turn; who holds more than its share while others
+// wait gives a connection up after its present message.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <unordered_map>
+
+#include "hub/outbound/connection.h"
+#include "hub/outbound/destination.h"
+#include "hub/outbound/recorder.h"
+
+namespace umbra::hub {
+
+class Scheduler final : public ConnectionOwner, public RecorderOwner {
+ public:
+  explicit Scheduler(Parts& parts);
+  ~Scheduler() override;
+
+  void set_loading(bool is_on);
+  void stop();         ///< nothing new; connections are cut
+  Task<void> join();   ///< after stop(): until nothing runs any more
+
+  void deliver(ReadyMessage message);
+  void look_again();
+  void forget(RowId row);
+  bool awaits_final_reply(RowId row);
+
+  /// For those who change a message themselves (alarms, the operator): takes it out of the queues in memory. False when a
+  /// connection has it, or its outcome is being recorded: not now. Until give_up_claim() it is not loaded.
+  bool claim(RowId row);
+  void give_up_claim(RowId row);
+  /// The message has an entry in the spool due at `due`.
+  void note_due(const std::string& destination, WallTime due);
+  /// What is wrong with a destination, for display; empty when nothing is known.
+  std::string trouble_of(const std::string& destination) const;
+  [[nodiscard]] bool is_loading_on() const { return is_loading_on_; }
+  TaskScope& scope() override { return scope_; }
+
+  // RecorderOwner
+  void recorded(const JobPtr& job, std::optional<WallTime> again) override;
+  void made(ReadyMessage notification) override { deliver(std::move(notification)); }
+  void spool_failed(const Error& error) override;
+
+  // ConnectionOwner
+  Task<HostPlan> hosts_for(Connection& connection) override;
+  void host_failed(Connection& connection, const HostAddress& host, const std::string& why) override;
+  void unreachable(Connection& connection, const std::string& why) override;
+  void established(Connection& connection) override;
+  JobPtr take(Connection& connection) override;
+  bool give_back(const JobPtr& job, const std::string& avoid_host) override;
+  void drop(const JobPtr& job) override;
+  void finished(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done) override;
+  void not_ours(RowId row) override { forget(row); }
+  void became_idle(Connection& connection) override;
+  bool should_yield(const Connection& connection) override;
+  void ended(Connection& connection) override;
+
+ private:
+  struct Loaded;
+
+  Destination& destination(const std::string& name);
+  void note_due(Destination& d, WallTime due);
+  static bool has_job(RowId row, const Destination& d);
+  static bool is_over(const Destination& d, MonotonicTime now);
+  JobPtr add_job(Destination& d, std::shared_ptr<const storage::StoredMessage> message,
+                 std::shared_ptr<const std::string> body, std::uint32_t attempts);
+  void remove_job(const JobPtr& job);
+  void release_one(const JobPtr& job);
+  void release_ready(Destination& d);
+  bool is_full(std::uint64_t octets) const;
+
+  void pump(Destination& d);
+  void open_connections(Destination& d, MonotonicTime now);
+  void give_slots();
+  void load(Destination& d);
+  void take_loaded(Destination& d, Loaded& loaded);
+  void reroute(const storage::StoredMessage& message, std::vector<storage::QueueEntry> queue);
+  void load_due_times();
+
+  void schedule(Destination& d);
+  void wake_at(Destination& d, MonotonicTime when);
+  void arm();
+  void on_timer();
+
+  Parts& parts_;
+  Recorder recorder_;
+  const OwnNames own_;
+  TaskScope scope_;
+  std::map<std::string, std::unique_ptr<Destination>> destinations_;
+  std::map<std::uint64_t, Destination*> by_number_;
+  std::uint64_t next_number_ = 1;
+  std::unordered_multimap<std::int64_t, JobPtr> jobs_;  // looked up by row only, never walked
+  std::set<std::int64_t> claimed_;
+  std::set<std::int64_t> forgotten_while_loading_;
+  std::size_t loads_ = 0;
+  std::uint64_t ready_octets_ = 0;
+  std::size_t connections_ = 0;
+  std::size_t busy_destinations_ = 0;  // with connections
+  std::deque<std::uint64_t> waiting_;  // destinations that want a connection slot, by number
+  std::set<std::pair<MonotonicTime, std::uint64_t>> wakes_;
+  Timer timer_;
+  MonotonicTime armed_for_ = MonotonicTime::max();
+  bool is_loading_on_ = false;
+};
+
+}  // namespace umbra::hub
