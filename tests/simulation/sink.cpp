@@ -43,7 +43,8 @@ Sink::Sink(World& world, Fabric& fabric, Ledger& ledger, std::string name, std::
 Sink::~Sink() = default;
 
 void Sink::open() {
-  if (acceptor_) return;
+  wants_open_ = true;
+  if (acceptor_) return;  // or it is closing, and serve() opens it again
   host_.run([this] {
     auto acceptor = network_.listen({host_.address(), port});
     UMBRA_ASSERT(acceptor.has_value());
@@ -53,6 +54,7 @@ void Sink::open() {
 }
 
 void Sink::die() {
+  wants_open_ = false;
   host_.run([this] {
     if (acceptor_) acceptor_->close();
     for (auto& weak : wires_)
@@ -75,6 +77,7 @@ hub::Task<void> Sink::serve() {
     scope_.spawn("sink session", talk(wire));
   }
   acceptor_.reset();
+  if (wants_open_) open();
 }
 
 hub::Task<bool> Sink::reply(std::shared_ptr<Wire> wire, std::string text) {

@@ -60,6 +60,7 @@ class Sink {
   Ledger& ledger_;
   SeededRandom random_;
   Mood mood_;
+  bool wants_open_ = false;
   std::unique_ptr<hub::Acceptor> acceptor_;
   std::vector<std::weak_ptr<Wire>> wires_;
   hub::TaskScope scope_;

@@ -1,0 +1,299 @@
+#include "tests/simulation/cluster.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace umbra::simulation {
+namespace {
+
+constexpr Duration supervision = 100ms;
+constexpr Duration look_interval = 500ms;
+constexpr Duration stop_limit = 60s;
+constexpr int failed_starts_max = 20;
+
+// Virtual disks of one process need names of their own, also over several runs in it.
+std::string disk_name(int hub) {
+  static std::uint64_t made = 0;
+  return fmt::format("simulated{}-{}", ++made, hub + 1);
+}
+
+}  // namespace
+
+Cluster::Cluster(World& world, Fabric& fabric, Ledger& ledger, const Scenario& scenario)
+    : world_(world),
+      fabric_(fabric),
+      ledger_(ledger),
+      scenario_(scenario),
+      random_(world.random().fork("cluster")) {
+  for (int i = 0; i < scenario.sinks; ++i)
+    names_.hosts[fmt::format("sink{}.test", i + 1)] = {fmt::format("10.0.2.{}", i + 1)};
+  names_.exchangers["mx.test"] = {{10, "sink1.test"}, {20, fmt::format("sink{}.test", scenario.sinks)}};
+  for (int i = 0; i < scenario.hubs; ++i) {
+    auto slot = std::make_unique<Slot>();
+    slot->address = fmt::format("10.0.0.{}", i + 1);
+    slot->speed = slot->usual_speed = scenario.disks[static_cast<std::size_t>(i)];
+    slot->clock = scenario.clocks[static_cast<std::size_t>(i)];
+    slot->disk = std::make_unique<storage::MemoryDisk>(disk_name(i));
+    slots_.push_back(std::move(slot));
+  }
+  for (int i = 0; i < scenario.hubs; ++i) slots_[static_cast<std::size_t>(i)]->config = make_config(i);
+}
+
+Cluster::~Cluster() = default;
+
+hub::Config Cluster::make_config(int number) const {
+  hub::Config config;
+  config.hub_name = fmt::format("hub{}", number + 1);
+  config.host_name = config.hub_name + ".test";
+  config.spool.directory = "/spool";
+  config.spool.reserve_octets = 0;
+  auto& listener = config.listeners.emplace_back();
+  listener.name = "relay";
+  listener.address = {slots_[static_cast<std::size_t>(number)]->address, client_port};
+  listener.networks.push_back(*hub::AddressRange::parse("10.0.0.0/8"));
+  listener.shadow = hub::ShadowPolicy::require;
+  for (int i = 0; i < scenario_.sinks; ++i) {
+    auto& route = config.routes.emplace_back();
+    route.name = fmt::format("domain{}", i + 1);
+    route.domains = {fmt::format("d{}.test", i + 1)};
+    route.hosts.push_back({{fmt::format("10.0.2.{}", i + 1), Sink::port}, 0});
+    // A second choice for some, so that failing over is tried too.
+    if (i % 2 == 1) route.hosts.push_back({{"10.0.2.1", Sink::port}, 10});
+  }
+  auto& by_mx = config.routes.emplace_back();
+  by_mx.name = "by-mx";
+  by_mx.domains = {"mx.test"};
+  by_mx.mx_port = Sink::port;
+  auto& senders = config.routes.emplace_back();
+  senders.name = "senders";
+  senders.domains = {"senders.test"};
+  senders.hosts.push_back({{"10.0.2.100", Sink::port}, 0});
+  auto& delivery = config.delivery;
+  delivery.retry = {{4, 1s}, {6, 3s}, {0, 6s}};
+  delivery.expiry = 10min;
+  delivery.delay_warning = 4min;
+  delivery.connect_timeout = 5s;
+  delivery.command_timeout = 20s;
+  delivery.data_reply_timeout = 40s;
+  delivery.idle_timeout = 4s;
+  auto& cluster = config.cluster;
+  cluster.address = {slots_[static_cast<std::size_t>(number)]->address, hub_port};
+  cluster.secret = "a secret of the simulated cluster";
+  for (int i = 0; i < scenario_.hubs; ++i)
+    cluster.members.push_back(
+        {fmt::format("hub{}", i + 1), {slots_[static_cast<std::size_t>(i)]->address, hub_port}});
+  cluster.reprotect_after = 5s;
+  return config;
+}
+
+void Cluster::start() {
+  for (int i = 0; i < size(); ++i) begin(i);
+  world_.after(supervision, [this] { tick(); });
+}
+
+void Cluster::tick() {
+  for (int i = 0; i < size(); ++i) supervise(i);
+  if (!is_all_stopped()) world_.after(supervision, [this] { tick(); });
+}
+
+void Cluster::begin(int number) {
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  if (!slot.machine_is_on) {
+    slot.machine_is_on = true;
+    fabric_.power_on(slot.address);
+  }
+  ++slot.runs;
+  ++counts_.starts;
+  slot.process = std::make_unique<HubProcess>(HubProcess::Setting{.world = world_,
+                                                                  .fabric = fabric_,
+                                                                  .ledger = ledger_,
+                                                                  .names = names_,
+                                                                  .config = slot.config,
+                                                                  .speed = slot.speed,
+                                                                  .vfs = slot.disk->name(),
+                                                                  .address = slot.address,
+                                                                  .skew = slot.clock,
+                                                                  .run = slot.runs});
+  slot.process->log().on_event([this, number](hub::MessageEvent event) {
+    ++counts_.events[event];
+    if (on_event_) on_event_(number, event);
+  });
+  slot.process->on_disk_used([this, number, &slot, process = slot.process.get()] {
+    if (slot.process.get() != process || process->is_dead() || !slot.disk->has_failed()) return;
+    if (on_death_) world_.after(Duration{0}, [this, number] { on_death_(number); });
+  });
+  auto begun = slot.process->begin();
+  if (begun) {
+    world_.say(slot.process->host().name(), "started");
+    slot.failed_starts = 0;
+    return;
+  }
+  world_.say(slot.process->host().name(), "does not start: {}", begun.error().what);
+  // A full or slow disk may be the reason: tried again for a while.
+  if (++slot.failed_starts > failed_starts_max)
+    failures_.push_back(fmt::format("hub{} does not start: {}", number + 1, begun.error().what));
+  slot.may_start_at = world_.now() + 2s;
+  slot.process->stop();
+  slot.remains.push_back(std::move(slot.process));
+}
+
+void Cluster::supervise(int number) {
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  std::erase_if(slot.remains, [](auto& process) { return process->is_stopped(); });
+  for (auto& process : slot.remains) {
+    if (world_.now() - process->stop_began() > stop_limit && failures_.size() < 5)
+      failures_.push_back(fmt::format("{} does not end: its stop() has not returned for {} s",
+                                      process->host().name(), stop_limit / 1s));
+  }
+  if (slot.process) {
+    auto* hub = slot.process->hub();
+    if (hub != nullptr && hub->ended() && !slot.process->host().is_paused()) {
+      world_.say(slot.process->host().name(), "has ended: {}", hub->ended()->reason);
+      if (hub->ended()->restart) ++counts_.epochs_ended;
+      stop(number);
+      slot.wants_up = true;
+      slot.may_start_at = world_.now() + random_.between(100ms, 2s);
+    } else {
+      auto& view = slot.process->view();
+      if (!view.is_fresh || world_.now() - view.asked >= look_interval) slot.process->look();
+    }
+  }
+  bool has_remains_alive =
+      std::ranges::any_of(slot.remains, [](auto& process) { return !process->is_dead(); });
+  if (!slot.process && slot.wants_up && !is_stopping_ && !has_remains_alive &&
+      world_.now() >= slot.may_start_at)
+    begin(number);
+}
+
+void Cluster::kill(int number, bool machine_too, bool disk_too) {
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  slot.wants_up = false;
+  ++counts_.crashes;
+  auto crash = machine_too ? random_.chance(500) ? storage::MemoryDisk::Crash::power_partly
+                                                 : storage::MemoryDisk::Crash::power
+                           : storage::MemoryDisk::Crash::process;
+  slot.disk->crash(crash, &random_);
+  if (slot.process) slot.remains.push_back(std::move(slot.process));
+  for (auto& process : slot.remains)
+    if (!process->is_dead()) process->die(machine_too);
+  if (machine_too && slot.machine_is_on) {
+    slot.machine_is_on = false;
+    fabric_.power_off(slot.address);
+  }
+  if (disk_too) {
+    ++counts_.disks_lost;
+    slot.disk->restore({});
+    slot.failed_starts = 0;
+  }
+}
+
+void Cluster::stop(int number) {
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  slot.wants_up = false;
+  if (!slot.process) return;
+  slot.process->host().resume();
+  slot.process->stop();
+  slot.remains.push_back(std::move(slot.process));
+}
+
+void Cluster::revive(int number) {
+  slots_[static_cast<std::size_t>(number)]->wants_up = true;
+}
+
+void Cluster::pause(int number) {
+  if (auto& process = slots_[static_cast<std::size_t>(number)]->process) process->host().pause();
+}
+
+void Cluster::resume(int number) {
+  if (auto& process = slots_[static_cast<std::size_t>(number)]->process) process->host().resume();
+}
+
+void Cluster::set_full(int number, bool is_full) {
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  slot.disk->set_capacity(is_full ? slot.disk->octets() + random_.below(40'000) : UINT64_MAX);
+}
+
+void Cluster::slow_disk(int number, Duration commit_max) {
+  auto& speed = slots_[static_cast<std::size_t>(number)]->speed;
+  speed.commit_min = commit_max / 4;
+  speed.commit_max = commit_max;
+}
+
+void Cluster::restore_disk_speed(int number) {
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  slot.speed = slot.usual_speed;
+}
+
+void Cluster::die_at(int number, storage::MemoryDisk::Change change, std::uint64_t nth) {
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  slot.disk->tear_failing_write(random_.chance(500));
+  slot.disk->fail(change, nth, true);
+}
+
+void Cluster::stop_failing(int number) {
+  slots_[static_cast<std::size_t>(number)]->disk->heal();
+}
+
+const std::string& Cluster::address(int number) const {
+  return slots_[static_cast<std::size_t>(number)]->address;
+}
+
+bool Cluster::is_up(int number) const {
+  auto& process = slots_[static_cast<std::size_t>(number)]->process;
+  return process && process->hub() != nullptr && !process->host().is_paused();
+}
+
+bool Cluster::is_protected(Duration since) const {
+  return std::ranges::all_of(slots_, [since](const auto& slot) {
+    if (!slot->process || !slot->remains.empty() || slot->process->host().is_paused()) return false;
+    const auto& view = slot->process->view();
+    return view.is_fresh && view.asked >= since && view.counts.unprotected == 0 &&
+           !slot->process->hub()->is_returning();
+  });
+}
+
+bool Cluster::is_quiet(Duration since) const {
+  return std::ranges::all_of(slots_, [since](const auto& slot) {
+    if (!slot->process || !slot->remains.empty()) return false;
+    const auto& view = slot->process->view();
+    const auto& c = view.counts;
+    return view.is_fresh && view.asked >= since && c.messages + c.shadows + c.outbox + c.unprotected == 0 &&
+           !slot->process->hub()->is_returning();
+  });
+}
+
+std::vector<std::string> Cluster::unrest() const {
+  std::vector<std::string> lines;
+  for (int i = 0; i < size(); ++i) {
+    const auto& slot = *slots_[static_cast<std::size_t>(i)];
+    if (!slot.process) {
+      lines.push_back(fmt::format("hub{} is down", i + 1));
+      continue;
+    }
+    const auto& view = slot.process->view();
+    const auto& c = view.counts;
+    if (c.messages + c.shadows + c.outbox + c.unprotected > 0 || slot.process->hub()->is_returning() ||
+        !view.is_fresh)
+      lines.push_back(
+          fmt::format("hub{} has {} messages ({} held, {} unprotected), {} shadows, {} discards owed{}",
+                      i + 1, c.messages, c.held, c.unprotected, c.shadows, c.outbox,
+                      slot.process->hub()->is_returning() ? ", is returning" : ""));
+    if (!slot.remains.empty())
+      lines.push_back(fmt::format("hub{} has a former process that has not ended", i + 1));
+  }
+  return lines;
+}
+
+void Cluster::stop_all() {
+  is_stopping_ = true;
+  for (int i = 0; i < size(); ++i) stop(i);
+}
+
+bool Cluster::is_all_stopped() const {
+  return is_stopping_ && std::ranges::all_of(slots_, [](const auto& slot) {
+           return !slot->process && slot->remains.empty();
+         });
+}
+
+}  // namespace umbra::simulation

@@ -1,0 +1,131 @@
+#include "tests/simulation/hub_process.h"
+
+namespace umbra::simulation {
+namespace {
+
+std::string text_of(std::initializer_list<hub::LogField> fields) {
+  std::string text;
+  for (const auto& field : fields) {
+    text += ' ';
+    text += field.name;
+    text += '=';
+    if (const auto* words = std::get_if<std::string_view>(&field.value)) {
+      text += *words;
+    } else {
+      text += std::to_string(std::get<std::int64_t>(field.value));
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+void HubLog::message(hub::MessageEvent event, MessageId id, std::initializer_list<hub::LogField> fields) {
+  if (is_muted_) return;
+  ++counts_[event];
+  if (event == hub::MessageEvent::possible_duplicate) ledger_.possible_duplicate(to_string(id));
+  world_.say(name_, "{} {}{}", to_string(event), to_string(id), text_of(fields));
+  if (on_event_) on_event_(event);
+}
+
+void HubLog::line(hub::LogLevel level, std::string_view text, std::initializer_list<hub::LogField> fields) {
+  if (is_muted_ || level == hub::LogLevel::debug) return;
+  world_.say(name_, "says: {}{}", text, text_of(fields));
+}
+
+HubProcess::HubProcess(const Setting& setting)
+    : host_(setting.world, setting.config.hub_name + "#" + std::to_string(setting.run), setting.address,
+            setting.skew),
+      network_(setting.fabric, host_),
+      resolver_(host_, setting.names),
+      random_(setting.world.random().fork("hub " + host_.name())),
+      log_(setting.world, setting.ledger, host_.name()),
+      home_(host_),
+      writer_(host_, home_, setting.speed, "writer"),
+      reader_(host_, home_, setting.speed, "reader"),
+      config_(setting.config),
+      vfs_(setting.vfs),
+      scope_(host_.io()) {}
+
+void HubProcess::on_disk_used(std::function<void()> callback) {
+  writer_.on_job(callback);
+  reader_.on_job(std::move(callback));
+}
+
+HubProcess::~HubProcess() {
+  UMBRA_ASSERT(!hub_ || is_stopped_);
+  host_.run([this] {
+    hub_.reset();
+    writer_.drop();
+    reader_.drop();
+  });
+}
+
+Result<void> HubProcess::begin() {
+  Result<void> result;
+  host_.run([&] {
+    auto made = hub::Hub::make(config_, {.runtime = {host_.io(), random_, network_, resolver_},
+                                         .writer_lane = writer_,
+                                         .reader_lane = reader_,
+                                         .home = home_,
+                                         .log = log_,
+                                         .spool_vfs = vfs_});
+    if (!made) {
+      result = std::unexpected(made.error());
+      is_stopped_ = true;
+      return;
+    }
+    hub_ = std::move(*made);
+    result = hub_->start();
+  });
+  return result;
+}
+
+hub::Task<void> HubProcess::run_stop() {
+  co_await hub_->stop();
+  is_stopped_ = true;
+}
+
+void HubProcess::stop() {
+  if (is_stopping_ || is_stopped_) return;
+  is_stopping_ = true;
+  stop_began_ = host_.world().now();
+  host_.run([this] { scope_.spawn("stop", run_stop()); });
+}
+
+void HubProcess::die(bool machine_too) {
+  is_dead_ = true;
+  log_.mute();
+  writer_.hurry();
+  reader_.hurry();
+  host_.resume();
+  if (machine_too) {
+    network_.vanish();
+  } else {
+    network_.kill();
+  }
+  stop();
+}
+
+void HubProcess::look() {
+  if (is_looking_ || is_stopping_ || !hub_ || host_.is_paused()) return;
+  is_looking_ = true;
+  auto asked = host_.world().now();
+  host_.run([this, asked] {
+    auto counts = std::make_shared<storage::QueueCounts>();
+    auto is_read = std::make_shared<bool>(false);
+    hub_->spool().read(
+        [counts, is_read](storage::Reader& reader) {
+          if (auto got = reader.counts()) {
+            *counts = *got;
+            *is_read = true;
+          }
+        },
+        [this, asked, counts, is_read] {
+          is_looking_ = false;
+          view_ = {*is_read, asked, *counts};
+        });
+  });
+}
+
+}  // namespace umbra::simulation

@@ -1,0 +1,104 @@
+// One run of one simulated hub, from start to end: its event loop, network, lanes and the real hub::Hub in
+// them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "hub/hub.h"
+#include "tests/simulation/lanes.h"
+#include "tests/simulation/ledger.h"
+#include "tests/simulation/network.h"
+
+namespace umbra::simulation {
+
+/// Writes what a hub says into the trace, and its possible duplicates into the ledger.
+class HubLog final : public hub::EventLog {
+ public:
+  HubLog(World& world, Ledger& ledger, std::string name)
+      : world_(world), ledger_(ledger), name_(std::move(name)) {}
+  void message(hub::MessageEvent event, MessageId id, std::initializer_list<hub::LogField> fields) override;
+  void line(hub::LogLevel level, std::string_view text, std::initializer_list<hub::LogField> fields) override;
+  /// The process is dead: what its remains say is not heard.
+  void mute() { is_muted_ = true; }
+  /// Called for every event of a message.
+  void on_event(std::function<void(hub::MessageEvent)> callback) { on_event_ = std::move(callback); }
+  [[nodiscard]] const std::map<hub::MessageEvent, std::uint64_t>& counts() const { return counts_; }
+
+ private:
+  World& world_;
+  Ledger& ledger_;
+  std::string name_;
+  bool is_muted_ = false;
+  std::function<void(hub::MessageEvent)> on_event_;
+  std::map<hub::MessageEvent, std::uint64_t> counts_;
+};
+
+class HubProcess {
+ public:
+  struct Setting {
+    World& world;
+    Fabric& fabric;
+    Ledger& ledger;
+    const SimResolver::Names& names;
+    const hub::Config& config;
+    const DiskSpeed& speed;
+    std::string vfs;
+    std::string address;
+    ClockSkew skew;
+    int run = 0;  ///< how often this hub has been started
+  };
+  explicit HubProcess(const Setting& setting);
+  HubProcess(const HubProcess&) = delete;
+  HubProcess& operator=(const HubProcess&) = delete;
+  ~HubProcess();
+
+  /// make() and start() of the hub.
+  Result<void> begin();
+  /// Begins an orderly stop; is_stopped() tells when it is over.
+  void stop();
+  /// Ends without order: the caller has crashed the disk. What remains is collected by a stop() that nobody
+  /// hears.
+  void die(bool machine_too);
+  [[nodiscard]] bool is_stopped() const { return is_stopped_; }
+  [[nodiscard]] bool is_dead() const { return is_dead_; }
+  /// Every lane calls this after each of its jobs.
+  void on_disk_used(std::function<void()> callback);
+
+  /// Reads the counts of the spool; asked again only when the last answer is there.
+  void look();
+  struct View {
+    bool is_fresh = false;
+    Duration asked{};
+    storage::QueueCounts counts;
+  };
+  [[nodiscard]] const View& view() const { return view_; }
+  [[nodiscard]] hub::Hub* hub() { return hub_.get(); }
+  [[nodiscard]] Host& host() { return host_; }
+  [[nodiscard]] HubLog& log() { return log_; }
+  [[nodiscard]] Duration stop_began() const { return stop_began_; }
+
+ private:
+  hub::Task<void> run_stop();
+
+  Host host_;
+  ProcessNetwork network_;
+  SimResolver resolver_;
+  SeededRandom random_;
+  HubLog log_;
+  SimHome home_;
+  SimLane writer_;
+  SimLane reader_;
+  hub::Config config_;
+  std::string vfs_;
+  std::unique_ptr<hub::Hub> hub_;
+  hub::TaskScope scope_;
+  View view_;
+  bool is_looking_ = false;
+  bool is_stopping_ = false;
+  bool is_stopped_ = false;
+  bool is_dead_ = false;
+  Duration stop_began_{};
+};
+
+}  // namespace umbra::simulation

@@ -1,0 +1,65 @@
+// Carries out the faults of a scenario and heals them, and writes down when which hub was disturbed, which is
+// what may excuse a duplicate.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tests/simulation/cluster.h"
+#include "tests/simulation/ledger.h"
+#include "tests/simulation/scenario.h"
+#include "tests/simulation/sink.h"
+
+namespace umbra::simulation {
+
+class Nemesis {
+ public:
+  Nemesis(World& world, Fabric& fabric, Cluster& cluster, std::vector<std::unique_ptr<Sink>>& sinks,
+          std::vector<std::string> client_addresses, const Scenario& scenario, Circumstances& circumstances);
+
+  void start();
+  /// Ends every fault now, and begins no more.
+  void heal();
+  [[nodiscard]] bool is_active() const { return active_ > 0; }
+  [[nodiscard]] std::uint64_t begun() const { return begun_; }
+  /// The last fault's end.
+  [[nodiscard]] Duration last_end() const { return last_end_; }
+
+ private:
+  struct State {
+    Fault fault;
+    bool has_begun = false;
+    bool has_ended = false;
+    int seen = 0;  ///< of the trigger's event
+    bool is_partition_made = false;
+    std::vector<std::pair<std::string, std::string>> blocked;
+    std::size_t first_disturbance = 0;
+    std::size_t disturbances = 0;
+  };
+  void saw(int hub, hub::MessageEvent event);
+  void machine_died(int hub);
+  void begin(State& state);
+  void end(State& state);
+  void take_down(State& state);
+  void block(State& state, const std::string& from, const std::string& to);
+  void disturb_hub(State& state, int hub, bool is_crash = false);
+  void disturb_sink(State& state);
+  [[nodiscard]] bool may_lose_a_disk() const;
+
+  World& world_;
+  Fabric& fabric_;
+  Cluster& cluster_;
+  std::vector<std::unique_ptr<Sink>>& sinks_;
+  std::vector<std::string> clients_;
+  const Scenario& scenario_;
+  Circumstances& circumstances_;
+  SeededRandom random_;
+  std::vector<std::unique_ptr<State>> states_;
+  int active_ = 0;
+  std::uint64_t begun_ = 0;
+  bool is_healed_ = false;
+  bool has_lost_a_disk_ = false;
+  Duration last_end_{};
+};
+
+}  // namespace umbra::simulation
