@@ -48,9 +48,9 @@ class ReceiveSession {
       body_end,  ///< the message is complete; call end_body(). With `refusal`, that is the reply to give and
                  ///< nothing may be kept (after a refused BDAT chunk the client may go on: the session
                  ///< handles that)
-      abandon,  ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
-                ///< nothing
-      close     ///< write output(), then close
+      abandon,   ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
+                 ///< nothing
+      close      ///< write output(), then close
     };
     Kind kind;
     std::string_view octets;         ///< valid until the next call

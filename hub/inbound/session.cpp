@@ -112,38 +112,31 @@ Task<void> ClientSession::end_message(const smtp::Reply* refusal, bool& close_si
   auto& metrics = shared_.metrics;
   if (refusal != nullptr) {
     co_await acceptance_->abandon();
-    log_refused(*refusal);
+    shared_.log.message(MessageEvent::rejected, acceptance_->id(),
+                        {{"listener", shared_.config.name},
+                         {"client", policy_.client()},
+                         {"octets", static_cast<std::int64_t>(protocol_.body_octets())},
+                         {"reply", smtp::to_line(*refusal)}});
+    count_refusal(metrics, *refusal);
     acceptance_.reset();
     protocol_.end_body(*refusal);
     co_return;
   }
   if (protocol_.body_has_8bit() && !declared_8bit_) acceptance_->note_8bit();
-  const auto octets = protocol_.body_octets();
   const auto began = MonotonicClock::now();
   const smtp::Reply reply = co_await acceptance_->finish();
   metrics.accept_seconds.observe(MonotonicClock::now() - began);
-  if (reply.code == 0) {
-    acceptance_.reset();
-    close_silently = true;
-    co_return;
-  }
-  if (reply.is_positive()) {
-    ++metrics.messages_accepted_total;
-    metrics.octets_accepted_total += octets;
-  } else {
-    log_refused(reply);
+  if (!reply.is_positive()) {
+    shared_.log.line(LogLevel::info, reply.code == 0 ? "mail not answered" : "mail refused",
+                     {{"listener", shared_.config.name},
+                      {"client", policy_.client()},
+                      {"message", to_string(acceptance_->id())},
+                      {"reply", smtp::to_line(reply)}});
+    count_refusal(metrics, reply);
   }
   acceptance_.reset();
-  protocol_.end_body(reply);
-}
-
-void ClientSession::log_refused(const smtp::Reply& reply) {
-  count_refusal(shared_.metrics, reply);
-  shared_.log.message(MessageEvent::rejected, acceptance_->id(),
-                      {{"listener", shared_.config.name},
-                       {"client", policy_.client()},
-                       {"octets", static_cast<std::int64_t>(protocol_.body_octets())},
-                       {"reply", smtp::to_line(reply)}});
+  close_silently = reply.code == 0;
+  if (!close_silently) protocol_.end_body(reply);
 }
 
 Task<bool> ClientSession::flush() {

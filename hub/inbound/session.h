@@ -58,7 +58,6 @@ class ClientSession {
   Task<void> say_goodbye(smtp::Reply reply);
   void start_goodbye(smtp::Reply reply);
   void deadline_passed();
-  void log_refused(const smtp::Reply& reply);
   asio::mutable_buffer buffer_for_read();
   void release_buffer();
 
