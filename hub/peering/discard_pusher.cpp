@@ -7,7 +7,7 @@
 namespace umbra::hub {
 namespace {
 
-constexpr Duration gather = 20ms;        // how long discards are gathered into one batch
+constexpr Duration gather = 5ms;         // how long discards are gathered into one batch
 constexpr Duration idle_look = 2s;       // what was not confirmed is tried again
 constexpr Duration reply_timeout = 5s;
 
