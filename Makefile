@@ -28,10 +28,11 @@ fuzz: setup
 	@scripts/build asan
 	@scripts/fuzz $(SECONDS)
 
-# Fault tests for hours instead of minutes: make soak MINUTES=120
+# Simulation and fuzzing for hours instead of minutes: make soak MINUTES=120
 MINUTES ?= 60
 soak: setup
 	@scripts/build release
+	@scripts/build asan
 	@scripts/soak $(MINUTES)
 
 sources = $(shell git ls-files '*.h' '*.cpp')
@@ -41,13 +42,15 @@ format-check: setup
 	@clang-format-19 --dry-run -Werror $(sources)
 
 # House rules, and clang-tidy over the whole tree (slow).
-tidy: setup
+tidy: release
 	@python3 tests/tidy/tidy.py
 	@scripts/clang_tidy
 
 # What is generated from the program itself.
 docs: release
-	@build/release/hub/umbra check --reference > docs/configuration.md
+	@build/release/hub/umbra check --schema > docs/config.schema.json
+	@build/release/hub/umbra reference configuration > docs/configuration.md
+	@build/release/hub/umbra reference metrics > docs/metrics.md
 
 clean:
 	rm -rf build

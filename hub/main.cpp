@@ -1,0 +1,242 @@
+// The `umbra` command: runs a hub, checks its configuration, and asks a running one over its admin socket.
+// Exit codes: 0 done; 1 a problem (said on standard error); 2 wrong usage; 3 no hub answers; 4 no such message.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/ids.h"
+#include "hub/admin/client.h"
+#include "hub/admin/text_view.h"
+#include "hub/admin/version.h"
+#include "hub/config/config.h"
+#include "hub/config/schema.h"
+#include "hub/hub.h"
+#include "hub/metrics.h"
+
+namespace umbra::hub {
+namespace {
+
+enum ExitCode : int { done = 0, problem = 1, usage = 2, unreachable = 3, not_found = 4 };
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::string config_file;
+  std::string socket = "/run/umbra/admin.sock";
+  std::string output = "text";
+  std::string id;
+  std::string state;
+  std::string after;
+  std::size_t limit = 100;
+  bool schema = false;
+};
+
+/// 0, or the exit code after the problems were printed.
+std::expected<Config, int> read_config(const std::string& file) {
+  auto config = load_config(file);
+  if (config) return std::move(*config);
+  for (const auto& found : config.error()) std::fprintf(stderr, "%s\n", to_string(found).c_str());
+  return std::unexpected(problem);
+}
+
+int run(const Options& options) {
+  auto config = read_config(options.config_file);
+  return config ? run_hub(*config) : config.error();
+}
+
+int check(const Options& options) {
+  if (options.schema) {
+    std::cout << config_schema();
+    return done;
+  }
+  if (options.config_file.empty()) {
+    std::fprintf(stderr, "umbra check: FILE is required\n");
+    return usage;
+  }
+  auto config = read_config(options.config_file);
+  if (!config) return config.error();
+  std::cout << options.config_file << ": valid\n";
+  return done;
+}
+
+std::string error_text(const AdminAnswer& answer) {
+  auto json = Json::parse(answer.body, nullptr, false);
+  if (json.is_object() && json.contains("error") && json["error"].is_string()) return json["error"].get<std::string>();
+  return "the hub answered " + std::to_string(answer.status);
+}
+
+/// One request; the JSON of a good answer, or the exit code after the error was printed.
+std::expected<Json, int> ask(const Options& options, const std::string& method, const std::string& target) {
+  auto answer = ask_hub(options.socket, method, target);
+  if (!answer) {
+    std::fprintf(stderr, "umbra: %s\n", answer.error().what.c_str());
+    return std::unexpected(unreachable);
+  }
+  if (answer->status != 200) {
+    std::fprintf(stderr, "umbra: %s\n", error_text(*answer).c_str());
+    return std::unexpected(answer->status == 404 ? not_found : problem);
+  }
+  auto json = Json::parse(answer->body, nullptr, false);
+  if (json.is_discarded()) {
+    std::fprintf(stderr, "umbra: the hub's answer is not JSON\n");
+    return std::unexpected(problem);
+  }
+  return json;
+}
+
+using View = std::function<std::string(const Json&)>;
+
+int show(const Options& options, const std::expected<Json, int>& answer, const View& view) {
+  if (!answer) return answer.error();
+  std::cout << (options.output == "json" ? answer->dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : view(*answer));
+  std::cout.flush();
+  return std::cout ? done : problem;
+}
+
+/// Asks page by page until `limit` rows of the list `name` are there.
+std::expected<Json, int> ask_pages(const Options& options, const std::string& path, const std::string& name) {
+  constexpr std::size_t page_rows = 500;
+  Json all = {{name, Json::array()}, {"next", options.after.empty() ? Json(nullptr) : Json(options.after)}};
+  while (all[name].size() < options.limit) {
+    auto left = options.limit - all[name].size();
+    auto target = path + "?limit=" + std::to_string(std::min(left, page_rows));
+    if (!all["next"].is_null()) target += "&after=" + all["next"].get<std::string>();
+    if (!options.state.empty()) target += "&state=" + options.state;
+    auto page = ask(options, "GET", target);
+    if (!page) return page;
+    for (auto& row : (*page)[name]) all[name].push_back(std::move(row));
+    all["next"] = (*page)["next"];
+    if (all["next"].is_null()) break;
+  }
+  return all;
+}
+
+int act(const Options& options, const std::string& action) {
+  auto answer = ask(options, "POST", "/v1/queue/" + options.id + "/" + action);
+  return show(options, answer, [&](const Json& json) { return json["id"].get<std::string>() + ": " + action + " done\n"; });
+}
+
+CLI::Validator message_id() {
+  return {[](const std::string& text) { return parse_message_id(text) ? std::string{} : "\"" + text + "\" is no message id"; }, "ID"};
+}
+
+/// The sub-command that was chosen leaves what to do in `chosen`.
+void add_hub_commands(CLI::App& app, Options& options, std::function<int()>& chosen) {
+  auto* run_command = app.add_subcommand("run", "Run a hub until SIGTERM");
+  run_command->add_option("--config", options.config_file, "Configuration file (docs/configuration.md)")->required();
+  run_command->callback([&] { chosen = [&] { return run(options); }; });
+
+  auto* check_command = app.add_subcommand("check", "Check a configuration file: every problem with file:line and what was expected");
+  check_command->add_option("file", options.config_file, "Configuration file");
+  check_command->add_flag("--schema", options.schema, "Print the JSON schema instead");
+  check_command->callback([&] { chosen = [&] { return check(options); }; });
+
+  auto* reference = app.add_subcommand("reference", "Print a reference page (Markdown)");
+  reference->require_subcommand(1);
+  reference->add_subcommand("configuration", "Every key of the configuration file")->callback([&] {
+    chosen = [] { return std::cout << config_reference() ? done : problem; };
+  });
+  reference->add_subcommand("metrics", "Every metric")->callback([&] {
+    chosen = [] { return std::cout << metrics_reference() ? done : problem; };
+  });
+
+  app.add_subcommand("version", "Print the version")->callback([&] {
+    chosen = [] { return std::cout << "umbra " << version << "\n" ? done : problem; };
+  });
+}
+
+void add_admin_options(CLI::App* command, Options& options) {
+  command->add_option("--socket", options.socket, "Admin socket of the hub")->envname("UMBRA_SOCKET")->capture_default_str();
+  command->add_option("--output", options.output, "text or json")->check(CLI::IsMember(std::set<std::string>{"text", "json"}))->capture_default_str();
+}
+
+void add_list_options(CLI::App* command, Options& options) {
+  command->add_option("--limit", options.limit, "At most so many rows")->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}))->capture_default_str();
+  command->add_option("--after", options.after, "Continue behind this row (the last listing says which)");
+}
+
+void add_queue_commands(CLI::App& app, Options& options, std::function<int()>& chosen) {
+  auto* queue = app.add_subcommand("queue", "Look at and change what is in delivery");
+  queue->require_subcommand(1);
+  auto* list = queue->add_subcommand("list", "List messages");
+  add_admin_options(list, options);
+  add_list_options(list, options);
+  list->add_option("--state", options.state, "Only queued or held ones")->check(CLI::IsMember(std::set<std::string>{"queued", "held"}));
+  list->callback([&] {
+    chosen = [&] {
+      return show(options, ask_pages(options, "/v1/queue", "messages"), [](const Json& json) { return queue_view(json, WallClock::now()); });
+    };
+  });
+  auto* one = queue->add_subcommand("show", "Show one message with its copies and recipients");
+  add_admin_options(one, options);
+  one->add_option("id", options.id, "Message id, as in the log")->required()->check(message_id());
+  one->callback([&] { chosen = [&] { return show(options, ask(options, "GET", "/v1/queue/" + options.id), message_view); }; });
+
+  const std::pair<const char*, const char*> actions[] = {{"retry", "Try a message now"},
+                                                         {"hold", "Keep a message from being delivered"},
+                                                         {"release", "Let a held message go on"},
+                                                         {"bounce", "Give a message up and tell its sender"}};
+  for (const auto& [name, help] : actions) {
+    auto* command = queue->add_subcommand(name, help);
+    add_admin_options(command, options);
+    command->add_option("id", options.id, "Message id, as in the log")->required()->check(message_id());
+    command->callback([&options, &chosen, action = std::string(name)] { chosen = [&options, action] { return act(options, action); }; });
+  }
+}
+
+void add_admin_commands(CLI::App& app, Options& options, std::function<int()>& chosen) {
+  auto* status = app.add_subcommand("status", "What a hub is doing, and what it knows of the others");
+  add_admin_options(status, options);
+  status->callback([&] {
+    chosen = [&] { return show(options, ask(options, "GET", "/v1/status"), [](const Json& json) { return status_view(json, WallClock::now()); }); };
+  });
+  auto* peers = app.add_subcommand("peers", "The other hubs of the cluster");
+  add_admin_options(peers, options);
+  peers->callback([&] { chosen = [&] { return show(options, ask(options, "GET", "/v1/peers"), peers_view); }; });
+
+  add_queue_commands(app, options, chosen);
+
+  auto* shadow = app.add_subcommand("shadow", "Look at what is held for other hubs");
+  shadow->require_subcommand(1);
+  auto* list = shadow->add_subcommand("list", "List shadow messages");
+  add_admin_options(list, options);
+  add_list_options(list, options);
+  list->callback([&] {
+    chosen = [&] {
+      return show(options, ask_pages(options, "/v1/shadows", "shadows"), [](const Json& json) { return shadows_view(json, WallClock::now()); });
+    };
+  });
+}
+
+int command_line(int argc, char** argv) {
+  Options options;
+  std::function<int()> chosen;
+  CLI::App app{"Umbra: a clustered SMTP relay that keeps every acknowledged message on two machines.", "umbra"};
+  app.footer("Exit codes: 0 done, 1 a problem, 2 wrong usage, 3 no hub answers, 4 no such message.");
+  app.set_version_flag("--version", std::string("umbra ") + version);
+  app.require_subcommand(1);
+  add_hub_commands(app, options, chosen);
+  add_admin_commands(app, options, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? done : usage;
+  }
+  return chosen();
+}
+
+}  // namespace
+}  // namespace umbra::hub
+
+int main(int argc, char** argv) {
+  try {
+    return umbra::hub::command_line(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "umbra: %s\n", error.what());
+    return 1;
+  }
+}
