@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 
 #include <fmt/format.h>
 
@@ -42,6 +43,12 @@ constexpr std::int64_t journal_octets_kept = 64 << 20;
 constexpr int busy_wait_ms = 5000;  // only a tool that an operator attached can make us wait
 
 }  // namespace
+
+void Database::prepare_library() {
+  // Its count of allocated memory takes a lock for every allocation, and every statement allocates.
+  static std::once_flag once;
+  std::call_once(once, [] { sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); });
+}
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& path, const std::string& vfs, Mode mode,
                                                  std::uint32_t page_octets) {

@@ -26,6 +26,8 @@ class Database {
  public:
   enum class Mode : std::uint8_t { writer, reader };
 
+  /// Once per process, before SQLite is used at all; later it has no effect.
+  static void prepare_library();
   /// The writer creates the file if there is none and sets what is kept in it; the reader is query_only and comes second.
   /// `page_octets` matters only to a file that is made.
   static Result<std::unique_ptr<Database>> open(const std::string& path, const std::string& vfs, Mode mode,

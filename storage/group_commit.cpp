@@ -6,7 +6,7 @@
 namespace umbra::storage {
 namespace {
 
-constexpr std::uint64_t checkpoint_octets = 4 << 20;      // PASSIVE when the WAL has grown by this
+constexpr std::uint64_t checkpoint_octets = 8 << 20;      // PASSIVE when the WAL has grown by this
 constexpr std::uint64_t wal_octets_limit = 64 << 20;      // RESTART, waiting for readers, beyond this
 constexpr std::size_t reads_per_transaction = 128;
 constexpr std::int64_t free_octets_kept = 64 << 20;       // free pages inside the file: a high-water mark is healthy

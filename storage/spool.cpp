@@ -138,6 +138,7 @@ Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
 
 Result<std::unique_ptr<Spool>> Spool::open(const SpoolOptions& options, Random& random, Executor& writer_lane,
                                            Executor& reader_lane, Executor& home) {
+  Database::prepare_library();
   auto path = options.directory + "/spool.db";
   GroupCommit::Opened opened{.options = options,
                              .lock = {},
