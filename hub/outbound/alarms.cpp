@@ -115,7 +115,7 @@ Task<Result<void>> Alarms::end(Original original, smtp::Reply reply, MessageEven
     return writer.finish_message(row, fork, SpoolId{});
   });
   if (!result) co_return result;
-  if (!message.holders.empty()) parts_.guard.outbox_grew();
+  if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
   std::string_view report = message.envelope.sender.empty() ? "dropped: null sender" : "";
   for (std::size_t i = 0; i < pending.size(); ++i) {
     if (!pending[i]) continue;

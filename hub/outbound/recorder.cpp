@@ -171,7 +171,8 @@ void Recorder::written(PendingPtr pending, Result<void> result) {
     return p.done();
   }
   tell(p);
-  if (!p.job->message->holders.empty()) parts_.guard.outbox_grew();
+  // Not only when this job's message names holders: it may have been protected since it was read.
+  if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
   owner_.recorded(p.job, p.again);
   if (p.notification) {
     RowId row = p.notification->message.row;

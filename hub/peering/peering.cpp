@@ -5,7 +5,6 @@ namespace umbra::hub {
 Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
-      log_(log),
       members_(runtime, config, spool, log),
       copier_(runtime, config, spool, members_, log, metrics),
       discards_(runtime, spool, members_, metrics),
@@ -71,7 +70,6 @@ bool Peering::may_deliver_now(const storage::StoredMessage& message) {
 
 Task<DeliveryGuard::Verdict> Peering::may_deliver(const storage::StoredMessage& message) {
   auto holders = message.holders;
-  auto id = message.id;
   auto deadline = MonotonicClock::now() + config_.cluster.ask_again;
   Timer timer(runtime_.io);
   for (;;) {
@@ -94,7 +92,6 @@ Task<DeliveryGuard::Verdict> Peering::may_deliver(const storage::StoredMessage& 
   for (const auto& holder : holders)
     if (auto* member = members_.find(holder.hub); member != nullptr && !members_.promise_is_fresh(holder))
       if (MonotonicClock::now() >= member->known_silent_until) member->known_silent_until = silent_until;
-  log_.message(MessageEvent::possible_duplicate, id, {{"reason", "a holder of its copy is silent"}});
   co_return Verdict::go_possible_duplicate;
 }
 

@@ -37,7 +37,6 @@ class Peering final : public DeliveryGuard {
 
   Runtime runtime_;
   const Config& config_;
-  EventLog& log_;
   PendingMessages pending_;
   Members members_;
   Copier copier_;
