@@ -122,6 +122,10 @@ class WiredHub final : public Hub, public AdminBackend {
     g.spool_waiting_operations = statistics.waiting_operations;
     g.spool_last_commit_seconds = std::chrono::duration<double>(statistics.last_commit).count();
     g.spool_epoch = spool_->epoch().value;
+    g.log_lines_dropped_total = log_.lines_dropped();
+    g.log_octets_lost_total = log_.octets_lost();
+    g.ready = health().ready;
+    g.started_at = started_at_;
     co_return g;
   }
 
@@ -204,6 +208,7 @@ class WiredHub final : public Hub, public AdminBackend {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<AdminServer> admin_;
   bool is_started_ = false;
+  const WallTime started_at_ = WallClock::now();
   mutable std::optional<Ended> ended_;
 };
 

@@ -36,8 +36,8 @@ class BackgroundLog final : public EventLog {
 
   /// Returns when everything logged so far is written. Called at the end; later lines are written by nobody.
   void stop();
-  [[nodiscard]] std::uint64_t lines_dropped() const { return lines_dropped_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t octets_lost() const { return octets_lost_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t lines_dropped() const override { return lines_dropped_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t octets_lost() const override { return octets_lost_.load(std::memory_order_relaxed); }
 
  private:
   void run();

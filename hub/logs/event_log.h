@@ -31,6 +31,9 @@ class EventLog {
   virtual ~EventLog() = default;
   virtual void message(MessageEvent event, MessageId id, std::initializer_list<LogField> fields) = 0;
   virtual void line(LogLevel level, std::string_view text, std::initializer_list<LogField> fields) = 0;
+  /// Debug lines dropped because the log was behind, and octets that could not be written at all.
+  [[nodiscard]] virtual std::uint64_t lines_dropped() const { return 0; }
+  [[nodiscard]] virtual std::uint64_t octets_lost() const { return 0; }
 };
 
 }  // namespace umbra::hub
