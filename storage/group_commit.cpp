@@ -6,8 +6,7 @@
 namespace umbra::storage {
 namespace {
 
-constexpr std::uint64_t checkpoint_octets = 8 << 20;      // PASSIVE when the WAL has grown by this
-constexpr std::uint64_t wal_octets_limit = 64 << 20;      // RESTART, waiting for readers, beyond this
+constexpr std::uint64_t wal_octets_limit = 64 << 20;      // beyond this a checkpoint waits for readers (RESTART)
 constexpr std::size_t reads_per_transaction = 128;
 constexpr std::int64_t free_octets_kept = 64 << 20;       // free pages inside the file: a high-water mark is healthy
 constexpr std::uint64_t batches_between_looks = 64;       // how often the free pages are counted
@@ -34,7 +33,7 @@ GroupCommit::GroupCommit(Opened opened, Lanes lanes)
       delivered_sequence_(opened.sequence) {
   writer_.counts = opened.counts;
   refusing_reader_.refuse(stopped_error());
-  checkpoint_at_frames_ = checkpoint_octets / writer_database_->page_octets();
+  checkpoint_at_frames_ = options_.checkpoint_octets / writer_database_->page_octets();
 }
 
 // ---------------------------------------------------------------------------------------------- home thread
@@ -284,7 +283,7 @@ void GroupCommit::deliver(std::vector<Write> batch) {
 
 void GroupCommit::checkpoint_if_due() {
   auto& database = *writer_database_;
-  auto step = checkpoint_octets / database.page_octets();
+  auto step = options_.checkpoint_octets / database.page_octets();
   if (database.wal_frames() < step) checkpoint_at_frames_ = step;  // the WAL began anew
   if (database.wal_frames() < checkpoint_at_frames_ || unhealthy()) return;
   bool over_limit = database.wal_frames() * database.page_octets() > wal_octets_limit;

@@ -273,6 +273,7 @@ struct SpoolOptions {
   std::string vfs;               ///< SQLite VFS name; empty: the default one. With another one no file-system checks are made.
   std::size_t batch_operations_max = 512;
   std::size_t batch_octets_max = 8U << 20;
+  std::size_t checkpoint_octets = 8U << 20;  ///< the WAL is moved into the database each time it has grown by this
 };
 
 class Spool {

@@ -1,6 +1,7 @@
 // A spool whose lanes are queues that the test runs by hand: what happens between two steps is the test's choice.
 #pragma once
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <deque>
