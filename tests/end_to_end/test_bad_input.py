@@ -142,6 +142,7 @@ class BadInput(LabCase):
             with self.subTest(end):
                 smuggled = b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<victim@sink.example>\r\nDATA\r\nSubject: evil\r\n\r\nevil\r\n.\r\n"
                 replies = self.last_code(ENVELOPE + b"DATA\r\nSubject: x\r\n\r\nx" + end + smuggled)
+                self.assertEqual(replies[4][0], 554, replies)
                 self.assertNotIn(250, [code for code, _ in replies[5:]], replies)
         self.assert_nothing_kept()
 

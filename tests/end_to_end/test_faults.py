@@ -137,7 +137,7 @@ class SmallClusters(LabCase):
             code, text = talk.send_mail()
             self.assertEqual(code, 250, text)
         self.assertEqual(cluster.hubs[0].counts()["unprotected"], 1)
-        self.assertEqual(len(cluster.hubs[0].events("unprotected")), 1)
+        wait_until(lambda: len(cluster.hubs[0].events("unprotected")) == 1, 5, "the event in the log")
         cluster.hubs[1].start()
         wait_until(lambda: cluster.hubs[0].counts()["unprotected"] == 0, 20, "protection")
         self.assertEqual(cluster.hubs[1].counts()["shadows"], 1)
@@ -166,8 +166,9 @@ class SmallClusters(LabCase):
         target.stop()
         ledger = load.ledger([source.ledger], [target.ledger])
         self.assert_nothing_lost(ledger)
-        # A reply that was on its way when the hub died was lost: at most one message for each of the 20 connections out.
-        self.assertLessEqual(ledger["duplicated_unexplained"], 20)
+        # A reply that was on its way when the hub died was lost, and one that had just come may not have been recorded: at most
+        # two messages for each of the 20 connections out.
+        self.assertLessEqual(ledger["duplicated_unexplained"], 40)
 
     def test_next_hops_that_fail_in_every_way_lose_nothing(self):
         flaky = self.sink("--odds-4xx", "0.05", "--odds-disconnect", "0.02", "--withhold-final", "0.01", "--withhold-ms", "100")

@@ -18,7 +18,7 @@ class LabCase(unittest.TestCase):
     def setUp(self):
         if not places.UMBRA.exists():
             self.fail(f"{places.UMBRA} is not built")
-        self.folder = FOLDER / self.id().rsplit(".", 1)[1].removeprefix("test_")[:60]
+        self.folder = FOLDER / self.id().rsplit(".", 1)[1].removeprefix("test_")[:40].rstrip("_")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.addCleanup(self._tidy)

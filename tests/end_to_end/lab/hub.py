@@ -115,7 +115,7 @@ class Hub:
     def counts(self):
         """{"messages", "held", "ceded", "unprotected", "shadows", "outbox"}: what is in the spool."""
         status = self.status()
-        return {**status["queue"], "shadows": status["shadows"], "outbox": status["discards_owed"]}
+        return {"ceded": 0, **status["queue"], "shadows": status["shadows"], "outbox": status["discards_owed"]}
 
     def empty(self):
         """No message, no shadow and no discard status is left here."""
@@ -177,7 +177,15 @@ class Cluster:
         if wait:
             for hub in self.hubs:
                 hub.wait_ready()
+            self.wait_joined()
         return self
+
+    def wait_joined(self, seconds=20):
+        """Until every living hub hears every other."""
+        def joined():
+            return all(peer["state"] == "alive" for hub in self.alive() for peer in hub.status()["peers"]
+                       if peer["hub"] in {other.name for other in self.alive()})
+        wait_until(joined, seconds, lambda: "hubs that hear each other: " + ", ".join(f"{hub.name} {hub.status()['peers']}" for hub in self.alive()))
 
     @property
     def addresses(self):

@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 
 from . import places
 from .load import _listens
@@ -83,6 +84,11 @@ class Postfix:
 
     def __init__(self, folder, next_hop, *, host_name="postfix.example", settings=None):
         self.folder = pathlib.Path(folder)
+        self.is_elsewhere = len(str(self.folder)) > 70
+        if self.is_elsewhere:
+            # Names of Unix sockets in its queue must fit 107 octets, and checkouts lie deep at times.
+            self.folder = pathlib.Path(tempfile.mkdtemp(prefix="umbra-postfix-"))
+            self.folder.chmod(0o755)
         self.port = places.free_port()
         self.next_hop = next_hop
         self.config = self.folder / "etc"
@@ -143,3 +149,5 @@ class Postfix:
                 except ProcessLookupError:
                     pass
             self.process.kill()
+        if self.is_elsewhere:
+            shutil.rmtree(self.folder, ignore_errors=True)
