@@ -179,7 +179,7 @@ void describe_config(ConfigVisitor& v, Config& config, std::string& secret_file)
   v.group({"hub", "This process.", true}, config, describe_hub);
   v.group({"spool", "Mail on this machine's disk.", true}, config.spool, describe_spool);
   v.list({"listeners", "Where mail comes in.", true}, config.listeners, describe_listener);
-  v.list({"routes", "Where mail goes, by recipient domain."}, config.routes, describe_route);
+  v.list({"routes", "Where mail goes, by recipient domain. Mail for a domain that no route names bounces with 5.4.4.", true}, config.routes, describe_route);
   v.group({"delivery", "How mail is sent on."}, config.delivery, describe_delivery);
   v.group({"resolver", "Name resolution."}, config.resolver, describe_resolver);
   ClusterSection section{config.cluster, secret_file};

@@ -71,6 +71,9 @@ void check_listeners(Config& config, ReadReport& report) {
 }
 
 void check_routes(Config& config, ReadReport& report) {
+  if (report.given("routes") && config.routes.empty()) {
+    report.problem_at("routes", "routes: expected at least one; a route with domains [\"*\"] and no hosts delivers by MX");
+  }
   std::set<std::string> names;
   std::map<std::string, std::string> routed;
   for (std::size_t i = 0; i < config.routes.size(); ++i) {
