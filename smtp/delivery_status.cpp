@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "smtp/address.h"
+#include "smtp/dsn_parameters.h"
 #include "smtp/trace_header.h"
 
 namespace umbra::smtp {
@@ -10,11 +11,8 @@ namespace {
 
 using Action = DsnRecipient::Action;
 
-int hexadecimal(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
+// What xtext stands for; what is not valid xtext is shown as it is.
+std::string decode_xtext(std::string_view text) { return parse_xtext(text).value_or(std::string(text)); }
 
 // Only what may stand in a header field: no line ends, no control characters; octets above 127 only where allowed.
 std::string field_text(std::string_view text, bool utf8) {
@@ -140,20 +138,6 @@ void add_status(std::string& out, const DsnText& dsn, bool utf8) {
 }
 
 }  // namespace
-
-std::string decode_xtext(std::string_view text) {
-  std::string result;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '+') {
-      result.push_back(text[i]);
-      continue;
-    }
-    if (i + 2 >= text.size() || hexadecimal(text[i + 1]) < 0 || hexadecimal(text[i + 2]) < 0) return std::string(text);
-    result.push_back(static_cast<char>(hexadecimal(text[i + 1]) * 16 + hexadecimal(text[i + 2])));
-    i += 2;
-  }
-  return result;
-}
 
 std::string_view header_of(std::string_view message) {
   if (message.starts_with("\r\n")) return {};

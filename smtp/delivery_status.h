@@ -48,7 +48,4 @@ DsnMessage make_dsn(const DsnText& dsn);
 /// The header of a message: up to and with the CRLF of its last header line; all of it when no empty line is found.
 std::string_view header_of(std::string_view message);
 
-/// RFC 3461 section 4: decodes xtext ("+41" is "A"); what is not valid xtext is given back as it is.
-std::string decode_xtext(std::string_view text);
-
 }  // namespace umbra::smtp

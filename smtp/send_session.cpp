@@ -359,7 +359,11 @@ void SendSession::quit() {
 
 // ---- the end
 
-void SendSession::broken(std::string_view why) { end(unanswered("protocol error: " + std::string(why))); }
+// Nonsense is an answer too: the message it came for was attempted.
+void SendSession::broken(std::string_view why) {
+  if (!active_.empty()) ++active_.front().answered;
+  end(unanswered("protocol error: " + std::string(why)));
+}
 
 void SendSession::lost(std::string_view why) {
   if (phase_ != Phase::over) end(unanswered(why));
