@@ -1,0 +1,142 @@
+// A Listener over memory streams and virtual time, with an intake that keeps what it is told to keep.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hub/inbound/listener.h"
+#include "hub/logs/memory_log.h"
+#include "tests/support/memory_stream.h"
+
+namespace umbra::hub {
+
+class FakeIntake final : public MessageIntake {
+ public:
+  explicit FakeIntake(asio::io_context& io) : finish_allowed(io) {}
+
+  struct Kept {
+    Envelope envelope;
+    std::string body;
+    bool is_noted_8bit = false;
+  };
+
+  std::optional<smtp::Reply> refuse(std::uint64_t octets) override {
+    announced = octets;
+    return refusal;
+  }
+  std::unique_ptr<Acceptance> begin(Envelope envelope, ShadowPolicy policy_given) override {
+    policy = policy_given;
+    return std::make_unique<One>(*this, std::move(envelope));
+  }
+
+  std::optional<smtp::Reply> refusal;
+  smtp::Reply answer{250, "2.0.0", "queued"};
+  bool waits = false;  ///< finish() waits for finish_allowed
+  Event finish_allowed;
+  std::vector<Kept> kept;
+  int abandoned = 0;
+  std::uint64_t announced = 0;
+  ShadowPolicy policy = ShadowPolicy::none;
+
+ private:
+  class One final : public Acceptance {
+   public:
+    One(FakeIntake& owner, Envelope envelope) : owner_(owner), message_{std::move(envelope), {}} {}
+    ~One() override { UMBRA_ASSERT(is_ended_); }
+    MessageId id() const override { return {SpoolId{0x9f86d081884c7d65}, 0x10000000002}; }
+    Task<void> append(std::string_view octets) override {
+      message_.body += octets;
+      co_return;
+    }
+    void note_8bit() override { message_.is_noted_8bit = true; }
+    Task<smtp::Reply> finish() override {
+      if (owner_.waits) co_await owner_.finish_allowed.wait();
+      is_ended_ = true;
+      if (owner_.answer.is_positive()) owner_.kept.push_back(std::move(message_));
+      co_return owner_.answer;
+    }
+    Task<void> abandon() override {
+      is_ended_ = true;
+      ++owner_.abandoned;
+      co_return;
+    }
+
+   private:
+    FakeIntake& owner_;
+    Kept message_;
+    bool is_ended_ = false;
+  };
+};
+
+class NoResolver final : public Resolver {
+ public:
+  Task<Result<std::vector<std::string>>> addresses(std::string) override {
+    co_return std::vector<std::string>{};
+  }
+  Task<Result<std::vector<MailExchanger>>> mail_exchangers(std::string) override {
+    co_return std::vector<MailExchanger>{};
+  }
+};
+
+class Inbound : public ::testing::Test {
+ protected:
+  Inbound() {
+    config.networks = {*AddressRange::parse("192.0.2.0/24"), *AddressRange::parse("2001:db8::/32")};
+  }
+  ~Inbound() override { stop(); }
+
+  void start() {
+    listener = std::make_unique<Listener>(Runtime{io, random, network, resolver}, config, host_name, intake,
+                                          log, metrics);
+    ASSERT_TRUE(listener->start());
+    time.settle(io);
+  }
+
+  void stop() {
+    if (listener == nullptr) return;
+    TaskScope scope(io);
+    scope.spawn("stop", listener->stop());
+    time.pass(io, 1h);
+    EXPECT_EQ(scope.running(), 0U) << "the listener did not stop";
+    EXPECT_EQ(metrics.connections, 0);
+    listener.reset();
+  }
+
+  std::shared_ptr<testing::MemoryPeer> connect(std::string from = "192.0.2.7") {
+    auto peer = network.connect_from(std::move(from));
+    time.settle(io);
+    return peer;
+  }
+
+  /// Sends, lets the hub work, returns what it said.
+  std::string say(const std::shared_ptr<testing::MemoryPeer>& peer, std::string_view octets) {
+    peer->send(octets);
+    time.settle(io);
+    return peer->received();
+  }
+
+  /// Connected, greeted, and in the middle of a message's data.
+  std::shared_ptr<testing::MemoryPeer> in_data() {
+    auto peer = connect();
+    say(peer, "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\n");
+    return peer;
+  }
+
+  testing::VirtualTime time;
+  asio::io_context io;
+  SystemRandom random;
+  testing::MemoryNetwork network{io};
+  NoResolver resolver;
+  FakeIntake intake{io};
+  MemoryLog log{"hub1"};
+  Metrics metrics;
+  ListenerConfig config;
+  std::string host_name = "hub.example";
+  std::unique_ptr<Listener> listener;
+};
+
+}  // namespace umbra::hub
