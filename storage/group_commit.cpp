@@ -38,6 +38,14 @@ GroupCommit::GroupCommit(Opened opened, Lanes lanes)
 
 // ---------------------------------------------------------------------------------------------- home thread
 
+void GroupCommit::start() {
+  {
+    std::lock_guard lock(mutex_);
+    write_drain_posted_ = true;
+  }
+  lanes_.writer.post([self = shared_from_this()] { self->drain_writes(); });
+}
+
 void GroupCommit::write(Spool::WriteJob job, std::size_t octets, Spool::WriteDone done) {
   bool post = false;
   bool refused = false;

@@ -38,6 +38,8 @@ class GroupCommit final : public std::enable_shared_from_this<GroupCommit> {
 
   GroupCommit(Opened opened, Lanes lanes);
 
+  /// Begins with what the last life left to be cleared away.
+  void start();
   void write(Spool::WriteJob job, std::size_t octets, Spool::WriteDone done);
   void read(Spool::ReadJob job, Spool::ReadDone done);
   /// `done` is given the epoch that has begun.

@@ -51,7 +51,9 @@ class LocalSpool final : public Spool {
         vfs_(opened.options.vfs),
         id_(opened.id),
         epoch_(opened.epoch),
-        core_(std::make_shared<GroupCommit>(std::move(opened), lanes)) {}
+        core_(std::make_shared<GroupCommit>(std::move(opened), lanes)) {
+    core_->start();
+  }
   ~LocalSpool() override { core_->abandon(); }
 
   [[nodiscard]] SpoolId id() const override { return id_; }
