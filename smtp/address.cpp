@@ -49,7 +49,8 @@ std::size_t measure_local_part(std::string_view text, Utf8 utf8) {
     char c = text[i];
     if (c == '"') return i + 1;
     if (c == '\\') {
-      if (++i == text.size() || text[i] < 32 || text[i] > 126) return 0;
+      ++i;
+      if (i == text.size() || text[i] < 32 || text[i] > 126) return 0;
     } else if ((c < 32 || c > 126) && !high_is_fine(c)) {
       return 0;
     }
