@@ -30,8 +30,10 @@ std::string Bodies::chunk(RowId body, std::uint32_t number) {
 }
 
 void Bodies::claim(RowId body) {
-  // A body that was begun in this very operation, which is every small one, cannot have been remembered before.
-  bool known = std::ranges::any_of(put_now_, [&](const Put& put) { return put.body == body && put.from_start; });
+  // A body that was begun in this very operation, which is every small one, cannot have been remembered
+  // before.
+  bool known =
+      std::ranges::any_of(put_now_, [&](const Put& put) { return put.body == body && put.from_start; });
   std::erase_if(put_now_, [&](const Put& put) { return put.body == body; });
   if (!known) claim_.run(body.value);
   claimed_now_.push_back(body);

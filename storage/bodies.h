@@ -1,6 +1,7 @@
-// Bodies: the octets of messages and shadows, in chunks. A body is known by the row of its message or shadow; chunks may be
-// there before (streaming), and then the body is remembered as unfinished, so that a crash leaves nothing behind.
-// Large bodies are removed piece by piece, so that removing one never stalls the commits of others.
+// Bodies: the octets of messages and shadows, in chunks. A body is known by the row of its message or shadow;
+// chunks may be there before (streaming), and then the body is remembered as unfinished, so that a crash
+// leaves nothing behind. Large bodies are removed piece by piece, so that removing one never stalls the
+// commits of others.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +47,7 @@ class Bodies {
     RowId body;
     bool from_start;  ///< chunk 0 among them
   };
-  std::vector<Put> put_now_;      ///< of the present operation, not claimed
+  std::vector<Put> put_now_;  ///< of the present operation, not claimed
   std::vector<RowId> claimed_now_;
   bool garbage_ = true;  ///< unknown at first
 
@@ -60,7 +61,8 @@ class Bodies {
   Statement claim_{database_, "DELETE FROM unfinished WHERE body = ?"};
   Statement discard_{database_, "INSERT OR IGNORE INTO garbage VALUES(?)"};
   Statement next_garbage_{database_, "SELECT body FROM garbage ORDER BY body LIMIT 1"};
-  Statement piece_{database_, "SELECT number, length(octets) FROM chunks WHERE body = ? ORDER BY number LIMIT 64"};
+  Statement piece_{database_,
+                   "SELECT number, length(octets) FROM chunks WHERE body = ? ORDER BY number LIMIT 64"};
   Statement remove_piece_{database_, "DELETE FROM chunks WHERE body = ? AND number <= ?"};
   Statement garbage_done_{database_, "DELETE FROM garbage WHERE body = ?"};
 };

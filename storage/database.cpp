@@ -9,8 +9,8 @@
 namespace umbra::storage {
 namespace {
 
-/// A full file system shows in several ways: ENOSPC as SQLITE_FULL, a quota as a failed write, and a shared-memory
-/// index that could not grow as its own code. Nothing was lost in any of them.
+/// A full file system shows in several ways: ENOSPC as SQLITE_FULL, a quota as a failed write, and a
+/// shared-memory index that could not grow as its own code. Nothing was lost in any of them.
 bool is_full(int code, int system_error) {
   return (code & 0xff) == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE ||
          (code == SQLITE_IOERR_WRITE && (system_error == EDQUOT || system_error == ENOSPC));
@@ -66,13 +66,15 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
 }
 
 Database::~Database() {
-  // Statements go before their connection; close would refuse otherwise, and a leaked connection keeps its locks.
+  // Statements go before their connection; close would refuse otherwise, and a leaked connection keeps its
+  // locks.
   if (handle_ != nullptr) UMBRA_ASSERT(sqlite3_close(handle_) == SQLITE_OK);
 }
 
 Result<void> Database::configure(Mode mode, std::uint32_t page_octets) {
   sqlite3_busy_timeout(handle_, busy_wait_ms);
-  // A checkpoint at close would be a second place that checkpoints; the writer does it when it stops in order.
+  // A checkpoint at close would be a second place that checkpoints; the writer does it when it stops in
+  // order.
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
@@ -94,7 +96,8 @@ Result<void> Database::configure(Mode mode, std::uint32_t page_octets) {
     std::int64_t value;
   };
   const Setting settings[] = {
-      // Debian builds SQLite with secure_delete on: a queue, where everything is deleted, would write ten times as much.
+      // Debian builds SQLite with secure_delete on: a queue, where everything is deleted, would write ten
+      // times as much.
       {"PRAGMA secure_delete=OFF", "PRAGMA secure_delete", 0},
       {"PRAGMA synchronous=FULL", "PRAGMA synchronous", 2},
       {"PRAGMA mmap_size=0", "PRAGMA mmap_size", 0},
@@ -118,7 +121,8 @@ Result<void> Database::configure(Mode mode, std::uint32_t page_octets) {
   {
     auto rows = journal.rows();
     if (rows.next() && rows.octets(0) != "wal") {
-      return failure(std::errc::not_supported, fmt::format("{}: not in WAL mode but {}", path_, rows.octets(0)));
+      return failure(std::errc::not_supported,
+                     fmt::format("{}: not in WAL mode but {}", path_, rows.octets(0)));
     }
   }
   if (mode == Mode::writer) {
@@ -146,12 +150,14 @@ void Database::fail(int code, const char* what) {
   if (error_) return;
   int system_error = handle_ == nullptr ? 0 : sqlite3_system_errno(handle_);
   int primary = code & 0xff;
-  broken_ = (primary == SQLITE_IOERR || primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) && !is_full(code, system_error);
+  broken_ = (primary == SQLITE_IOERR || primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) &&
+            !is_full(code, system_error);
   auto text = fmt::format("{}: {}: {} ({})", path_, what, sqlite3_errstr(code), code);
   if (handle_ != nullptr && primary != SQLITE_MISUSE && sqlite3_extended_errcode(handle_) == code) {
     text = fmt::format("{}: {}: {} ({})", path_, what, sqlite3_errmsg(handle_), code);
   }
-  if (system_error != 0 && (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_FULL)) {
+  if (system_error != 0 &&
+      (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_FULL)) {
     text += fmt::format(": {}", std::strerror(system_error));
   }
   error_ = Error{std::make_error_code(meaning(code, system_error)), std::move(text)};
@@ -181,13 +187,16 @@ Database::Checkpoint Database::checkpoint(int mode) {
   return result;
 }
 
-Statement::~Statement() { sqlite3_finalize(statement_); }
+Statement::~Statement() {
+  sqlite3_finalize(statement_);
+}
 
 bool Statement::begin() {
   if (!database_.ok()) return false;
   UMBRA_ASSERT(!in_use_);
   if (statement_ == nullptr) {
-    int code = sqlite3_prepare_v3(database_.handle(), sql_, -1, SQLITE_PREPARE_PERSISTENT, &statement_, nullptr);
+    int code =
+        sqlite3_prepare_v3(database_.handle(), sql_, -1, SQLITE_PREPARE_PERSISTENT, &statement_, nullptr);
     if (code != SQLITE_OK) {
       database_.fail(code, sql_);
       return false;
@@ -198,11 +207,13 @@ bool Statement::begin() {
 }
 
 void Statement::bind(int index, std::string_view text) {
-  sqlite3_bind_text64(statement_, index, text.empty() ? "" : text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  sqlite3_bind_text64(statement_, index, text.empty() ? "" : text.data(), text.size(), SQLITE_STATIC,
+                      SQLITE_UTF8);
 }
 
 void Statement::bind(int index, Blob blob) {
-  sqlite3_bind_blob64(statement_, index, blob.octets.empty() ? "" : blob.octets.data(), blob.octets.size(), SQLITE_STATIC);
+  sqlite3_bind_blob64(statement_, index, blob.octets.empty() ? "" : blob.octets.data(), blob.octets.size(),
+                      SQLITE_STATIC);
 }
 
 Statement::Rows::~Rows() {
@@ -219,15 +230,20 @@ bool Statement::Rows::next() {
   return false;
 }
 
-std::int64_t Statement::Rows::number(int column) const { return sqlite3_column_int64(statement_->statement_, column); }
+std::int64_t Statement::Rows::number(int column) const {
+  return sqlite3_column_int64(statement_->statement_, column);
+}
 
-std::uint64_t Statement::Rows::unsigned_number(int column) const { return static_cast<std::uint64_t>(number(column)); }
+std::uint64_t Statement::Rows::unsigned_number(int column) const {
+  return static_cast<std::uint64_t>(number(column));
+}
 
 std::string_view Statement::Rows::octets(int column) const {
   // For text and blobs alike: the stored octets, without conversion.
   const void* data = sqlite3_column_blob(statement_->statement_, column);
   int size = sqlite3_column_bytes(statement_->statement_, column);
-  return data == nullptr ? std::string_view{} : std::string_view(static_cast<const char*>(data), static_cast<std::size_t>(size));
+  return data == nullptr ? std::string_view{}
+                         : std::string_view(static_cast<const char*>(data), static_cast<std::size_t>(size));
 }
 
 bool Statement::Rows::is_null(int column) const {

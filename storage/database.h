@@ -1,8 +1,8 @@
-// One SQLite connection: RAII handle, pragmas set and read back, prepared statements. Used by the tables of storage/ only,
-// on the lane that owns the connection; nothing here is shared between threads at one time.
+// One SQLite connection: RAII handle, pragmas set and read back, prepared statements. Used by the tables of
+// storage/ only, on the lane that owns the connection; nothing here is shared between threads at one time.
 //
-// Errors stick: the first failure is kept, and until clear() every further statement does nothing and gives no rows. So a
-// series of statements is written straight down and judged once, by outcome() at its end.
+// Errors stick: the first failure is kept, and until clear() every further statement does nothing and gives
+// no rows. So a series of statements is written straight down and judged once, by outcome() at its end.
 #pragma once
 
 #include <sqlite3.h>
@@ -28,8 +28,8 @@ class Database {
 
   /// Once per process, before SQLite is used at all; later it has no effect.
   static void prepare_library();
-  /// The writer creates the file if there is none and sets what is kept in it; the reader is query_only and comes second.
-  /// `page_octets` matters only to a file that is made.
+  /// The writer creates the file if there is none and sets what is kept in it; the reader is query_only and
+  /// comes second. `page_octets` matters only to a file that is made.
   static Result<std::unique_ptr<Database>> open(const std::string& path, const std::string& vfs, Mode mode,
                                                 std::uint32_t page_octets);
   ~Database();
@@ -47,8 +47,8 @@ class Database {
   void fail(int code, const char* what);
   [[nodiscard]] bool ok() const { return !error_; }
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
-  /// The failure is of the kind after which nothing of this file may be believed any more: a read, write or sync that
-  /// failed, or damage. A full disk is not.
+  /// The failure is of the kind after which nothing of this file may be believed any more: a read, write or
+  /// sync that failed, or damage. A full disk is not.
   [[nodiscard]] bool is_broken() const { return broken_; }
   /// Success, or the failure that stuck.
   [[nodiscard]] Result<void> outcome() const;
@@ -89,8 +89,8 @@ class Statement {
   Statement(const Statement&) = delete;
   Statement& operator=(const Statement&) = delete;
 
-  /// Rows of one execution; resets the statement at the end of its scope. What column functions return lives until the
-  /// next call of next().
+  /// Rows of one execution; resets the statement at the end of its scope. What column functions return lives
+  /// until the next call of next().
   class Rows {
    public:
     explicit Rows(Statement* statement) : statement_(statement) {}

@@ -8,7 +8,9 @@ namespace {
 constexpr int counter_bits = 48;
 constexpr std::uint64_t counter_max = (std::uint64_t{1} << counter_bits) - 1;
 
-std::uint64_t first_key(std::int64_t slot) { return static_cast<std::uint64_t>(slot) << counter_bits; }
+std::uint64_t first_key(std::int64_t slot) {
+  return static_cast<std::uint64_t>(slot) << counter_bits;
+}
 
 }  // namespace
 
@@ -32,8 +34,9 @@ std::int64_t Discards::slot_of(const Holder& holder) {
   return 0;
 }
 
-void Discards::owe(const Holder& holder, MessageId id, Generation generation, const std::vector<std::uint32_t>& recipients,
-                   const std::vector<std::uint64_t>& forks, Counts& counts) {
+void Discards::owe(const Holder& holder, MessageId id, Generation generation,
+                   const std::vector<std::uint32_t>& recipients, const std::vector<std::uint64_t>& forks,
+                   Counts& counts) {
   if (holder.spool.value == 0) return;
   auto slot = slot_of(holder);
   if (slot == 0) return;  // a failure stuck
@@ -42,13 +45,15 @@ void Discards::owe(const Holder& holder, MessageId id, Generation generation, co
     if (!rows.next()) return;
     counter_ = rows.unsigned_number(0);
   }
-  // Never the same key twice in one process, rolled back or not: a confirmation that is late must not meet another item.
+  // Never the same key twice in one process, rolled back or not: a confirmation that is late must not meet
+  // another item.
   UMBRA_ASSERT(counter_ < counter_max);
   auto key = first_key(slot) | ++counter_;
   std::string list = recipients.empty() ? std::string() : encode_indexes(recipients);
   std::optional<Blob> list_column;
   if (!recipients.empty()) list_column = Blob{list};
-  insert_.run(key, id.spool.value, id.number, generation.value, recipients.empty(), !forks.empty(), list_column);
+  insert_.run(key, id.spool.value, id.number, generation.value, recipients.empty(), !forks.empty(),
+              list_column);
   for (auto fork : forks) insert_fork_.run(key, fork);
   ++counts.outbox;
 }
@@ -97,7 +102,8 @@ std::vector<OutboxItem> Discards::list(SpoolId to, std::uint64_t after_key, std:
     slot = rows.number(0);
     hub = rows.octets(1);
   }
-  auto rows = list_.rows(std::max(after_key, first_key(slot)), first_key(slot) | counter_max, std::uint64_t{limit});
+  auto rows =
+      list_.rows(std::max(after_key, first_key(slot)), first_key(slot) | counter_max, std::uint64_t{limit});
   while (rows.next()) {
     OutboxItem item;
     item.key = rows.unsigned_number(0);
@@ -134,8 +140,8 @@ std::vector<PeerMemory> Discards::peers() {
   std::vector<PeerMemory> result;
   auto rows = peers_.rows();
   while (rows.next()) {
-    result.push_back({std::string(rows.octets(0)), SpoolId{rows.unsigned_number(1)}, Epoch{rows.unsigned_number(2)},
-                      Sequence{rows.unsigned_number(3)}});
+    result.push_back({std::string(rows.octets(0)), SpoolId{rows.unsigned_number(1)},
+                      Epoch{rows.unsigned_number(2)}, Sequence{rows.unsigned_number(3)}});
   }
   return result;
 }

@@ -1,5 +1,6 @@
-// The outbox: discard status owed to other hubs, and what is remembered of them. An item outlives its message and ends when
-// the hub it is owed to has confirmed it. Items that a fork holds back are not listed until the fork is protected or gone.
+// The outbox: discard status owed to other hubs, and what is remembered of them. An item outlives its message
+// and ends when the hub it is owed to has confirmed it. Items that a fork holds back are not listed until the
+// fork is protected or gone.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +20,11 @@ class Discards {
  public:
   explicit Discards(Database& database) : database_(database) {}
 
-  /// `recipients` empty: done with the whole message. `forks`: messages that hold it back. Nothing is owed to a spool
-  /// without an id: no copy can have reached it.
-  void owe(const Holder& holder, MessageId id, Generation generation, const std::vector<std::uint32_t>& recipients,
-           const std::vector<std::uint64_t>& forks, Counts& counts);
+  /// `recipients` empty: done with the whole message. `forks`: messages that hold it back. Nothing is owed to
+  /// a spool without an id: no copy can have reached it.
+  void owe(const Holder& holder, MessageId id, Generation generation,
+           const std::vector<std::uint32_t>& recipients, const std::vector<std::uint64_t>& forks,
+           Counts& counts);
   void confirmed(std::uint64_t key, Counts& counts);
   void forget_spool(SpoolId spool, Counts& counts);
   void remember(const PeerMemory& peer);
@@ -40,8 +42,8 @@ class Discards {
   std::uint64_t counter_ = 0;  ///< of the last key given; 0: not known yet
 
   Statement slot_{database_, "SELECT slot, hub FROM outbox_spools WHERE spool = ?"};
-  Statement add_slot_{database_,
-                      "INSERT INTO outbox_spools SELECT coalesce(max(slot), 0) + 1, ?1, ?2 FROM outbox_spools"};
+  Statement add_slot_{
+      database_, "INSERT INTO outbox_spools SELECT coalesce(max(slot), 0) + 1, ?1, ?2 FROM outbox_spools"};
   Statement rename_slot_{database_, "UPDATE outbox_spools SET hub = ?2 WHERE slot = ?1"};
   Statement remove_slot_{database_, "DELETE FROM outbox_spools WHERE slot = ?"};
   Statement newest_{database_, "SELECT coalesce(max(key & 281474976710655), 0) FROM outbox"};
@@ -52,12 +54,14 @@ class Discards {
   Statement remove_range_{database_, "DELETE FROM outbox WHERE key BETWEEN ? AND ?"};
   Statement remove_fork_range_{database_, "DELETE FROM outbox_forks WHERE key BETWEEN ? AND ?"};
   Statement remember_{database_, "INSERT OR REPLACE INTO peers VALUES(?, ?, ?, ?)"};
-  Statement done_{database_, "SELECT generation FROM outbox WHERE origin_spool = ? AND origin_number = ? AND whole = 1"};
+  Statement done_{database_,
+                  "SELECT generation FROM outbox WHERE origin_spool = ? AND origin_number = ? AND whole = 1"};
   // A fork holds back until it is protected where somebody holds it (2), or gone.
   Statement list_{database_,
                   "SELECT key, origin_spool, origin_number, generation, whole, recipients FROM outbox "
                   "WHERE key > ? AND key <= ? AND (forked = 0 OR NOT EXISTS (SELECT 1 FROM outbox_forks f "
-                  "JOIN messages m ON m.row = f.fork WHERE f.key = outbox.key AND m.protection <> 2)) ORDER BY key LIMIT ?"};
+                  "JOIN messages m ON m.row = f.fork WHERE f.key = outbox.key AND m.protection <> 2)) ORDER "
+                  "BY key LIMIT ?"};
   Statement slots_{database_, "SELECT slot, spool, hub FROM outbox_spools ORDER BY slot"};
   Statement peers_{database_, "SELECT hub, spool, epoch, sequence FROM peers ORDER BY hub"};
 };

@@ -7,7 +7,8 @@
 namespace umbra::storage {
 namespace {
 
-/// A list begins with its count; each element takes at least one octet, so a count above what is left is damage.
+/// A list begins with its count; each element takes at least one octet, so a count above what is left is
+/// damage.
 template <class T, class ReadOne>
 std::optional<std::vector<T>> decode_list(std::string_view octets, ReadOne read_one) {
   OctetReader reader(octets);

@@ -1,5 +1,5 @@
-// The small binary forms inside rows: holders, queue entries, lists of numbers. Read by nobody but this program; a form that
-// does not parse means a damaged database and gives nullopt.
+// The small binary forms inside rows: holders, queue entries, lists of numbers. Read by nobody but this
+// program; a form that does not parse means a damaged database and gives nullopt.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,11 @@ std::optional<std::vector<std::uint64_t>> decode_numbers(std::string_view octets
 std::string encode_indexes(const std::vector<std::uint32_t>& indexes);
 std::optional<std::vector<std::uint32_t>> decode_indexes(std::string_view octets);
 
-inline std::int64_t to_column(WallTime time) { return time.time_since_epoch().count(); }
-inline WallTime time_from_column(std::int64_t micros) { return WallTime(WallClock::duration(micros)); }
+inline std::int64_t to_column(WallTime time) {
+  return time.time_since_epoch().count();
+}
+inline WallTime time_from_column(std::int64_t micros) {
+  return WallTime(WallClock::duration(micros));
+}
 
 }  // namespace umbra::storage

@@ -6,10 +6,11 @@
 namespace umbra::storage {
 namespace {
 
-constexpr std::uint64_t wal_octets_limit = 64 << 20;      // beyond this a checkpoint waits for readers (RESTART)
+constexpr std::uint64_t wal_octets_limit = 64 << 20;  // beyond this a checkpoint waits for readers (RESTART)
 constexpr std::size_t reads_per_transaction = 128;
-constexpr std::int64_t free_octets_kept = 64 << 20;       // free pages inside the file: a high-water mark is healthy
-constexpr std::uint64_t batches_between_looks = 64;       // how often the free pages are counted
+constexpr std::int64_t free_octets_kept = 64
+                                          << 20;  // free pages inside the file: a high-water mark is healthy
+constexpr std::uint64_t batches_between_looks = 64;  // how often the free pages are counted
 
 Error stopped_error() {
   return Error{std::make_error_code(std::errc::operation_canceled), "the spool is stopping"};
@@ -194,7 +195,8 @@ std::size_t GroupCommit::run_transaction(std::vector<Write>& batch, std::size_t 
       return end;
     }
   }
-  // Nothing to commit, or the transaction is lost with everything in it; what was not run yet gets one of its own.
+  // Nothing to commit, or the transaction is lost with everything in it; what was not run yet gets one of its
+  // own.
   auto error = database.error();
   roll_back();
   writer_.counts = counts_before;
@@ -211,7 +213,8 @@ void GroupCommit::run_operation(Write& write) {
   try {
     write.result = write.job(writer_);
   } catch (const std::exception& exception) {
-    write.result = failure(std::errc::state_not_recoverable, std::string("change of the spool: ") + exception.what());
+    write.result =
+        failure(std::errc::state_not_recoverable, std::string("change of the spool: ") + exception.what());
   }
   if (write.result) writer_.bodies().end_operation();
   if (!database.ok()) {
@@ -234,7 +237,8 @@ Result<void> GroupCommit::commit() {
   if (writer_.bodies().may_have_garbage()) writer_.bodies().collect();
   auto epoch = next_epoch_.value_or(epoch_);
   const auto& counts = writer_.counts;
-  meta_.run(epoch.value, sequence_.value + 1, counts.messages, counts.held, counts.unprotected, counts.shadows, counts.outbox);
+  meta_.run(epoch.value, sequence_.value + 1, counts.messages, counts.held, counts.unprotected,
+            counts.shadows, counts.outbox);
   auto started = MonotonicClock::now();
   commit_.run();
   if (!database.ok()) return database.outcome();
@@ -257,7 +261,8 @@ void GroupCommit::roll_back() {
   database.clear();
 }
 
-void GroupCommit::fail_range(std::vector<Write>& batch, std::size_t first, std::size_t end, const Error& error) {
+void GroupCommit::fail_range(std::vector<Write>& batch, std::size_t first, std::size_t end,
+                             const Error& error) {
   for (std::size_t i = first; i < end; ++i) batch[i].result = std::unexpected(error);
   ++committed_.failed_batches;
   if (error.code == std::errc::io_error) {
@@ -278,7 +283,8 @@ void GroupCommit::latch(const Error& error) {
 }
 
 void GroupCommit::deliver(std::vector<Write> batch) {
-  lanes_.home.post([self = shared_from_this(), batch = std::move(batch), sequence = sequence_, statistics = committed_]() mutable {
+  lanes_.home.post([self = shared_from_this(), batch = std::move(batch), sequence = sequence_,
+                    statistics = committed_]() mutable {
     if (self->is_abandoned()) return;
     self->delivered_sequence_ = sequence;
     self->delivered_ = statistics;
@@ -341,7 +347,8 @@ void GroupCommit::drain_reads() {
   {
     std::lock_guard lock(mutex_);
     auto count = std::min(reads_.size(), reads_per_transaction);
-    batch.assign(std::make_move_iterator(reads_.begin()), std::make_move_iterator(reads_.begin() + static_cast<std::ptrdiff_t>(count)));
+    batch.assign(std::make_move_iterator(reads_.begin()),
+                 std::make_move_iterator(reads_.begin() + static_cast<std::ptrdiff_t>(count)));
     reads_.erase(reads_.begin(), reads_.begin() + static_cast<std::ptrdiff_t>(count));
     if (batch.empty()) {
       read_drain_posted_ = false;

@@ -1,8 +1,10 @@
-// Group commit: the core of a spool that its lanes share. Changes are gathered while the previous ones are being synced, and
-// go out together: one transaction, one fsync, one post of all completions. Nothing waits when the lane is idle.
+// Group commit: the core of a spool that its lanes share. Changes are gathered while the previous ones are
+// being synced, and go out together: one transaction, one fsync, one post of all completions. Nothing waits
+// when the lane is idle.
 //
-// Three parties touch it: the home thread submits; the writer lane and the reader lane each own a connection. What they share
-// is under `mutex_`. Jobs and completions are destroyed on the home thread, where what they captured lives.
+// Three parties touch it: the home thread submits; the writer lane and the reader lane each own a connection.
+// What they share is under `mutex_`. Jobs and completions are destroyed on the home thread, where what they
+// captured lives.
 #pragma once
 
 #include <deque>
@@ -117,7 +119,8 @@ class GroupCommit final : public std::enable_shared_from_this<GroupCommit> {
   Statement release_{*writer_database_, "RELEASE operation"};
   Statement back_{*writer_database_, "ROLLBACK TO operation"};
   Statement meta_{*writer_database_,
-                  "UPDATE meta SET epoch = ?, sequence = ?, messages = ?, held = ?, unprotected = ?, shadows = ?, outbox = ?"};
+                  "UPDATE meta SET epoch = ?, sequence = ?, messages = ?, held = ?, unprotected = ?, shadows "
+                  "= ?, outbox = ?"};
   Statement commit_{*writer_database_, "COMMIT"};
   Statement rollback_{*writer_database_, "ROLLBACK"};
 

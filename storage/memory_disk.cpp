@@ -116,7 +116,8 @@ struct MemoryDisk::Methods {
       }
       return SQLITE_IOERR_WRITE;
     }
-    if (grows && disk.octets_locked() + (end - handle.file->content.size()) > disk.capacity_) return SQLITE_FULL;
+    if (grows && disk.octets_locked() + (end - handle.file->content.size()) > disk.capacity_)
+      return SQLITE_FULL;
     handle.file->change({place, std::string(static_cast<const char*>(from), octets), false});
     return SQLITE_OK;
   }
@@ -271,11 +272,25 @@ struct MemoryDisk::Methods {
   static int unfetch(sqlite3_file*, sqlite3_int64, void*) { return SQLITE_OK; }
 
   static const sqlite3_io_methods* io() {
-    static const sqlite3_io_methods methods = {3,          close,         read,         write,
-                                               truncate,   sync,          file_size,    lock,
-                                               unlock,     check_reserved_lock, file_control, sector_size,
-                                               device_characteristics, shm_map, shm_lock, shm_barrier,
-                                               shm_unmap,  fetch,         unfetch};
+    static const sqlite3_io_methods methods = {3,
+                                               close,
+                                               read,
+                                               write,
+                                               truncate,
+                                               sync,
+                                               file_size,
+                                               lock,
+                                               unlock,
+                                               check_reserved_lock,
+                                               file_control,
+                                               sector_size,
+                                               device_characteristics,
+                                               shm_map,
+                                               shm_lock,
+                                               shm_barrier,
+                                               shm_unmap,
+                                               fetch,
+                                               unfetch};
     return &methods;
   }
 
@@ -316,7 +331,8 @@ struct MemoryDisk::Methods {
     auto& disk = of(vfs);
     std::lock_guard guard(disk.mutex_);
     auto found = disk.files_.find(path);
-    *result = found != disk.files_.end() && (flags != SQLITE_ACCESS_EXISTS || !found->second->content.empty());
+    *result =
+        found != disk.files_.end() && (flags != SQLITE_ACCESS_EXISTS || !found->second->content.empty());
     return SQLITE_OK;
   }
 
@@ -341,7 +357,8 @@ struct MemoryDisk::Methods {
 
   static int current_time(sqlite3_vfs*, sqlite3_int64* out) {
     constexpr sqlite3_int64 unix_epoch_ms = 210866760000000;  // Julian day of 1970-01-01
-    *out = unix_epoch_ms + std::chrono::duration_cast<std::chrono::milliseconds>(WallClock::now().time_since_epoch()).count();
+    *out = unix_epoch_ms +
+           std::chrono::duration_cast<std::chrono::milliseconds>(WallClock::now().time_since_epoch()).count();
     return SQLITE_OK;
   }
   static int current_time_days(sqlite3_vfs* vfs, double* out) {
@@ -372,7 +389,9 @@ MemoryDisk::MemoryDisk(std::string name) : name_(std::move(name)), vfs_(std::mak
   UMBRA_ASSERT(sqlite3_vfs_register(vfs_.get(), 0) == SQLITE_OK);
 }
 
-MemoryDisk::~MemoryDisk() { sqlite3_vfs_unregister(vfs_.get()); }
+MemoryDisk::~MemoryDisk() {
+  sqlite3_vfs_unregister(vfs_.get());
+}
 
 MemoryDisk* MemoryDisk::find(const std::string& vfs) {
   auto* found = sqlite3_vfs_find(vfs.c_str());
@@ -403,7 +422,8 @@ void MemoryDisk::crash(Crash kind, Random* random) {
       for (auto& step : file->unsynced) {
         auto fate = random->below(4);
         if (fate == 0) continue;  // did not make it
-        if (fate == 1 && !step.truncates && step.octets.size() > 512) step.octets.resize(step.octets.size() / 1024 * 512);
+        if (fate == 1 && !step.truncates && step.octets.size() > 512)
+          step.octets.resize(step.octets.size() / 1024 * 512);
         step.apply(file->durable);
       }
     }

@@ -1,9 +1,10 @@
-// The simulated disk: an SQLite VFS in memory, for simulations, crash tests and unit tests. Not used by a running hub.
+// The simulated disk: an SQLite VFS in memory, for simulations, crash tests and unit tests. Not used by a
+// running hub.
 //
-// A disk keeps, per file, what would survive a loss of power (everything up to the last sync) and the changes since. It can
-// lose power, fill up, fail at a chosen write or sync, and be copied. Many disks live in one process, each a VFS of its own
-// name. Deterministic: it reads neither clock nor kernel. WAL works (shared memory is heap memory); connections may be on
-// different threads.
+// A disk keeps, per file, what would survive a loss of power (everything up to the last sync) and the changes
+// since. It can lose power, fill up, fail at a chosen write or sync, and be copied. Many disks live in one
+// process, each a VFS of its own name. Deterministic: it reads neither clock nor kernel. WAL works (shared
+// memory is heap memory); connections may be on different threads.
 //
 // Limits: creating and deleting a file is durable at once; no temporary files (spools keep those in memory).
 #pragma once
@@ -23,7 +24,8 @@ namespace umbra::storage {
 
 class MemoryDisk {
  public:
-  /// Registers a VFS named `name`, which must be unused. Connections must be closed before the disk is destroyed.
+  /// Registers a VFS named `name`, which must be unused. Connections must be closed before the disk is
+  /// destroyed.
   explicit MemoryDisk(std::string name);
   ~MemoryDisk();
   MemoryDisk(const MemoryDisk&) = delete;
@@ -38,14 +40,16 @@ class MemoryDisk {
   enum class Crash : std::uint8_t {
     process,      ///< kill -9: the kernel has every write and goes on
     power,        ///< everything since the last sync of each file is gone
-    power_partly  ///< of the writes since then a random part has reached the disk, the last of them perhaps torn
+    power_partly  ///< of the writes since then a random part has reached the disk, the last of them perhaps
+                  ///< torn
   };
   /// What is open now is dead: every later call on it fails, its locks are gone. Chosen faults are over.
   void crash(Crash kind, Random* random = nullptr);
 
   // ---- faults
   enum class Change : std::uint8_t { write, sync };  // a truncation or deletion counts as a write
-  /// The nth (from 1) such change from now fails with an I/O error; `for_good`: and so does every change after it.
+  /// The nth (from 1) such change from now fails with an I/O error; `for_good`: and so does every change
+  /// after it.
   void fail(Change kind, std::uint64_t nth, bool for_good);
   /// Half of the write that fails by fail() is done nevertheless.
   void tear_failing_write(bool tear);

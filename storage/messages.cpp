@@ -13,7 +13,8 @@ constexpr std::size_t detail_octets_max = 512;
 
 int protection_column(bool is_protected, const std::vector<Holder>& holders) {
   if (!is_protected) return 0;
-  bool held = std::ranges::any_of(holders, [](const Holder& holder) { return holder.state == Holder::State::holds; });
+  bool held =
+      std::ranges::any_of(holders, [](const Holder& holder) { return holder.state == Holder::State::holds; });
   return held ? 2 : 1;
 }
 
@@ -23,7 +24,9 @@ void count(const MessageRow& message, std::int64_t sign, Counts& counts) {
   if (!message.is_protected) counts.unprotected += sign;
 }
 
-bool same_entries(const MessageRow& a, const MessageRow& b) { return a.state == b.state && a.queue == b.queue; }
+bool same_entries(const MessageRow& a, const MessageRow& b) {
+  return a.state == b.state && a.queue == b.queue;
+}
 
 }  // namespace
 
@@ -55,7 +58,8 @@ void Messages::insert(const NewMessage& message, Counts& counts) {
   std::optional<Blob> envelope_inline;
   if (!is_large) envelope_inline = Blob{envelope};
   insert_.run(message.row.value, origin_spool, origin_number, message.generation.value,
-              static_cast<int>(MessageState::queued), protection_column(message.is_protected, message.holders), message.size,
+              static_cast<int>(MessageState::queued),
+              protection_column(message.is_protected, message.holders), message.size,
               to_column(message.alarm_at), recipients, done, Blob{encode_holders(message.holders)},
               Blob{encode_queue(message.queue)}, envelope_inline);
   if (is_large) insert_envelope_.run(message.row.value, Blob{envelope});
@@ -74,7 +78,8 @@ void Messages::update(const MessageRow& before, const MessageRow& after, Counts&
   if (!forks.empty()) forks_column = Blob{forks};
   update_.run(after.row.value, after.generation.value, static_cast<int>(after.state),
               protection_column(after.is_protected, after.holders), to_column(after.alarm_at), after.done,
-              Blob{encode_holders(after.holders)}, Blob{encode_queue(after.queue)}, forks_column, after.last_error);
+              Blob{encode_holders(after.holders)}, Blob{encode_queue(after.queue)}, forks_column,
+              after.last_error);
   count(before, -1, counts);
   count(after, 1, counts);
 }
@@ -87,7 +92,8 @@ void Messages::remove(const MessageRow& message, Counts& counts) {
   count(message, -1, counts);
 }
 
-std::vector<std::uint32_t> Messages::record(RowId row, std::span<const RecipientOutcome> outcomes, std::uint32_t recipients) {
+std::vector<std::uint32_t> Messages::record(RowId row, std::span<const RecipientOutcome> outcomes,
+                                            std::uint32_t recipients) {
   using State = RecipientOutcome::State;
   std::vector<std::uint32_t> ended;
   for (const auto& outcome : outcomes) {
@@ -108,7 +114,10 @@ std::vector<std::uint32_t> Messages::record(RowId row, std::span<const Recipient
 
 std::optional<MessageRow> Messages::find_row(RowId row) {
   auto rows = row_.rows(row.value);
-  if (!rows.next()) return std::nullopt;
+  return rows.next() ? read(rows) : std::nullopt;
+}
+
+std::optional<MessageRow> Messages::read(const Statement::Rows& rows) {
   MessageRow message;
   message.row = RowId{rows.number(0)};
   message.id = rows.is_null(1) ? MessageId{own_, rows.unsigned_number(0)}
@@ -137,23 +146,23 @@ std::optional<MessageRow> Messages::find_row(RowId row) {
 }
 
 std::optional<StoredMessage> Messages::load(RowId row) {
-  auto found = find_row(row);
-  if (!found) return std::nullopt;
   StoredMessage message;
-  message.row = found->row;
-  message.id = found->id;
-  message.generation = found->generation;
-  message.state = found->state;
-  message.size = found->size;
-  message.holders = std::move(found->holders);
-  message.is_protected = found->is_protected;
-  message.alarm_at = found->alarm_at;
-  message.queue = std::move(found->queue);
-  message.last_error = std::move(found->last_error);
   {
-    auto rows = envelope_.rows(row.value);
+    auto rows = row_and_envelope_.rows(row.value);
     if (!rows.next()) return std::nullopt;
-    auto envelope = decode_envelope(rows.octets(0));
+    auto found = read(rows);
+    if (!found) return std::nullopt;
+    message.row = found->row;
+    message.id = found->id;
+    message.generation = found->generation;
+    message.state = found->state;
+    message.size = found->size;
+    message.holders = std::move(found->holders);
+    message.is_protected = found->is_protected;
+    message.alarm_at = found->alarm_at;
+    message.queue = std::move(found->queue);
+    message.last_error = std::move(found->last_error);
+    auto envelope = decode_envelope(rows.octets(14));
     if (!envelope) {
       database_.fail(SQLITE_CORRUPT, "envelope");
       return std::nullopt;
@@ -163,7 +172,8 @@ std::optional<StoredMessage> Messages::load(RowId row) {
   auto rows = progress_.rows(row.value);
   while (rows.next()) {
     message.progress.push_back({static_cast<std::uint32_t>(rows.number(0)),
-                                static_cast<RecipientOutcome::State>(rows.number(1)), std::string(rows.octets(2))});
+                                static_cast<RecipientOutcome::State>(rows.number(1)),
+                                std::string(rows.octets(2))});
   }
   return message;
 }
@@ -197,7 +207,8 @@ std::vector<RowId> Messages::list(RowId after, RowId before, std::size_t limit) 
 }
 
 std::vector<RowId> Messages::held_by(SpoolId spool, RowId after, std::size_t limit) {
-  // No index: asked when a hub is gone or comes back, and an index would cost every acceptance two more writes.
+  // No index: asked when a hub is gone or comes back, and an index would cost every acceptance two more
+  // writes.
   std::vector<RowId> result;
   auto rows = holders_.rows(after.value);
   while (result.size() < limit && rows.next()) {

@@ -1,5 +1,5 @@
-// The messages of which this hub is, or was, the primary hub: rows, their recipients' progress and their places in the due
-// queue. One instance per connection: the writer changes, the reader lists.
+// The messages of which this hub is, or was, the primary hub: rows, their recipients' progress and their
+// places in the due queue. One instance per connection: the writer changes, the reader lists.
 #pragma once
 
 #include <optional>
@@ -51,7 +51,8 @@ class Messages {
   /// Removes row, progress, envelope and queue entries; not the body.
   void remove(const MessageRow& message, Counts& counts);
   /// Records outcomes; returns the recipients that were pending and have ended now, ascending.
-  std::vector<std::uint32_t> record(RowId row, std::span<const RecipientOutcome> outcomes, std::uint32_t recipients);
+  std::vector<std::uint32_t> record(RowId row, std::span<const RecipientOutcome> outcomes,
+                                    std::uint32_t recipients);
 
   // Queries.
   std::optional<MessageRow> find_row(RowId row);
@@ -67,33 +68,41 @@ class Messages {
  private:
   void enqueue(const MessageRow& message);
   void dequeue(const MessageRow& message);
+  std::optional<MessageRow> read(const Statement::Rows& rows);
   static std::vector<RowId> rows_of(Statement::Rows rows);
 
   Database& database_;
   SpoolId own_;
   Queue queue_{database_};
 
-  Statement insert_{database_, "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?)"};
+  Statement insert_{database_,
+                    "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?)"};
   Statement insert_envelope_{database_, "INSERT INTO envelopes VALUES(?, ?)"};
-  Statement update_{database_,
-                    "UPDATE messages SET generation = ?2, state = ?3, protection = ?4, alarm_at = ?5, done = ?6, "
-                    "holders = ?7, queue = ?8, forks = ?9, last_error = ?10 WHERE row = ?1"};
+  Statement update_{
+      database_,
+      "UPDATE messages SET generation = ?2, state = ?3, protection = ?4, alarm_at = ?5, done = ?6, "
+      "holders = ?7, queue = ?8, forks = ?9, last_error = ?10 WHERE row = ?1"};
   Statement remove_{database_, "DELETE FROM messages WHERE row = ?"};
   Statement remove_envelope_{database_, "DELETE FROM envelopes WHERE row = ?"};
   Statement remove_progress_{database_, "DELETE FROM progress WHERE row = ?"};
   Statement row_{database_,
-                 "SELECT row, origin_spool, origin_number, generation, state, protection, size, alarm_at, recipients, done, "
+                 "SELECT row, origin_spool, origin_number, generation, state, protection, size, alarm_at, "
+                 "recipients, done, "
                  "holders, queue, forks, last_error FROM messages WHERE row = ?"};
-  Statement envelope_{database_,
-                      "SELECT coalesce(m.envelope, e.envelope) FROM messages m LEFT JOIN envelopes e USING(row) "
-                      "WHERE m.row = ?"};
+  Statement row_and_envelope_{database_,
+                              "SELECT row, origin_spool, origin_number, generation, state, protection, size, "
+                              "alarm_at, recipients, done, holders, "
+                              "queue, forks, last_error, coalesce(envelope, (SELECT envelope FROM envelopes "
+                              "e WHERE e.row = messages.row)) "
+                              "FROM messages WHERE row = ?"};
   Statement recipient_state_{database_, "SELECT state FROM progress WHERE row = ? AND recipient = ?"};
   Statement set_progress_{database_, "INSERT OR REPLACE INTO progress VALUES(?, ?, ?, ?)"};
-  Statement progress_{database_, "SELECT recipient, state, detail FROM progress WHERE row = ? ORDER BY recipient"};
+  Statement progress_{database_,
+                      "SELECT recipient, state, detail FROM progress WHERE row = ? ORDER BY recipient"};
   Statement by_origin_{database_, "SELECT row FROM messages WHERE origin_spool = ? AND origin_number = ?"};
   Statement is_own_{database_, "SELECT row FROM messages WHERE row = ? AND origin_spool IS NULL"};
-  Statement alarms_{database_,
-                    "SELECT row FROM messages WHERE alarm_at <= ? AND state = 0 ORDER BY alarm_at, row LIMIT ?"};
+  Statement alarms_{
+      database_, "SELECT row FROM messages WHERE alarm_at <= ? AND state = 0 ORDER BY alarm_at, row LIMIT ?"};
   Statement unprotected_{database_,
                          "SELECT row FROM messages WHERE row > ? AND protection = 0 ORDER BY row LIMIT ?"};
   Statement list_{database_, "SELECT row FROM messages WHERE row > ? AND row < ? ORDER BY row LIMIT ?"};

@@ -34,7 +34,8 @@ std::vector<DueMessage> Queue::due(const std::string& destination, WallTime unti
   while (result.size() < limit && rows.next()) {
     RowId row{rows.number(0)};
     if (std::ranges::binary_search(skip, row)) continue;
-    result.push_back({row, {destination, time_from_column(rows.number(1)), static_cast<std::uint32_t>(rows.number(2))}});
+    result.push_back(
+        {row, {destination, time_from_column(rows.number(1)), static_cast<std::uint32_t>(rows.number(2))}});
   }
   return result;
 }

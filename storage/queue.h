@@ -20,14 +20,16 @@ class Queue {
 
   /// Earliest due time per destination, by name: one look per destination, however many entries it has.
   std::vector<std::pair<std::string, WallTime>> by_destination();
-  std::vector<DueMessage> due(const std::string& destination, WallTime until, std::size_t limit, std::span<const RowId> skip);
+  std::vector<DueMessage> due(const std::string& destination, WallTime until, std::size_t limit,
+                              std::span<const RowId> skip);
 
  private:
   Database& database_;
   Statement add_{database_, "INSERT OR IGNORE INTO due VALUES(?, ?, ?, ?)"};
   Statement remove_{database_, "DELETE FROM due WHERE destination = ? AND due = ? AND row = ?"};
   Statement first_{database_, "SELECT destination, due FROM due ORDER BY destination, due LIMIT 1"};
-  Statement next_{database_, "SELECT destination, due FROM due WHERE destination > ? ORDER BY destination, due LIMIT 1"};
+  Statement next_{database_,
+                  "SELECT destination, due FROM due WHERE destination > ? ORDER BY destination, due LIMIT 1"};
   Statement due_{database_,
                  "SELECT row, due, attempts FROM due WHERE destination = ? AND due <= ? ORDER BY due, row"};
 };

@@ -18,8 +18,8 @@ Result<std::vector<std::pair<std::string, WallTime>>> SpoolReader::due_by_destin
   return ask([&] { return messages_.queue().by_destination(); });
 }
 
-Result<std::vector<DueMessage>> SpoolReader::due(const std::string& destination, WallTime until, std::size_t limit,
-                                                 std::span<const RowId> skip) {
+Result<std::vector<DueMessage>> SpoolReader::due(const std::string& destination, WallTime until,
+                                                 std::size_t limit, std::span<const RowId> skip) {
   return ask([&] { return messages_.queue().due(destination, until, limit, skip); });
 }
 
@@ -70,7 +70,8 @@ Knowledge SpoolReader::known(MessageId id) {
     }
   }
   if (auto shadow = shadows_.find_row(id)) {
-    return {Knowledge::Kind::held_for_other, shadow->row, shadow->generation, shadow->owner_hub, shadow->owner_spool};
+    return {Knowledge::Kind::held_for_other, shadow->row, shadow->generation, shadow->owner_hub,
+            shadow->owner_spool};
   }
   if (auto generation = discards_.done(id)) {
     knowledge.kind = Knowledge::Kind::done;

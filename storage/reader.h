@@ -1,5 +1,6 @@
-// Queries over a second, query_only connection: storage::Reader. Lives on the reader lane; each batch of queries is one read
-// transaction that storage/spool.cpp begins and ends, so that none stays open and keeps the WAL from shrinking.
+// Queries over a second, query_only connection: storage::Reader. Lives on the reader lane; each batch of
+// queries is one read transaction that storage/spool.cpp begins and ends, so that none stays open and keeps
+// the WAL from shrinking.
 #pragma once
 
 #include "storage/bodies.h"

@@ -7,10 +7,11 @@ namespace {
 
 constexpr std::int64_t application_id = 0x554d4252;  // "UMBR": file(1) and we ourselves know a spool by it
 
-// Why the tables are as they are: an acceptance and its delivery touch as few b-trees as possible, and those they touch
-// append. Bodies are apart from envelopes, so that a status change never rewrites a body; the first chunk of a body, which
-// is all of a small one, is apart from the others, whose key has two parts. What is rare is in tables that stay empty:
-// progress (only recipients that did not end at the first attempt), envelopes (only large ones), outbox_forks.
+// Why the tables are as they are: an acceptance and its delivery touch as few b-trees as possible, and those
+// they touch append. Bodies are apart from envelopes, so that a status change never rewrites a body; the
+// first chunk of a body, which is all of a small one, is apart from the others, whose key has two parts. What
+// is rare is in tables that stay empty: progress (only recipients that did not end at the first attempt),
+// envelopes (only large ones), outbox_forks.
 constexpr const char* version_1 = R"(
 CREATE TABLE meta(                 -- one row; rewritten with every batch, which therefore also carries the counts
   id INTEGER PRIMARY KEY CHECK(id = 1),
@@ -96,12 +97,15 @@ Result<void> migrate(Database& database, Random& random) {
 
   Result<void> refusal;
   if (version > schema_version) {
-    refusal = failure(std::errc::not_supported,
-                      fmt::format("the spool has schema version {}, this program knows versions up to {}: it was written by a "
-                                  "newer Umbra; run that one, or drain the hub with it before going back",
-                                  version, schema_version));
+    refusal = failure(
+        std::errc::not_supported,
+        fmt::format(
+            "the spool has schema version {}, this program knows versions up to {}: it was written by a "
+            "newer Umbra; run that one, or drain the hub with it before going back",
+            version, schema_version));
   } else if ((version > 0 || tables > 0) && application != application_id) {
-    refusal = failure(std::errc::not_supported, "the database is not a spool of Umbra: name another directory");
+    refusal =
+        failure(std::errc::not_supported, "the database is not a spool of Umbra: name another directory");
   }
   if (!refusal) {
     database.execute("ROLLBACK");
@@ -115,7 +119,8 @@ Result<void> migrate(Database& database, Random& random) {
   database.execute(fmt::format("PRAGMA user_version={}", schema_version).c_str());
   database.execute("COMMIT");
   auto result = database.outcome();
-  if (!result && database.in_transaction()) sqlite3_exec(database.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+  if (!result && database.in_transaction())
+    sqlite3_exec(database.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
   return result;
 }
 

@@ -1,7 +1,8 @@
-// The tables of a spool and how an older file is brought up to them. Called once by Spool::open, on the writer connection.
+// The tables of a spool and how an older file is brought up to them. Called once by Spool::open, on the
+// writer connection.
 //
-// The version is in user_version; steps go forward only, each in one transaction. A file of a newer version, or one that is
-// not a spool, is refused and left as it is.
+// The version is in user_version; steps go forward only, each in one transaction. A file of a newer version,
+// or one that is not a spool, is refused and left as it is.
 #pragma once
 
 #include <cstdint>

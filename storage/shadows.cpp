@@ -5,9 +5,10 @@
 namespace umbra::storage {
 
 void Shadows::insert(const Shadow& shadow, Counts& counts) {
-  insert_.run(shadow.row.value, shadow.id.spool.value, shadow.id.number, shadow.generation.value, shadow.owner_spool.value,
-              shadow.owner_epoch.value, shadow.owner_hub, shadow.size, Blob{encode_holders(shadow.offered)},
-              Blob{encode_indexes(shadow.done)}, Blob{encode(shadow.envelope)});
+  insert_.run(shadow.row.value, shadow.id.spool.value, shadow.id.number, shadow.generation.value,
+              shadow.owner_spool.value, shadow.owner_epoch.value, shadow.owner_hub, shadow.size,
+              Blob{encode_holders(shadow.offered)}, Blob{encode_indexes(shadow.done)},
+              Blob{encode(shadow.envelope)});
   ++counts.shadows;
 }
 

@@ -30,16 +30,19 @@ std::unexpected<Error> explained(const SpoolOptions& options, const Error& error
 Result<void> check_mark(const SpoolOptions& options, const EpochMark::Value& mark, SpoolId id, Epoch epoch) {
   if (mark.spool != id) {
     return failure(std::errc::not_supported,
-                   fmt::format("spool.db is spool {}, but spool {} was here last (epoch {}): put that database back, or, if this "
+                   fmt::format("spool.db is spool {}, but spool {} was here last (epoch {}): put that "
+                               "database back, or, if this "
                                "one is meant to be here, remove {}/spool.epoch",
                                to_string(id), to_string(mark.spool), mark.epoch.value, options.directory));
   }
   if (epoch < mark.epoch) {
-    return failure(std::errc::not_supported,
-                   fmt::format("spool.db is at epoch {}, but epoch {} was begun here: it was restored from a backup, and would "
-                               "deliver mail again that is done. Put the newest database back; or, if that is lost, remove the "
-                               "files spool.* in {}: the hub then starts empty and the other hubs deliver what they hold",
-                               epoch.value, mark.epoch.value, options.directory));
+    return failure(
+        std::errc::not_supported,
+        fmt::format(
+            "spool.db is at epoch {}, but epoch {} was begun here: it was restored from a backup, and would "
+            "deliver mail again that is done. Put the newest database back; or, if that is lost, remove the "
+            "files spool.* in {}: the hub then starts empty and the other hubs deliver what they hold",
+            epoch.value, mark.epoch.value, options.directory));
   }
   return {};
 }
@@ -100,12 +103,14 @@ class LocalSpool final : public Spool {
   std::shared_ptr<GroupCommit> core_;
 };
 
-/// Reads what the spool is, refuses what must not be opened, begins the next epoch. `opened` has its writer connection.
+/// Reads what the spool is, refuses what must not be opened, begins the next epoch. `opened` has its writer
+/// connection.
 Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
   auto& database = *opened.writer;
   Epoch before;
   {
-    Statement meta(database, "SELECT spool, epoch, sequence, messages, held, unprotected, shadows, outbox FROM meta");
+    Statement meta(database,
+                   "SELECT spool, epoch, sequence, messages, held, unprotected, shadows, outbox FROM meta");
     auto rows = meta.rows();
     if (!rows.next()) {
       if (auto result = database.outcome(); !result) return result;
@@ -123,7 +128,8 @@ Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
       if (auto checked = check_mark(opened.options, **mark, opened.id, before); !checked) return checked;
     }
   }
-  if (before.value >= static_cast<std::uint64_t>(epoch_max)) return failure(std::errc::value_too_large, "epoch out of range");
+  if (before.value >= static_cast<std::uint64_t>(epoch_max))
+    return failure(std::errc::value_too_large, "epoch out of range");
   opened.epoch.value = before.value + 1;
   database.execute("BEGIN IMMEDIATE");
   Bodies(database).sweep_unfinished();
@@ -152,7 +158,8 @@ Result<std::unique_ptr<Spool>> Spool::open(const SpoolOptions& options, Random& 
                              .writer = nullptr,
                              .reader = nullptr};
   if (options.vfs.empty()) {
-    if (auto checked = check_directory(options.directory); !checked) return explained(options, checked.error());
+    if (auto checked = check_directory(options.directory); !checked)
+      return explained(options, checked.error());
     auto lock = DirectoryLock::take(options.directory);
     if (!lock) return explained(options, lock.error());
     opened.lock = std::move(*lock);

@@ -30,11 +30,15 @@ struct FileSystem {
 
 // statfs(2), linux/magic.h. FUSE is refused as a whole: what is behind it cannot be seen.
 constexpr FileSystem network_file_systems[] = {
-    {0x6969, "NFS"},         {0x517b, "SMB"},          {0xfe534d42, "SMB2"},     {0xff534d42, "CIFS"},
-    {0x01021997, "9p"},      {0x00c36400, "Ceph"},     {0x5346414f, "AFS"},      {0x6b414653, "AFS"},
-    {0x73757245, "Coda"},    {0x65735546, "FUSE"},     {0x0bd00bd0, "Lustre"},   {0x01161970, "GFS2"},
-    {0x7461636f, "OCFS2"},   {0x564c, "NCP"},          {0x47504653, "GPFS"},     {0x786f4256, "VirtualBox shared folder"},
-    {0x19830326, "BeeGFS"},  {0xaad7aaea, "PanFS"},
+    {0x6969, "NFS"},        {0x517b, "SMB"},
+    {0xfe534d42, "SMB2"},   {0xff534d42, "CIFS"},
+    {0x01021997, "9p"},     {0x00c36400, "Ceph"},
+    {0x5346414f, "AFS"},    {0x6b414653, "AFS"},
+    {0x73757245, "Coda"},   {0x65735546, "FUSE"},
+    {0x0bd00bd0, "Lustre"}, {0x01161970, "GFS2"},
+    {0x7461636f, "OCFS2"},  {0x564c, "NCP"},
+    {0x47504653, "GPFS"},   {0x786f4256, "VirtualBox shared folder"},
+    {0x19830326, "BeeGFS"}, {0xaad7aaea, "PanFS"},
 };
 
 constexpr std::size_t slot_octets = 512;
@@ -68,7 +72,8 @@ std::optional<EpochMark::Value> parse_slot(std::string_view slot) {
 class VfsFile {
  public:
   VfsFile(sqlite3_vfs* vfs, const std::string& path, bool create)
-      : memory_(new char[static_cast<std::size_t>(vfs->szOsFile)]()), file_(reinterpret_cast<sqlite3_file*>(memory_.get())) {
+      : memory_(new char[static_cast<std::size_t>(vfs->szOsFile)]()),
+        file_(reinterpret_cast<sqlite3_file*>(memory_.get())) {
     // Opened as a super-journal: the one kind whose creation syncs the directory and that has no locks.
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_SUPER_JOURNAL | (create ? SQLITE_OPEN_CREATE : 0);
     int given = 0;
@@ -106,7 +111,8 @@ std::unexpected<Error> file_failure(const std::string& path, const char* what, i
 Result<void> check_directory(const std::string& directory) {
   struct stat status{};
   if (::stat(directory.c_str(), &status) != 0) return system_failure(errno, "spool directory " + directory);
-  if (!S_ISDIR(status.st_mode)) return failure(std::errc::not_a_directory, "spool directory " + directory + " is not a directory");
+  if (!S_ISDIR(status.st_mode))
+    return failure(std::errc::not_a_directory, "spool directory " + directory + " is not a directory");
   if (::access(directory.c_str(), R_OK | W_OK | X_OK) != 0) {
     return system_failure(errno, "spool directory " + directory + " cannot be written to by this user");
   }
@@ -114,10 +120,10 @@ Result<void> check_directory(const std::string& directory) {
   if (::statfs(directory.c_str(), &system) != 0) return system_failure(errno, "spool directory " + directory);
   for (const auto& refused : network_file_systems) {
     if (static_cast<std::uint32_t>(system.f_type) != refused.magic) continue;
-    return failure(std::errc::not_supported,
-                   fmt::format("spool directory {} is on {}: a spool needs a local file system, because its locks, shared memory "
-                               "and fsync must be those of this machine",
-                               directory, refused.name));
+    return failure(std::errc::not_supported, fmt::format("spool directory {} is on {}: a spool needs a local "
+                                                         "file system, because its locks, shared memory "
+                                                         "and fsync must be those of this machine",
+                                                         directory, refused.name));
   }
   return {};
 }
@@ -135,7 +141,8 @@ Result<DirectoryLock> DirectoryLock::take(const std::string& directory) {
     std::string_view owner(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
     owner = owner.substr(0, owner.find('\n'));
     return failure(std::errc::device_or_resource_busy,
-                   fmt::format("spool {} is in use by process {}: one hub, one spool", directory, owner.empty() ? "?" : owner));
+                   fmt::format("spool {} is in use by process {}: one hub, one spool", directory,
+                               owner.empty() ? "?" : owner));
   }
   auto text = fmt::format("{}\n", ::getpid());
   if (::ftruncate(lock.file_, 0) != 0 || ::pwrite(lock.file_, text.data(), text.size(), 0) < 0) {
@@ -201,7 +208,8 @@ Result<bool> has_content(const std::string& vfs_name, const std::string& path) {
   auto vfs = find_vfs(vfs_name);
   if (!vfs) return std::unexpected(vfs.error());
   int there = 0;
-  int code = (*vfs)->xAccess(*vfs, path.c_str(), SQLITE_ACCESS_EXISTS, &there);  // an empty file does not exist
+  int code =
+      (*vfs)->xAccess(*vfs, path.c_str(), SQLITE_ACCESS_EXISTS, &there);  // an empty file does not exist
   if (code != SQLITE_OK) return file_failure(path, "look for", code);
   return there != 0;
 }

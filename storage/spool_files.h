@@ -1,5 +1,5 @@
-// What guards a spool's directory besides the database: is it a place for a spool at all, is nobody else at it, and is the
-// database the one that was here last. Called by Spool::open.
+// What guards a spool's directory besides the database: is it a place for a spool at all, is nobody else at
+// it, and is the database the one that was here last. Called by Spool::open.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,8 @@
 
 namespace umbra::storage {
 
-/// The directory exists, can be written to, and is not on a network file system (where locks and shared memory lie).
+/// The directory exists, can be written to, and is not on a network file system (where locks and shared
+/// memory lie).
 Result<void> check_directory(const std::string& directory);
 
 /// Holds <directory>/spool.lock (flock) for its life. The file names the process that has it.
@@ -26,9 +27,10 @@ class DirectoryLock {
   int file_ = -1;
 };
 
-/// The high-water mark <directory>/spool.epoch: which spool was opened here last, and in which epoch. A database that is
-/// behind it was restored from a backup. Two slots, written in turn and synced, so that a crash spoils at most the newer;
-/// in text, for people. Goes through the SQLite VFS, so that simulated disks have it too.
+/// The high-water mark <directory>/spool.epoch: which spool was opened here last, and in which epoch. A
+/// database that is behind it was restored from a backup. Two slots, written in turn and synced, so that a
+/// crash spoils at most the newer; in text, for people. Goes through the SQLite VFS, so that simulated disks
+/// have it too.
 class EpochMark {
  public:
   struct Value {
@@ -56,7 +58,8 @@ Result<bool> has_content(const std::string& vfs, const std::string& path);
 /// Makes an empty file that only this user may read, unless there is one.
 Result<void> make_private_file(const std::string& path);
 
-/// Octets that an ordinary user may still write to the file system of `directory`; the largest number if nobody can say.
+/// Octets that an ordinary user may still write to the file system of `directory`; the largest number if
+/// nobody can say.
 std::uint64_t free_octets_of(const std::string& directory);
 
 }  // namespace umbra::storage

@@ -21,7 +21,8 @@ class ThreadExecutor final : public Executor {
 
   /// From any thread, the lane itself included. After stop() a job is destroyed without being run.
   void post(std::move_only_function<void()> job) override;
-  /// Runs what was posted, and what those jobs post themselves, then ends the thread. Blocks; not from the lane. Idempotent.
+  /// Runs what was posted, and what those jobs post themselves, then ends the thread. Blocks; not from the
+  /// lane. Idempotent.
   void stop();
 
  private:

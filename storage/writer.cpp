@@ -8,7 +8,8 @@ namespace umbra::storage {
 namespace {
 
 std::unexpected<Error> not_there(RowId row, const char* operation) {
-  return failure(std::errc::no_such_file_or_directory, fmt::format("{}: there is no message {:x}", operation, row.value));
+  return failure(std::errc::no_such_file_or_directory,
+                 fmt::format("{}: there is no message {:x}", operation, row.value));
 }
 
 void add_fork(std::vector<std::uint64_t>& forks, std::optional<RowId> fork) {
@@ -24,7 +25,9 @@ bool ends_all(const std::vector<RecipientOutcome>& outcomes, std::uint32_t recip
   std::vector<bool> ended(recipients);
   std::uint32_t count = 0;
   for (const auto& outcome : outcomes) {
-    if (outcome.index >= recipients || outcome.state == RecipientOutcome::State::pending || ended[outcome.index]) continue;
+    if (outcome.index >= recipients || outcome.state == RecipientOutcome::State::pending ||
+        ended[outcome.index])
+      continue;
     ended[outcome.index] = true;
     ++count;
   }
@@ -43,7 +46,8 @@ std::vector<std::uint32_t> merged(const std::vector<std::uint32_t>& a, const std
 std::vector<RecipientOutcome> as_delivered(const std::vector<std::uint32_t>& recipients) {
   std::vector<RecipientOutcome> outcomes;
   outcomes.reserve(recipients.size());
-  for (auto index : recipients) outcomes.push_back({index, RecipientOutcome::State::delivered, "told by another hub"});
+  for (auto index : recipients)
+    outcomes.push_back({index, RecipientOutcome::State::delivered, "told by another hub"});
   return outcomes;
 }
 
@@ -113,7 +117,8 @@ Result<AttemptEffect> SpoolWriter::record_attempt(const AttemptRecord& record) {
     return AttemptEffect{.message_finished = true};
   }
 
-  std::erase_if(after.queue, [&](const QueueEntry& entry) { return entry.destination == record.destination; });
+  std::erase_if(after.queue,
+                [&](const QueueEntry& entry) { return entry.destination == record.destination; });
   after.queue.insert(after.queue.end(), record.again.begin(), record.again.end());
   if (!record.last_error.empty()) after.last_error = record.last_error;
   if (record.alarm_at) after.alarm_at = *record.alarm_at;
@@ -172,14 +177,17 @@ Result<void> SpoolWriter::set_queue(RowId row, const std::vector<QueueEntry>& qu
 // ---------------------------------------------------------------------------------------------- shadows
 
 Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
-  auto name = [&] { return fmt::format("shadow {} generation {}", to_string(shadow.id), shadow.generation.value); };
+  auto name = [&] {
+    return fmt::format("shadow {} generation {}", to_string(shadow.id), shadow.generation.value);
+  };
   bool is_ours = messages_.find(shadow.id).has_value();
   auto present = shadows_.find_row(shadow.id);
   if (!database_.ok()) return std::unexpected(*database_.error());
   if (is_ours) return failure(std::errc::file_exists, name() + ": this hub owns the message");
   Shadow stored = shadow;
   if (present) {
-    if (present->generation > shadow.generation) return failure(std::errc::file_exists, name() + ": a newer one is held");
+    if (present->generation > shadow.generation)
+      return failure(std::errc::file_exists, name() + ": a newer one is held");
     if (present->generation == shadow.generation) {
       if (present->owner_spool != shadow.owner_spool) {
         return failure(std::errc::file_exists, name() + ": held for another owner of the same generation");
@@ -261,16 +269,16 @@ Result<void> SpoolWriter::take_over(const NewMessage& message) {
   return database_.outcome();
 }
 
-Result<void> SpoolWriter::cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
-                               Epoch owner_epoch) {
+Result<void> SpoolWriter::cede(RowId row, Generation generation, const std::string& owner_hub,
+                               SpoolId owner_spool, Epoch owner_epoch) {
   auto message = messages_.load(row);
   auto found = messages_.find_row(row);
   if (!database_.ok()) return database_.outcome();
   if (!message || !found) return not_there(row, "cede");
   if (generation <= found->generation) {
     return failure(std::errc::invalid_argument,
-                   fmt::format("cede {}: generation {} is not above {}", to_string(found->id), generation.value,
-                               found->generation.value));
+                   fmt::format("cede {}: generation {} is not above {}", to_string(found->id),
+                               generation.value, found->generation.value));
   }
   Shadow shadow{.row = row,
                 .id = found->id,
@@ -290,7 +298,8 @@ Result<void> SpoolWriter::cede(RowId row, Generation generation, const std::stri
   return database_.outcome();
 }
 
-// ---------------------------------------------------------------------------------------------- outbox and peers
+// ---------------------------------------------------------------------------------------------- outbox and
+// peers
 
 Result<void> SpoolWriter::outbox_confirmed(std::span<const std::uint64_t> keys) {
   for (auto key : keys) discards_.confirmed(key, counts);

@@ -1,5 +1,5 @@
-// The rules of what one change does to all tables: storage::Writer over one connection. Lives on the writer lane; group
-// commit (storage/spool.cpp) puts transactions and savepoints around its operations.
+// The rules of what one change does to all tables: storage::Writer over one connection. Lives on the writer
+// lane; group commit (storage/spool.cpp) puts transactions and savepoints around its operations.
 #pragma once
 
 #include "storage/bodies.h"
@@ -13,7 +13,8 @@ class SpoolWriter final : public Writer {
  public:
   SpoolWriter(Database& database, SpoolId own) : database_(database), messages_(database, own) {}
 
-  /// As of the operations so far; group commit stores them in `meta` and takes back those of what it rolled back.
+  /// As of the operations so far; group commit stores them in `meta` and takes back those of what it rolled
+  /// back.
   Counts counts;
 
   Bodies& bodies() { return bodies_; }

@@ -1,7 +1,8 @@
-// How many messages a second the spool alone can take in and finish, and what each costs in CPU: acceptance (chunk and row),
-// then the attempt that ends it. On a real directory, with real syncs.
+// How many messages a second the spool alone can take in and finish, and what each costs in CPU: acceptance
+// (chunk and row), then the attempt that ends it. On a real directory, with real syncs.
 //   spool_bench [directory] [messages] [holders] [body octets]
-// One line per batch size. `writer us` is CPU of the writer lane per message; the home thread's own work is not in it.
+// One line per batch size. `writer us` is CPU of the writer lane per message; the home thread's own work is
+// not in it.
 #include <sys/resource.h>
 #include <time.h>
 
@@ -18,7 +19,9 @@
 namespace umbra::storage {
 namespace {
 
-double seconds(timespec time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9; }
+double seconds(timespec time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
 
 double process_cpu() {
   timespec time{};
@@ -32,7 +35,9 @@ double thread_cpu() {
   return seconds(time);
 }
 
-double wall() { return std::chrono::duration<double>(MonotonicClock::now().time_since_epoch()).count(); }
+double wall() {
+  return std::chrono::duration<double>(MonotonicClock::now().time_since_epoch()).count();
+}
 
 struct Bench {
   std::string directory;
@@ -55,7 +60,8 @@ struct Bench {
     message.alarm_at = message.envelope.accepted_at + std::chrono::hours(4);
     message.queue = {{"example.com", message.envelope.accepted_at, 0}};
     for (std::size_t i = 0; i < holders; ++i) {
-      message.holders.push_back({"hub" + std::to_string(i + 2), SpoolId{0x9000000000000000ULL + i}, Holder::State::holds});
+      message.holders.push_back(
+          {"hub" + std::to_string(i + 2), SpoolId{0x9000000000000000ULL + i}, Holder::State::holds});
     }
     return message;
   }
@@ -110,7 +116,8 @@ struct Bench {
                 AttemptRecord record;
                 record.row = one.row;
                 record.destination = "example.com";
-                record.outcomes.push_back({0, RecipientOutcome::State::delivered, "250 2.0.0 ok queued as 12345"});
+                record.outcomes.push_back(
+                    {0, RecipientOutcome::State::delivered, "250 2.0.0 ok queued as 12345"});
                 auto effect = to.record_attempt(record);
                 if (!effect) return std::unexpected(effect.error());
                 return {};
@@ -135,8 +142,11 @@ struct Bench {
     on_writer([&] { writer_cpu += thread_cpu(); });
     auto statistics = spool.statistics();
     double count = static_cast<double>(finished);
-    std::printf("batch %4zu: %8.0f messages/s, writer %6.1f us, process %6.1f us per message, %.2f commits per message\n", batch,
-                count / time, writer_cpu / count * 1e6, cpu / count * 1e6, static_cast<double>(statistics.batches) / count);
+    std::printf(
+        "batch %4zu: %8.0f messages/s, writer %6.1f us, process %6.1f us per message, %.2f commits per "
+        "message\n",
+        batch, count / time, writer_cpu / count * 1e6, cpu / count * 1e6,
+        static_cast<double>(statistics.batches) / count);
     spool.stop();
     writer.stop();
     reader.stop();

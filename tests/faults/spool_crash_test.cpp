@@ -1,6 +1,7 @@
-// The spool is stopped at every write and at every sync of a story that does everything once: by one error after which it is
-// told to go on, and for good. What is found after the restart must be what was there before or after the step that was cut,
-// never anything between, and never less than what was reported as done.
+// The spool is stopped at every write and at every sync of a story that does everything once: by one error
+// after which it is told to go on, and for good. What is found after the restart must be what was there
+// before or after the step that was cut, never anything between, and never less than what was reported as
+// done.
 #include <fmt/format.h>
 
 #include "tests/faults/spool_story.h"
@@ -53,10 +54,11 @@ struct Point {
   Crash crash;
 
   [[nodiscard]] std::string text() const {
-    return fmt::format("{} {} fails {}{}, then {}", kind == Change::write ? "write" : "sync", nth, for_good ? "for good" : "once",
-                       torn ? " half done" : "",
-                       crash == Crash::process ? "the process ends" : crash == Crash::power ? "the power goes"
-                                                                                            : "the power goes, some writes stay");
+    return fmt::format("{} {} fails {}{}, then {}", kind == Change::write ? "write" : "sync", nth,
+                       for_good ? "for good" : "once", torn ? " half done" : "",
+                       crash == Crash::process ? "the process ends"
+                       : crash == Crash::power ? "the power goes"
+                                               : "the power goes, some writes stay");
   }
 };
 
@@ -106,7 +108,8 @@ void stop_at(const std::vector<Step>& steps, const Course& course, const Point& 
   EXPECT_EQ(damage(disk), "");
 }
 
-void stop_everywhere(const std::vector<Step>& steps, Change kind, bool for_good, bool torn, Crash crash, std::uint64_t stride = 1) {
+void stop_everywhere(const std::vector<Step>& steps, Change kind, bool for_good, bool torn, Crash crash,
+                     std::uint64_t stride = 1) {
   auto course = undisturbed(steps);
   auto count = kind == Change::write ? course.writes : course.syncs;
   ASSERT_GT(count, steps.size() / 2);
@@ -156,7 +159,8 @@ TEST(SpoolCrash, WhileALargeBodyIsWrittenAndRemoved) {
   stop_everywhere(large_body_story(), Change::sync, true, false, Crash::power);
 }
 
-/// A disk that is full at any moment: the change fails as what it is, the spool goes on, and with space the same change works.
+/// A disk that is full at any moment: the change fails as what it is, the spool goes on, and with space the
+/// same change works.
 TEST(SpoolFullDisk, FailsTheChangeAndGoesOnWhenThereIsSpaceAgain) {
   auto steps = spool_story();
   auto course = undisturbed(steps);

@@ -9,10 +9,14 @@ namespace {
 constexpr SpoolId hub2{0xF000'0000'0000'0022};
 constexpr SpoolId hub3{0x33};
 
-/// Row keys of the story's first epoch, whatever the spool would give: the story must be the same after a restart.
-RowId row(int number) { return RowId{(std::int64_t{1} << 40) + 1000 + number}; }
+/// Row keys of the story's first epoch, whatever the spool would give: the story must be the same after a
+/// restart.
+RowId row(int number) {
+  return RowId{(std::int64_t{1} << 40) + 1000 + number};
+}
 
-NewMessage message(SpoolBox& box, int number, std::vector<std::string> addresses, std::string destination = "example.com") {
+NewMessage message(SpoolBox& box, int number, std::vector<std::string> addresses,
+                   std::string destination = "example.com") {
   auto made = new_message(*box.spool, std::move(addresses), std::move(destination));
   made.row = row(number);
   made.id = {box.spool->id(), static_cast<std::uint64_t>(row(number).value)};
@@ -51,7 +55,8 @@ OutboxItem told(std::uint64_t number, std::vector<std::uint32_t> recipients) {
 }
 
 Step single(std::string name, std::function<Result<void>(SpoolBox&, Writer&)> job) {
-  return {std::move(name), [job = std::move(job)](SpoolBox& box) {
+  return {std::move(name),
+          [job = std::move(job)](SpoolBox& box) {
             return box.write([&](Writer& writer) { return job(box, writer); });
           },
           0, false};
@@ -65,14 +70,16 @@ Step tried(std::string name, AttemptRecord record) {
 
 /// Several operations in one commit; all must succeed.
 Step together(std::string name, std::vector<std::function<Result<void>(SpoolBox&, Writer&)>> jobs) {
-  return {std::move(name), [jobs = std::move(jobs)](SpoolBox& box) {
+  return {std::move(name),
+          [jobs = std::move(jobs)](SpoolBox& box) {
             Result<void> all;
             std::size_t completed = 0;
             for (const auto& job : jobs) {
-              box.spool->write([&](Writer& writer) { return job(box, writer); }, 100, [&](Result<void> result) {
-                ++completed;
-                if (!result) all = std::move(result);
-              });
+              box.spool->write([&](Writer& writer) { return job(box, writer); }, 100,
+                               [&](Result<void> result) {
+                                 ++completed;
+                                 if (!result) all = std::move(result);
+                               });
             }
             box.run();
             return completed == jobs.size() ? all : failure(std::errc::timed_out, "no completion came");
@@ -81,7 +88,8 @@ Step together(std::string name, std::vector<std::function<Result<void>(SpoolBox&
 }
 
 Step restart() {
-  return {"restart", [](SpoolBox& box) {
+  return {"restart",
+          [](SpoolBox& box) {
             box.close();
             return box.open();
           },
@@ -95,14 +103,17 @@ std::vector<Step> spool_story() {
   steps.push_back(single("accept 1", [](SpoolBox& box, Writer& writer) {
     return accept(writer, message(box, 1, {"a@example.com"}));
   }));
-  steps.push_back(together("accept 2 and 3 together", {
-      [](SpoolBox& box, Writer& writer) { return accept(writer, message(box, 2, {"a@example.com", "b@example.com"})); },
-      [](SpoolBox& box, Writer& writer) {
-        auto three = message(box, 3, {"a@other.example"}, "other.example");
-        three.is_protected = false;
-        return accept(writer, three, std::string(9000, '3'));
-      },
-  }));
+  steps.push_back(together("accept 2 and 3 together",
+                           {
+                               [](SpoolBox& box, Writer& writer) {
+                                 return accept(writer, message(box, 2, {"a@example.com", "b@example.com"}));
+                               },
+                               [](SpoolBox& box, Writer& writer) {
+                                 auto three = message(box, 3, {"a@other.example"}, "other.example");
+                                 three.is_protected = false;
+                                 return accept(writer, three, std::string(9000, '3'));
+                               },
+                           }));
   steps.push_back(single("shadow 10", [](SpoolBox&, Writer& writer) {
     return store(writer, shadow(10, {"a@example.com", "b@example.com"}));
   }));
@@ -133,10 +144,14 @@ std::vector<Step> spool_story() {
   steps.push_back(single("discard part of 10", [](SpoolBox&, Writer& writer) {
     return outcome_of(writer.apply_discard(told(10, {1}), hub2));
   }));
-  steps.push_back(together("shadow 11 and 12 together", {
-      [](SpoolBox&, Writer& writer) { return store(writer, shadow(11, {"a@example.com"})); },
-      [](SpoolBox&, Writer& writer) { return store(writer, shadow(12, {"a@example.com", "c@example.com"})); },
-  }));
+  steps.push_back(
+      together("shadow 11 and 12 together",
+               {
+                   [](SpoolBox&, Writer& writer) { return store(writer, shadow(11, {"a@example.com"})); },
+                   [](SpoolBox&, Writer& writer) {
+                     return store(writer, shadow(12, {"a@example.com", "c@example.com"}));
+                   },
+               }));
   steps.push_back(tried("deliver 1", attempt(row(1), {delivered(0)})));
   steps.push_back(single("take over 12", [](SpoolBox& box, Writer& writer) {
     auto taken = message(box, 12, {"a@example.com", "c@example.com"});
@@ -152,7 +167,8 @@ std::vector<Step> spool_story() {
     return outcome_of(writer.apply_discard(told(11, {}), hub2));
   }));
   steps.push_back(restart());
-  steps.push_back({"confirm what hub2 heard", [](SpoolBox& box) -> Result<void> {
+  steps.push_back({"confirm what hub2 heard",
+                   [](SpoolBox& box) -> Result<void> {
                      auto items = box.read([](Reader& reader) { return reader.outbox(hub2, 0, 2); });
                      if (!items) return std::unexpected(items.error());
                      std::vector<std::uint64_t> keys;
@@ -160,10 +176,10 @@ std::vector<Step> spool_story() {
                      return box.write([&](Writer& writer) { return writer.outbox_confirmed(keys); });
                    },
                    0, false});
-  steps.push_back(single("hold 4", [](SpoolBox&, Writer& writer) {
-    return writer.set_state(row(4), MessageState::held, {});
-  }));
-  steps.push_back(tried("deliver 12 in part", attempt(row(12), {delivered(1)}, {{"example.com", at(30), 1}})));
+  steps.push_back(single(
+      "hold 4", [](SpoolBox&, Writer& writer) { return writer.set_state(row(4), MessageState::held, {}); }));
+  steps.push_back(
+      tried("deliver 12 in part", attempt(row(12), {delivered(1)}, {{"example.com", at(30), 1}})));
   steps.push_back(single("release 4", [](SpoolBox&, Writer& writer) {
     return writer.set_state(row(4), MessageState::queued, {{"example.com", at(5), 0}});
   }));
@@ -179,10 +195,10 @@ std::vector<Step> spool_story() {
   }));
   steps.push_back(tried("deliver 2 and 12", attempt(row(2), {delivered(1)})));
   steps.push_back(tried("deliver 12", attempt(row(12), {delivered(0)})));
-  steps.push_back(single("hub2 is gone for good", [](SpoolBox&, Writer& writer) {
-    return writer.outbox_forget_spool(hub2);
-  }));
-  steps.push_back({"next epoch", [](SpoolBox& box) {
+  steps.push_back(single("hub2 is gone for good",
+                         [](SpoolBox&, Writer& writer) { return writer.outbox_forget_spool(hub2); }));
+  steps.push_back({"next epoch",
+                   [](SpoolBox& box) {
                      Result<void> result = failure(std::errc::timed_out, "no completion came");
                      box.spool->begin_next_epoch([&](Result<void> outcome) { result = std::move(outcome); });
                      box.run();
@@ -209,13 +225,15 @@ std::vector<Step> large_body_story() {
   return steps;
 }
 
-// ---------------------------------------------------------------------------------------------- what is there
+// ---------------------------------------------------------------------------------------------- what is
+// there
 
 namespace {
 
 std::string text_of(const std::vector<Holder>& holders) {
   std::string out;
-  for (const auto& one : holders) out += fmt::format(" {}/{}/{}", one.hub, to_string(one.spool), static_cast<int>(one.state));
+  for (const auto& one : holders)
+    out += fmt::format(" {}/{}/{}", one.hub, to_string(one.spool), static_cast<int>(one.state));
   return out;
 }
 
@@ -234,47 +252,57 @@ std::string read_contents(Reader& reader) {
   constexpr RowId last{INT64_MAX};
   for (auto found : reader.messages(RowId{0}, last, 1000).value()) {
     auto message = reader.message(found).value().value();
-    out += fmt::format("message {:x} {} generation {} state {} protected {} size {} alarm {} error '{}'\n  envelope {:x}\n",
-                       message.row.value, to_string(message.id), message.generation.value, static_cast<int>(message.state),
-                       message.is_protected, message.size, message.alarm_at.time_since_epoch().count(), message.last_error,
-                       std::hash<std::string>{}(encode(message.envelope)));
+    out += fmt::format(
+        "message {:x} {} generation {} state {} protected {} size {} alarm {} error '{}'\n  envelope {:x}\n",
+        message.row.value, to_string(message.id), message.generation.value, static_cast<int>(message.state),
+        message.is_protected, message.size, message.alarm_at.time_since_epoch().count(), message.last_error,
+        std::hash<std::string>{}(encode(message.envelope)));
     out += "  holders" + text_of(message.holders) + "\n  body " + body_of(reader, found) + "\n";
     for (const auto& entry : message.queue) {
-      out += fmt::format("  queue {} {} {}\n", entry.destination, entry.due.time_since_epoch().count(), entry.attempts);
+      out += fmt::format("  queue {} {} {}\n", entry.destination, entry.due.time_since_epoch().count(),
+                         entry.attempts);
     }
     for (const auto& outcome : message.progress) {
-      out += fmt::format("  progress {} {} {}\n", outcome.index, static_cast<int>(outcome.state), outcome.detail);
+      out += fmt::format("  progress {} {} {}\n", outcome.index, static_cast<int>(outcome.state),
+                         outcome.detail);
     }
   }
   for (const auto& [destination, when] : reader.due_by_destination().value()) {
     out += fmt::format("due {} {}:", destination, when.time_since_epoch().count());
     for (const auto& due : reader.due(destination, WallTime::max(), 1000, {}).value()) {
-      out += fmt::format(" {:x}@{}/{}", due.row.value, due.entry.due.time_since_epoch().count(), due.entry.attempts);
+      out += fmt::format(" {:x}@{}/{}", due.row.value, due.entry.due.time_since_epoch().count(),
+                         due.entry.attempts);
     }
     out += "\n";
   }
-  for (auto found : reader.alarms(WallTime::max(), 1000).value()) out += fmt::format("alarm {:x}\n", found.value);
-  for (auto found : reader.unprotected(RowId{0}, 1000).value()) out += fmt::format("unprotected {:x}\n", found.value);
+  for (auto found : reader.alarms(WallTime::max(), 1000).value())
+    out += fmt::format("alarm {:x}\n", found.value);
+  for (auto found : reader.unprotected(RowId{0}, 1000).value())
+    out += fmt::format("unprotected {:x}\n", found.value);
   for (const auto& shadow : reader.shadows(RowId{0}, 1000).value()) {
-    out += fmt::format("shadow {:x} {} generation {} of {} {} epoch {} size {} envelope {:x}", shadow.row.value,
-                       to_string(shadow.id), shadow.generation.value, shadow.owner_hub, to_string(shadow.owner_spool),
-                       shadow.owner_epoch.value, shadow.size, std::hash<std::string>{}(encode(shadow.envelope)));
+    out += fmt::format("shadow {:x} {} generation {} of {} {} epoch {} size {} envelope {:x}",
+                       shadow.row.value, to_string(shadow.id), shadow.generation.value, shadow.owner_hub,
+                       to_string(shadow.owner_spool), shadow.owner_epoch.value, shadow.size,
+                       std::hash<std::string>{}(encode(shadow.envelope)));
     out += " done";
     for (auto index : shadow.done) out += fmt::format(" {}", index);
     out += " offered" + text_of(shadow.offered) + "\n  body " + body_of(reader, shadow.row) + "\n";
   }
   for (auto to : {hub2, hub3}) {
     for (const auto& item : reader.outbox(to, 0, 1000).value()) {
-      out += fmt::format("owed {} {} generation {} all {}", item.hub, to_string(item.id), item.generation.value, item.all);
+      out += fmt::format("owed {} {} generation {} all {}", item.hub, to_string(item.id),
+                         item.generation.value, item.all);
       for (auto index : item.recipients) out += fmt::format(" {}", index);
       out += "\n";
     }
   }
   for (const auto& peer : reader.peers().value()) {
-    out += fmt::format("peer {} {} {} {}\n", peer.hub, to_string(peer.spool), peer.epoch.value, peer.sequence.value);
+    out += fmt::format("peer {} {} {} {}\n", peer.hub, to_string(peer.spool), peer.epoch.value,
+                       peer.sequence.value);
   }
   auto counts = reader.counts().value();
-  out += fmt::format("counts {} {} {} {} {}\n", counts.messages, counts.held, counts.unprotected, counts.shadows, counts.outbox);
+  out += fmt::format("counts {} {} {} {} {}\n", counts.messages, counts.held, counts.unprotected,
+                     counts.shadows, counts.outbox);
   return out;
 }
 
@@ -286,14 +314,16 @@ std::string contents(SpoolBox& box) {
   box.run();
   // A spool that had to be made a second time has another id; the story is the same.
   auto own = to_string(box.spool->id());
-  for (auto place = out.find(own); place != std::string::npos; place = out.find(own, place)) out.replace(place, own.size(), "own");
+  for (auto place = out.find(own); place != std::string::npos; place = out.find(own, place))
+    out.replace(place, own.size(), "own");
   return out;
 }
 
 std::string damage(const MemoryDisk& disk) {
   sqlite3* database = nullptr;
   std::string found;
-  if (sqlite3_open_v2("/spool/spool.db", &database, SQLITE_OPEN_READWRITE, disk.name().c_str()) != SQLITE_OK) {
+  if (sqlite3_open_v2("/spool/spool.db", &database, SQLITE_OPEN_READWRITE, disk.name().c_str()) !=
+      SQLITE_OK) {
     found = "cannot be opened\n";
   }
   sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
@@ -309,7 +339,8 @@ std::string damage(const MemoryDisk& disk) {
       {"chunk without owner",
        "SELECT body FROM chunks WHERE body NOT IN (SELECT row FROM messages UNION SELECT row FROM shadows "
        "UNION SELECT body FROM unfinished UNION SELECT body FROM garbage)"},
-      {"garbage with an owner", "SELECT body FROM garbage WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows)"},
+      {"garbage with an owner",
+       "SELECT body FROM garbage WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows)"},
       {"message and shadow of one row", "SELECT row FROM messages JOIN shadows USING(row)"},
       {"unfinished with an owner",
        "SELECT body FROM unfinished WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows)"},
@@ -318,11 +349,15 @@ std::string damage(const MemoryDisk& disk) {
        "SELECT row FROM messages WHERE envelope IS NULL AND row NOT IN (SELECT row FROM envelopes)"},
       {"progress without message", "SELECT row FROM progress WHERE row NOT IN (SELECT row FROM messages)"},
       {"wrong number of ended recipients",
-       "SELECT row FROM messages m WHERE done <> (SELECT count(*) FROM progress p WHERE p.row = m.row AND p.state <> 0)"},
-      {"due without queued message", "SELECT row FROM due WHERE row NOT IN (SELECT row FROM messages WHERE state = 0)"},
-      {"fork without item", "SELECT key FROM outbox_forks WHERE key NOT IN (SELECT key FROM outbox WHERE forked = 1)"},
+       "SELECT row FROM messages m WHERE done <> (SELECT count(*) FROM progress p WHERE p.row = m.row AND "
+       "p.state <> 0)"},
+      {"due without queued message",
+       "SELECT row FROM due WHERE row NOT IN (SELECT row FROM messages WHERE state = 0)"},
+      {"fork without item",
+       "SELECT key FROM outbox_forks WHERE key NOT IN (SELECT key FROM outbox WHERE forked = 1)"},
       {"wrong counts",
-       "SELECT * FROM meta WHERE messages <> (SELECT count(*) FROM messages) OR held <> (SELECT count(*) FROM messages "
+       "SELECT * FROM meta WHERE messages <> (SELECT count(*) FROM messages) OR held <> (SELECT count(*) "
+       "FROM messages "
        "WHERE state = 1) OR unprotected <> (SELECT count(*) FROM messages WHERE protection = 0) OR "
        "shadows <> (SELECT count(*) FROM shadows) OR outbox <> (SELECT count(*) FROM outbox)"},
   };

@@ -124,7 +124,9 @@ TEST_F(DiscardsTest, HoldsBackWhatDependsOnAForkUntilItIsProtected) {
   EXPECT_TRUE(owed().empty());
   EXPECT_EQ(kind(message.id), Knowledge::Kind::done) << "held back, but done";
 
-  must([&](Writer& writer) { return writer.set_holders(dsn.row, {holder("hub3", 33, Holder::State::offered)}, true); });
+  must([&](Writer& writer) {
+    return writer.set_holders(dsn.row, {holder("hub3", 33, Holder::State::offered)}, true);
+  });
   EXPECT_TRUE(outbox(hub2).empty()) << "offered is not held";
   must([&](Writer& writer) { return writer.set_holders(dsn.row, {holder("hub3", 33)}, true); });
   EXPECT_EQ(outbox(hub2).size(), 1U);

@@ -74,7 +74,8 @@ TEST_F(GroupCommitTest, DoesNotWaitWhenIdle) {
 TEST_F(GroupCommitTest, CompletesInTheOrderOfSubmission) {
   std::vector<int> order;
   for (int i = 0; i < 2000; ++i) {  // several batches
-    spool().write([](Writer&) { return Result<void>(); }, 0, [&order, i](Result<void>) { order.push_back(i); });
+    spool().write([](Writer&) { return Result<void>(); }, 0,
+                  [&order, i](Result<void>) { order.push_back(i); });
   }
   box.run();
   ASSERT_EQ(order.size(), 2000U);
@@ -188,7 +189,9 @@ TEST_F(GroupCommitTest, KeepsTheLogSmallUnderLoad) {
     auto message = prepared();
     message.size = body.size();
     must([&](Writer& writer) { return accept(writer, message, body); });
-    must([&](Writer& writer) { return outcome_of(writer.record_attempt(attempt(message.row, {delivered(0)}))); });
+    must([&](Writer& writer) {
+      return outcome_of(writer.record_attempt(attempt(message.row, {delivered(0)})));
+    });
     // A query now and then must not keep the log from being reused.
     ask([](Reader& reader) { return reader.counts(); });
   }
@@ -263,7 +266,8 @@ TEST_F(GroupCommitTest, StopsWritingForGoodAfterAFailedSync) {
   }
   ASSERT_TRUE(spool().unhealthy());
   EXPECT_EQ(spool().unhealthy()->code, std::errc::io_error);
-  EXPECT_TRUE(ask([&](Reader& reader) { return reader.message(before.row); })) << "what is there can still be read";
+  EXPECT_TRUE(ask([&](Reader& reader) { return reader.message(before.row); }))
+      << "what is there can still be read";
   lose_power();
   EXPECT_FALSE(spool().unhealthy());
   EXPECT_EQ(message_count(), 1U);

@@ -12,7 +12,9 @@ namespace {
 class Connection {
  public:
   explicit Connection(const MemoryDisk& disk, const char* path = "/d/a.db") {
-    EXPECT_EQ(sqlite3_open_v2(path, &handle_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, disk.name().c_str()), SQLITE_OK);
+    EXPECT_EQ(
+        sqlite3_open_v2(path, &handle_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, disk.name().c_str()),
+        SQLITE_OK);
   }
   ~Connection() { sqlite3_close(handle_); }
   Connection(const Connection&) = delete;

@@ -108,7 +108,8 @@ TEST_F(MessagesTest, TriesOnlyWhatRemains) {
   message.queue = {{"one.example", at(0), 0}, {"two.example", at(0), 0}};
   must([&](Writer& writer) { return accept(writer, message); });
 
-  EXPECT_FALSE(try_once(attempt(message.row, {delivered(1), deferred(2)}, {{"two.example", at(60), 1}}, "two.example")));
+  EXPECT_FALSE(try_once(
+      attempt(message.row, {delivered(1), deferred(2)}, {{"two.example", at(60), 1}}, "two.example")));
   auto got = stored(message.row);
   EXPECT_EQ(got->queue, (std::vector<QueueEntry>{{"one.example", at(0), 0}, {"two.example", at(60), 1}}));
   EXPECT_EQ(got->progress, (std::vector<RecipientOutcome>{delivered(1), deferred(2)}));
@@ -138,7 +139,8 @@ TEST_F(MessagesTest, KeepsAMessageWithRecipientsButNothingQueuedForIt) {
   auto message = accepted({"a@example.com", "b@example.com"});
   EXPECT_FALSE(try_once(attempt(message.row, {delivered(0)})));
   ASSERT_TRUE(stored(message.row));
-  EXPECT_EQ(ask([](Reader& reader) { return reader.alarms(at(14'400), 10); }), std::vector<RowId>{message.row});
+  EXPECT_EQ(ask([](Reader& reader) { return reader.alarms(at(14'400), 10); }),
+            std::vector<RowId>{message.row});
 }
 
 TEST_F(MessagesTest, TakesAnAttemptAtAMessageThatHasEndedAsFinished) {
@@ -168,7 +170,9 @@ TEST_F(MessagesTest, IsNotDueWhileHeldAndComesBackWhenReleased) {
   EXPECT_EQ(got->state, MessageState::held);
   EXPECT_EQ(got->queue, message.queue) << "an operator wants to see where it was to go";
 
-  must([&](Writer& writer) { return writer.set_state(message.row, MessageState::queued, {{"other.example", at(5), 0}}); });
+  must([&](Writer& writer) {
+    return writer.set_state(message.row, MessageState::queued, {{"other.example", at(5), 0}});
+  });
   EXPECT_TRUE(due("example.com", at(1000)).empty());
   EXPECT_EQ(due("other.example", at(5)).size(), 1U);
   EXPECT_EQ(counts().held, 0U);

@@ -1,4 +1,5 @@
-// What a spool refuses to open, and what an operator is told; on a real directory where locks and files are real.
+// What a spool refuses to open, and what an operator is told; on a real directory where locks and files are
+// real.
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
@@ -66,9 +67,11 @@ TEST_F(OpeningTest, KeepsItsIdAndBeginsANewEpochWithEachStart) {
 
 TEST_F(OpeningTest, LetsNobodyElseReadTheMail) {
   open();
-  ASSERT_TRUE(box->write([&](Writer& writer) { return accept(writer, new_message(*box->spool, {"a@example.com"})); }));
+  ASSERT_TRUE(box->write(
+      [&](Writer& writer) { return accept(writer, new_message(*box->spool, {"a@example.com"})); }));
   for (const auto* name : {"spool.db", "spool.db-wal", "spool.db-shm"}) {
-    auto others = fs::status(directory + "/" + name).permissions() & (fs::perms::group_all | fs::perms::others_all);
+    auto others =
+        fs::status(directory + "/" + name).permissions() & (fs::perms::group_all | fs::perms::others_all);
     EXPECT_EQ(others, fs::perms::none) << name;
   }
 }

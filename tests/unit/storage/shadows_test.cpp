@@ -21,7 +21,8 @@ class ShadowsTest : public SpoolTest {
     shadow.owner_epoch = Epoch{4};
     shadow.envelope = envelope_for(std::move(addresses));
     shadow.size = 4;
-    shadow.offered = {holder("hub1", spool().id().value), holder("hub3", third.value, Holder::State::offered)};
+    shadow.offered = {holder("hub1", spool().id().value),
+                      holder("hub3", third.value, Holder::State::offered)};
     return shadow;
   }
   Result<bool> put(const Shadow& shadow, std::string_view body = "copy") {
@@ -52,7 +53,8 @@ class ShadowsTest : public SpoolTest {
     message.queue = {{"example.com", at(0), 0}};
     return message;
   }
-  std::optional<RowId> discard(MessageId id, std::vector<std::uint32_t> recipients = {}, SpoolId from = owner) {
+  std::optional<RowId> discard(MessageId id, std::vector<std::uint32_t> recipients = {},
+                               SpoolId from = owner) {
     OutboxItem item;
     item.id = id;
     item.generation = Generation{1};
@@ -296,7 +298,8 @@ TEST_F(ShadowsTest, CedesAMessageToTheHubThatTookItOver) {
   message.holders = {holder("hub2", owner.value), holder("hub3", third.value)};
   must([&](Writer& writer) { return accept(writer, message); });
   must([&](Writer& writer) {
-    return outcome_of(writer.record_attempt(attempt(message.row, {delivered(1)}, {{"example.com", at(60), 1}})));
+    return outcome_of(
+        writer.record_attempt(attempt(message.row, {delivered(1)}, {{"example.com", at(60), 1}})));
   });
   must([&](Writer& writer) { return writer.cede(message.row, Generation{2}, "hub2", owner, Epoch{9}); });
   lose_power();
@@ -326,7 +329,8 @@ TEST_F(ShadowsTest, DoesNotCedeToAnOlderGeneration) {
   auto message = new_message(spool(), {"a@example.com"});
   message.generation = Generation{3};
   must([&](Writer& writer) { return accept(writer, message); });
-  auto result = box.write([&](Writer& writer) { return writer.cede(message.row, Generation{3}, "hub2", owner, Epoch{1}); });
+  auto result = box.write(
+      [&](Writer& writer) { return writer.cede(message.row, Generation{3}, "hub2", owner, Epoch{1}); });
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, std::errc::invalid_argument);
   EXPECT_TRUE(ask([&](Reader& reader) { return reader.message(message.row); }));

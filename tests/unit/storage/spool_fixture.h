@@ -1,4 +1,5 @@
-// A spool whose lanes are queues that the test runs by hand: what happens between two steps is the test's choice.
+// A spool whose lanes are queues that the test runs by hand: what happens between two steps is the test's
+// choice.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -132,7 +133,9 @@ class SpoolTest : public ::testing::Test {
   SpoolBox box;
 };
 
-inline WallTime at(std::int64_t seconds) { return WallTime(std::chrono::seconds(1'700'000'000 + seconds)); }
+inline WallTime at(std::int64_t seconds) {
+  return WallTime(std::chrono::seconds(1'700'000'000 + seconds));
+}
 
 inline Envelope envelope_for(std::vector<std::string> addresses) {
   Envelope envelope;
@@ -146,7 +149,8 @@ inline Envelope envelope_for(std::vector<std::string> addresses) {
 }
 
 /// A message accepted here, due at once.
-inline NewMessage new_message(Spool& spool, std::vector<std::string> addresses, std::string destination = "example.com") {
+inline NewMessage new_message(Spool& spool, std::vector<std::string> addresses,
+                              std::string destination = "example.com") {
   NewMessage message;
   message.row = spool.next_row();
   message.id = {spool.id(), static_cast<std::uint64_t>(message.row.value)};
@@ -163,8 +167,8 @@ inline Result<void> accept(Writer& writer, const NewMessage& message, std::strin
   return writer.insert_message(message);
 }
 
-inline AttemptRecord attempt(RowId row, std::vector<RecipientOutcome> outcomes, std::vector<QueueEntry> again = {},
-                             std::string destination = "example.com") {
+inline AttemptRecord attempt(RowId row, std::vector<RecipientOutcome> outcomes,
+                             std::vector<QueueEntry> again = {}, std::string destination = "example.com") {
   AttemptRecord record;
   record.row = row;
   record.destination = std::move(destination);
@@ -173,9 +177,15 @@ inline AttemptRecord attempt(RowId row, std::vector<RecipientOutcome> outcomes, 
   return record;
 }
 
-inline RecipientOutcome delivered(std::uint32_t index) { return {index, RecipientOutcome::State::delivered, "250 ok"}; }
-inline RecipientOutcome failed(std::uint32_t index) { return {index, RecipientOutcome::State::failed, "550 no"}; }
-inline RecipientOutcome deferred(std::uint32_t index) { return {index, RecipientOutcome::State::pending, "451 later"}; }
+inline RecipientOutcome delivered(std::uint32_t index) {
+  return {index, RecipientOutcome::State::delivered, "250 ok"};
+}
+inline RecipientOutcome failed(std::uint32_t index) {
+  return {index, RecipientOutcome::State::failed, "550 no"};
+}
+inline RecipientOutcome deferred(std::uint32_t index) {
+  return {index, RecipientOutcome::State::pending, "451 later"};
+}
 
 inline Holder holder(std::string hub, std::uint64_t spool, Holder::State state = Holder::State::holds) {
   return {std::move(hub), SpoolId{spool}, state};

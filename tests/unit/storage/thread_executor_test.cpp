@@ -59,19 +59,26 @@ TEST(ThreadExecutor, CarriesASpoolUnderManyWritesAndReads) {
   home.post([&] {
     for (int i = 0; i < count; ++i) {
       auto message = new_message(spool, {"a@example.com"});
-      spool.write([message](Writer& to) { return accept(to, message); }, 5, [&, row = message.row](Result<void> result) {
-        ASSERT_TRUE(result) << result.error().what;
-        auto found = std::make_shared<bool>(false);
-        spool.read([found, row](Reader& from) { *found = from.message(row).value_or(std::nullopt).has_value(); },
-                   [&, found, row] {
-                     seen += *found ? 1 : 0;
-                     spool.write([row](Writer& to) { return outcome_of(to.record_attempt(attempt(row, {delivered(0)}))); }, 1,
-                                 [&](Result<void> ended) {
-                                   ASSERT_TRUE(ended) << ended.error().what;
-                                   if (++delivered_count == count) finished.release();
-                                 });
-                   });
-      });
+      spool.write(
+          [message](Writer& to) { return accept(to, message); }, 5,
+          [&, row = message.row](Result<void> result) {
+            ASSERT_TRUE(result) << result.error().what;
+            auto found = std::make_shared<bool>(false);
+            spool.read(
+                [found, row](Reader& from) { *found = from.message(row).value_or(std::nullopt).has_value(); },
+                [&, found, row] {
+                  seen += *found ? 1 : 0;
+                  spool.write(
+                      [row](Writer& to) {
+                        return outcome_of(to.record_attempt(attempt(row, {delivered(0)})));
+                      },
+                      1,
+                      [&](Result<void> ended) {
+                        ASSERT_TRUE(ended) << ended.error().what;
+                        if (++delivered_count == count) finished.release();
+                      });
+                });
+          });
     }
   });
   finished.acquire();
