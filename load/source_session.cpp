@@ -76,7 +76,8 @@ void SourceSession::drop(std::string_view reason) {
 }
 
 void SourceSession::lost(std::string_view reason) {
-  // A target that does not even greet is left alone for a while; one that loses a connection may be tried at once.
+  // A target that does not even greet is left alone for a while; one that loses a connection may be tried at
+  // once.
   bool unreachable = stage_ == Stage::connecting || stage_ == Stage::greeting || stage_ == Stage::hello;
   board_.target_failed(target_, unreachable);
   if (work_) {
