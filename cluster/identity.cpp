@@ -4,12 +4,12 @@
 
 namespace umbra::cluster {
 
-Standing judge(const std::optional<Identity>& remembered, const Identity& heard) {
+Standing judge(const std::optional<Identity>& remembered, Epoch live, const Identity& heard) {
   if (!remembered) return Standing::first_seen;
   if (remembered->spool != heard.spool) return Standing::replaced;
-  // Within one epoch sessions race, so an older sequence on a second session says nothing; over a change of epoch
-  // it says that commits which we were told of have never happened.
-  if (heard.epoch != remembered->epoch && heard.sequence < remembered->sequence) return Standing::rolled_back;
+  // The sessions of one run race, so an older sequence from the run we hear says nothing, not even once that run has been
+  // ended; from any other it says that commits which we were told of have never happened.
+  if (heard.epoch != live && heard.sequence < remembered->sequence) return Standing::rolled_back;
   if (heard.epoch < remembered->epoch) return Standing::epoch_over;
   return heard.epoch == remembered->epoch ? Standing::same : Standing::restarted;
 }

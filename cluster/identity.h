@@ -26,8 +26,9 @@ enum class Standing : std::uint8_t {
   rolled_back,  ///< its history went backwards: a restored backup, not to be trusted with any mail
 };
 
-/// Judges a hub that opens a session. Does not change anything.
-Standing judge(const std::optional<Identity>& remembered, const Identity& heard);
+/// Judges a hub that opens a session. Does not change anything. `live`: the epoch of its run that this run of ours has heard
+/// from last, 0 when it has not heard of it yet. (Identity::epoch is not that: it is one more once that run has been ended.)
+Standing judge(const std::optional<Identity>& remembered, Epoch live, const Identity& heard);
 
 /// What to remember after `heard` was judged first_seen, same, restarted or replaced.
 Identity remember(const std::optional<Identity>& remembered, const Identity& heard);

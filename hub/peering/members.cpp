@@ -110,7 +110,7 @@ Standing Members::heard_hello(const smtp::HubHello& peer) {
   auto* member = find(peer.hub);
   UMBRA_ASSERT(member != nullptr);
   cluster::Identity heard{peer.spool, peer.epoch, peer.sequence};
-  auto standing = cluster::judge(member->identity, heard);
+  auto standing = cluster::judge(member->identity, member->live_epoch, heard);
   if (standing == Standing::rolled_back || standing == Standing::epoch_over) {
     log_.line(LogLevel::warning,
               standing == Standing::rolled_back ? "a hub's spool was rolled back: it is refused"
@@ -162,7 +162,7 @@ bool Members::on_hello(const smtp::HubHello& peer) {
   auto* member = find(peer.hub);
   if (member == nullptr) return false;
   cluster::Identity heard{peer.spool, peer.epoch, peer.sequence};
-  auto standing = cluster::judge(member->identity, heard);
+  auto standing = cluster::judge(member->identity, member->live_epoch, heard);
   // A hub whose epoch we have ended learns it on its own session to us; until then nothing is sent to it.
   if (standing == Standing::rolled_back || standing == Standing::epoch_over) return false;
   accept_identity(*member, heard);
