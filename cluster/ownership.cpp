@@ -1,7 +1,5 @@
 #include "cluster/ownership.h"
 
-#include <algorithm>
-
 namespace umbra::cluster {
 
 ReturnDecision decide_return(Generation own, std::span<const Answer> answers) {
@@ -19,21 +17,19 @@ ReturnDecision decide_return(Generation own, std::span<const Answer> answers) {
   return best;
 }
 
-TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::span<const std::string> named_before_self,
-                                 std::span<const Answer> answers) {
+TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::string_view self, std::span<const Answer> answers) {
   TakeoverDecision best;
   best.generation = held;
   bool must_wait = false;
   for (const auto& a : answers) {
     if (a.knows == Knows::done) return {TakeoverDecision::What::drop, a.hub, a.spool, a.epoch, a.generation};
-    if (a.knows == Knows::pending) must_wait = true;
+    if (a.knows == Knows::pending || a.knows == Knows::waiting) must_wait = true;
     bool is_later = a.generation > best.generation;
     if (is_later && (a.knows == Knows::live || a.knows == Knows::waiting))
       best = {TakeoverDecision::What::follow, a.hub, a.spool, a.epoch, a.generation};
-    else if (is_later && a.knows == Knows::held && a.owner_spool != owner)
+    else if (is_later && a.knows == Knows::held)
       best = {TakeoverDecision::What::follow, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};
-    else if (a.knows == Knows::held && a.generation == held && a.owner_spool == owner &&
-             std::ranges::find(named_before_self, a.hub) != named_before_self.end())
+    else if (a.knows == Knows::held && a.generation == held && a.owner_spool == owner && a.hub < self)
       must_wait = true;
   }
   if (best.what == TakeoverDecision::What::take && must_wait) best.what = TakeoverDecision::What::wait;

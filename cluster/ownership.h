@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/ids.h"
 
@@ -39,8 +40,9 @@ struct ReturnDecision {
 };
 ReturnDecision decide_return(Generation own, std::span<const Answer> answers);
 
-/// A holder wants to take over a shadow of generation `held`, whose owner (`owner`) is gone. `self` holds it; the hubs named before
-/// `self` in the offers come first.
+/// A holder wants to take over a shadow of generation `held`, whose owner (`owner`) is gone. Among several that hold it, the
+/// first by name goes first: that order is the same on all of them, whatever each was told when its copy was offered, so no two
+/// ever wait for one another.
 struct TakeoverDecision {
   enum class What : std::uint8_t {
     take,      ///< become the owner
@@ -54,8 +56,7 @@ struct TakeoverDecision {
   Epoch epoch;
   Generation generation;
 };
-TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::span<const std::string> named_before_self,
-                                 std::span<const Answer> answers);
+TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::string_view self, std::span<const Answer> answers);
 
 /// A holder asked the living owner about a shadow it offered in `offered_epoch` under `held`.
 enum class AuditDecision : std::uint8_t {

@@ -352,12 +352,7 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
   std::vector<Shadow> ours;
   std::vector<MessageId> dropped;
   for (auto& shadow : shadows) {
-    std::vector<std::string> before_us;
-    for (const auto& holder : shadow.offered) {
-      if (holder.hub == config_.hub_name) break;
-      before_us.push_back(holder.hub);
-    }
-    auto decision = cluster::decide_takeover(shadow.generation, shadow.owner_spool, before_us, answers[shadow.id]);
+    auto decision = cluster::decide_takeover(shadow.generation, shadow.owner_spool, config_.hub_name, answers[shadow.id]);
     switch (decision.what) {
       case cluster::TakeoverDecision::What::take:
         // Back meanwhile: it asks for itself.
