@@ -358,9 +358,10 @@ void Scheduler::pump(Destination& d) {
   if (parts_.is_stopped) return;
   const MonotonicTime now = MonotonicClock::now();
   if (!d.is_blocked(now)) {
-    while (d.ready() > d.woken && !d.idle.empty()) {
-      Connection* connection = d.idle.back();
-      d.idle.pop_back();
+    while (d.ready() > d.woken) {
+      Connection* connection = idle_for_ready(d);
+      if (connection == nullptr) break;
+      erase_value(d.idle, connection);
       connection->is_idle = false;
       connection->is_woken = true;
       ++d.woken;
@@ -372,6 +373,31 @@ void Scheduler::pump(Destination& d) {
   }
   schedule(d);
   if (is_over(d, now)) wake_at(d, now + look_again_wait);  // to be removed
+}
+
+// The latest idle connection that would get a message by taking one now. Mail that its host has refused does not count: to
+// wake it for that again and again would never end.
+Connection* Scheduler::idle_for_ready(Destination& d) {
+  if (d.idle.empty()) return nullptr;
+  if (d.fresh.size() + d.loaded.size() > d.woken) return d.idle.back();
+  for (auto at = d.idle.rbegin(); at != d.idle.rend(); ++at)
+    if (find_elsewhere(d, **at) != d.elsewhere.end()) return *at;
+  // All connections are to hosts that refused this mail: one of them makes room for another host.
+  bool is_only_elsewhere = !d.elsewhere.empty() && d.woken == 0 && d.opening() == 0;
+  if (is_only_elsewhere && d.connections.size() >= d.connections_max()) {
+    Connection* oldest = d.idle.front();
+    d.idle.erase(d.idle.begin());
+    oldest->is_idle = false;
+    oldest->quit();
+  }
+  return nullptr;
+}
+
+std::deque<JobPtr>::iterator Scheduler::find_elsewhere(Destination& d, const Connection& connection) {
+  if (d.elsewhere.empty() || !connection.host()) return d.elsewhere.end();
+  std::string host = to_string(connection.host()->endpoint);
+  return std::ranges::find_if(d.elsewhere,
+                              [&](const auto& job) { return std::ranges::find(job->avoid, host) == job->avoid.end(); });
 }
 
 bool Scheduler::is_over(const Destination& d, MonotonicTime now) {
@@ -559,6 +585,8 @@ void Scheduler::established(Connection& connection) {
   Destination& d = connection.destination();
   connection.is_established = true;
   ++d.established;
+  connection.is_woken = true;  // it takes mail next
+  ++d.woken;
   d.failures = 0;
   d.blocked_until = MonotonicTime::min();
   d.last_error.clear();
@@ -572,14 +600,9 @@ JobPtr Scheduler::take(Connection& connection) {
   if (std::exchange(connection.is_idle, false)) erase_value(d.idle, &connection);
   if (parts_.is_stopped) return nullptr;
   JobPtr job;
-  if (!d.elsewhere.empty() && connection.host()) {
-    std::string host = to_string(connection.host()->endpoint);
-    auto found = std::ranges::find_if(
-        d.elsewhere, [&](const auto& j) { return std::ranges::find(j->avoid, host) == j->avoid.end(); });
-    if (found != d.elsewhere.end()) {
-      job = std::move(*found);
-      d.elsewhere.erase(found);
-    }
+  if (auto found = find_elsewhere(d, connection); found != d.elsewhere.end()) {
+    job = std::move(*found);
+    d.elsewhere.erase(found);
   }
   if (!job && (!d.fresh.empty() || !d.loaded.empty())) {
     bool from_loaded = d.fresh.empty() || (!d.loaded.empty() && d.is_loaded_next);

@@ -77,6 +77,8 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   bool is_full(std::uint64_t octets) const;
 
   void pump(Destination& d);
+  Connection* idle_for_ready(Destination& d);
+  static std::deque<JobPtr>::iterator find_elsewhere(Destination& d, const Connection& connection);
   void open_connections(Destination& d, MonotonicTime now);
   void give_slots();
   void load(Destination& d);
