@@ -186,6 +186,9 @@ class Writer {
   /// to all its holders (held back by `fork` as in AttemptRecord) but `except`, who told us.
   virtual Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except) = 0;
   virtual Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) = 0;
+  /// Changes the holders as they are in the spool now, whatever changed them since the caller looked. Afterwards the message is
+  /// protected if one of them `holds`.
+  virtual Result<void> change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) = 0;
   virtual Result<void> set_generation(RowId row, Generation generation) = 0;
   /// queued <-> held. Leaving `queued` takes the entries out of the due queue; `queue` are those of a message
   /// that becomes queued (ignored otherwise).
@@ -201,8 +204,9 @@ class Writer {
   /// The owner is done with the message (all), or with some recipients. Nothing there: fine. Returns what this hub
   /// owned of it: a row that is ended with it (rule 8: "done" is a fact, whoever says it), to be taken off the scheduler.
   virtual Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) = 0;
-  /// Removes a shadow (and body) without saying anything to anybody.
-  virtual Result<void> drop_shadow(MessageId id) = 0;
+  /// Removes a shadow (and body) without saying anything to anybody. A copy of a generation later than `up_to` stays: it came
+  /// after the caller looked, and its owner counts on it.
+  virtual Result<void> drop_shadow(MessageId id, Generation up_to) = 0;
   /// The shadow becomes a message of ours: same row, body and id; `message` carries the new generation, holders and queue.
   virtual Result<void> take_over(const NewMessage& message) = 0;
 

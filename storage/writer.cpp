@@ -159,6 +159,14 @@ Result<void> SpoolWriter::set_holders(RowId row, const std::vector<Holder>& hold
   });
 }
 
+Result<void> SpoolWriter::change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) {
+  return change_message(row, "change holders", [&](MessageRow& message) {
+    change(message.holders);
+    message.is_protected = std::ranges::any_of(
+        message.holders, [](const Holder& holder) { return holder.state == Holder::State::holds; });
+  });
+}
+
 Result<void> SpoolWriter::set_generation(RowId row, Generation generation) {
   return change_message(row, "set generation", [&](MessageRow& message) { message.generation = generation; });
 }
@@ -194,6 +202,8 @@ Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
       }
       if (present->row != shadow.row) bodies_.remove_unclaimed(shadow.row);
       shadows_.offered_again(present->row, shadow);
+      if (auto done = merged(present->done, shadow.done); done != present->done)
+        shadows_.set_done(present->row, done);
       if (!database_.ok()) return std::unexpected(*database_.error());
       return false;
     }
@@ -241,8 +251,8 @@ Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, 
   return ended;
 }
 
-Result<void> SpoolWriter::drop_shadow(MessageId id) {
-  if (auto shadow = shadows_.find_row(id)) {
+Result<void> SpoolWriter::drop_shadow(MessageId id, Generation up_to) {
+  if (auto shadow = shadows_.find_row(id); shadow && shadow->generation <= up_to) {
     shadows_.remove(shadow->row, counts);
     bodies_.remove(shadow->row, shadow->size);
   }

@@ -26,12 +26,13 @@ class SpoolWriter final : public Writer {
   Result<AttemptEffect> record_attempt(const AttemptRecord& record) override;
   Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except) override;
   Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) override;
+  Result<void> change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) override;
   Result<void> set_generation(RowId row, Generation generation) override;
   Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) override;
   Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) override;
   Result<bool> insert_shadow(const Shadow& shadow) override;
   Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) override;
-  Result<void> drop_shadow(MessageId id) override;
+  Result<void> drop_shadow(MessageId id, Generation up_to) override;
   Result<void> take_over(const NewMessage& message) override;
   Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
                     Epoch owner_epoch) override;

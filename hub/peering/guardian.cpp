@@ -350,7 +350,7 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
   for (const auto& shadow : shadows) ids.push_back(shadow.id);
   auto answers = co_await ask(ids, "");
   std::vector<Shadow> ours;
-  std::vector<MessageId> dropped;
+  Copies dropped;
   for (auto& shadow : shadows) {
     auto decision = cluster::decide_takeover(shadow.generation, shadow.owner_spool, config_.hub_name, answers[shadow.id]);
     switch (decision.what) {
@@ -360,7 +360,7 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
         break;
       case cluster::TakeoverDecision::What::follow:
       case cluster::TakeoverDecision::What::drop:
-        dropped.push_back(shadow.id);
+        dropped.emplace_back(shadow.id, shadow.generation);
         break;
       case cluster::TakeoverDecision::What::wait:
         break;
@@ -370,14 +370,15 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
   if (!ours.empty() && !is_stopping_) co_await take(std::move(ours), event);
 }
 
-Task<void> Guardian::drop(std::vector<MessageId> ids) {
-  auto dropped = co_await commit(runtime_.io, spool_, [ids](storage::Writer& w) -> Result<void> {
-    for (auto id : ids)
-      if (auto result = w.drop_shadow(id); !result) return result;
+// Not what has come meanwhile: a hub that took over offers its copy, of a later generation, as soon as it has.
+Task<void> Guardian::drop(Copies copies) {
+  auto dropped = co_await commit(runtime_.io, spool_, [copies](storage::Writer& w) -> Result<void> {
+    for (const auto& [id, generation] : copies)
+      if (auto result = w.drop_shadow(id, generation); !result) return result;
     return {};
   });
   if (!dropped) co_return;
-  for (auto id : ids) log_.message(MessageEvent::shadow_dropped, id, {});
+  for (const auto& [id, generation] : copies) log_.message(MessageEvent::shadow_dropped, id, {});
 }
 
 Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
@@ -445,7 +446,7 @@ Task<void> Guardian::audit(std::string hub, SpoolId spool) {
     std::vector<MessageId> ids;
     for (const auto& shadow : *shadows) ids.push_back(shadow.id);
     auto answers = co_await ask(ids, hub);
-    std::vector<MessageId> dropped;
+    Copies dropped;
     std::vector<Shadow> unclear;
     for (auto& shadow : *shadows) {
       auto row = shadow.row;
@@ -459,7 +460,7 @@ Task<void> Guardian::audit(std::string hub, SpoolId spool) {
           if (heard.front().knows != cluster::Knows::live) may_advance = false;
           break;
         case cluster::AuditDecision::drop:
-          dropped.push_back(shadow.id);
+          dropped.emplace_back(shadow.id, shadow.generation);
           break;
         case cluster::AuditDecision::take:
         case cluster::AuditDecision::follow:

@@ -49,7 +49,8 @@ class Guardian {
   /// Asks everybody about these shadows of one owner and takes, drops or leaves each.
   Task<void> decide(std::vector<storage::Shadow> page, MessageEvent event);
   Task<void> take(std::vector<storage::Shadow> shadows, MessageEvent event);
-  Task<void> drop(std::vector<MessageId> ids);
+  using Copies = std::vector<std::pair<MessageId, Generation>>;
+  Task<void> drop(Copies copies);
   Task<void> audit(std::string hub, SpoolId spool);
   Task<void> holder_lost(SpoolId spool, bool is_replaced);
 

@@ -179,7 +179,7 @@ void ShadowKeeper::give_up(const Stream& stream) {
 void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation, ReplySlotPtr slot) {
   (void)peer;
   bury(id, generation);
-  write([id](storage::Writer& w) { return w.drop_shadow(id); }, 64, [this, id, slot](Result<void> result) {
+  write([id, generation](storage::Writer& w) { return w.drop_shadow(id, generation); }, 64, [this, id, slot](Result<void> result) {
     if (!result) return slot->answer(spool_failure_reply(result.error()));
     log_.message(MessageEvent::forgotten, id, {});
     slot->answer({250, "2.0.0", to_string(id) + " forgotten"});

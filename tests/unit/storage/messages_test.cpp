@@ -255,6 +255,33 @@ TEST_F(MessagesTest, TellsWhichAreUnprotectedAndWhoHoldsWhat) {
   EXPECT_EQ(held_by(33), std::vector<RowId>{lone.row});
 }
 
+TEST_F(MessagesTest, ChangesTheHoldersAsTheyAreNowNotAsSomebodyReadThem) {
+  auto message = new_message(spool(), {"a@example.com"});
+  message.holders = {holder("hub2", 22)};
+  must([&](Writer& writer) { return accept(writer, message); });
+  // Two that both looked before either wrote: one names another hub, one takes the first one's promise away.
+  must([&](Writer& writer) {
+    return writer.change_holders(message.row, [](std::vector<Holder>& holders) {
+      holders.push_back(holder("hub3", 33, Holder::State::offered));
+    });
+  });
+  must([&](Writer& writer) {
+    return writer.change_holders(message.row,
+                                 [](std::vector<Holder>& holders) { holders[0].state = Holder::State::offered; });
+  });
+  auto got = stored(message.row);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->holders, (std::vector<Holder>{holder("hub2", 22, Holder::State::offered),
+                                               holder("hub3", 33, Holder::State::offered)}));
+  EXPECT_FALSE(got->is_protected);
+  must([&](Writer& writer) {
+    return writer.change_holders(message.row,
+                                 [](std::vector<Holder>& holders) { holders[1].state = Holder::State::holds; });
+  });
+  EXPECT_TRUE(stored(message.row)->is_protected);
+  EXPECT_EQ(counts().unprotected, 0U);
+}
+
 TEST_F(MessagesTest, ForgetsWithoutOwingAnybody) {
   auto message = new_message(spool(), {"a@example.com"});
   message.holders = {holder("hub2", 22)};

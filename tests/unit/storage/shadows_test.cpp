@@ -186,11 +186,34 @@ TEST_F(ShadowsTest, CollectsWhatIsDone) {
 
 TEST_F(ShadowsTest, DropsWithoutAWord) {
   auto copy = held(1);
-  must([&](Writer& writer) { return writer.drop_shadow(copy.id); });
-  must([&](Writer& writer) { return writer.drop_shadow(copy.id); });
+  must([&](Writer& writer) { return writer.drop_shadow(copy.id, copy.generation); });
+  must([&](Writer& writer) { return writer.drop_shadow(copy.id, copy.generation); });
   EXPECT_FALSE(shadow(copy.id));
   EXPECT_EQ(chunk(copy.row), "");
   EXPECT_EQ(counts().shadows, 0U);
+}
+
+TEST_F(ShadowsTest, DoesNotDropALaterGenerationThatCameMeanwhile) {
+  auto old = held(1);
+  auto next = offered(1);
+  next.generation = Generation{2};
+  next.owner_hub = "hub3";
+  next.owner_spool = third;
+  ASSERT_TRUE(put(next, "new copy"));
+  must([&](Writer& writer) { return writer.drop_shadow(old.id, old.generation); });
+  ASSERT_TRUE(shadow(old.id));
+  EXPECT_EQ(chunk(next.row), "new copy");
+  must([&](Writer& writer) { return writer.drop_shadow(old.id, next.generation); });
+  EXPECT_FALSE(shadow(old.id));
+}
+
+TEST_F(ShadowsTest, LearnsWhatIsDoneFromACopyThatIsOfferedAgain) {
+  auto copy = held(1, {"a@x.example", "b@x.example", "c@x.example"});
+  discard(copy.id, {2});
+  auto again = offered(1, {"a@x.example", "b@x.example", "c@x.example"});
+  again.done = {0};
+  ASSERT_TRUE(put(again));
+  EXPECT_EQ(shadow(copy.id)->done, (std::vector<std::uint32_t>{0, 2}));
 }
 
 TEST_F(ShadowsTest, ListsByPagesAndByOwner) {
