@@ -63,11 +63,9 @@ Task<void> Listener::accept_clients() {
       continue;
     }
     ++shared_.metrics.connections_total;
-    if (is_closing_) {
-      (*stream)->close();
-    } else if (sessions_.size() < shared_.config.limits.connections_max) {
+    if (!is_closing_ && sessions_.size() < shared_.config.limits.connections_max) {
       scope_.spawn("session", serve(std::move(*stream)));
-    } else if (turning_away_ < turning_away_max) {
+    } else if (!is_closing_ && turning_away_ < turning_away_max) {
       scope_.spawn("turn away", turn_away(std::move(*stream)));
     } else {
       (*stream)->close();
