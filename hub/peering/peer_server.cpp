@@ -297,13 +297,14 @@ PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, 
 
 PeerServer::~PeerServer() = default;
 
-Result<void> PeerServer::start() {
+Result<void> PeerServer::listen() {
   auto acceptor = runtime_.network.listen(config_.cluster.address);
   if (!acceptor) return std::unexpected(acceptor.error());
   acceptor_ = std::move(*acceptor);
-  tasks_.spawn("peer listener", accept_loop());
   return {};
 }
+
+void PeerServer::start() { tasks_.spawn("peer listener", accept_loop()); }
 
 Task<void> PeerServer::stop() {
   is_stopping_ = true;

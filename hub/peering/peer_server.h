@@ -14,7 +14,10 @@ class PeerServer {
   PeerServer(Runtime runtime, const Config& config, Members& members, ShadowKeeper& keeper, EventLog& log, Metrics& metrics);
   ~PeerServer();
 
-  Result<void> start();
+  /// Binds the address. Who connects waits until start().
+  Result<void> listen();
+  /// Begins to answer: once it is known what is remembered of the others, since every hello is judged by that.
+  void start();
   Task<void> stop();
 
  private:

@@ -28,7 +28,7 @@ void Peering::set_outbound(Outbound& outbound) {
 Result<void> Peering::start() {
   UMBRA_ASSERT(outbound_ != nullptr);
   if (config_.cluster.enabled())
-    if (auto listening = server_.start(); !listening) return listening;
+    if (auto listening = server_.listen(); !listening) return listening;
   is_started_ = true;
   tasks_.spawn("peering", run());
   return {};
@@ -43,6 +43,7 @@ Task<void> Peering::run() {
   if (is_stopping_) co_return;
   guardian_.start();
   if (config_.cluster.enabled()) {
+    server_.start();
     copier_.start();
     discards_.start();
   }
