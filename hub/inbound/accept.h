@@ -26,7 +26,7 @@ class Acceptance {
   /// behind: that is the back pressure on a fast client. A failure is remembered and answered by finish().
   virtual Task<void> append(std::string_view octets) = 0;
   /// Before finish(): octets above 127 came though BODY=8BITMIME was not said; the stored envelope shall say body_8bit.
-  virtual void note_8bit() {}
+  virtual void note_8bit() = 0;
   /// End of data. Returns the reply to send, true to what happened (250 only when durable everywhere the policy asks for).
   /// A reply with code 0: say nothing, close the connection (the fate of a copy elsewhere is not known).
   virtual Task<smtp::Reply> finish() = 0;

@@ -30,6 +30,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
   ~Incoming() override { UMBRA_ASSERT(is_ended_); }
 
   MessageId id() const override { return id_; }
+  void note_8bit() override { envelope_.body_8bit = true; }
 
   Task<void> append(std::string_view octets) override {
     while (!octets.empty()) {
