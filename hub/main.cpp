@@ -1,5 +1,6 @@
 // The `umbra` command: runs a hub, checks its configuration, and asks a running one over its admin socket.
-// Exit codes: 0 done; 1 a problem (said on standard error); 2 wrong usage; 3 no hub answers; 4 no such message.
+// Exit codes: 0 done; 1 a problem (said on standard error); 2 wrong usage; 3 no hub answers; 4 no such
+// message.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -65,7 +66,8 @@ int check(const Options& options) {
 
 std::string error_text(const AdminAnswer& answer) {
   auto json = Json::parse(answer.body, nullptr, false);
-  if (json.is_object() && json.contains("error") && json["error"].is_string()) return json["error"].get<std::string>();
+  if (json.is_object() && json.contains("error") && json["error"].is_string())
+    return json["error"].get<std::string>();
   return "the hub answered " + std::to_string(answer.status);
 }
 
@@ -92,7 +94,8 @@ using View = std::function<std::string(const Json&)>;
 
 int show(const Options& options, const std::expected<Json, int>& answer, const View& view) {
   if (!answer) return answer.error();
-  std::cout << (options.output == "json" ? answer->dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : view(*answer));
+  std::cout << (options.output == "json" ? answer->dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
+                                         : view(*answer));
   std::cout.flush();
   return std::cout ? done : problem;
 }
@@ -117,20 +120,26 @@ std::expected<Json, int> ask_pages(const Options& options, const std::string& pa
 
 int act(const Options& options, const std::string& action) {
   auto answer = ask(options, "POST", "/v1/queue/" + options.id + "/" + action);
-  return show(options, answer, [&](const Json& json) { return json["id"].get<std::string>() + ": " + action + " done\n"; });
+  return show(options, answer,
+              [&](const Json& json) { return json["id"].get<std::string>() + ": " + action + " done\n"; });
 }
 
 CLI::Validator message_id() {
-  return {[](const std::string& text) { return parse_message_id(text) ? std::string{} : "\"" + text + "\" is no message id"; }, "ID"};
+  return {[](const std::string& text) {
+            return parse_message_id(text) ? std::string{} : "\"" + text + "\" is no message id";
+          },
+          "ID"};
 }
 
 /// The sub-command that was chosen leaves what to do in `chosen`.
 void add_hub_commands(CLI::App& app, Options& options, std::function<int()>& chosen) {
   auto* run_command = app.add_subcommand("run", "Run a hub until SIGTERM");
-  run_command->add_option("--config", options.config_file, "Configuration file (docs/configuration.md)")->required();
+  run_command->add_option("--config", options.config_file, "Configuration file (docs/configuration.md)")
+      ->required();
   run_command->callback([&] { chosen = [&] { return run(options); }; });
 
-  auto* check_command = app.add_subcommand("check", "Check a configuration file: every problem with file:line and what was expected");
+  auto* check_command = app.add_subcommand(
+      "check", "Check a configuration file: every problem with file:line and what was expected");
   check_command->add_option("file", options.config_file, "Configuration file");
   check_command->add_flag("--schema", options.schema, "Print the JSON schema instead");
   check_command->callback([&] { chosen = [&] { return check(options); }; });
@@ -150,12 +159,18 @@ void add_hub_commands(CLI::App& app, Options& options, std::function<int()>& cho
 }
 
 void add_admin_options(CLI::App* command, Options& options) {
-  command->add_option("--socket", options.socket, "Admin socket of the hub")->envname("UMBRA_SOCKET")->capture_default_str();
-  command->add_option("--output", options.output, "text or json")->check(CLI::IsMember(std::set<std::string>{"text", "json"}))->capture_default_str();
+  command->add_option("--socket", options.socket, "Admin socket of the hub")
+      ->envname("UMBRA_SOCKET")
+      ->capture_default_str();
+  command->add_option("--output", options.output, "text or json")
+      ->check(CLI::IsMember(std::set<std::string>{"text", "json"}))
+      ->capture_default_str();
 }
 
 void add_list_options(CLI::App* command, Options& options) {
-  command->add_option("--limit", options.limit, "At most so many rows")->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}))->capture_default_str();
+  command->add_option("--limit", options.limit, "At most so many rows")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}))
+      ->capture_default_str();
   command->add_option("--after", options.after, "Continue behind this row (the last listing says which)");
 }
 
@@ -165,16 +180,20 @@ void add_queue_commands(CLI::App& app, Options& options, std::function<int()>& c
   auto* list = queue->add_subcommand("list", "List messages");
   add_admin_options(list, options);
   add_list_options(list, options);
-  list->add_option("--state", options.state, "Only queued or held ones")->check(CLI::IsMember(std::set<std::string>{"queued", "held"}));
+  list->add_option("--state", options.state, "Only queued or held ones")
+      ->check(CLI::IsMember(std::set<std::string>{"queued", "held"}));
   list->callback([&] {
     chosen = [&] {
-      return show(options, ask_pages(options, "/v1/queue", "messages"), [](const Json& json) { return queue_view(json, WallClock::now()); });
+      return show(options, ask_pages(options, "/v1/queue", "messages"),
+                  [](const Json& json) { return queue_view(json, WallClock::now()); });
     };
   });
   auto* one = queue->add_subcommand("show", "Show one message with its copies and recipients");
   add_admin_options(one, options);
   one->add_option("id", options.id, "Message id, as in the log")->required()->check(message_id());
-  one->callback([&] { chosen = [&] { return show(options, ask(options, "GET", "/v1/queue/" + options.id), message_view); }; });
+  one->callback([&] {
+    chosen = [&] { return show(options, ask(options, "GET", "/v1/queue/" + options.id), message_view); };
+  });
 
   const std::pair<const char*, const char*> actions[] = {{"retry", "Try a message now"},
                                                          {"hold", "Keep a message from being delivered"},
@@ -184,7 +203,9 @@ void add_queue_commands(CLI::App& app, Options& options, std::function<int()>& c
     auto* command = queue->add_subcommand(name, help);
     add_admin_options(command, options);
     command->add_option("id", options.id, "Message id, as in the log")->required()->check(message_id());
-    command->callback([&options, &chosen, action = std::string(name)] { chosen = [&options, action] { return act(options, action); }; });
+    command->callback([&options, &chosen, action = std::string(name)] {
+      chosen = [&options, action] { return act(options, action); };
+    });
   }
 }
 
@@ -192,11 +213,15 @@ void add_admin_commands(CLI::App& app, Options& options, std::function<int()>& c
   auto* status = app.add_subcommand("status", "What a hub is doing, and what it knows of the others");
   add_admin_options(status, options);
   status->callback([&] {
-    chosen = [&] { return show(options, ask(options, "GET", "/v1/status"), [](const Json& json) { return status_view(json, WallClock::now()); }); };
+    chosen = [&] {
+      return show(options, ask(options, "GET", "/v1/status"),
+                  [](const Json& json) { return status_view(json, WallClock::now()); });
+    };
   });
   auto* peers = app.add_subcommand("peers", "The other hubs of the cluster");
   add_admin_options(peers, options);
-  peers->callback([&] { chosen = [&] { return show(options, ask(options, "GET", "/v1/peers"), peers_view); }; });
+  peers->callback(
+      [&] { chosen = [&] { return show(options, ask(options, "GET", "/v1/peers"), peers_view); }; });
 
   add_queue_commands(app, options, chosen);
 
@@ -207,7 +232,8 @@ void add_admin_commands(CLI::App& app, Options& options, std::function<int()>& c
   add_list_options(list, options);
   list->callback([&] {
     chosen = [&] {
-      return show(options, ask_pages(options, "/v1/shadows", "shadows"), [](const Json& json) { return shadows_view(json, WallClock::now()); });
+      return show(options, ask_pages(options, "/v1/shadows", "shadows"),
+                  [](const Json& json) { return shadows_view(json, WallClock::now()); });
     };
   });
 }
@@ -215,7 +241,8 @@ void add_admin_commands(CLI::App& app, Options& options, std::function<int()>& c
 int command_line(int argc, char** argv) {
   Options options;
   std::function<int()> chosen;
-  CLI::App app{"Umbra: a clustered SMTP relay that keeps every acknowledged message on two machines.", "umbra"};
+  CLI::App app{"Umbra: a clustered SMTP relay that keeps every acknowledged message on two machines.",
+               "umbra"};
   app.footer("Exit codes: 0 done, 1 a problem, 2 wrong usage, 3 no hub answers, 4 no such message.");
   app.set_version_flag("--version", std::string("umbra ") + version);
   app.require_subcommand(1);

@@ -1,4 +1,5 @@
-// Metrics -> Prometheus text. One table says name, help and place of every number; docs/metrics.md is made from it.
+// Metrics -> Prometheus text. One table says name, help and place of every number; docs/metrics.md is made
+// from it.
 #include "hub/metrics.h"
 
 #include <prometheus/metric_family.h>
@@ -22,38 +23,50 @@ using prometheus::MetricType;
 struct CounterRow {
   const char* name;
   const char* help;
-  std::uint64_t Metrics::*value;
+  std::uint64_t Metrics::* value;
 };
 constexpr CounterRow counters[] = {
     {"connections_total", "Connections accepted from clients.", &Metrics::connections_total},
     {"messages_accepted_total", "Messages acknowledged with 250.", &Metrics::messages_accepted_total},
     {"octets_accepted_total", "Octets of the messages acknowledged.", &Metrics::octets_accepted_total},
-    {"messages_rejected_total", "Refusals for good (5xx) at or after MAIL.", &Metrics::messages_rejected_total},
-    {"messages_deferred_total", "Refusals for now (4xx) at or after MAIL: the client keeps the message.", &Metrics::messages_deferred_total},
-    {"protocol_errors_total", "Commands and data from clients that broke the protocol.", &Metrics::protocol_errors_total},
+    {"messages_rejected_total", "Refusals for good (5xx) at or after MAIL.",
+     &Metrics::messages_rejected_total},
+    {"messages_deferred_total", "Refusals for now (4xx) at or after MAIL: the client keeps the message.",
+     &Metrics::messages_deferred_total},
+    {"protocol_errors_total", "Commands and data from clients that broke the protocol.",
+     &Metrics::protocol_errors_total},
     {"recipients_delivered_total", "Recipients that a next hop took.", &Metrics::recipients_delivered_total},
-    {"recipients_deferred_total", "Attempts per recipient that ended with \"later\".", &Metrics::recipients_deferred_total},
+    {"recipients_deferred_total", "Attempts per recipient that ended with \"later\".",
+     &Metrics::recipients_deferred_total},
     {"recipients_bounced_total", "Recipients given up.", &Metrics::recipients_bounced_total},
     {"notifications_total", "Delivery status notifications made.", &Metrics::notifications_total},
     {"connections_out_total", "Connections made to next hops.", &Metrics::connections_out_total},
     {"connect_failures_total", "Connections to next hops that failed.", &Metrics::connect_failures_total},
-    {"shadows_made_total", "Copies of this hub's messages that another hub confirmed as durable.", &Metrics::shadows_made_total},
-    {"shadow_failures_total", "Offers of a copy that ended without a confirmation.", &Metrics::shadow_failures_total},
+    {"shadows_made_total", "Copies of this hub's messages that another hub confirmed as durable.",
+     &Metrics::shadows_made_total},
+    {"shadow_failures_total", "Offers of a copy that ended without a confirmation.",
+     &Metrics::shadow_failures_total},
     {"shadows_stored_total", "Copies stored here for other hubs.", &Metrics::shadows_stored_total},
     {"discards_sent_total", "Discard status confirmed by other hubs.", &Metrics::discards_sent_total},
-    {"discards_received_total", "Discard status received from other hubs.", &Metrics::discards_received_total},
+    {"discards_received_total", "Discard status received from other hubs.",
+     &Metrics::discards_received_total},
     {"takeovers_total", "Hubs taken over from.", &Metrics::takeovers_total},
-    {"messages_taken_over_total", "Messages of other hubs that this hub took over.", &Metrics::messages_taken_over_total},
-    {"messages_ceded_total", "Messages of this hub that another hub had taken over when it came back.", &Metrics::messages_ceded_total},
-    {"messages_recovered_total", "Messages delivered although no 250 is known to have been sent for them.", &Metrics::messages_recovered_total},
-    {"possible_duplicates_total", "Attempts that may have given a recipient a second copy.", &Metrics::possible_duplicates_total},
-    {"hub_protocol_errors_total", "Words of other hubs that broke the protocol.", &Metrics::hub_protocol_errors_total},
+    {"messages_taken_over_total", "Messages of other hubs that this hub took over.",
+     &Metrics::messages_taken_over_total},
+    {"messages_ceded_total", "Messages of this hub that another hub had taken over when it came back.",
+     &Metrics::messages_ceded_total},
+    {"messages_recovered_total", "Messages delivered although no 250 is known to have been sent for them.",
+     &Metrics::messages_recovered_total},
+    {"possible_duplicates_total", "Attempts that may have given a recipient a second copy.",
+     &Metrics::possible_duplicates_total},
+    {"hub_protocol_errors_total", "Words of other hubs that broke the protocol.",
+     &Metrics::hub_protocol_errors_total},
 };
 
 struct LevelRow {
   const char* name;
   const char* help;
-  std::int64_t Metrics::*value;
+  std::int64_t Metrics::* value;
 };
 constexpr LevelRow levels[] = {
     {"connections", "Open connections from clients.", &Metrics::connections},
@@ -63,7 +76,7 @@ constexpr LevelRow levels[] = {
 struct HistogramRow {
   const char* name;
   const char* help;
-  Histogram Metrics::*value;
+  Histogram Metrics::* value;
 };
 constexpr HistogramRow histograms[] = {
     {"accept_seconds", "From the end of a message's data to its reply.", &Metrics::accept_seconds},
@@ -71,34 +84,42 @@ constexpr HistogramRow histograms[] = {
 };
 
 // A number that is missing from the tables above changes this sum.
-static_assert(sizeof(Metrics) == sizeof(std::uint64_t) * (std::size(counters) + std::size(levels)) + sizeof(Histogram) * std::size(histograms),
+static_assert(sizeof(Metrics) == sizeof(std::uint64_t) * (std::size(counters) + std::size(levels)) +
+                                     sizeof(Histogram) * std::size(histograms),
               "a new member of Metrics needs a row");
 
 struct GaugeRow {
   const char* name;
   const char* help;
-  std::uint64_t Gauges::*value;
+  std::uint64_t Gauges::* value;
 };
 constexpr GaugeRow gauge_rows[] = {
     {"queue_messages", "Messages in delivery or held by the operator.", &Gauges::queue_messages},
     {"queue_held", "Messages held by the operator.", &Gauges::queue_held},
-    {"unprotected_messages", "Acknowledged messages with fewer live copies than their policy asks for.", &Gauges::unprotected_messages},
+    {"unprotected_messages", "Acknowledged messages with fewer live copies than their policy asks for.",
+     &Gauges::unprotected_messages},
     {"shadow_messages", "Copies held for other hubs.", &Gauges::shadow_messages},
     {"outbox_discards", "Discard status that other hubs have not confirmed yet.", &Gauges::outbox_discards},
-    {"cluster_members", "Hubs of the cluster as configured, this one included; 0 without a cluster.", &Gauges::cluster_members},
-    {"cluster_members_alive", "Hubs of the cluster that are heard, this one included.", &Gauges::cluster_members_alive},
+    {"cluster_members", "Hubs of the cluster as configured, this one included; 0 without a cluster.",
+     &Gauges::cluster_members},
+    {"cluster_members_alive", "Hubs of the cluster that are heard, this one included.",
+     &Gauges::cluster_members_alive},
     {"spool_free_octets", "Free octets of the spool's file system.", &Gauges::spool_free_octets},
     {"spool_wal_octets", "Size of the spool's write-ahead log.", &Gauges::spool_wal_octets},
     {"spool_batches_total", "Group commits since the start, one fsync each.", &Gauges::spool_batches_total},
     {"spool_operations_total", "Operations in these group commits.", &Gauges::spool_operations_total},
     {"spool_failed_batches_total", "Group commits that failed.", &Gauges::spool_failed_batches_total},
-    {"spool_waiting_operations", "Operations that wait for the next group commit.", &Gauges::spool_waiting_operations},
+    {"spool_waiting_operations", "Operations that wait for the next group commit.",
+     &Gauges::spool_waiting_operations},
     {"spool_epoch", "Number of starts of this spool.", &Gauges::spool_epoch},
-    {"log_lines_dropped_total", "Debug lines dropped because the log could not keep up.", &Gauges::log_lines_dropped_total},
+    {"log_lines_dropped_total", "Debug lines dropped because the log could not keep up.",
+     &Gauges::log_lines_dropped_total},
     {"log_octets_lost_total", "Octets of the log that could not be written.", &Gauges::log_octets_lost_total},
 };
 
-bool is_counter(std::string_view name) { return name.ends_with("_total"); }
+bool is_counter(std::string_view name) {
+  return name.ends_with("_total");
+}
 
 class Families {
  public:
@@ -115,7 +136,8 @@ class Families {
     for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
       count += histogram.counts[i];
       bool is_last = i == Histogram::bounds.size();
-      metric.histogram.bucket.push_back({count, is_last ? std::numeric_limits<double>::infinity() : Histogram::bounds[i]});
+      metric.histogram.bucket.push_back(
+          {count, is_last ? std::numeric_limits<double>::infinity() : Histogram::bounds[i]});
     }
     metric.histogram.sample_count = count;
     metric.histogram.sample_sum = histogram.sum;
@@ -154,8 +176,8 @@ double processor_seconds() {
 std::uint64_t open_descriptors() {
   std::error_code error;
   std::uint64_t count = 0;
-  for (auto entry = std::filesystem::directory_iterator("/proc/self/fd", error); !error && entry != std::filesystem::directory_iterator();
-       entry.increment(error)) {
+  for (auto entry = std::filesystem::directory_iterator("/proc/self/fd", error);
+       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     ++count;
   }
   return count;
@@ -178,7 +200,8 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   for (const auto& row : gauge_rows) families.add(row.name, row.help, static_cast<double>(gauges.*row.value));
   families.add("spool_last_commit_seconds", commit_help, gauges.spool_last_commit_seconds);
   families.add("ready", ready_help, gauges.ready ? 1 : 0);
-  families.add("start_time_seconds", start_help, std::chrono::duration<double>(gauges.started_at.time_since_epoch()).count());
+  families.add("start_time_seconds", start_help,
+               std::chrono::duration<double>(gauges.started_at.time_since_epoch()).count());
   families.add("process_resident_octets", memory_help, static_cast<double>(resident_octets()));
   families.add("process_processor_seconds_total", processor_help, processor_seconds());
   families.add("process_open_descriptors", descriptors_help, static_cast<double>(open_descriptors()));
@@ -188,10 +211,16 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
 std::string metrics_reference() {
   std::ostringstream out;
   out << "# Metrics\n\n<!-- Made by `make docs` from the program itself; a test compares the two. -->\n\n"
-         "`GET /metrics` on `admin.address`, in the Prometheus text format. There are no labels but the bounds of histograms: the number "
-         "of series does not grow with domains, next hops or messages.\n\n| name | type | what it counts |\n|---|---|---|\n";
-  auto row = [&](const char* name, const char* type, const char* help) { out << "| `umbra_" << name << "` | " << type << " | " << help << " |\n"; };
-  auto simple = [&](const char* name, const char* help) { row(name, is_counter(name) ? "counter" : "gauge", help); };
+         "`GET /metrics` on `admin.address`, in the Prometheus text format. There are no labels but the "
+         "bounds of histograms: the number "
+         "of series does not grow with domains, next hops or messages.\n\n| name | type | what it counts "
+         "|\n|---|---|---|\n";
+  auto row = [&](const char* name, const char* type, const char* help) {
+    out << "| `umbra_" << name << "` | " << type << " | " << help << " |\n";
+  };
+  auto simple = [&](const char* name, const char* help) {
+    row(name, is_counter(name) ? "counter" : "gauge", help);
+  };
   for (const auto& counter : counters) simple(counter.name, counter.help);
   for (const auto& level : levels) simple(level.name, level.help);
   for (const auto& histogram : histograms) row(histogram.name, "histogram", histogram.help);
@@ -203,11 +232,13 @@ std::string metrics_reference() {
   simple("process_processor_seconds_total", processor_help);
   simple("process_open_descriptors", descriptors_help);
   out << "\n## What to watch\n\n"
-         "* `umbra_unprotected_messages` above 0: mail is on one disk only. It is protected again in the background; if it stays, a hub is missing.\n"
+         "* `umbra_unprotected_messages` above 0: mail is on one disk only. It is protected again in the "
+         "background; if it stays, a hub is missing.\n"
          "* `umbra_cluster_members_alive` below `umbra_cluster_members`: a hub is silent.\n"
          "* `umbra_ready` 0: new mail is refused; `/healthz/ready` says why.\n"
          "* `umbra_queue_messages` growing with `umbra_connect_failures_total`: a next hop is away.\n"
-         "* `umbra_possible_duplicates_total` growing: recipients may have got a second copy; the log names each message.\n"
+         "* `umbra_possible_duplicates_total` growing: recipients may have got a second copy; the log names "
+         "each message.\n"
          "* `umbra_spool_free_octets` near `spool.reserve`: new mail will be refused with 452.\n";
   return out.str();
 }

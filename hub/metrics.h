@@ -1,5 +1,6 @@
-// The hub's counters and gauges. Plain numbers of the home thread; hub/admin turns them into Prometheus text (prefix umbra_,
-// the member's name). Series do not grow with domains. A new number: add a member here and a line to metrics.cpp.
+// The hub's counters and gauges. Plain numbers of the home thread; hub/admin turns them into Prometheus text
+// (prefix umbra_, the member's name). Series do not grow with domains. A new number: add a member here and a
+// line to metrics.cpp.
 #pragma once
 
 #include <array>
@@ -12,7 +13,8 @@ namespace umbra::hub {
 
 /// Latency histogram with fixed bounds; seconds.
 struct Histogram {
-  static constexpr std::array<double, 14> bounds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60};
+  static constexpr std::array<double, 14> bounds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                                    0.1,    0.25,  0.5,    1,     2.5,  10,    60};
   std::array<std::uint64_t, bounds.size() + 1> counts{};
   double sum = 0;
   void observe(Duration d) {
@@ -30,45 +32,45 @@ struct Metrics {
   std::int64_t connections = 0;
   std::uint64_t messages_accepted_total = 0;
   std::uint64_t octets_accepted_total = 0;
-  std::uint64_t messages_rejected_total = 0;   ///< 5xx at or after MAIL
-  std::uint64_t messages_deferred_total = 0;   ///< 4xx at or after MAIL: the client keeps it
+  std::uint64_t messages_rejected_total = 0;  ///< 5xx at or after MAIL
+  std::uint64_t messages_deferred_total = 0;  ///< 4xx at or after MAIL: the client keeps it
   std::uint64_t protocol_errors_total = 0;
-  Histogram accept_seconds;                    ///< final dot to reply
+  Histogram accept_seconds;  ///< final dot to reply
   // delivery
   std::uint64_t recipients_delivered_total = 0;
   std::uint64_t recipients_deferred_total = 0;
   std::uint64_t recipients_bounced_total = 0;
-  std::uint64_t notifications_total = 0;       ///< DSNs made
+  std::uint64_t notifications_total = 0;  ///< DSNs made
   std::uint64_t connections_out_total = 0;
   std::uint64_t connect_failures_total = 0;
   std::int64_t connections_out = 0;
   // redundancy
-  std::uint64_t shadows_made_total = 0;        ///< copies of ours confirmed by another hub
+  std::uint64_t shadows_made_total = 0;  ///< copies of ours confirmed by another hub
   std::uint64_t shadow_failures_total = 0;
-  std::uint64_t shadows_stored_total = 0;      ///< copies of others stored here
+  std::uint64_t shadows_stored_total = 0;  ///< copies of others stored here
   std::uint64_t discards_sent_total = 0;
   std::uint64_t discards_received_total = 0;
-  std::uint64_t takeovers_total = 0;           ///< hubs taken over from
+  std::uint64_t takeovers_total = 0;  ///< hubs taken over from
   std::uint64_t messages_taken_over_total = 0;
   std::uint64_t messages_ceded_total = 0;
   std::uint64_t messages_recovered_total = 0;
   std::uint64_t possible_duplicates_total = 0;
   std::uint64_t hub_protocol_errors_total = 0;
-  Histogram shadow_seconds;                    ///< offer of a copy to its confirmation
+  Histogram shadow_seconds;  ///< offer of a copy to its confirmation
 };
 
 /// What is looked up at the moment somebody asks: the state of the spool and of the cluster.
 struct Gauges {
-  std::uint64_t queue_messages = 0;      ///< queued or held
+  std::uint64_t queue_messages = 0;  ///< queued or held
   std::uint64_t queue_held = 0;
   std::uint64_t unprotected_messages = 0;
-  std::uint64_t shadow_messages = 0;     ///< held for other hubs
-  std::uint64_t outbox_discards = 0;     ///< discard status owed to other hubs
-  std::uint64_t cluster_members = 0;     ///< configured, this hub included; 0: no cluster
+  std::uint64_t shadow_messages = 0;  ///< held for other hubs
+  std::uint64_t outbox_discards = 0;  ///< discard status owed to other hubs
+  std::uint64_t cluster_members = 0;  ///< configured, this hub included; 0: no cluster
   std::uint64_t cluster_members_alive = 0;
   std::uint64_t spool_free_octets = 0;
   std::uint64_t spool_wal_octets = 0;
-  std::uint64_t spool_batches_total = 0;     ///< group commits: one fsync each
+  std::uint64_t spool_batches_total = 0;  ///< group commits: one fsync each
   std::uint64_t spool_operations_total = 0;
   std::uint64_t spool_failed_batches_total = 0;
   std::uint64_t spool_waiting_operations = 0;

@@ -24,13 +24,14 @@ using TcpProtocol = asio::ip::tcp;
 constexpr std::size_t connections_max = 64;  // per listener
 constexpr std::size_t body_octets_max = 64U << 10;
 constexpr std::uint32_t header_octets_max = 8U << 10;
-constexpr Duration idle_timeout = 30s;      // for a request to come in whole
-constexpr Duration answer_timeout = 60s;    // for the hub to find its answer and the client to take it
+constexpr Duration idle_timeout = 30s;    // for a request to come in whole
+constexpr Duration answer_timeout = 60s;  // for the hub to find its answer and the client to take it
 
 /// One connection: its socket, and a timer that closes it. Shared with the timer's callback.
 template <class Protocol>
 struct Connection {
-  Connection(asio::io_context& io, asio::basic_stream_socket<Protocol, IoExecutor> accepted) : socket(std::move(accepted)), timer(io) {}
+  Connection(asio::io_context& io, asio::basic_stream_socket<Protocol, IoExecutor> accepted)
+      : socket(std::move(accepted)), timer(io) {}
 
   void close() {
     ErrorCode ignored;
@@ -114,9 +115,12 @@ class HttpListener {
       bool is_head = false;
       keep = false;
       if (error) {
-        if (error.category() != http::make_error_code(http::error::bad_method).category()) co_return;  // the connection is gone
-        bool too_large = error == http::error::body_limit || error == http::error::header_limit || error == http::error::buffer_overflow;
-        answer = {too_large ? 413U : 400U, "application/json", "{\"error\":\"" + std::string(too_large ? "too large" : "not HTTP") + "\"}\n"};
+        if (error.category() != http::make_error_code(http::error::bad_method).category())
+          co_return;  // the connection is gone
+        bool too_large = error == http::error::body_limit || error == http::error::header_limit ||
+                         error == http::error::buffer_overflow;
+        answer = {too_large ? 413U : 400U, "application/json",
+                  "{\"error\":\"" + std::string(too_large ? "too large" : "not HTTP") + "\"}\n"};
       } else {
         const auto& request = parser.get();
         keep = request.keep_alive();
@@ -140,7 +144,8 @@ class HttpListener {
     ErrorCode error;
     http::response_serializer<http::string_body> serializer(response);
     if (is_head) {
-      co_await http::async_write_header(connection->socket, serializer, asio::redirect_error(use_task, error));
+      co_await http::async_write_header(connection->socket, serializer,
+                                        asio::redirect_error(use_task, error));
     } else {
       co_await http::async_write(connection->socket, serializer, asio::redirect_error(use_task, error));
     }
@@ -177,7 +182,8 @@ Result<LocalAcceptor> listen_locally(asio::io_context& io, const std::string& pa
   auto what = "listen on the admin socket " + path;
   struct stat status{};
   if (::lstat(path.c_str(), &status) == 0) {
-    if (!S_ISSOCK(status.st_mode)) return failure(std::errc::file_exists, what + ": a file of another kind is there");
+    if (!S_ISSOCK(status.st_mode))
+      return failure(std::errc::file_exists, what + ": a file of another kind is there");
     if (is_served(path)) return failure(std::errc::address_in_use, what + ": another hub answers there");
     ::unlink(path.c_str());
   }
@@ -210,8 +216,8 @@ Result<TcpAcceptor> listen_on(asio::io_context& io, const Endpoint& address) {
 
 class AdminServerImpl final : public AdminServer {
  public:
-  AdminServerImpl(asio::io_context& io, AdminBackend& backend, std::string path, std::optional<LocalAcceptor> local,
-                  std::optional<TcpAcceptor> tcp)
+  AdminServerImpl(asio::io_context& io, AdminBackend& backend, std::string path,
+                  std::optional<LocalAcceptor> local, std::optional<TcpAcceptor> tcp)
       : api_(backend), path_(std::move(path)) {
     if (local) local_.emplace(io, std::move(*local), api_, &AdminApi::commands);
     if (tcp) {
@@ -247,7 +253,8 @@ class AdminServerImpl final : public AdminServer {
 
 }  // namespace
 
-Result<std::unique_ptr<AdminServer>> AdminServer::start(asio::io_context& io, const AdminConfig& config, AdminBackend& backend, EventLog& log) {
+Result<std::unique_ptr<AdminServer>> AdminServer::start(asio::io_context& io, const AdminConfig& config,
+                                                        AdminBackend& backend, EventLog& log) {
   std::optional<LocalAcceptor> local;
   if (!config.socket.empty()) {
     auto listening = listen_locally(io, config.socket);
@@ -263,10 +270,12 @@ Result<std::unique_ptr<AdminServer>> AdminServer::start(asio::io_context& io, co
     }
     tcp.emplace(std::move(*listening));
   }
-  auto server = std::make_unique<AdminServerImpl>(io, backend, config.socket, std::move(local), std::move(tcp));
+  auto server =
+      std::make_unique<AdminServerImpl>(io, backend, config.socket, std::move(local), std::move(tcp));
   server->begin();
   auto where = server->address() ? to_string(*server->address()) : std::string("none");
-  log.line(LogLevel::info, "admin listening", {{"socket", std::string_view(config.socket)}, {"address", std::string_view(where)}});
+  log.line(LogLevel::info, "admin listening",
+           {{"socket", std::string_view(config.socket)}, {"address", std::string_view(where)}});
   return server;
 }
 

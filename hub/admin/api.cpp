@@ -11,12 +11,18 @@ namespace {
 constexpr std::size_t page_rows_max = 1000;
 constexpr std::size_t page_rows_default = 100;
 
-ApiResponse json_response(const Json& json, unsigned status = 200) { return {status, "application/json", to_text(json)}; }
-ApiResponse error_response(unsigned status, const std::string& what) { return json_response({{"error", what}}, status); }
+ApiResponse json_response(const Json& json, unsigned status = 200) {
+  return {status, "application/json", to_text(json)};
+}
+ApiResponse error_response(unsigned status, const std::string& what) {
+  return json_response({{"error", what}}, status);
+}
 ApiResponse spool_error(const Error& error) {
   return error_response(503, error.what + (error.code ? ": " + error.code.message() : std::string{}));
 }
-ApiResponse wrong_method(const char* expected) { return error_response(405, std::string("expected ") + expected); }
+ApiResponse wrong_method(const char* expected) {
+  return error_response(405, std::string("expected ") + expected);
+}
 
 struct Page {
   RowId after;
@@ -34,14 +40,16 @@ std::expected<Page, std::string> parse_page(std::string_view query, bool with_st
     auto key = part.substr(0, equals);
     auto value = equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1);
     auto number = parse_number(value);
-    if (key == "after" && number && *number <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    if (key == "after" && number &&
+        *number <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
       page.after.value = static_cast<std::int64_t>(*number);
     } else if (key == "limit" && number && *number >= 1 && *number <= page_rows_max) {
       page.limit = static_cast<std::size_t>(*number);
     } else if (key == "state" && with_state && parse_message_state(value)) {
       page.state = parse_message_state(value);
     } else {
-      return std::unexpected(std::string("expected after=ROW, limit=1..1000") + (with_state ? ", state=queued|held" : ""));
+      return std::unexpected(std::string("expected after=ROW, limit=1..1000") +
+                             (with_state ? ", state=queued|held" : ""));
     }
   }
   return page;
@@ -128,7 +136,8 @@ Task<ApiResponse> AdminApi::metrics() {
 Task<ApiResponse> AdminApi::status() {
   auto gauges = co_await backend_.gauges();
   if (!gauges) co_return spool_error(gauges.error());
-  co_return json_response(status_report(backend_.identity(), backend_.health(), *gauges, backend_.metrics(), backend_.peers()));
+  co_return json_response(
+      status_report(backend_.identity(), backend_.health(), *gauges, backend_.metrics(), backend_.peers()));
 }
 
 ApiResponse AdminApi::peers() const {
@@ -169,9 +178,12 @@ Task<ApiResponse> AdminApi::act(std::string id, std::string action) {
   auto outcome = co_await backend_.act(*parsed, *known);
   if (!outcome) co_return spool_error(outcome.error());
   switch (outcome->kind) {
-    case ActionOutcome::Kind::done: co_return json_response({{"id", to_string(*parsed)}, {"done", action}});
-    case ActionOutcome::Kind::not_found: co_return error_response(404, "this hub has no message " + to_string(*parsed) + " in delivery");
-    case ActionOutcome::Kind::refused: break;
+    case ActionOutcome::Kind::done:
+      co_return json_response({{"id", to_string(*parsed)}, {"done", action}});
+    case ActionOutcome::Kind::not_found:
+      co_return error_response(404, "this hub has no message " + to_string(*parsed) + " in delivery");
+    case ActionOutcome::Kind::refused:
+      break;
   }
   co_return error_response(409, outcome->why);
 }

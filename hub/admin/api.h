@@ -1,8 +1,9 @@
-// The admin API without its transport: a request in, a response out (docs/operations.md, "The admin API"). The HTTP server
-// calls commands() for the Unix socket and observations() for the TCP port, on the hub's I/O thread.
+// The admin API without its transport: a request in, a response out (docs/operations.md, "The admin API").
+// The HTTP server calls commands() for the Unix socket and observations() for the TCP port, on the hub's I/O
+// thread.
 //
-// Errors are {"error": "..."} with 400 (the request), 404 (no such message or path), 405, 409 (not in this state), 503 (the
-// spool did not answer).
+// Errors are {"error": "..."} with 400 (the request), 404 (no such message or path), 405, 409 (not in this
+// state), 503 (the spool did not answer).
 #pragma once
 
 #include <string>

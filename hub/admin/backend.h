@@ -1,5 +1,6 @@
-// What the admin API asks of the hub. Implemented by the composition root; called on the hub's I/O thread only. Everything
-// is plain data; the API makes JSON of it. Listings are paged by key, at most `limit` rows each.
+// What the admin API asks of the hub. Implemented by the composition root; called on the hub's I/O thread
+// only. Everything is plain data; the API makes JSON of it. Listings are paged by key, at most `limit` rows
+// each.
 #pragma once
 
 #include <optional>
@@ -30,8 +31,9 @@ struct Health {
 struct PeerReport {
   std::string hub;
   Endpoint address;
-  std::string state;  ///< "alive", "silent", "taken over", "never heard", ...: one word or two of the cluster's own
-  SpoolId spool;      ///< 0: not known yet
+  std::string
+      state;  ///< "alive", "silent", "taken over", "never heard", ...: one word or two of the cluster's own
+  SpoolId spool;  ///< 0: not known yet
   Epoch epoch;
   std::optional<Duration> silent_for;  ///< since its last word; empty: never heard
 };

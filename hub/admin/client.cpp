@@ -23,7 +23,8 @@ constexpr std::uint64_t answer_octets_max = 256ULL << 20;
 
 }  // namespace
 
-Result<AdminAnswer> ask_hub(const std::string& socket, const std::string& method, const std::string& target, Duration timeout) {
+Result<AdminAnswer> ask_hub(const std::string& socket, const std::string& method, const std::string& target,
+                            Duration timeout) {
   auto what = "ask the hub at " + socket;
   if (socket.size() >= sizeof(sockaddr_un::sun_path)) return failure(std::errc::filename_too_long, what);
   asio::io_context io;
@@ -54,10 +55,11 @@ Result<AdminAnswer> ask_hub(const std::string& socket, const std::string& method
 
   if (failed == beast::error::timeout) return failure(std::errc::timed_out, what);
   if (failed && *failed) {
-    return failure(*failed == asio::error::connection_refused || failed->category() == boost::system::system_category()
-                       ? std::error_code(failed->value(), std::generic_category())
-                       : std::make_error_code(std::errc::connection_aborted),
-                   what + ": " + failed->message());
+    return failure(
+        *failed == asio::error::connection_refused || failed->category() == boost::system::system_category()
+            ? std::error_code(failed->value(), std::generic_category())
+            : std::make_error_code(std::errc::connection_aborted),
+        what + ": " + failed->message());
   }
   return AdminAnswer{answer.get().result_int(), std::move(answer.get().body())};
 }

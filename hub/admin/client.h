@@ -1,11 +1,11 @@
-// The operator's side of the admin API: one request over the Unix socket, answered or given up in time. Blocks; for the
-// `umbra` commands only.
+// The operator's side of the admin API: one request over the Unix socket, answered or given up in time.
+// Blocks; for the `umbra` commands only.
 #pragma once
 
 #include <string>
 
-#include "base/result.h"
 #include "base/clock.h"
+#include "base/result.h"
 
 namespace umbra::hub {
 

@@ -13,19 +13,26 @@ constexpr std::size_t recipients_shown_max = 1000;
 
 std::string_view to_string(storage::Holder::State state) {
   switch (state) {
-    case storage::Holder::State::offered: return "offered";
-    case storage::Holder::State::holds: return "holds";
-    case storage::Holder::State::former_owner: return "former_owner";
+    case storage::Holder::State::offered:
+      return "offered";
+    case storage::Holder::State::holds:
+      return "holds";
+    case storage::Holder::State::former_owner:
+      return "former_owner";
   }
   return "unknown";
 }
 
 std::string_view to_string(storage::RecipientOutcome::State state) {
   switch (state) {
-    case storage::RecipientOutcome::State::pending: return "pending";
-    case storage::RecipientOutcome::State::delivered: return "delivered";
-    case storage::RecipientOutcome::State::failed: return "failed";
-    case storage::RecipientOutcome::State::expanded_elsewhere: return "expanded_elsewhere";
+    case storage::RecipientOutcome::State::pending:
+      return "pending";
+    case storage::RecipientOutcome::State::delivered:
+      return "delivered";
+    case storage::RecipientOutcome::State::failed:
+      return "failed";
+    case storage::RecipientOutcome::State::expanded_elsewhere:
+      return "expanded_elsewhere";
   }
   return "unknown";
 }
@@ -33,7 +40,8 @@ std::string_view to_string(storage::RecipientOutcome::State state) {
 Json holders_report(const std::vector<storage::Holder>& holders) {
   Json list = Json::array();
   for (const auto& holder : holders) {
-    list.push_back({{"hub", holder.hub}, {"spool", to_string(holder.spool)}, {"state", to_string(holder.state)}});
+    list.push_back(
+        {{"hub", holder.hub}, {"spool", to_string(holder.spool)}, {"state", to_string(holder.state)}});
   }
   return list;
 }
@@ -41,7 +49,8 @@ Json holders_report(const std::vector<storage::Holder>& holders) {
 Json queue_report(const std::vector<storage::QueueEntry>& queue) {
   Json list = Json::array();
   for (const auto& entry : queue) {
-    list.push_back({{"destination", entry.destination}, {"due", to_text(entry.due)}, {"attempts", entry.attempts}});
+    list.push_back(
+        {{"destination", entry.destination}, {"due", to_text(entry.due)}, {"attempts", entry.attempts}});
   }
   return list;
 }
@@ -50,7 +59,8 @@ std::size_t pending_count(const storage::StoredMessage& message) {
   auto ended = std::ranges::count_if(message.progress, [](const auto& outcome) {
     return outcome.state != storage::RecipientOutcome::State::pending;
   });
-  return message.envelope.recipients.size() - std::min(message.envelope.recipients.size(), static_cast<std::size_t>(ended));
+  return message.envelope.recipients.size() -
+         std::min(message.envelope.recipients.size(), static_cast<std::size_t>(ended));
 }
 
 Json recipients_report(const Envelope& envelope, const std::vector<storage::RecipientOutcome>& progress) {
@@ -81,15 +91,18 @@ Json due_of(const storage::StoredMessage& message) {
 
 /// This hub's row, and every hub that said that it holds the copy.
 std::size_t copies_of(const storage::StoredMessage& message) {
-  return 1 + static_cast<std::size_t>(std::ranges::count(message.holders, storage::Holder::State::holds, &storage::Holder::state));
+  return 1 + static_cast<std::size_t>(
+                 std::ranges::count(message.holders, storage::Holder::State::holds, &storage::Holder::state));
 }
 
 }  // namespace
 
 std::string_view to_string(storage::MessageState state) {
   switch (state) {
-    case storage::MessageState::queued: return "queued";
-    case storage::MessageState::held: return "held";
+    case storage::MessageState::queued:
+      return "queued";
+    case storage::MessageState::held:
+      return "held";
   }
   return "unknown";
 }
@@ -101,10 +114,12 @@ std::optional<storage::MessageState> parse_message_state(std::string_view text) 
   return std::nullopt;
 }
 
-std::string to_text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string to_text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
-Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges, const Metrics& metrics,
-                   const std::vector<PeerReport>& peers) {
+Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges,
+                   const Metrics& metrics, const std::vector<PeerReport>& peers) {
   Json peer_list = Json::array();
   for (const auto& peer : peers) peer_list.push_back(peer_report(peer));
   return {{"hub", identity.hub},

@@ -12,8 +12,8 @@ using Json = nlohmann::ordered_json;
 /// JSON text. Octets from the network that are not UTF-8 are replaced.
 std::string to_text(const Json& json);
 
-Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges, const Metrics& metrics,
-                   const std::vector<PeerReport>& peers);
+Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges,
+                   const Metrics& metrics, const std::vector<PeerReport>& peers);
 /// One line of the queue: no recipients, only how many.
 Json message_summary(const storage::StoredMessage& message);
 /// Everything about one message; at most 1000 recipients are listed, the others counted.

@@ -16,7 +16,9 @@ using Json = nlohmann::ordered_json;
 
 /// Text of a value; control characters (an escape sequence in an address) become "?".
 std::string plain(const Json& value) {
-  auto text = value.is_string() ? value.get<std::string>() : value.is_null() ? std::string("-") : value.dump();
+  auto text = value.is_string() ? value.get<std::string>()
+              : value.is_null() ? std::string("-")
+                                : value.dump();
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   }
@@ -30,7 +32,8 @@ std::string plain(const Json& value) {
 std::string cut(std::string text, std::size_t octets_max) {
   if (text.size() <= octets_max) return text;
   auto end = octets_max - 3;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80) --end;  // not inside a UTF-8 sequence
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80)
+    --end;  // not inside a UTF-8 sequence
   return text.substr(0, end) + "...";
 }
 
@@ -86,14 +89,17 @@ std::string sender_of(const Json& message) {
 }
 
 std::string more(const Json& answer) {
-  return answer["next"].is_null() ? "" : fmt::format("... there are more; continue with --after {}\n", plain(answer["next"]));
+  return answer["next"].is_null()
+             ? ""
+             : fmt::format("... there are more; continue with --after {}\n", plain(answer["next"]));
 }
 
 std::vector<std::vector<std::string>> peer_rows(const Json& peers) {
   std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "ADDRESS", "SPOOL", "EPOCH"}};
   for (const auto& peer : peers) {
     auto silent = peer["silent_for_seconds"];
-    rows.push_back({plain(peer["hub"]), plain(peer["state"]), silent.is_null() ? "-" : fmt::format("{:.1f} s", silent.get<double>()),
+    rows.push_back({plain(peer["hub"]), plain(peer["state"]),
+                    silent.is_null() ? "-" : fmt::format("{:.1f} s", silent.get<double>()),
                     plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"])});
   }
   return rows;
@@ -104,17 +110,23 @@ std::vector<std::vector<std::string>> peer_rows(const Json& peers) {
 std::string status_view(const Json& status, WallTime now) {
   const auto& queue = status["queue"];
   const auto& totals = status["totals"];
-  auto ready = status["ready"].get<bool>() ? std::string("takes mail") : "does not take mail: " + plain(status["reason"]);
+  auto ready = status["ready"].get<bool>() ? std::string("takes mail")
+                                           : "does not take mail: " + plain(status["reason"]);
   std::string out;
-  out += fmt::format("hub         {} ({}), umbra {}\n", plain(status["hub"]), plain(status["host_name"]), plain(status["version"]));
+  out += fmt::format("hub         {} ({}), umbra {}\n", plain(status["hub"]), plain(status["host_name"]),
+                     plain(status["version"]));
   out += fmt::format("state       {}\n", ready);
-  out += fmt::format("running     {}, spool {}, epoch {}\n", age(status["started_at"], now), plain(status["spool"]), plain(status["epoch"]));
-  out += fmt::format("queue       {} messages, {} of them held\n", plain(queue["messages"]), plain(queue["held"]));
+  out += fmt::format("running     {}, spool {}, epoch {}\n", age(status["started_at"], now),
+                     plain(status["spool"]), plain(status["epoch"]));
+  out += fmt::format("queue       {} messages, {} of them held\n", plain(queue["messages"]),
+                     plain(queue["held"]));
   out += fmt::format("unprotected {}\n", plain(queue["unprotected"]));
-  out += fmt::format("shadows     {} held for other hubs, {} discards owed\n", plain(status["shadows"]), plain(status["discards_owed"]));
-  out += fmt::format("since start {} accepted, {} recipients delivered, {} bounced, {} taken over, {} possible duplicates\n",
-                     plain(totals["accepted"]), plain(totals["recipients_delivered"]), plain(totals["recipients_bounced"]),
-                     plain(totals["taken_over"]), plain(totals["possible_duplicates"]));
+  out += fmt::format("shadows     {} held for other hubs, {} discards owed\n", plain(status["shadows"]),
+                     plain(status["discards_owed"]));
+  out += fmt::format(
+      "since start {} accepted, {} recipients delivered, {} bounced, {} taken over, {} possible duplicates\n",
+      plain(totals["accepted"]), plain(totals["recipients_delivered"]), plain(totals["recipients_bounced"]),
+      plain(totals["taken_over"]), plain(totals["possible_duplicates"]));
   out += fmt::format("disk        {} free\n", size_text(status["spool_free_octets"]));
   if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"]));
   return out;
@@ -127,11 +139,14 @@ std::string peers_view(const Json& answer) {
 
 std::string queue_view(const Json& answer, WallTime now) {
   if (answer["messages"].empty()) return answer["next"].is_null() ? "no messages\n" : more(answer);
-  std::vector<std::vector<std::string>> rows = {{"ID", "STATE", "AGE", "SIZE", "LEFT", "TRIES", "NEXT", "COPIES", "SENDER", "LAST ERROR"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"ID", "STATE", "AGE", "SIZE", "LEFT", "TRIES", "NEXT", "COPIES", "SENDER", "LAST ERROR"}};
   for (const auto& message : answer["messages"]) {
-    rows.push_back({plain(message["id"]), plain(message["state"]), age(message["accepted_at"], now), size_text(message["size"]),
-                    fmt::format("{}/{}", plain(message["recipients_pending"]), plain(message["recipients"])), plain(message["attempts"]),
-                    age(message["due"], now, true), plain(message["copies"]) + (message["protected"].get<bool>() ? "" : " (!)"),
+    rows.push_back({plain(message["id"]), plain(message["state"]), age(message["accepted_at"], now),
+                    size_text(message["size"]),
+                    fmt::format("{}/{}", plain(message["recipients_pending"]), plain(message["recipients"])),
+                    plain(message["attempts"]), age(message["due"], now, true),
+                    plain(message["copies"]) + (message["protected"].get<bool>() ? "" : " (!)"),
                     sender_of(message), cut(plain(message["last_error"]), 60)});
   }
   return table(rows) + more(answer);
@@ -139,7 +154,9 @@ std::string queue_view(const Json& answer, WallTime now) {
 
 std::string message_view(const Json& message) {
   std::string out;
-  auto line = [&out](const char* name, const std::string& value) { out += fmt::format("{:<12}{}\n", name, value); };
+  auto line = [&out](const char* name, const std::string& value) {
+    out += fmt::format("{:<12}{}\n", name, value);
+  };
   line("id", plain(message["id"]));
   line("state", plain(message["state"]));
   line("owner", plain(message["owner"]));
@@ -147,41 +164,51 @@ std::string message_view(const Json& message) {
   line("sender", sender_of(message));
   line("size", size_text(message["size"]));
   line("accepted", plain(message["accepted_at"]));
-  if (message.contains("client")) line("client", fmt::format("{} ({})", plain(message["client"]["address"]), plain(message["client"]["helo"])));
+  if (message.contains("client"))
+    line("client",
+         fmt::format("{} ({})", plain(message["client"]["address"]), plain(message["client"]["helo"])));
   if (message.contains("expires_at")) line("expires", plain(message["expires_at"]));
-  if (message.contains("protected")) line("protected", message["protected"].get<bool>() ? "yes" : "no: fewer copies than its policy asks for");
-  if (message.contains("last_error") && !message["last_error"].get<std::string>().empty()) line("last error", plain(message["last_error"]));
+  if (message.contains("protected"))
+    line("protected", message["protected"].get<bool>() ? "yes" : "no: fewer copies than its policy asks for");
+  if (message.contains("last_error") && !message["last_error"].get<std::string>().empty())
+    line("last error", plain(message["last_error"]));
 
   if (message.contains("holders")) {
     out += "\ncopies\n";
     std::vector<std::vector<std::string>> rows = {{"  " + plain(message["owner"]), "owner", ""}};
-    for (const auto& holder : message["holders"]) rows.push_back({"  " + plain(holder["hub"]), plain(holder["state"]), plain(holder["spool"])});
+    for (const auto& holder : message["holders"])
+      rows.push_back({"  " + plain(holder["hub"]), plain(holder["state"]), plain(holder["spool"])});
     out += table(rows);
   }
   if (message.contains("queue") && !message["queue"].empty()) {
     out += "\nnext attempts\n";
     std::vector<std::vector<std::string>> rows;
     for (const auto& entry : message["queue"]) {
-      rows.push_back({"  " + plain(entry["destination"]), plain(entry["due"]), fmt::format("after {} attempts", plain(entry["attempts"]))});
+      rows.push_back({"  " + plain(entry["destination"]), plain(entry["due"]),
+                      fmt::format("after {} attempts", plain(entry["attempts"]))});
     }
     out += table(rows);
   }
   out += "\nrecipients\n";
   std::vector<std::vector<std::string>> rows;
   for (const auto& recipient : message["recipients"]) {
-    rows.push_back({"  " + plain(recipient["address"]), plain(recipient["state"]), recipient.contains("detail") ? plain(recipient["detail"]) : ""});
+    rows.push_back({"  " + plain(recipient["address"]), plain(recipient["state"]),
+                    recipient.contains("detail") ? plain(recipient["detail"]) : ""});
   }
   out += table(rows);
-  if (message.contains("recipients_left_out")) out += fmt::format("  ... and {} more\n", plain(message["recipients_left_out"]));
+  if (message.contains("recipients_left_out"))
+    out += fmt::format("  ... and {} more\n", plain(message["recipients_left_out"]));
   return out;
 }
 
 std::string shadows_view(const Json& answer, WallTime now) {
   if (answer["shadows"].empty()) return "no shadows\n";
-  std::vector<std::vector<std::string>> rows = {{"ID", "OWNER", "GENERATION", "AGE", "SIZE", "DONE", "SENDER"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"ID", "OWNER", "GENERATION", "AGE", "SIZE", "DONE", "SENDER"}};
   for (const auto& shadow : answer["shadows"]) {
-    rows.push_back({plain(shadow["id"]), plain(shadow["owner"]), plain(shadow["generation"]), age(shadow["accepted_at"], now),
-                    size_text(shadow["size"]), fmt::format("{}/{}", plain(shadow["recipients_done"]), plain(shadow["recipients"])),
+    rows.push_back({plain(shadow["id"]), plain(shadow["owner"]), plain(shadow["generation"]),
+                    age(shadow["accepted_at"], now), size_text(shadow["size"]),
+                    fmt::format("{}/{}", plain(shadow["recipients_done"]), plain(shadow["recipients"])),
                     sender_of(shadow)});
   }
   return table(rows) + more(answer);

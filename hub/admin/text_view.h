@@ -1,5 +1,5 @@
-// What the `umbra` commands print for people: the API's JSON as short tables. Everything that came from the network is made
-// harmless for a terminal.
+// What the `umbra` commands print for people: the API's JSON as short tables. Everything that came from the
+// network is made harmless for a terminal.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
-// AddressRange: "192.0.2.0/24", "2001:db8::/32", or a single address. Bits beyond the prefix must be zero: 10.0.0.1/8 is
-// more often a slip than meant, and relay rights hang on it.
+// AddressRange: "192.0.2.0/24", "2001:db8::/32", or a single address. Bits beyond the prefix must be
+// zero: 10.0.0.1/8 is more often a slip than meant, and relay rights hang on it.
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 
@@ -64,8 +64,9 @@ bool AddressRange::contains(std::string_view address) const {
   auto other = address_bits(address);
   if (!other) return false;
   // "::/0" means every IPv6 client; IPv4 clients are named by IPv4 ranges (0.0.0.0/0) or by mapped ones.
-  bool is_v4 = other->octets[10] == 0xff && other->octets[11] == 0xff &&
-               std::all_of(other->octets.begin(), other->octets.begin() + 10, [](auto octet) { return octet == 0; });
+  bool is_v4 =
+      other->octets[10] == 0xff && other->octets[11] == 0xff &&
+      std::all_of(other->octets.begin(), other->octets.begin() + 10, [](auto octet) { return octet == 0; });
   if (prefix < 96 && is_v4) return false;
   auto whole = static_cast<std::size_t>(prefix) / 8;
   for (std::size_t i = 0; i < whole; ++i) {

@@ -37,7 +37,8 @@ std::expected<FileText, std::string> read_file(const std::string& path, std::siz
   } closer{descriptor};
 
   struct stat status{};
-  if (::fstat(descriptor, &status) != 0) return std::unexpected("cannot be read: " + std::string(std::strerror(errno)));
+  if (::fstat(descriptor, &status) != 0)
+    return std::unexpected("cannot be read: " + std::string(std::strerror(errno)));
   if (S_ISDIR(status.st_mode)) return std::unexpected("is a directory");
   FileText file{{}, status.st_mode};
   std::array<char, 4096> piece{};
@@ -47,7 +48,8 @@ std::expected<FileText, std::string> read_file(const std::string& path, std::siz
     if (got < 0) return std::unexpected("cannot be read: " + std::string(std::strerror(errno)));
     if (got == 0) return file;
     file.text.append(piece.data(), static_cast<std::size_t>(got));
-    if (file.text.size() > octets_max) return std::unexpected("is larger than " + std::to_string(octets_max) + " octets");
+    if (file.text.size() > octets_max)
+      return std::unexpected("is larger than " + std::to_string(octets_max) + " octets");
   }
 }
 
@@ -69,7 +71,9 @@ void read_secret(Config& config, const std::string& secret_file, ReadReport& rep
     return;
   }
   if ((file->mode & 0007U) != 0) {
-    report.problem_at("cluster.secret_file", "cluster.secret_file: " + path + " may be read by everybody on this machine; chmod 640 or 600");
+    report.problem_at(
+        "cluster.secret_file",
+        "cluster.secret_file: " + path + " may be read by everybody on this machine; chmod 640 or 600");
   }
   auto& text = file->text;
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
@@ -84,7 +88,8 @@ std::string to_string(const ConfigProblem& problem) {
   return problem.file + ":" + std::to_string(problem.line) + ": " + problem.what;
 }
 
-std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string& text, const std::string& file) {
+std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string& text,
+                                                               const std::string& file) {
   auto config = documented_defaults();
   config.file = file;
   std::string secret_file;
@@ -102,7 +107,8 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
     report.problem(error.mark.is_null() ? 0 : error.mark.line + 1, "not YAML: " + error.msg);
     return std::unexpected(std::move(report.problems));
   }
-  for (auto* path : {&config.spool.directory, &config.admin.socket, &config.log.file}) *path = from_folder_of(file, *path);
+  for (auto* path : {&config.spool.directory, &config.admin.socket, &config.log.file})
+    *path = from_folder_of(file, *path);
   read_secret(config, secret_file, report);
   validate(config, report);
   if (report.problems.empty()) return config;

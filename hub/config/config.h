@@ -1,5 +1,5 @@
-// The validated values of one hub's configuration file (YAML; docs/configuration.md). Parts of the hub take the struct
-// they need, never the file. Every default here is the documented one.
+// The validated values of one hub's configuration file (YAML; docs/configuration.md). Parts of the hub take
+// the struct they need, never the file. Every default here is the documented one.
 #pragma once
 
 #include <array>
@@ -24,9 +24,9 @@ enum class ShadowPolicy : std::uint8_t {
 
 /// An IPv4 or IPv6 network in CIDR form; IPv4-mapped IPv6 is taken as IPv4.
 struct AddressRange {
-  std::string text;                   ///< as written, for messages
+  std::string text;                     ///< as written, for messages
   std::array<std::uint8_t, 16> bits{};  ///< IPv4 as ::ffff:a.b.c.d
-  int prefix = 128;                   ///< over the 16 octets
+  int prefix = 128;                     ///< over the 16 octets
   [[nodiscard]] bool contains(std::string_view address) const;
   static std::optional<AddressRange> parse(std::string_view text);
 };
@@ -34,14 +34,14 @@ struct AddressRange {
 struct ReceiveLimits {
   std::uint64_t message_octets_max = 50ULL << 20;
   std::uint32_t recipients_max = 1000;
-  std::uint32_t command_octets_max = 2048;    ///< with CRLF; RFC 5321 asks for 512 and more with extensions
-  std::uint32_t line_octets_max = 1000;       ///< text line with CRLF (RFC 5321 4.5.3.1.6)
+  std::uint32_t command_octets_max = 2048;  ///< with CRLF; RFC 5321 asks for 512 and more with extensions
+  std::uint32_t line_octets_max = 1000;     ///< text line with CRLF (RFC 5321 4.5.3.1.6)
   std::uint32_t header_octets_max = 256U << 10;
-  std::uint32_t hops_max = 50;                ///< Received fields
-  std::uint32_t errors_max = 10;              ///< protocol errors, then 421
+  std::uint32_t hops_max = 50;    ///< Received fields
+  std::uint32_t errors_max = 10;  ///< protocol errors, then 421
   std::uint32_t connections_max = 20'000;
-  Duration command_timeout = 5min;            ///< RFC 5321 4.5.3.2.7
-  Duration data_timeout = 3min;               ///< between two pieces of a message (RFC 5321 4.5.3.2.5)
+  Duration command_timeout = 5min;  ///< RFC 5321 4.5.3.2.7
+  Duration data_timeout = 3min;     ///< between two pieces of a message (RFC 5321 4.5.3.2.5)
 };
 
 struct ListenerConfig {
@@ -60,8 +60,9 @@ struct RouteHost {
 struct RouteConfig {
   enum class EightBit : std::uint8_t { bounce, convert };
   std::string name;
-  std::vector<std::string> domains;  ///< "example.com", "*.example.com" (any below), "*" (all); the most specific wins
-  std::vector<RouteHost> hosts;      ///< smart hosts; empty: by MX
+  std::vector<std::string>
+      domains;  ///< "example.com", "*.example.com" (any below), "*" (all); the most specific wins
+  std::vector<RouteHost> hosts;  ///< smart hosts; empty: by MX
   std::uint16_t mx_port = 25;
   EightBit eight_bit = EightBit::bounce;  ///< 8-bit mail to a next hop without 8BITMIME
   std::uint32_t connections_max = 20;     ///< at once, per destination
@@ -79,9 +80,9 @@ struct DeliveryConfig {
   Duration delay_warning = 4h;  ///< 0: none
   Duration connect_timeout = 30s;
   Duration command_timeout = 5min;
-  Duration data_reply_timeout = 10min;  ///< after the final dot (RFC 5321 4.5.3.2.6)
-  Duration idle_timeout = 30s;          ///< a kept connection without mail
-  std::uint32_t connections_max = 500;  ///< over all destinations
+  Duration data_reply_timeout = 10min;           ///< after the final dot (RFC 5321 4.5.3.2.6)
+  Duration idle_timeout = 30s;                   ///< a kept connection without mail
+  std::uint32_t connections_max = 500;           ///< over all destinations
   std::uint64_t ready_octets_max = 64ULL << 20;  ///< bodies kept in memory between accept and delivery
 };
 
@@ -101,17 +102,17 @@ struct ClusterConfig {
   std::vector<MemberConfig> members;  ///< every hub, this one included
   Duration lease = 10s;
   Duration heartbeat = 1s;
-  Duration copy_timeout = 5s;        ///< all attempts to copy one message together
-  Duration ask_again = 2s;           ///< pairwise: how long a silent holder is asked before a delivery goes on
-  Duration return_wait = 30s;        ///< pairwise: how long a returning hub waits for a silent holder
-  Duration restart_grace = 30s;      ///< after its own start a hub takes nothing over before this
+  Duration copy_timeout = 5s;    ///< all attempts to copy one message together
+  Duration ask_again = 2s;       ///< pairwise: how long a silent holder is asked before a delivery goes on
+  Duration return_wait = 30s;    ///< pairwise: how long a returning hub waits for a silent holder
+  Duration restart_grace = 30s;  ///< after its own start a hub takes nothing over before this
   Duration reprotect_after = 60s;
   [[nodiscard]] bool enabled() const { return !members.empty(); }
 };
 
 struct AdminConfig {
-  std::string socket;                 ///< Unix socket for the operator's commands; empty (never from a file): none
-  std::optional<Endpoint> address;    ///< TCP: health and metrics only
+  std::string socket;  ///< Unix socket for the operator's commands; empty (never from a file): none
+  std::optional<Endpoint> address;  ///< TCP: health and metrics only
 };
 
 struct LogConfig {
@@ -151,6 +152,7 @@ std::string to_string(const ConfigProblem& problem);  // "file:line: what"
 /// Reads and validates; all problems at once, not only the first.
 std::expected<Config, std::vector<ConfigProblem>> load_config(const std::string& file);
 /// The same for text already read; `file` is only for messages and relative paths.
-std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string& text, const std::string& file);
+std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string& text,
+                                                               const std::string& file);
 
 }  // namespace umbra::hub

@@ -1,4 +1,5 @@
-// Every key of the configuration file: name, meaning, bounds. The defaults are the members' initial values in config.h.
+// Every key of the configuration file: name, meaning, bounds. The defaults are the members' initial values in
+// config.h.
 #include <array>
 
 #include "hub/config/units.h"
@@ -9,11 +10,12 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::array shadow_names = {"require"sv, "prefer"sv, "none"sv};        // ShadowPolicy
-constexpr std::array eight_bit_names = {"bounce"sv, "convert"sv};               // RouteConfig::EightBit
+constexpr std::array shadow_names = {"require"sv, "prefer"sv, "none"sv};  // ShadowPolicy
+constexpr std::array eight_bit_names = {"bounce"sv, "convert"sv};         // RouteConfig::EightBit
 constexpr std::array level_names = {"debug"sv, "info"sv, "warning"sv, "error"sv};
 
-constexpr TextRule plain_name = {is_plain_name, "expected letters, digits, \".\", \"-\" or \"_\", at most 64 of them"};
+constexpr TextRule plain_name = {is_plain_name,
+                                 "expected letters, digits, \".\", \"-\" or \"_\", at most 64 of them"};
 constexpr TextRule host_name = {is_domain_name, "expected a host name such as mx1.example.com"};
 constexpr TextRule route_domain = {
     [](std::string_view text) {
@@ -24,47 +26,70 @@ constexpr TextRule route_domain = {
     "expected example.com, *.example.com (any domain below it) or * (every other domain)"};
 
 void describe_hub(ConfigVisitor& v, Config& config) {
-  v.text({"name", "What this hub is called, unique in its cluster. It must be one of `cluster.members` where there are any.", true},
+  v.text({"name",
+          "What this hub is called, unique in its cluster. It must be one of `cluster.members` where there "
+          "are any.",
+          true},
          config.hub_name, plain_name);
   v.text({"host_name", "The host name in the greeting, in EHLO and in Received fields. Default: `hub.name`."},
          config.host_name, host_name);
 }
 
 void describe_spool(ConfigVisitor& v, SpoolConfig& spool) {
-  v.path({"directory", "Where mail is kept, on a disk of this machine that honours fsync. One process per directory; never a network file system.", true},
+  v.path({"directory",
+          "Where mail is kept, on a disk of this machine that honours fsync. One process per directory; "
+          "never a network file system.",
+          true},
          spool.directory);
-  v.size({"reserve", "With less free disk than this, new mail is refused with `452 4.3.1` before its data; delivery goes on."},
+  v.size({"reserve",
+          "With less free disk than this, new mail is refused with `452 4.3.1` before its data; delivery "
+          "goes on."},
          spool.reserve_octets, {0, 1ULL << 50});
 }
 
 void describe_limits(ConfigVisitor& v, ReceiveLimits& limits) {
-  v.size({"message_size", "Largest message, announced by SIZE; a larger one gets `552 5.3.4`."}, limits.message_octets_max,
-         {1024, 100ULL << 30});
-  v.number({"recipients", "Recipients of one message; each further one gets `452 4.5.3`. RFC 5321 asks for at least 100."},
+  v.size({"message_size", "Largest message, announced by SIZE; a larger one gets `552 5.3.4`."},
+         limits.message_octets_max, {1024, 100ULL << 30});
+  v.number({"recipients",
+            "Recipients of one message; each further one gets `452 4.5.3`. RFC 5321 asks for at least 100."},
            limits.recipients_max, {1, 100'000});
   v.size({"command_length", "Longest command line, with CRLF."}, limits.command_octets_max, {512, 65'536});
-  v.size({"line_length", "Longest line of a message sent by DATA, with CRLF. RFC 5321 section 4.5.3.1.6 says 1000."},
+  v.size({"line_length",
+          "Longest line of a message sent by DATA, with CRLF. RFC 5321 section 4.5.3.1.6 says 1000."},
          limits.line_octets_max, {1000, 1U << 20});
-  v.size({"header_size", "Largest header section of a message."}, limits.header_octets_max, {4096, 16U << 20});
-  v.number({"hops", "Received fields in a message; one with more is taken for a loop and refused with `554 5.4.6`."}, limits.hops_max,
-           {5, 1000});
-  v.number({"errors", "Protocol errors in one session; then `421` and the connection is closed."}, limits.errors_max, {1, 10'000});
-  v.number({"connections", "Open connections of this listener; each further one gets `421`."}, limits.connections_max, {1, 1'000'000});
-  v.duration({"command_timeout", "How long a client may take for the next command. RFC 5321 section 4.5.3.2.7 says 5 minutes."},
+  v.size({"header_size", "Largest header section of a message."}, limits.header_octets_max,
+         {4096, 16U << 20});
+  v.number({"hops",
+            "Received fields in a message; one with more is taken for a loop and refused with `554 5.4.6`."},
+           limits.hops_max, {5, 1000});
+  v.number({"errors", "Protocol errors in one session; then `421` and the connection is closed."},
+           limits.errors_max, {1, 10'000});
+  v.number({"connections", "Open connections of this listener; each further one gets `421`."},
+           limits.connections_max, {1, 1'000'000});
+  v.duration({"command_timeout",
+              "How long a client may take for the next command. RFC 5321 section 4.5.3.2.7 says 5 minutes."},
              limits.command_timeout, {1s, 24h});
-  v.duration({"data_timeout", "How long a client may pause inside a message. RFC 5321 section 4.5.3.2.5 says 3 minutes."},
+  v.duration({"data_timeout",
+              "How long a client may pause inside a message. RFC 5321 section 4.5.3.2.5 says 3 minutes."},
              limits.data_timeout, {1s, 24h});
 }
 
 void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
   v.text({"name", "What the listener is called in logs.", true}, listener.name, plain_name);
-  v.endpoint({"address", "Where it listens: `address:port`. `0.0.0.0:25` is every IPv4 address of the machine, `[::]:25` every IPv6 one.", true},
+  v.endpoint({"address",
+              "Where it listens: `address:port`. `0.0.0.0:25` is every IPv4 address of the machine, "
+              "`[::]:25` every IPv6 one.",
+              true},
              listener.address, 0);
-  v.ranges({"networks", "Clients that may relay: addresses and networks in CIDR form. Empty: nobody may, every RCPT gets `550 5.7.1`."},
+  v.ranges({"networks",
+            "Clients that may relay: addresses and networks in CIDR form. Empty: nobody may, every RCPT gets "
+            "`550 5.7.1`."},
            listener.networks);
   v.choice({"shadow",
-            "How much redundancy a message has before its `250`. `require`: durable on two hubs, or `451 4.4.0`. `prefer`: on two "
-            "hubs where one can be reached, else accepted, counted as unprotected and protected later. `none`: this hub only. The "
+            "How much redundancy a message has before its `250`. `require`: durable on two hubs, or `451 "
+            "4.4.0`. `prefer`: on two "
+            "hubs where one can be reached, else accepted, counted as unprotected and protected later. "
+            "`none`: this hub only. The "
             "default is `require`; a hub without a cluster must say `none`."},
            listener.shadow, shadow_names);
   v.group({"limits", "What a client may ask of this listener."}, listener.limits, describe_limits);
@@ -72,50 +97,73 @@ void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
 
 void describe_route_host(ConfigVisitor& v, RouteHost& host) {
   v.endpoint({"address", "`host:port`; the port is 25 where none is given.", true}, host.endpoint, 25);
-  v.number({"preference", "Lower ones are tried first; equal ones share the load."}, host.preference, {0, 65'535});
+  v.number({"preference", "Lower ones are tried first; equal ones share the load."}, host.preference,
+           {0, 65'535});
 }
 
 void describe_route(ConfigVisitor& v, RouteConfig& route) {
   v.text({"name", "What the route is called in logs and in the queue.", true}, route.name, plain_name);
-  v.texts({"domains", "Recipient domains: `example.com`, `*.example.com` (any below it), `*` (every other). The most specific one wins.", true},
+  v.texts({"domains",
+           "Recipient domains: `example.com`, `*.example.com` (any below it), `*` (every other). The most "
+           "specific one wins.",
+           true},
           route.domains, route_domain);
-  v.list_short({"hosts", "Smart hosts: `host:port`, or a group with a preference. Tried in order of preference, the next one on a "
-                         "4xx reply or a failed connection. Empty: the domain's MX hosts."},
+  v.list_short({"hosts",
+                "Smart hosts: `host:port`, or a group with a preference. Tried in order of preference, the "
+                "next one on a "
+                "4xx reply or a failed connection. Empty: the domain's MX hosts."},
                route.hosts, &RouteHost::endpoint, 25, describe_route_host);
   v.number({"mx_port", "Port of hosts found by MX."}, route.mx_port, {1, 65'535});
-  v.choice({"eight_bit", "8-bit mail for a next hop without 8BITMIME: `bounce` it with 5.6.3, or `convert` it to a 7-bit encoding."},
+  v.choice({"eight_bit",
+            "8-bit mail for a next hop without 8BITMIME: `bounce` it with 5.6.3, or `convert` it to a 7-bit "
+            "encoding."},
            route.eight_bit, eight_bit_names);
   v.number({"connections", "Connections at once to one destination."}, route.connections_max, {1, 10'000});
-  v.number({"messages_per_connection", "Messages on one connection; then a new one is made."}, route.messages_per_connection_max,
-           {1, 1'000'000});
+  v.number({"messages_per_connection", "Messages on one connection; then a new one is made."},
+           route.messages_per_connection_max, {1, 1'000'000});
 }
 
 void describe_retry(ConfigVisitor& v, RetryStep& step) {
-  v.number({"times", "How often this wait is used. The last step leaves it out: it lasts until `delivery.expiry`."}, step.times,
-           {1, 1'000'000});
+  v.number({"times",
+            "How often this wait is used. The last step leaves it out: it lasts until `delivery.expiry`."},
+           step.times, {1, 1'000'000});
   v.duration({"wait", "The wait before the next attempt.", true}, step.wait, {1s, 7 * 24h});
 }
 
 void describe_delivery(ConfigVisitor& v, DeliveryConfig& delivery) {
-  v.list({"retry", "The waits between attempts after a 4xx reply, step by step. Default: 4 times 1 minute, 6 times 5 minutes, then every 10 minutes."},
+  v.list({"retry",
+          "The waits between attempts after a 4xx reply, step by step. Default: 4 times 1 minute, 6 times 5 "
+          "minutes, then every 10 minutes."},
          delivery.retry, describe_retry);
-  v.duration({"expiry", "After this long in the queue a message bounces (5.4.7)."}, delivery.expiry, {1min, 30 * 24h});
-  v.duration({"delay_warning", "After this long in the queue the sender is told of the delay, once. `0`: never."}, delivery.delay_warning,
-             {0s, 30 * 24h});
-  v.duration({"connect_timeout", "How long a next hop may take to accept a connection."}, delivery.connect_timeout, {100ms, 10min});
-  v.duration({"command_timeout", "How long a next hop may take to reply to a command."}, delivery.command_timeout, {1s, 1h});
-  v.duration({"data_reply_timeout", "How long a next hop may take to reply to the end of the data. RFC 5321 section 4.5.3.2.6 says 10 minutes; too short makes duplicates."},
+  v.duration({"expiry", "After this long in the queue a message bounces (5.4.7)."}, delivery.expiry,
+             {1min, 30 * 24h});
+  v.duration(
+      {"delay_warning", "After this long in the queue the sender is told of the delay, once. `0`: never."},
+      delivery.delay_warning, {0s, 30 * 24h});
+  v.duration({"connect_timeout", "How long a next hop may take to accept a connection."},
+             delivery.connect_timeout, {100ms, 10min});
+  v.duration({"command_timeout", "How long a next hop may take to reply to a command."},
+             delivery.command_timeout, {1s, 1h});
+  v.duration({"data_reply_timeout",
+              "How long a next hop may take to reply to the end of the data. RFC 5321 section 4.5.3.2.6 says "
+              "10 minutes; too short makes duplicates."},
              delivery.data_reply_timeout, {1s, 1h});
-  v.duration({"idle_timeout", "How long a connection is kept open without mail."}, delivery.idle_timeout, {0s, 1h});
-  v.number({"connections", "Connections to next hops at once, over all destinations."}, delivery.connections_max, {1, 100'000});
-  v.size({"memory", "Bodies kept in memory between acceptance and delivery, so that most mail is never read back from the disk. "
-                    "Beyond it, bodies are read from the spool."},
+  v.duration({"idle_timeout", "How long a connection is kept open without mail."}, delivery.idle_timeout,
+             {0s, 1h});
+  v.number({"connections", "Connections to next hops at once, over all destinations."},
+           delivery.connections_max, {1, 100'000});
+  v.size({"memory",
+          "Bodies kept in memory between acceptance and delivery, so that most mail is never read back from "
+          "the disk. "
+          "Beyond it, bodies are read from the spool."},
          delivery.ready_octets_max, {0, 64ULL << 30});
 }
 
 void describe_resolver(ConfigVisitor& v, ResolverConfig& resolver) {
-  v.endpoints({"servers", "Name servers, `address` or `address:port`. Empty: those of the system."}, resolver.servers, 53);
-  v.duration({"timeout", "How long one look-up may take, all tries together."}, resolver.timeout, {100ms, 5min});
+  v.endpoints({"servers", "Name servers, `address` or `address:port`. Empty: those of the system."},
+              resolver.servers, 53);
+  v.duration({"timeout", "How long one look-up may take, all tries together."}, resolver.timeout,
+             {100ms, 5min});
 }
 
 void describe_member(ConfigVisitor& v, MemberConfig& member) {
@@ -130,40 +178,62 @@ struct ClusterSection {
 
 void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
   auto& cluster = section.cluster;
-  v.endpoint({"address", "Where this hub listens for other hubs. Needed with `members`. Never open it to clients."}, cluster.address, 0);
-  v.path({"secret_file", "A file with the secret that all hubs of the cluster share: at least 16 octets, not readable by everybody. "
-                         "The environment variable `UMBRA_CLUSTER_SECRET` takes its place. The secret itself is never sent."},
-         section.secret_file);
-  v.list({"members", "Every hub of the cluster, this one included, the same list on each. Empty: this hub stands alone."}, cluster.members,
-         describe_member);
-  v.duration({"lease", "A hub that was silent for this long is taken over from by those that hold its shadows."}, cluster.lease, {1s, 1h});
-  v.duration({"heartbeat", "How often hubs tell each other that they are alive; at most a third of the lease."}, cluster.heartbeat,
-             {50ms, 10min});
-  v.duration({"copy_timeout", "All attempts to copy one message together; then `shadow` says what the client is told."}, cluster.copy_timeout,
-             {100ms, 1min});
-  v.duration({"ask_again", "How long a silent holder of shadows is asked once more before a delivery goes on without it."}, cluster.ask_again,
-             {0s, 1min});
-  v.duration({"return_wait", "How long a hub that comes back waits for a silent holder before it delivers what it finds in its spool."},
+  v.endpoint(
+      {"address", "Where this hub listens for other hubs. Needed with `members`. Never open it to clients."},
+      cluster.address, 0);
+  v.path(
+      {"secret_file",
+       "A file with the secret that all hubs of the cluster share: at least 16 octets, not readable by "
+       "everybody. "
+       "The environment variable `UMBRA_CLUSTER_SECRET` takes its place. The secret itself is never sent."},
+      section.secret_file);
+  v.list(
+      {"members",
+       "Every hub of the cluster, this one included, the same list on each. Empty: this hub stands alone."},
+      cluster.members, describe_member);
+  v.duration(
+      {"lease", "A hub that was silent for this long is taken over from by those that hold its shadows."},
+      cluster.lease, {1s, 1h});
+  v.duration(
+      {"heartbeat", "How often hubs tell each other that they are alive; at most a third of the lease."},
+      cluster.heartbeat, {50ms, 10min});
+  v.duration({"copy_timeout",
+              "All attempts to copy one message together; then `shadow` says what the client is told."},
+             cluster.copy_timeout, {100ms, 1min});
+  v.duration({"ask_again",
+              "How long a silent holder of shadows is asked once more before a delivery goes on without it."},
+             cluster.ask_again, {0s, 1min});
+  v.duration({"return_wait",
+              "How long a hub that comes back waits for a silent holder before it delivers what it finds in "
+              "its spool."},
              cluster.return_wait, {0s, 1h});
-  v.duration({"restart_grace", "After its own start a hub takes nothing over before this."}, cluster.restart_grace, {0s, 1h});
-  v.duration({"reprotect_after", "A message that a holder of its shadow was silent for so long gets another copy elsewhere."},
+  v.duration({"restart_grace", "After its own start a hub takes nothing over before this."},
+             cluster.restart_grace, {0s, 1h});
+  v.duration({"reprotect_after",
+              "A message that a holder of its shadow was silent for so long gets another copy elsewhere."},
              cluster.reprotect_after, {0s, 24h});
 }
 
 void describe_admin(ConfigVisitor& v, AdminConfig& admin) {
-  v.path({"socket", "Unix socket for the commands `umbra status`, `umbra queue` and so on. Only the user that runs the hub may connect."},
+  v.path({"socket",
+          "Unix socket for the commands `umbra status`, `umbra queue` and so on. Only the user that runs the "
+          "hub may connect."},
          admin.socket);
-  v.optional_endpoint({"address", "`address:port` for `/healthz/live`, `/healthz/ready` and `/metrics` over HTTP. No commands here. Default: none."},
+  v.optional_endpoint({"address",
+                       "`address:port` for `/healthz/live`, `/healthz/ready` and `/metrics` over HTTP. No "
+                       "commands here. Default: none."},
                       admin.address);
 }
 
 void describe_log(ConfigVisitor& v, LogConfig& log) {
   std::size_t level = 0;
   while (level + 1 < level_names.size() && level_names[level] != log.level) ++level;
-  v.choice({"level", "Lines below this level are left out. The events of messages are always written."}, level, level_names);
+  v.choice({"level", "Lines below this level are left out. The events of messages are always written."},
+           level, level_names);
   log.level = std::string(level_names[level]);
   v.path({"file", "The log file. Default: standard error."}, log.file);
-  v.size({"file_size", "The file is closed and renamed `.1` when it would grow beyond this."}, log.file_octets_max, {64U << 10, 1ULL << 40});
+  v.size({"file_size", "The file is closed and renamed `.1` when it would grow beyond this."},
+         log.file_octets_max, {64U << 10, 1ULL << 40});
   v.number({"files", "How many files are kept, the present one included."}, log.files_max, {1, 1000});
 }
 
@@ -179,7 +249,10 @@ void describe_config(ConfigVisitor& v, Config& config, std::string& secret_file)
   v.group({"hub", "This process.", true}, config, describe_hub);
   v.group({"spool", "Mail on this machine's disk.", true}, config.spool, describe_spool);
   v.list({"listeners", "Where mail comes in.", true}, config.listeners, describe_listener);
-  v.list({"routes", "Where mail goes, by recipient domain. Mail for a domain that no route names bounces with 5.4.4.", true}, config.routes, describe_route);
+  v.list({"routes",
+          "Where mail goes, by recipient domain. Mail for a domain that no route names bounces with 5.4.4.",
+          true},
+         config.routes, describe_route);
   v.group({"delivery", "How mail is sent on."}, config.delivery, describe_delivery);
   v.group({"resolver", "Name resolution."}, config.resolver, describe_resolver);
   ClusterSection section{config.cluster, secret_file};

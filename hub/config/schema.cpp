@@ -18,7 +18,8 @@ constexpr const char* size_pattern = "^[0-9]+ ?(B|kB|[KMGT]B|[KMGT]iB)?$";
 /// Builds the schema of one group.
 class SchemaVisitor final : public ConfigVisitor {
  public:
-  SchemaVisitor() : schema_({{"type", "object"}, {"additionalProperties", false}, {"properties", Json::object()}}) {}
+  SchemaVisitor()
+      : schema_({{"type", "object"}, {"additionalProperties", false}, {"properties", Json::object()}}) {}
   [[nodiscard]] const Json& schema() const { return schema_; }
 
   void text(Key key, std::string& value, TextRule rule) override {
@@ -76,7 +77,8 @@ class SchemaVisitor final : public ConfigVisitor {
     add_inner(key, describe, [](Json inner) { return Json{{"type", "array"}, {"items", std::move(inner)}}; });
     return false;
   }
-  bool list_of_short(Key key, const std::function<void(const Endpoint&)>&, std::uint16_t default_port, const Describe& describe) override {
+  bool list_of_short(Key key, const std::function<void(const Endpoint&)>&, std::uint16_t default_port,
+                     const Describe& describe) override {
     add_inner(key, describe, [default_port](Json inner) {
       Json in_short = {{"type", "string"}, {"x-kind", "endpoint"}, {"x-default-port", default_port}};
       return Json{{"type", "array"}, {"items", {{"anyOf", Json::array({in_short, std::move(inner)})}}}};
@@ -119,7 +121,8 @@ Json build_schema() {
   describe_config(visitor, defaults, secret_file);
   Json schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
                  {"title", "Umbra hub configuration"},
-                 {"description", "One YAML file per hub. `umbra check FILE` enforces this and what a schema cannot say."}};
+                 {"description",
+                  "One YAML file per hub. `umbra check FILE` enforces this and what a schema cannot say."}};
   schema.update(visitor.schema());
   return schema;
 }
@@ -128,12 +131,15 @@ std::string kind_of(const Json& property) {
   auto kind = property.value("x-kind", std::string{});
   if (kind == "choice") {
     std::string names;
-    for (const auto& name : property["enum"]) names += (names.empty() ? "`" : ", `") + name.get<std::string>() + "`";
+    for (const auto& name : property["enum"])
+      names += (names.empty() ? "`" : ", `") + name.get<std::string>() + "`";
     return names;
   }
-  if (kind == "number") return fmt::format("number, {} to {}", property["minimum"].dump(), property["maximum"].dump());
+  if (kind == "number")
+    return fmt::format("number, {} to {}", property["minimum"].dump(), property["maximum"].dump());
   if (kind == "duration" || kind == "size") {
-    return fmt::format("{}, {} to {}", kind, property["x-minimum"].get<std::string>(), property["x-maximum"].get<std::string>());
+    return fmt::format("{}, {} to {}", kind, property["x-minimum"].get<std::string>(),
+                       property["x-maximum"].get<std::string>());
   }
   return kind;
 }
@@ -149,8 +155,8 @@ const Json* group_in(const Json& property) {
 
 void write_group(std::string& out, const std::string& path, const Json& property) {
   const auto& group = *group_in(property);
-  out += fmt::format("\n## `{}`\n\n{}\n\n| key | what it takes | default | meaning |\n|---|---|---|---|\n", path,
-                     property["description"].get<std::string>());
+  out += fmt::format("\n## `{}`\n\n{}\n\n| key | what it takes | default | meaning |\n|---|---|---|---|\n",
+                     path, property["description"].get<std::string>());
   auto required = group.value("required", std::vector<std::string>{});
   for (const auto& [name, inner] : group["properties"].items()) {
     bool is_required = std::ranges::find(required, name) != required.end();
@@ -162,10 +168,12 @@ void write_group(std::string& out, const std::string& path, const Json& property
     }
     auto kind = kind_of(inner);
     if (group_in(inner) != nullptr) kind = inner.contains("items") ? "list, see below" : "group, see below";
-    out += fmt::format("| `{}` | {} | {} | {} |\n", name, kind, preset, inner["description"].get<std::string>());
+    out +=
+        fmt::format("| `{}` | {} | {} | {} |\n", name, kind, preset, inner["description"].get<std::string>());
   }
   for (const auto& [name, inner] : group["properties"].items()) {
-    if (group_in(inner) != nullptr) write_group(out, path + "." + name + (inner.contains("items") ? "[]" : ""), inner);
+    if (group_in(inner) != nullptr)
+      write_group(out, path + "." + name + (inner.contains("items") ? "[]" : ""), inner);
   }
 }
 
@@ -215,7 +223,9 @@ admin:
 
 }  // namespace
 
-std::string config_schema() { return build_schema().dump(2) + "\n"; }
+std::string config_schema() {
+  return build_schema().dump(2) + "\n";
+}
 
 std::string config_reference() {
   auto schema = build_schema();

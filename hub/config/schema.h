@@ -6,7 +6,8 @@
 
 namespace umbra::hub {
 
-/// JSON Schema 2020-12. Beside the standard words: `x-kind` says what a string means (duration, size, endpoint, ...).
+/// JSON Schema 2020-12. Beside the standard words: `x-kind` says what a string means (duration, size,
+/// endpoint, ...).
 std::string config_schema();
 /// The reference page, Markdown.
 std::string config_reference();

@@ -41,8 +41,8 @@ std::optional<std::pair<std::uint64_t, std::string_view>> split(std::string_view
 }
 
 template <std::size_t N>
-std::optional<std::uint64_t> scaled(std::uint64_t number, std::string_view unit, const std::array<Unit, N>& units,
-                                    std::uint64_t largest) {
+std::optional<std::uint64_t> scaled(std::uint64_t number, std::string_view unit,
+                                    const std::array<Unit, N>& units, std::uint64_t largest) {
   for (const auto& known : units) {
     if (known.name != unit) continue;
     if (number > largest / known.factor) return std::nullopt;
@@ -104,8 +104,9 @@ bool is_address_literal(std::string_view host) {
 }
 
 Parsed<Endpoint> parse_endpoint(std::string_view text, std::uint16_t default_port) {
-  std::string expected = default_port == 0 ? "expected host:port, such as 127.0.0.1:25 or [::1]:25"
-                                           : "expected a host with or without :port, such as mail.example.com or [::1]:25";
+  std::string expected = default_port == 0
+                             ? "expected host:port, such as 127.0.0.1:25 or [::1]:25"
+                             : "expected a host with or without :port, such as mail.example.com or [::1]:25";
   std::string_view host = text;
   std::string_view port;
   if (text.starts_with('[')) {
@@ -115,7 +116,8 @@ Parsed<Endpoint> parse_endpoint(std::string_view text, std::uint16_t default_por
     auto rest = text.substr(end + 1);
     if (!rest.empty() && !rest.starts_with(':')) return std::unexpected(expected);
     if (!rest.empty()) port = rest.substr(1);
-    if (!is_address_literal(host) || host.find(':') == std::string_view::npos) return std::unexpected(expected);
+    if (!is_address_literal(host) || host.find(':') == std::string_view::npos)
+      return std::unexpected(expected);
     if (!rest.empty() && port.empty()) return std::unexpected(expected);
   } else if (auto colon = text.find(':'); colon != std::string_view::npos) {
     if (text.find(':', colon + 1) != std::string_view::npos) {
@@ -144,7 +146,8 @@ bool is_domain_name(std::string_view text) {
     auto dot = text.find('.');
     auto label = text.substr(0, dot);
     if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
-    if (!std::ranges::all_of(label, [](char c) { return is_letter_or_digit(c) || c == '-' || c == '_'; })) return false;
+    if (!std::ranges::all_of(label, [](char c) { return is_letter_or_digit(c) || c == '-' || c == '_'; }))
+      return false;
     if (dot == std::string_view::npos) return true;
     text.remove_prefix(dot + 1);
   }
@@ -152,7 +155,8 @@ bool is_domain_name(std::string_view text) {
 
 bool is_plain_name(std::string_view text) {
   if (text.empty() || text.size() > 64 || !is_letter_or_digit(text.front())) return false;
-  return std::ranges::all_of(text, [](char c) { return is_letter_or_digit(c) || c == '.' || c == '-' || c == '_'; });
+  return std::ranges::all_of(
+      text, [](char c) { return is_letter_or_digit(c) || c == '.' || c == '-' || c == '_'; });
 }
 
 }  // namespace umbra::hub

@@ -1,5 +1,6 @@
-// The small notations of the configuration file: durations, sizes, endpoints, names. Pure functions over text; an error is
-// a phrase that says what was expected, to stand behind the offending value. Also the way back, for the reference page.
+// The small notations of the configuration file: durations, sizes, endpoints, names. Pure functions over
+// text; an error is a phrase that says what was expected, to stand behind the offending value. Also the way
+// back, for the reference page.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ bool is_address_literal(std::string_view host);
 
 /// A host or domain name: labels of letters, digits, "-" and "_", at most 253 octets.
 bool is_domain_name(std::string_view text);
-/// What hubs, listeners and routes are called: letters, digits, ".", "-", "_", from a letter or digit, at most 64.
+/// What hubs, listeners and routes are called: letters, digits, ".", "-", "_", from a letter or digit, at
+/// most 64.
 bool is_plain_name(std::string_view text);
 
 }  // namespace umbra::hub

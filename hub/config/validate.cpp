@@ -15,7 +15,8 @@ constexpr std::size_t secret_octets_min = 16;
 
 /// DNS names compare without case.
 std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return text;
 }
 
@@ -32,11 +33,14 @@ void check_listen_addresses(const Config& config, ReadReport& report) {
   auto add = [&](const std::string& path, const Endpoint& address) {
     if (address.host.empty()) return;
     if (!is_address_literal(address.host)) {
-      report.problem_at(path, fmt::format("{}: \"{}\" is a name; a hub listens on an address", path, address.host));
+      report.problem_at(path,
+                        fmt::format("{}: \"{}\" is a name; a hub listens on an address", path, address.host));
       return;
     }
     for (const auto& [other, used] : seen) {
-      if (collide(address, used)) report.problem_at(path, fmt::format("{}: {} is taken by {} already", path, to_string(address), other));
+      if (collide(address, used))
+        report.problem_at(path,
+                          fmt::format("{}: {} is taken by {} already", path, to_string(address), other));
     }
     seen.emplace_back(path, address);
   };
@@ -51,28 +55,38 @@ void check_listeners(Config& config, ReadReport& report) {
   if (report.given("listeners") && config.listeners.empty()) {
     report.problem_at("listeners", "listeners: expected at least one");
   }
-  bool has_peers = std::ranges::any_of(config.cluster.members, [&](const auto& m) { return m.name != config.hub_name; });
+  bool has_peers =
+      std::ranges::any_of(config.cluster.members, [&](const auto& m) { return m.name != config.hub_name; });
   std::set<std::string> names;
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     auto& listener = config.listeners[i];
     auto path = fmt::format("listeners[{}]", i);
     if (!listener.name.empty() && !names.insert(listener.name).second) {
-      report.problem_at(path + ".name", fmt::format("{}.name: \"{}\" is the name of another listener", path, listener.name));
+      report.problem_at(path + ".name",
+                        fmt::format("{}.name: \"{}\" is the name of another listener", path, listener.name));
     }
     if (has_peers || listener.shadow == ShadowPolicy::none) continue;
     if (report.given(path + ".shadow")) {
-      report.problem_at(path + ".shadow", fmt::format("{}.shadow: there is no other hub to hold a copy; name it in cluster.members, or "
-                                                      "say \"shadow: none\"", path));
+      report.problem_at(
+          path + ".shadow",
+          fmt::format("{}.shadow: there is no other hub to hold a copy; name it in cluster.members, or "
+                      "say \"shadow: none\"",
+                      path));
     } else {
-      report.problem_at(path, fmt::format("{}: no other hub is configured, so mail would have one copy only; say \"shadow: none\" if "
-                                          "that is what you want, or name the hubs in cluster.members", path));
+      report.problem_at(
+          path,
+          fmt::format(
+              "{}: no other hub is configured, so mail would have one copy only; say \"shadow: none\" if "
+              "that is what you want, or name the hubs in cluster.members",
+              path));
     }
   }
 }
 
 void check_routes(Config& config, ReadReport& report) {
   if (report.given("routes") && config.routes.empty()) {
-    report.problem_at("routes", "routes: expected at least one; a route with domains [\"*\"] and no hosts delivers by MX");
+    report.problem_at(
+        "routes", "routes: expected at least one; a route with domains [\"*\"] and no hosts delivers by MX");
   }
   std::set<std::string> names;
   std::map<std::string, std::string> routed;
@@ -80,7 +94,8 @@ void check_routes(Config& config, ReadReport& report) {
     auto& route = config.routes[i];
     auto path = fmt::format("routes[{}]", i);
     if (!route.name.empty() && !names.insert(route.name).second) {
-      report.problem_at(path + ".name", fmt::format("{}.name: \"{}\" is the name of another route", path, route.name));
+      report.problem_at(path + ".name",
+                        fmt::format("{}.name: \"{}\" is the name of another route", path, route.name));
     }
     if (report.given(path + ".domains") && route.domains.empty()) {
       report.problem_at(path + ".domains", fmt::format("{}.domains: expected at least one", path));
@@ -89,12 +104,14 @@ void check_routes(Config& config, ReadReport& report) {
       domain = lower(domain);
       auto [other, is_new] = routed.emplace(domain, path);
       if (!is_new) {
-        report.problem_at(path + ".domains", fmt::format("{}.domains: \"{}\" is in {} already", path, domain, other->second));
+        report.problem_at(path + ".domains",
+                          fmt::format("{}.domains: \"{}\" is in {} already", path, domain, other->second));
       }
     }
     for (std::size_t j = 0; j < route.hosts.size(); ++j) {
       if (route.hosts[j].endpoint.port != 0 || route.hosts[j].endpoint.host.empty()) continue;
-      report.problem_at(fmt::format("{}.hosts[{}]", path, j), fmt::format("{}.hosts: port 0 cannot be connected to", path));
+      report.problem_at(fmt::format("{}.hosts[{}]", path, j),
+                        fmt::format("{}.hosts: port 0 cannot be connected to", path));
     }
   }
 }
@@ -106,13 +123,16 @@ void check_delivery(const Config& config, ReadReport& report) {
     auto path = fmt::format("delivery.retry[{}]", i);
     bool is_last = i + 1 == retry.size();
     if (is_last && retry[i].times != 0) {
-      report.problem_at(path, fmt::format("{}: the last step lasts until delivery.expiry; leave out \"times\"", path));
+      report.problem_at(
+          path, fmt::format("{}: the last step lasts until delivery.expiry; leave out \"times\"", path));
     } else if (!is_last && retry[i].times == 0) {
-      report.problem_at(path, fmt::format("{}: \"times\" is missing, so the steps behind it would never be used", path));
+      report.problem_at(
+          path, fmt::format("{}: \"times\" is missing, so the steps behind it would never be used", path));
     }
   }
   if (config.delivery.delay_warning >= config.delivery.expiry) {
-    report.problem_at("delivery.delay_warning", "delivery.delay_warning: must be shorter than delivery.expiry, or 0");
+    report.problem_at("delivery.delay_warning",
+                      "delivery.delay_warning: must be shorter than delivery.expiry, or 0");
   }
 }
 
@@ -120,16 +140,20 @@ void check_cluster(const Config& config, ReadReport& report) {
   const auto& cluster = config.cluster;
   if (cluster.members.empty()) {
     if (report.given("cluster.address")) {
-      report.problem_at("cluster.address", "cluster.members is missing: every hub of the cluster, this one included");
+      report.problem_at("cluster.address",
+                        "cluster.members is missing: every hub of the cluster, this one included");
     }
     return;
   }
-  if (!report.given("cluster.address")) report.problem_at("cluster", "cluster.address is missing: where this hub listens for the others");
+  if (!report.given("cluster.address"))
+    report.problem_at("cluster", "cluster.address is missing: where this hub listens for the others");
   if (cluster.secret.empty()) {
-    report.problem_at("cluster", "the cluster has no secret: give cluster.secret_file or set UMBRA_CLUSTER_SECRET");
+    report.problem_at("cluster",
+                      "the cluster has no secret: give cluster.secret_file or set UMBRA_CLUSTER_SECRET");
   } else if (cluster.secret.size() < secret_octets_min) {
-    report.problem_at("cluster.secret_file", fmt::format("the cluster's secret has {} octets, expected at least {}", cluster.secret.size(),
-                                                         secret_octets_min));
+    report.problem_at("cluster.secret_file",
+                      fmt::format("the cluster's secret has {} octets, expected at least {}",
+                                  cluster.secret.size(), secret_octets_min));
   }
   std::set<std::string> names;
   std::map<Endpoint, std::string> addresses;
@@ -137,34 +161,40 @@ void check_cluster(const Config& config, ReadReport& report) {
     const auto& member = cluster.members[i];
     auto path = fmt::format("cluster.members[{}]", i);
     if (!member.name.empty() && !names.insert(member.name).second) {
-      report.problem_at(path + ".name", fmt::format("{}.name: \"{}\" is in the list already", path, member.name));
+      report.problem_at(path + ".name",
+                        fmt::format("{}.name: \"{}\" is in the list already", path, member.name));
     }
     if (member.address.host.empty()) continue;
-    if (member.address.port == 0) report.problem_at(path + ".address", fmt::format("{}.address: port 0 cannot be connected to", path));
+    if (member.address.port == 0)
+      report.problem_at(path + ".address", fmt::format("{}.address: port 0 cannot be connected to", path));
     auto [other, is_new] = addresses.emplace(member.address, member.name);
     if (!is_new) {
-      report.problem_at(path + ".address",
-                        fmt::format("{}.address: {} is the address of \"{}\" already", path, to_string(member.address), other->second));
+      report.problem_at(path + ".address", fmt::format("{}.address: {} is the address of \"{}\" already",
+                                                       path, to_string(member.address), other->second));
     }
   }
   if (!config.hub_name.empty() && !names.contains(config.hub_name)) {
-    report.problem_at("cluster.members", fmt::format("cluster.members: this hub, \"{}\", is not in the list", config.hub_name));
+    report.problem_at("cluster.members",
+                      fmt::format("cluster.members: this hub, \"{}\", is not in the list", config.hub_name));
   }
   if (cluster.heartbeat * 3 > cluster.lease) {
     report.problem_at(report.given("cluster.heartbeat") ? "cluster.heartbeat" : "cluster.lease",
-                      fmt::format("cluster.heartbeat ({}) must be at most a third of cluster.lease ({})", format_duration(cluster.heartbeat),
-                                  format_duration(cluster.lease)));
+                      fmt::format("cluster.heartbeat ({}) must be at most a third of cluster.lease ({})",
+                                  format_duration(cluster.heartbeat), format_duration(cluster.lease)));
   }
 }
 
 void check_rest(const Config& config, ReadReport& report) {
   if (config.admin.socket.size() >= sizeof(sockaddr_un::sun_path)) {
-    report.problem_at("admin.socket", fmt::format("admin.socket: the path has {} octets, a Unix socket allows {}", config.admin.socket.size(),
-                                                  sizeof(sockaddr_un::sun_path) - 1));
+    report.problem_at("admin.socket",
+                      fmt::format("admin.socket: the path has {} octets, a Unix socket allows {}",
+                                  config.admin.socket.size(), sizeof(sockaddr_un::sun_path) - 1));
   }
   for (const auto& server : config.resolver.servers) {
     if (!is_address_literal(server.host)) {
-      report.problem_at("resolver.servers", fmt::format("resolver.servers: \"{}\" is a name; a name server is given by address", server.host));
+      report.problem_at(
+          "resolver.servers",
+          fmt::format("resolver.servers: \"{}\" is a name; a name server is given by address", server.host));
     }
   }
 }

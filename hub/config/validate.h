@@ -1,4 +1,5 @@
-// What one key alone cannot show to be wrong: names given twice, a cluster without its own hub, a policy that nobody can keep.
+// What one key alone cannot show to be wrong: names given twice, a cluster without its own hub, a policy that
+// nobody can keep.
 #pragma once
 
 #include "hub/config/yaml_reader.h"

@@ -1,6 +1,6 @@
-// The keys of the configuration file are described once, in describe.cpp, by walking the structs of config.h with a visitor.
-// One visitor reads a YAML file into the structs (yaml_reader), another one turns the same walk into the JSON schema and
-// the reference page (schema). So the three cannot say different things.
+// The keys of the configuration file are described once, in describe.cpp, by walking the structs of config.h
+// with a visitor. One visitor reads a YAML file into the structs (yaml_reader), another one turns the same
+// walk into the JSON schema and the reference page (schema). So the three cannot say different things.
 #pragma once
 
 #include <algorithm>
@@ -92,7 +92,7 @@ class ConfigVisitor {
   }
   /// The one value that may be written in short (an endpoint alone) or as a group.
   template <class T>
-  void list_short(Key key, std::vector<T>& values, Endpoint T::*member, std::uint16_t default_port,
+  void list_short(Key key, std::vector<T>& values, Endpoint T::* member, std::uint16_t default_port,
                   void (*describe)(ConfigVisitor&, T&)) {
     auto read = std::vector<T>{};
     bool given = list_of_short(
@@ -121,8 +121,8 @@ class ConfigVisitor {
   virtual void group_of(Key key, const Describe& describe) = 0;
   /// True when the file gives the list (calls describe once per element).
   virtual bool list_of(Key key, const Describe& describe) = 0;
-  virtual bool list_of_short(Key key, const std::function<void(const Endpoint&)>& add, std::uint16_t default_port,
-                             const Describe& describe) = 0;
+  virtual bool list_of_short(Key key, const std::function<void(const Endpoint&)>& add,
+                             std::uint16_t default_port, const Describe& describe) = 0;
 };
 
 /// What is in force where the file says nothing.

@@ -14,7 +14,9 @@ namespace {
 constexpr std::size_t problems_max = 100;
 constexpr std::size_t shown_octets_max = 60;
 
-int line_of(const YAML::Node& node) { return node.Mark().is_null() ? 0 : node.Mark().line + 1; }
+int line_of(const YAML::Node& node) {
+  return node.Mark().is_null() ? 0 : node.Mark().line + 1;
+}
 
 /// A value as it is quoted in a message: short, and without control characters that would reach a terminal.
 std::string shown(std::string_view value) {
@@ -45,7 +47,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
     next[0] = i + 1;
     for (std::size_t j = 0; j < b.size(); ++j) {
       next[j + 1] = std::min({row[j + 1] + 1, next[j] + 1, row[j] + (a[i] == b[j] ? 0U : 1U)});
-      if (i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j]) next[j + 1] = std::min(next[j + 1], before[j - 1] + 1);
+      if (i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j])
+        next[j + 1] = std::min(next[j + 1], before[j - 1] + 1);
     }
     before = row;
     row = next;
@@ -61,8 +64,10 @@ std::optional<std::string> nearest(std::string_view word, const std::vector<std:
   std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
   for (const auto& candidate : known) {
     auto steps = distance(word, candidate);
-    // "recipients_max" for "recipients": a known word with something added is near, however long the addition.
-    if (candidate.size() >= 4 && (word.starts_with(candidate) || candidate.starts_with(word))) steps = std::min<std::size_t>(steps, 1);
+    // "recipients_max" for "recipients": a known word with something added is near, however long the
+    // addition.
+    if (candidate.size() >= 4 && (word.starts_with(candidate) || candidate.starts_with(word)))
+      steps = std::min<std::size_t>(steps, 1);
     if (steps < best_distance) {
       best = candidate;
       best_distance = steps;
@@ -87,7 +92,8 @@ void ReadReport::problem_at(std::string_view path, std::string what) {
 YamlReader::YamlReader(YAML::Node node, std::string path, ReadReport& report)
     : node_(std::move(node)), path_(std::move(path)), report_(report) {
   if (!node_.IsMap()) {
-    report_.problem(line_of(node_), fmt::format("{} must be a group of keys", path_.empty() ? "the file" : path_));
+    report_.problem(line_of(node_),
+                    fmt::format("{} must be a group of keys", path_.empty() ? "the file" : path_));
     return;
   }
   for (const auto& entry : node_) {
@@ -110,11 +116,13 @@ void YamlReader::finish() {
     auto near = nearest(name, known_);
     auto where = path_.empty() ? std::string("the file") : path_;
     if (near) {
-      report_.problem(line, fmt::format("unknown key \"{}\" in {}; did you mean \"{}\"?", shown(name), where, *near));
+      report_.problem(
+          line, fmt::format("unknown key \"{}\" in {}; did you mean \"{}\"?", shown(name), where, *near));
       continue;
     }
     std::vector<std::string_view> words(known_.begin(), known_.end());
-    report_.problem(line, fmt::format("unknown key \"{}\" in {}; expected {}", shown(name), where, joined(words)));
+    report_.problem(line,
+                    fmt::format("unknown key \"{}\" in {}; expected {}", shown(name), where, joined(words)));
   }
 }
 
@@ -134,19 +142,23 @@ YAML::Node YamlReader::take(const Key& key) {
   auto line = unknown_.extract(unknown_.find(key.name)).mapped();
   report_.lines[path_of(key.name)] = line;
   if (found->second.IsNull()) {
-    report_.problem(line, fmt::format("{} has no value; leave the key out to use its default", path_of(key.name)));
+    report_.problem(line,
+                    fmt::format("{} has no value; leave the key out to use its default", path_of(key.name)));
     return YAML::Node(YAML::NodeType::Undefined);
   }
   return found->second;
 }
 
-void YamlReader::wrong(const YAML::Node& node, std::string_view name, std::string_view value, std::string_view expected) {
-  report_.problem(line_of(node), fmt::format("{}: \"{}\" is not valid: {}", path_of(name), shown(value), expected));
+void YamlReader::wrong(const YAML::Node& node, std::string_view name, std::string_view value,
+                       std::string_view expected) {
+  report_.problem(line_of(node),
+                  fmt::format("{}: \"{}\" is not valid: {}", path_of(name), shown(value), expected));
 }
 
 std::optional<std::string> YamlReader::scalar_of(const YAML::Node& node, std::string_view name) {
   if (node.IsScalar()) return node.Scalar();
-  report_.problem(line_of(node), fmt::format("{}: expected one value, not a {}", path_of(name), node.IsMap() ? "group" : "list"));
+  report_.problem(line_of(node), fmt::format("{}: expected one value, not a {}", path_of(name),
+                                             node.IsMap() ? "group" : "list"));
   return std::nullopt;
 }
 
@@ -156,7 +168,8 @@ std::optional<std::string> YamlReader::scalar(const Key& key) {
   return scalar_of(node, key.name);
 }
 
-bool YamlReader::scalars(const Key& key, const std::function<void(const YAML::Node&, const std::string&)>& element) {
+bool YamlReader::scalars(const Key& key,
+                         const std::function<void(const YAML::Node&, const std::string&)>& element) {
   auto node = take(key);
   if (!node.IsDefined()) return false;
   if (!node.IsSequence()) {
@@ -205,7 +218,8 @@ void YamlReader::size64(Key key, std::uint64_t& value, Bounds bounds) {
   const auto& node = values_[std::string(key.name)];
   if (!parsed) return wrong(node, key.name, *given, parsed.error());
   if (*parsed < bounds.min || *parsed > bounds.max) {
-    return wrong(node, key.name, *given, fmt::format("expected {} to {}", format_size(bounds.min), format_size(bounds.max)));
+    return wrong(node, key.name, *given,
+                 fmt::format("expected {} to {}", format_size(bounds.min), format_size(bounds.max)));
   }
   value = *parsed;
 }
@@ -225,7 +239,8 @@ void YamlReader::choice_index(Key key, std::size_t& value, std::span<const std::
   auto given = scalar(key);
   if (!given) return;
   auto found = std::ranges::find(names, *given);
-  if (found == names.end()) return wrong(values_[std::string(key.name)], key.name, *given, "expected " + joined(names));
+  if (found == names.end())
+    return wrong(values_[std::string(key.name)], key.name, *given, "expected " + joined(names));
   value = static_cast<std::size_t>(found - names.begin());
 }
 
@@ -262,7 +277,8 @@ void YamlReader::ranges(Key key, std::vector<AddressRange>& values) {
     auto parsed = AddressRange::parse(value);
     if (!parsed) {
       return wrong(node, key.name, value,
-                   "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32, with no bits set behind the prefix");
+                   "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32, with no bits set "
+                   "behind the prefix");
     }
     read.push_back(*parsed);
   });
@@ -277,10 +293,12 @@ void YamlReader::group_of(Key key, const Describe& describe) {
   inner.finish();
 }
 
-bool YamlReader::list_of(Key key, const Describe& describe) { return list_of_short(key, nullptr, 0, describe); }
+bool YamlReader::list_of(Key key, const Describe& describe) {
+  return list_of_short(key, nullptr, 0, describe);
+}
 
-bool YamlReader::list_of_short(Key key, const std::function<void(const Endpoint&)>& add, std::uint16_t default_port,
-                               const Describe& describe) {
+bool YamlReader::list_of_short(Key key, const std::function<void(const Endpoint&)>& add,
+                               std::uint16_t default_port, const Describe& describe) {
   auto node = take(key);
   if (!node.IsDefined()) return false;
   if (!node.IsSequence()) {

@@ -1,5 +1,6 @@
-// Reads a YAML mapping into the structs that describe.cpp walks. Strict: an unknown key, a key given twice, a value of the
-// wrong kind or out of range is a problem with its line; reading goes on, so that all problems are told at once.
+// Reads a YAML mapping into the structs that describe.cpp walks. Strict: an unknown key, a key given twice, a
+// value of the wrong kind or out of range is a problem with its line; reading goes on, so that all problems
+// are told at once.
 #pragma once
 
 #include <yaml-cpp/yaml.h>
@@ -49,14 +50,16 @@ class YamlReader final : public ConfigVisitor {
                      const Describe& describe) override;
 
  private:
-  /// The value of a key, and that it was asked for. Undefined where it is missing (a problem, if it is required) or empty.
+  /// The value of a key, and that it was asked for. Undefined where it is missing (a problem, if it is
+  /// required) or empty.
   YAML::Node take(const Key& key);
   /// The text of a scalar; a list or mapping instead is a problem.
   std::optional<std::string> scalar(const Key& key);
   std::optional<std::string> scalar_of(const YAML::Node& node, std::string_view name);
   /// Calls `element` with each scalar of a list; true when the list was given.
   bool scalars(const Key& key, const std::function<void(const YAML::Node&, const std::string&)>& element);
-  void wrong(const YAML::Node& node, std::string_view name, std::string_view value, std::string_view expected);
+  void wrong(const YAML::Node& node, std::string_view name, std::string_view value,
+             std::string_view expected);
   [[nodiscard]] std::string path_of(std::string_view name) const;
 
   YAML::Node node_;

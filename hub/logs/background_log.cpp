@@ -36,7 +36,9 @@ BackgroundLog::BackgroundLog(RotatingFile file, std::string_view hub, Options op
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-BackgroundLog::~BackgroundLog() { stop(); }
+BackgroundLog::~BackgroundLog() {
+  stop();
+}
 
 void BackgroundLog::stop() {
   {

@@ -1,9 +1,10 @@
-// The event log of a running hub: JSON lines to a rotating file or standard error, written by a thread of its own so that a
-// slow disk does not stop the I/O thread. Lines reach the file within 50 ms and at stop(). Any thread may log.
+// The event log of a running hub: JSON lines to a rotating file or standard error, written by a thread of its
+// own so that a slow disk does not stop the I/O thread. Lines reach the file within 50 ms and at stop(). Any
+// thread may log.
 //
-// The buffer is bounded. When it is full, debug lines are dropped and counted; everything else waits for room, the events of
-// messages above all: the trace has no holes. Octets that cannot be written at all (disk full) are lost, counted, and said in
-// the log as soon as it can be written again.
+// The buffer is bounded. When it is full, debug lines are dropped and counted; everything else waits for
+// room, the events of messages above all: the trace has no holes. Octets that cannot be written at all (disk
+// full) are lost, counted, and said in the log as soon as it can be written again.
 #pragma once
 
 #include <atomic>
@@ -36,8 +37,12 @@ class BackgroundLog final : public EventLog {
 
   /// Returns when everything logged so far is written. Called at the end; later lines are written by nobody.
   void stop();
-  [[nodiscard]] std::uint64_t lines_dropped() const override { return lines_dropped_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t octets_lost() const override { return octets_lost_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t lines_dropped() const override {
+    return lines_dropped_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t octets_lost() const override {
+    return octets_lost_.load(std::memory_order_relaxed);
+  }
 
  private:
   void run();

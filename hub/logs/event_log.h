@@ -1,4 +1,5 @@
-// The trace of every message: one structured line (JSON) per event with the message id. And the hub's own log lines.
+// The trace of every message: one structured line (JSON) per event with the message id. And the hub's own log
+// lines.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,27 @@ namespace umbra::hub {
 
 /// What can happen to a message (design brief section 3). Names as logged: snake_case of these.
 enum class MessageEvent : std::uint8_t {
-  accepted, rejected, protected_, unprotected, attempted, delivered, deferred, bounced, discarded, taken_over,
-  ceded, handed_over, recovered, possible_duplicate, shadow_stored, shadow_dropped, delayed, expired, held, released, forgotten
+  accepted,
+  rejected,
+  protected_,
+  unprotected,
+  attempted,
+  delivered,
+  deferred,
+  bounced,
+  discarded,
+  taken_over,
+  ceded,
+  handed_over,
+  recovered,
+  possible_duplicate,
+  shadow_stored,
+  shadow_dropped,
+  delayed,
+  expired,
+  held,
+  released,
+  forgotten
 };
 std::string_view to_string(MessageEvent event);
 

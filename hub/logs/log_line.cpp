@@ -13,7 +13,10 @@ constexpr std::string_view hexadecimal = "0123456789abcdef";
 std::size_t utf8_length(std::string_view text) {
   auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   unsigned first = at(0);
-  std::size_t length = first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+  std::size_t length = first >= 0xc2 && first < 0xe0   ? 2
+                       : first >= 0xe0 && first < 0xf0 ? 3
+                       : first >= 0xf0 && first < 0xf5 ? 4
+                                                       : 0;
   if (length == 0 || text.size() < length) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((at(i) & 0xc0U) != 0x80) return 0;
@@ -32,12 +35,23 @@ bool is_plain(char c) {
 
 void append_escaped(std::string& out, char c) {
   switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default: break;
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      break;
   }
   auto octet = static_cast<unsigned char>(c);
   out += "\\u00";
@@ -133,7 +147,9 @@ std::string to_text(WallTime time) {
   return text;
 }
 
-LogLineWriter::LogLineWriter(std::string_view hub) : hub_("\",\"hub\":") { append_json_string(hub_, hub); }
+LogLineWriter::LogLineWriter(std::string_view hub) : hub_("\",\"hub\":") {
+  append_json_string(hub_, hub);
+}
 
 void LogLineWriter::begin(std::string& out, WallTime now) {
   auto [second, microseconds] = split(now);
@@ -146,7 +162,8 @@ void LogLineWriter::begin(std::string& out, WallTime now) {
   out += hub_;
 }
 
-void LogLineWriter::message(std::string& out, WallTime now, MessageEvent event, MessageId id, std::initializer_list<LogField> fields) {
+void LogLineWriter::message(std::string& out, WallTime now, MessageEvent event, MessageId id,
+                            std::initializer_list<LogField> fields) {
   begin(out, now);
   out += ",\"event\":\"";
   out += to_string(event);
@@ -158,7 +175,8 @@ void LogLineWriter::message(std::string& out, WallTime now, MessageEvent event, 
   append_fields(out, fields);
 }
 
-void LogLineWriter::line(std::string& out, WallTime now, LogLevel level, std::string_view text, std::initializer_list<LogField> fields) {
+void LogLineWriter::line(std::string& out, WallTime now, LogLevel level, std::string_view text,
+                         std::initializer_list<LogField> fields) {
   begin(out, now);
   out += ",\"level\":\"";
   out += to_string(level);

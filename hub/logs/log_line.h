@@ -1,5 +1,6 @@
-// One line of the log as JSON text, appended to a buffer. On the path of every message, so without a JSON library: about a
-// microsecond a line. What comes from the network (addresses, replies) is escaped; octets that are not UTF-8 become U+FFFD.
+// One line of the log as JSON text, appended to a buffer. On the path of every message, so without a JSON
+// library: about a microsecond a line. What comes from the network (addresses, replies) is escaped; octets
+// that are not UTF-8 become U+FFFD.
 #pragma once
 
 #include <initializer_list>
@@ -16,8 +17,10 @@ class LogLineWriter {
  public:
   explicit LogLineWriter(std::string_view hub);
 
-  void message(std::string& out, WallTime now, MessageEvent event, MessageId id, std::initializer_list<LogField> fields);
-  void line(std::string& out, WallTime now, LogLevel level, std::string_view text, std::initializer_list<LogField> fields);
+  void message(std::string& out, WallTime now, MessageEvent event, MessageId id,
+               std::initializer_list<LogField> fields);
+  void line(std::string& out, WallTime now, LogLevel level, std::string_view text,
+            std::initializer_list<LogField> fields);
 
  private:
   void begin(std::string& out, WallTime now);

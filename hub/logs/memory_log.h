@@ -1,4 +1,5 @@
-// The event log of a simulated hub: lines are kept in order, for checks and for comparing two runs. One thread.
+// The event log of a simulated hub: lines are kept in order, for checks and for comparing two runs. One
+// thread.
 #pragma once
 
 #include <functional>

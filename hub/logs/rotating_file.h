@@ -1,5 +1,6 @@
-// A log file with a cap: NAME is renamed NAME.1 (and .1 to .2, ...) when the next write would make it too large, and only so
-// many files are kept. Without a name it is standard error. Used by the thread of BackgroundLog alone; writes block.
+// A log file with a cap: NAME is renamed NAME.1 (and .1 to .2, ...) when the next write would make it too
+// large, and only so many files are kept. Without a name it is standard error. Used by the thread of
+// BackgroundLog alone; writes block.
 #pragma once
 
 #include <cstdint>

@@ -44,7 +44,8 @@ class AdminApiTest : public testing::Test {
 TEST_F(AdminApiTest, TellsItsStatusWithIdentityQueueAndPeers) {
   backend_.measured.queue_messages = 7;
   backend_.measured.unprotected_messages = 2;
-  backend_.known_peers = {{"hub-b", {"127.0.0.1", 2526}, "alive", SpoolId{0x99}, Epoch{4}, 500ms}, {"hub-c", {"hub-c", 2526}, "never heard", {}, {}, {}}};
+  backend_.known_peers = {{"hub-b", {"127.0.0.1", 2526}, "alive", SpoolId{0x99}, Epoch{4}, 500ms},
+                          {"hub-c", {"hub-c", 2526}, "never heard", {}, {}, {}}};
   auto status = get("/v1/status");
   EXPECT_EQ(status["hub"], "hub-a");
   EXPECT_EQ(status["spool"], "0000000000001234");
@@ -75,7 +76,8 @@ TEST_F(AdminApiTest, FiltersTheQueueByState) {
 }
 
 TEST_F(AdminApiTest, RefusesPagesItCannotGive) {
-  for (const auto* query : {"limit=0", "limit=1001", "limit=x", "after=-1", "after=99999999999999999999", "state=lost", "sort=size", "limit", "&&"}) {
+  for (const auto* query : {"limit=0", "limit=1001", "limit=x", "after=-1", "after=99999999999999999999",
+                            "state=lost", "sort=size", "limit", "&&"}) {
     EXPECT_EQ(ask("GET", std::string("/v1/queue?") + query).status, 400U) << query;
   }
   EXPECT_EQ(ask("GET", "/v1/shadows?state=held").status, 400U);
@@ -83,7 +85,8 @@ TEST_F(AdminApiTest, RefusesPagesItCannotGive) {
 
 TEST_F(AdminApiTest, ShowsAMessageWithItsCopiesAndRecipients) {
   backend_.add(0x2a, 3);
-  backend_.queue[0].progress = {{1, storage::RecipientOutcome::State::delivered, "250 ok"}, {2, storage::RecipientOutcome::State::pending, "451 later"}};
+  backend_.queue[0].progress = {{1, storage::RecipientOutcome::State::delivered, "250 ok"},
+                                {2, storage::RecipientOutcome::State::pending, "451 later"}};
   auto message = get("/v1/queue/0000000000001234-2a");
   EXPECT_EQ(message["copies"], 2);
   EXPECT_EQ(message["holders"][0]["hub"], "hub-b");
@@ -115,7 +118,8 @@ TEST_F(AdminApiTest, ShowsAShadowUnderTheSameName) {
 }
 
 TEST_F(AdminApiTest, SaysNotFoundOfWhatIsNotThere) {
-  EXPECT_THAT(get("/v1/queue/0000000000001234-1", 404)["error"].get<std::string>(), HasSubstr("no message 0000000000001234-1"));
+  EXPECT_THAT(get("/v1/queue/0000000000001234-1", 404)["error"].get<std::string>(),
+              HasSubstr("no message 0000000000001234-1"));
   EXPECT_EQ(ask("GET", "/v1/queue/nonsense").status, 400U);
   EXPECT_EQ(ask("GET", "/v1/unknown").status, 404U);
   EXPECT_EQ(ask("GET", "/").status, 404U);
@@ -129,7 +133,8 @@ TEST_F(AdminApiTest, DoesWhatItIsToldAndSaysSo) {
   }
   std::vector<QueueAction> actions;
   for (const auto& [id, action] : backend_.acted) actions.push_back(action);
-  EXPECT_THAT(actions, ElementsAre(QueueAction::retry, QueueAction::hold, QueueAction::release, QueueAction::bounce));
+  EXPECT_THAT(actions,
+              ElementsAre(QueueAction::retry, QueueAction::hold, QueueAction::release, QueueAction::bounce));
   EXPECT_EQ(ask("POST", "/v1/queue/0000000000001234-1/delete").status, 404U);
   EXPECT_EQ(ask("GET", "/v1/queue/0000000000001234-1/bounce").status, 405U);
   EXPECT_EQ(backend_.acted.size(), 4U);
@@ -162,7 +167,8 @@ TEST_F(AdminApiTest, SaysServiceUnavailableWhenTheSpoolDoesNotAnswer) {
 
 TEST_F(AdminApiTest, LetsAnObserverCommandNothing) {
   backend_.add(1);
-  for (const auto* path : {"/v1/status", "/v1/queue", "/v1/queue/0000000000001234-1", "/v1/queue/0000000000001234-1/bounce"}) {
+  for (const auto* path :
+       {"/v1/status", "/v1/queue", "/v1/queue/0000000000001234-1", "/v1/queue/0000000000001234-1/bounce"}) {
     EXPECT_EQ(ask("GET", path, true).status, 404U) << path;
     EXPECT_EQ(ask("POST", path, true).status, 404U) << path;
   }
@@ -177,7 +183,8 @@ TEST_F(AdminApiTest, GivesMetricsThatPrometheusReads) {
   backend_.measured.shadow_messages = 9;
   auto text = ask("GET", "/metrics", true).body;
   EXPECT_THAT(text, HasSubstr("# HELP umbra_messages_accepted_total Messages acknowledged with 250.\n"));
-  EXPECT_THAT(text, HasSubstr("# TYPE umbra_messages_accepted_total counter\numbra_messages_accepted_total 12\n"));
+  EXPECT_THAT(text,
+              HasSubstr("# TYPE umbra_messages_accepted_total counter\numbra_messages_accepted_total 12\n"));
   EXPECT_THAT(text, HasSubstr("umbra_shadow_messages 9\n"));
   EXPECT_THAT(text, HasSubstr("umbra_accept_seconds_bucket{le=\"0.0025\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("umbra_accept_seconds_bucket{le=\"60\"} 1\n"));
@@ -186,7 +193,9 @@ TEST_F(AdminApiTest, GivesMetricsThatPrometheusReads) {
   // Each series has help; none has a name without the prefix.
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    EXPECT_TRUE(line.starts_with("# HELP umbra_") || line.starts_with("# TYPE umbra_") || line.starts_with("umbra_")) << line;
+    EXPECT_TRUE(line.starts_with("# HELP umbra_") || line.starts_with("# TYPE umbra_") ||
+                line.starts_with("umbra_"))
+        << line;
   }
 }
 

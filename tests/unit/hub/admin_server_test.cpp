@@ -80,8 +80,10 @@ TEST_F(AdminServerTest, AnswersCommandsOnItsSocketOnly) {
   EXPECT_EQ(answer->status, 200U);
   EXPECT_THAT(answer->body, HasSubstr("\"hub\":\"hub-a\""));
   EXPECT_EQ(ask_hub(config_.socket, "POST", "/v1/queue/0000000000001234-1/hold")->status, 200U);
-  EXPECT_THAT(exchange("GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 404"));
-  EXPECT_THAT(exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(exchange("GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 200"));
 }
 
 TEST_F(AdminServerTest, KeepsItsSocketFileToItsUser) {
@@ -93,10 +95,13 @@ TEST_F(AdminServerTest, KeepsItsSocketFileToItsUser) {
 
 TEST_F(AdminServerTest, AnswersSeveralRequestsOnOneConnection) {
   begin();
-  auto answer = exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\n\r\nHEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
-                         "GET /healthz/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  auto answer = exchange(
+      "GET /healthz/live HTTP/1.1\r\nHost: x\r\n\r\nHEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+      "GET /healthz/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   std::size_t count = 0;
-  for (auto at = answer.find("HTTP/1.1 200"); at != std::string::npos; at = answer.find("HTTP/1.1 200", at + 1)) ++count;
+  for (auto at = answer.find("HTTP/1.1 200"); at != std::string::npos;
+       at = answer.find("HTTP/1.1 200", at + 1))
+    ++count;
   EXPECT_EQ(count, 3U);
   EXPECT_EQ(answer.find("umbra_ready"), std::string::npos) << "HEAD has no body";
 }
@@ -106,7 +111,8 @@ TEST_F(AdminServerTest, RefusesWhatIsNotHttpAndWhatIsTooLarge) {
   EXPECT_THAT(exchange("EHLO example.com\r\n\r\n"), StartsWith("HTTP/1.1 400"));
   EXPECT_THAT(exchange(std::string("\x16\x03\x01\x02\x00\r\n\r\n", 9)), StartsWith("HTTP/1.1 400"));
   EXPECT_THAT(exchange("GET /" + std::string(20'000, 'x') + " HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 413"));
-  EXPECT_THAT(exchange("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"), StartsWith("HTTP/1.1 413"));
+  EXPECT_THAT(exchange("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"),
+              StartsWith("HTTP/1.1 413"));
   EXPECT_TRUE(ask_hub(config_.socket, "GET", "/v1/status"));
 }
 
@@ -125,7 +131,9 @@ TEST_F(AdminServerTest, HoldsOnlySoManyConnections) {
   EXPECT_EQ(error, asio::error::eof);
   idle.clear();
   for (int i = 0; i < 100; ++i) {
-    if (exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 200")) return;
+    if (exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .starts_with("HTTP/1.1 200"))
+      return;
     std::this_thread::sleep_for(20ms);
   }
   ADD_FAILURE() << "room was not made again";

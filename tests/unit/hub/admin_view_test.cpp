@@ -22,10 +22,12 @@ TEST(TextView, ShowsTheQueueAsATable) {
   message.queue = {{"example.net", now + 90s, 4}};
   message.is_protected = false;
   Json answer = {{"messages", {message_summary(message)}}, {"next", "17"}};
-  EXPECT_EQ(queue_view(answer, now),
-            "ID                  STATE   AGE     SIZE    LEFT  TRIES  NEXT  COPIES  SENDER              LAST ERROR\n"
-            "0000000000001234-1  queued  10 min  4.1 KB  3/3   4      90 s  2 (!)   sender@example.com  451 later\n"
-            "... there are more; continue with --after 17\n");
+  EXPECT_EQ(
+      queue_view(answer, now),
+      "ID                  STATE   AGE     SIZE    LEFT  TRIES  NEXT  COPIES  SENDER              LAST "
+      "ERROR\n"
+      "0000000000001234-1  queued  10 min  4.1 KB  3/3   4      90 s  2 (!)   sender@example.com  451 later\n"
+      "... there are more; continue with --after 17\n");
   EXPECT_EQ(queue_view({{"messages", Json::array()}, {"next", nullptr}}, now), "no messages\n");
 }
 
@@ -34,10 +36,13 @@ TEST(TextView, LetsNoControlCharacterReachTheTerminal) {
   backend.add(1);
   auto& message = backend.queue[0];
   message.envelope.sender = "\x1b]0;owned\x07@example.com";
-  message.last_error = "451 \x1b[31mred \xc2\x9b" "31m";
+  message.last_error =
+      "451 \x1b[31mred \xc2\x9b"
+      "31m";
   message.envelope.recipients[0].address = "a\r\nb@example.net";
   auto report = Json::parse(to_text(message_report(message, "hub-a")));
-  for (const auto& text : {message_view(report), queue_view({{"messages", {report}}, {"next", nullptr}}, now)}) {
+  for (const auto& text :
+       {message_view(report), queue_view({{"messages", {report}}, {"next", nullptr}}, now)}) {
     EXPECT_THAT(text, Not(HasSubstr("\x1b")));
     EXPECT_THAT(text, Not(HasSubstr("\x07")));
     EXPECT_THAT(text, Not(HasSubstr("\r")));
@@ -57,8 +62,10 @@ TEST(TextView, ShowsAMessageWithItsCopies) {
 TEST(TextView, ShowsAShadow) {
   FakeAdminBackend backend;
   backend.add_shadow(5);
-  EXPECT_THAT(message_view(Json::parse(to_text(shadow_report(backend.held[0])))), HasSubstr("  b@example.net  done\n"));
-  EXPECT_THAT(shadows_view({{"shadows", {shadow_summary(backend.held[0])}}, {"next", nullptr}}, now), HasSubstr("hub-b  0"));
+  EXPECT_THAT(message_view(Json::parse(to_text(shadow_report(backend.held[0])))),
+              HasSubstr("  b@example.net  done\n"));
+  EXPECT_THAT(shadows_view({{"shadows", {shadow_summary(backend.held[0])}}, {"next", nullptr}}, now),
+              HasSubstr("hub-b  0"));
 }
 
 TEST(TextView, SaysFirstWhetherTheHubTakesMail) {
@@ -66,9 +73,12 @@ TEST(TextView, SaysFirstWhetherTheHubTakesMail) {
   backend.measured.started_at = now - 3h;
   backend.known_peers = {{"hub-b", {"127.0.0.1", 2526}, "silent", SpoolId{0x99}, Epoch{4}, 12'500ms}};
   auto view = [&] {
-    return status_view(Json::parse(to_text(status_report(backend.identity(), backend.now, backend.measured, backend.counted, backend.known_peers))), now);
+    return status_view(Json::parse(to_text(status_report(backend.identity(), backend.now, backend.measured,
+                                                         backend.counted, backend.known_peers))),
+                       now);
   };
-  EXPECT_THAT(view(), HasSubstr("state       takes mail\nrunning     3 h, spool 0000000000001234, epoch 3\n"));
+  EXPECT_THAT(view(),
+              HasSubstr("state       takes mail\nrunning     3 h, spool 0000000000001234, epoch 3\n"));
   EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      127.0.0.1:2526  0000000000000099  4\n"));
   backend.now = {true, false, "waiting for hub-b"};
   EXPECT_THAT(view(), HasSubstr("state       does not take mail: waiting for hub-b\n"));

@@ -44,11 +44,13 @@ class ClusterParse : public testing::Test {
   ~ClusterParse() override { ::unsetenv("UMBRA_CLUSTER_SECRET"); }
 
   static std::string with(const std::string& cluster, const std::string& shadow = "") {
-    return "hub: {name: a}\nspool: {directory: /spool}\nroutes: [{name: all, domains: ['*']}]\nlisteners:\n  - {name: in, address: \"127.0.0.1:25\"" +
+    return "hub: {name: a}\nspool: {directory: /spool}\nroutes: [{name: all, domains: ['*']}]\nlisteners:\n  "
+           "- {name: in, address: \"127.0.0.1:25\"" +
            (shadow.empty() ? "" : ", shadow: " + shadow) + "}\ncluster:\n" + cluster;
   }
   static constexpr const char* two_hubs =
-      "  address: 127.0.0.1:2525\n  members: [{name: a, address: \"127.0.0.1:2525\"}, {name: b, address: \"127.0.0.1:2526\"}]\n";
+      "  address: 127.0.0.1:2525\n  members: [{name: a, address: \"127.0.0.1:2525\"}, {name: b, address: "
+      "\"127.0.0.1:2526\"}]\n";
 };
 
 TEST_F(ConfigParse, TakesTheSmallestFileAndTheDocumentedDefaults) {
@@ -169,42 +171,53 @@ log: {level: warning, file: hub.log, file_size: 1MiB, files: 2}
 }
 
 TEST_F(ConfigParse, NamesEveryProblemAtItsLineAtOnce) {
-  EXPECT_THAT(problems_of("hub: {name: 'a b'}\n"
-                          "spool:\n"
-                          "  directry: /spool\n"
-                          "listeners:\n"
-                          "  - name: in\n"
-                          "    address: 127.0.0.1\n"
-                          "    shadow: maybe\n"
-                          "    limits: {recipients: 0, command_timeout: 5}\n"
-                          "color: blue\n"),
-              ElementsAre("/etc/umbra.yaml:1: hub.name: \"a b\" is not valid: expected letters, digits, \".\", \"-\" or \"_\", at most 64 of them",
-                          "/etc/umbra.yaml:1: routes is missing",
-                          "/etc/umbra.yaml:3: spool.directory is missing",
-                          "/etc/umbra.yaml:3: unknown key \"directry\" in spool; did you mean \"directory\"?",
-                          "/etc/umbra.yaml:6: listeners[0].address: \"127.0.0.1\" is not valid: expected host:port, such as 127.0.0.1:25 or [::1]:25",
-                          "/etc/umbra.yaml:7: listeners[0].shadow: \"maybe\" is not valid: expected require, prefer or none",
-                          HasSubstr("umbra.yaml:7: listeners[0].shadow: there is no other hub"),
-                          HasSubstr("umbra.yaml:8: listeners[0].limits.command_timeout: \"5\" is not valid: expected a duration"),
-                          HasSubstr("umbra.yaml:8: listeners[0].limits.recipients: \"0\" is not valid: expected a whole number from 1 to 100000"),
-                          HasSubstr("umbra.yaml:9: unknown key \"color\" in the file; expected hub, spool")));
+  EXPECT_THAT(
+      problems_of("hub: {name: 'a b'}\n"
+                  "spool:\n"
+                  "  directry: /spool\n"
+                  "listeners:\n"
+                  "  - name: in\n"
+                  "    address: 127.0.0.1\n"
+                  "    shadow: maybe\n"
+                  "    limits: {recipients: 0, command_timeout: 5}\n"
+                  "color: blue\n"),
+      ElementsAre(
+          "/etc/umbra.yaml:1: hub.name: \"a b\" is not valid: expected letters, digits, \".\", \"-\" or "
+          "\"_\", at most 64 of them",
+          "/etc/umbra.yaml:1: routes is missing", "/etc/umbra.yaml:3: spool.directory is missing",
+          "/etc/umbra.yaml:3: unknown key \"directry\" in spool; did you mean \"directory\"?",
+          "/etc/umbra.yaml:6: listeners[0].address: \"127.0.0.1\" is not valid: expected host:port, such as "
+          "127.0.0.1:25 or [::1]:25",
+          "/etc/umbra.yaml:7: listeners[0].shadow: \"maybe\" is not valid: expected require, prefer or none",
+          HasSubstr("umbra.yaml:7: listeners[0].shadow: there is no other hub"),
+          HasSubstr(
+              "umbra.yaml:8: listeners[0].limits.command_timeout: \"5\" is not valid: expected a duration"),
+          HasSubstr("umbra.yaml:8: listeners[0].limits.recipients: \"0\" is not valid: expected a whole "
+                    "number from 1 to 100000"),
+          HasSubstr("umbra.yaml:9: unknown key \"color\" in the file; expected hub, spool")));
 }
 
 TEST_F(ConfigParse, RefusesAKeyGivenTwice) {
-  EXPECT_THAT(problems_of(std::string(alone) + "log: {level: info, level: debug}\n"), ElementsAre("/etc/umbra.yaml:6: log.level is given twice"));
+  EXPECT_THAT(problems_of(std::string(alone) + "log: {level: info, level: debug}\n"),
+              ElementsAre("/etc/umbra.yaml:6: log.level is given twice"));
 }
 
 TEST_F(ConfigParse, RefusesValuesOfTheWrongKind) {
-  EXPECT_THAT(problems_of(std::string(alone) + "log: [1]\ndelivery: {retry: 5, expiry: [1h], memory: }\nadmin: text\n"),
-              ElementsAre("/etc/umbra.yaml:6: log must be a group of keys", "/etc/umbra.yaml:7: delivery.expiry: expected one value, not a list",
-                          "/etc/umbra.yaml:7: delivery.memory has no value; leave the key out to use its default",
-                          "/etc/umbra.yaml:7: delivery.retry: expected a list", "/etc/umbra.yaml:8: admin must be a group of keys"));
+  EXPECT_THAT(
+      problems_of(std::string(alone) +
+                  "log: [1]\ndelivery: {retry: 5, expiry: [1h], memory: }\nadmin: text\n"),
+      ElementsAre("/etc/umbra.yaml:6: log must be a group of keys",
+                  "/etc/umbra.yaml:7: delivery.expiry: expected one value, not a list",
+                  "/etc/umbra.yaml:7: delivery.memory has no value; leave the key out to use its default",
+                  "/etc/umbra.yaml:7: delivery.retry: expected a list",
+                  "/etc/umbra.yaml:8: admin must be a group of keys"));
 }
 
 TEST_F(ConfigParse, RefusesWhatIsNotYaml) {
   EXPECT_THAT(problems_of("hub: {name: a\nspool: [}\n"), ElementsAre(HasSubstr("umbra.yaml:2: not YAML")));
   EXPECT_THAT(problems_of(""), ElementsAre("/etc/umbra.yaml: the file says nothing"));
-  EXPECT_THAT(problems_of("hub: {}\n---\nhub: {}\n"), ElementsAre("/etc/umbra.yaml: more than one YAML document"));
+  EXPECT_THAT(problems_of("hub: {}\n---\nhub: {}\n"),
+              ElementsAre("/etc/umbra.yaml: more than one YAML document"));
   EXPECT_THAT(problems_of("- 1\n"), ElementsAre("/etc/umbra.yaml:1: the file must be a group of keys"));
 }
 
@@ -225,36 +238,46 @@ TEST_F(ConfigParse, WantsNoneToBeSaidWhenThereIsNoOtherHub) {
 }
 
 TEST_F(ConfigParse, WantsARouteForTheMailItTakes) {
-  std::string rest = "hub: {name: a}\nspool: {directory: /s}\nlisteners: [{name: in, address: \"127.0.0.1:25\", shadow: none}]\n";
+  std::string rest =
+      "hub: {name: a}\nspool: {directory: /s}\nlisteners: [{name: in, address: \"127.0.0.1:25\", shadow: "
+      "none}]\n";
   EXPECT_THAT(problems_of(rest), ElementsAre("/etc/umbra.yaml:1: routes is missing"));
-  EXPECT_THAT(problems_of(rest + "routes: []\n"), ElementsAre(HasSubstr("umbra.yaml:4: routes: expected at least one")));
-  EXPECT_THAT(problems_of(rest + "routes: [{name: r, domains: []}]\n"), ElementsAre(HasSubstr("umbra.yaml:4: routes[0].domains: expected")));
+  EXPECT_THAT(problems_of(rest + "routes: []\n"),
+              ElementsAre(HasSubstr("umbra.yaml:4: routes: expected at least one")));
+  EXPECT_THAT(problems_of(rest + "routes: [{name: r, domains: []}]\n"),
+              ElementsAre(HasSubstr("umbra.yaml:4: routes[0].domains: expected")));
 }
 
 TEST_F(ConfigParse, RefusesTwoOfTheSameName) {
-  EXPECT_THAT(problems_of("hub: {name: a}\nspool: {directory: /s}\nlisteners:\n  - {name: in, address: \"127.0.0.1:25\", shadow: none}\n"
-                          "  - {name: in, address: \"127.0.0.1:26\", shadow: none}\n"
-                          "routes:\n  - {name: r, domains: [a.example]}\n  - {name: r, domains: [A.example]}\n"),
-              ElementsAre(HasSubstr("umbra.yaml:5: listeners[1].name: \"in\" is the name of another listener"),
-                          HasSubstr("umbra.yaml:8: routes[1].domains: \"a.example\" is in routes[0] already"),
-                          HasSubstr("umbra.yaml:8: routes[1].name: \"r\" is the name of another route")));
+  EXPECT_THAT(
+      problems_of("hub: {name: a}\nspool: {directory: /s}\nlisteners:\n  - {name: in, address: "
+                  "\"127.0.0.1:25\", shadow: none}\n"
+                  "  - {name: in, address: \"127.0.0.1:26\", shadow: none}\n"
+                  "routes:\n  - {name: r, domains: [a.example]}\n  - {name: r, domains: [A.example]}\n"),
+      ElementsAre(HasSubstr("umbra.yaml:5: listeners[1].name: \"in\" is the name of another listener"),
+                  HasSubstr("umbra.yaml:8: routes[1].domains: \"a.example\" is in routes[0] already"),
+                  HasSubstr("umbra.yaml:8: routes[1].name: \"r\" is the name of another route")));
 }
 
 TEST_F(ConfigParse, RefusesTwoSocketsOnOneAddress) {
   EXPECT_THAT(problems_of(std::string(alone) + "admin: {address: \"0.0.0.0:25\"}\n"),
               ElementsAre(HasSubstr("admin.address: 0.0.0.0:25 is taken by listeners[0].address already")));
-  EXPECT_THAT(problems_of(std::string(alone) + "admin: {address: \"localhost:80\"}\n"), ElementsAre(HasSubstr("is a name")));
+  EXPECT_THAT(problems_of(std::string(alone) + "admin: {address: \"localhost:80\"}\n"),
+              ElementsAre(HasSubstr("is a name")));
 }
 
 TEST_F(ConfigParse, WantsALadderOfRetriesThatIsUsedToItsEnd) {
-  EXPECT_THAT(problems_of(std::string(alone) + "delivery: {retry: [{wait: 1s}, {times: 2, wait: 2s}]}\n"), testing::SizeIs(2));
-  EXPECT_THAT(problems_of(std::string(alone) + "delivery: {retry: []}\n"), ElementsAre(HasSubstr("expected at least one step")));
+  EXPECT_THAT(problems_of(std::string(alone) + "delivery: {retry: [{wait: 1s}, {times: 2, wait: 2s}]}\n"),
+              testing::SizeIs(2));
+  EXPECT_THAT(problems_of(std::string(alone) + "delivery: {retry: []}\n"),
+              ElementsAre(HasSubstr("expected at least one step")));
 }
 
 TEST_F(ConfigParse, GivesAnErrorForAFileThatIsNotThere) {
   auto config = load_config("/nonexistent/umbra.yaml");
   ASSERT_FALSE(config);
-  EXPECT_EQ(to_string(config.error().at(0)), "/nonexistent/umbra.yaml: cannot be opened: No such file or directory");
+  EXPECT_EQ(to_string(config.error().at(0)),
+            "/nonexistent/umbra.yaml: cannot be opened: No such file or directory");
   EXPECT_FALSE(load_config("/"));
 }
 
@@ -266,25 +289,33 @@ TEST_F(ClusterParse, AsksForRequireByDefault) {
 }
 
 TEST_F(ClusterParse, WantsThisHubInTheList) {
-  EXPECT_THAT(problems_of(with("  address: 127.0.0.1:2525\n  members: [{name: b, address: \"127.0.0.1:2526\"}]\n")),
-              ElementsAre(HasSubstr("umbra.yaml:8: cluster.members: this hub, \"a\", is not in the list")));
+  EXPECT_THAT(
+      problems_of(with("  address: 127.0.0.1:2525\n  members: [{name: b, address: \"127.0.0.1:2526\"}]\n")),
+      ElementsAre(HasSubstr("umbra.yaml:8: cluster.members: this hub, \"a\", is not in the list")));
 }
 
 TEST_F(ClusterParse, CountsAClusterOfItselfAsNone) {
-  EXPECT_THAT(problems_of(with("  address: 127.0.0.1:2525\n  members: [{name: a, address: \"127.0.0.1:2525\"}]\n", "require")),
-              ElementsAre(HasSubstr("umbra.yaml:5: listeners[0].shadow: there is no other hub to hold a copy")));
+  EXPECT_THAT(
+      problems_of(with("  address: 127.0.0.1:2525\n  members: [{name: a, address: \"127.0.0.1:2525\"}]\n",
+                       "require")),
+      ElementsAre(HasSubstr("umbra.yaml:5: listeners[0].shadow: there is no other hub to hold a copy")));
 }
 
 TEST_F(ClusterParse, RefusesMembersThatAreTheSame) {
-  EXPECT_THAT(problems_of(with("  address: 127.0.0.1:2525\n  members:\n    - {name: a, address: \"127.0.0.1:2525\"}\n"
-                               "    - {name: a, address: \"127.0.0.1:2525\"}\n    - {name: b, address: \"127.0.0.1:1\"}\n")),
-              ElementsAre(HasSubstr("umbra.yaml:10: cluster.members[1].address: 127.0.0.1:2525 is the address of \"a\" already"),
-                          HasSubstr("umbra.yaml:10: cluster.members[1].name: \"a\" is in the list already")));
+  EXPECT_THAT(
+      problems_of(
+          with("  address: 127.0.0.1:2525\n  members:\n    - {name: a, address: \"127.0.0.1:2525\"}\n"
+               "    - {name: a, address: \"127.0.0.1:2525\"}\n    - {name: b, address: \"127.0.0.1:1\"}\n")),
+      ElementsAre(
+          HasSubstr(
+              "umbra.yaml:10: cluster.members[1].address: 127.0.0.1:2525 is the address of \"a\" already"),
+          HasSubstr("umbra.yaml:10: cluster.members[1].name: \"a\" is in the list already")));
 }
 
 TEST_F(ClusterParse, WantsThreeHeartbeatsInALease) {
   EXPECT_THAT(problems_of(with(std::string(two_hubs) + "  lease: 5s\n  heartbeat: 2s\n")),
-              ElementsAre(HasSubstr("umbra.yaml:10: cluster.heartbeat (2s) must be at most a third of cluster.lease (5s)")));
+              ElementsAre(HasSubstr(
+                  "umbra.yaml:10: cluster.heartbeat (2s) must be at most a third of cluster.lease (5s)")));
 }
 
 TEST_F(ClusterParse, RefusesNoSecretAndAShortOne) {
@@ -307,7 +338,8 @@ TEST_F(ClusterParse, RefusesASecretThatEverybodyMayRead) {
   auto closed = parse_config(text, folder + "/hub.yaml");
   std::filesystem::remove_all(folder);
   ASSERT_FALSE(open);
-  EXPECT_THAT(to_string(open.error().at(0)), HasSubstr("hub.yaml:9: cluster.secret_file: " + secret + " may be read by everybody"));
+  EXPECT_THAT(to_string(open.error().at(0)),
+              HasSubstr("hub.yaml:9: cluster.secret_file: " + secret + " may be read by everybody"));
   ASSERT_TRUE(closed) << to_string(closed.error().front());
   EXPECT_EQ(closed->cluster.secret, "0123456789abcdef");
 }

@@ -50,7 +50,8 @@ TEST(ConfigSchema, HasDefaultsThatTheParserTakes) {
     text << group << ":\n";
     write_defaults(text, schema.at("properties").at(group), "  ");
   }
-  text << "hub: {name: a}\nroutes: [{name: all, domains: ['*']}]\nspool: {directory: /s, reserve: " << schema["properties"]["spool"]["properties"]["reserve"]["default"] << "}\n";
+  text << "hub: {name: a}\nroutes: [{name: all, domains: ['*']}]\nspool: {directory: /s, reserve: "
+       << schema["properties"]["spool"]["properties"]["reserve"]["default"] << "}\n";
   text << "listeners:\n  - name: in\n    address: 127.0.0.1:25\n    shadow: none\n    limits:\n";
   write_defaults(text, schema["properties"]["listeners"]["items"]["properties"]["limits"], "      ");
   auto config = parse_config(text.str(), "defaults.yaml");

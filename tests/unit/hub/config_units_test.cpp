@@ -18,7 +18,8 @@ TEST(ConfigUnits, ReadsDurationsWithTheirUnits) {
 }
 
 TEST(ConfigUnits, RefusesDurationsThatSayTooLittleOrTooMuch) {
-  for (const auto* text : {"", "10", "s", "-1s", "1.5h", "10 sec", "10m", "1h30min", "99999999999999999999s", "9999999999d", " 10s", "10s "}) {
+  for (const auto* text : {"", "10", "s", "-1s", "1.5h", "10 sec", "10m", "1h30min", "99999999999999999999s",
+                           "9999999999d", " 10s", "10s "}) {
     EXPECT_FALSE(parse_duration(text)) << text;
   }
 }
@@ -36,7 +37,8 @@ TEST(ConfigUnits, ReadsSizesInDecimalAndBinary) {
   EXPECT_EQ(parse_size("50MB"), Parsed<std::uint64_t>(50'000'000));
   EXPECT_EQ(parse_size("256KiB"), Parsed<std::uint64_t>(262'144));
   EXPECT_EQ(parse_size("2GiB"), Parsed<std::uint64_t>(2ULL << 30));
-  for (const auto* text : {"", "MB", "-1", "1.5MB", "50mb", "50 MBs", "99999999999999TiB"}) EXPECT_FALSE(parse_size(text)) << text;
+  for (const auto* text : {"", "MB", "-1", "1.5MB", "50mb", "50 MBs", "99999999999999TiB"})
+    EXPECT_FALSE(parse_size(text)) << text;
   EXPECT_EQ(format_size(50ULL << 20), "50MiB");
   EXPECT_EQ(format_size(1000), "1000");
 }
@@ -49,8 +51,9 @@ TEST(ConfigUnits, ReadsEndpointsOfBothFamiliesAndNames) {
 }
 
 TEST(ConfigUnits, RefusesEndpointsThatAreNot) {
-  for (const auto* text : {"", ":25", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", "::1:25", "[::1", "[::1]25", "[::1]:",
-                           "[127.0.0.1]:25", "a b:25", "-x.example:25", "mx..example:25"}) {
+  for (const auto* text :
+       {"", ":25", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", "::1:25", "[::1", "[::1]25",
+        "[::1]:", "[127.0.0.1]:25", "a b:25", "-x.example:25", "mx..example:25"}) {
     EXPECT_FALSE(parse_endpoint(text)) << text;
   }
 }
@@ -88,7 +91,8 @@ TEST(AddressRange, TakesTheScopeOfALinkLocalClientForNothing) {
 }
 
 TEST(AddressRange, RefusesBitsBehindThePrefixAndOtherSlips) {
-  for (const auto* text : {"10.0.0.1/8", "10.0.0.0/33", "2001:db8::/129", "10.0.0.0/", "10.0.0/8", "10.0.0.0/8/8", "10.0.0.0/-1", "", "all"}) {
+  for (const auto* text : {"10.0.0.1/8", "10.0.0.0/33", "2001:db8::/129", "10.0.0.0/", "10.0.0/8",
+                           "10.0.0.0/8/8", "10.0.0.0/-1", "", "all"}) {
     EXPECT_FALSE(AddressRange::parse(text)) << text;
   }
 }

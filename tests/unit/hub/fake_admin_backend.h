@@ -9,7 +9,9 @@ namespace umbra::hub {
 
 class FakeAdminBackend final : public AdminBackend {
  public:
-  [[nodiscard]] HubIdentity identity() const override { return {"hub-a", "a.example", SpoolId{0x1234}, Epoch{3}}; }
+  [[nodiscard]] HubIdentity identity() const override {
+    return {"hub-a", "a.example", SpoolId{0x1234}, Epoch{3}};
+  }
   [[nodiscard]] Health health() const override { return now; }
   [[nodiscard]] const Metrics& metrics() const override { return counted; }
   [[nodiscard]] std::vector<PeerReport> peers() const override { return known_peers; }
@@ -20,8 +22,12 @@ class FakeAdminBackend final : public AdminBackend {
   Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) override {
     co_return page(queue, after, limit);
   }
-  Task<Result<std::optional<storage::StoredMessage>>> message(MessageId id) override { co_return find(queue, id); }
-  Task<Result<std::vector<storage::Shadow>>> shadows(RowId after, std::size_t limit) override { co_return page(held, after, limit); }
+  Task<Result<std::optional<storage::StoredMessage>>> message(MessageId id) override {
+    co_return find(queue, id);
+  }
+  Task<Result<std::vector<storage::Shadow>>> shadows(RowId after, std::size_t limit) override {
+    co_return page(held, after, limit);
+  }
   Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) override { co_return find(held, id); }
   Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
     if (!find(queue, id)) co_return ActionOutcome{ActionOutcome::Kind::not_found, {}};
@@ -35,7 +41,8 @@ class FakeAdminBackend final : public AdminBackend {
     message.row = RowId{number};
     message.id = MessageId{SpoolId{0x1234}, static_cast<std::uint64_t>(number)};
     message.envelope.sender = "sender@example.com";
-    for (std::size_t i = 0; i < recipients; ++i) message.envelope.recipients.push_back({"r" + std::to_string(i) + "@example.net", {}, 0});
+    for (std::size_t i = 0; i < recipients; ++i)
+      message.envelope.recipients.push_back({"r" + std::to_string(i) + "@example.net", {}, 0});
     message.envelope.client_helo = "bad\xff\xfe";
     message.size = 4096;
     message.holders = {{"hub-b", SpoolId{0x99}, storage::Holder::State::holds}};

@@ -27,7 +27,9 @@ class Logs : public testing::Test {
   }
   ~Logs() override { std::filesystem::remove_all(folder_); }
 
-  [[nodiscard]] std::string file(const std::string& suffix = "") const { return folder_ + "/hub.log" + suffix; }
+  [[nodiscard]] std::string file(const std::string& suffix = "") const {
+    return folder_ + "/hub.log" + suffix;
+  }
   static std::string contents(const std::string& name) {
     std::ifstream in(name);
     std::ostringstream out;
@@ -40,7 +42,8 @@ class Logs : public testing::Test {
     for (std::string line; std::getline(in, line);) all.push_back(nlohmann::json::parse(line));
     return all;
   }
-  std::unique_ptr<BackgroundLog> open(BackgroundLog::Options options, std::uint64_t octets_max = 1ULL << 30, std::uint32_t files_max = 3) {
+  std::unique_ptr<BackgroundLog> open(BackgroundLog::Options options, std::uint64_t octets_max = 1ULL << 30,
+                                      std::uint32_t files_max = 3) {
     auto opened = RotatingFile::open(file(), octets_max, files_max);
     EXPECT_TRUE(opened);
     return std::make_unique<BackgroundLog>(std::move(*opened), "hub-a", options);
@@ -52,9 +55,11 @@ class Logs : public testing::Test {
 TEST_F(Logs, WritesAnEventAsOneLineOfJson) {
   std::string out;
   LogLineWriter writer("hub-a");
-  writer.message(out, WallTime(1'700'000'000'000'123us), MessageEvent::protected_, id, {{"holder", "hub-b"}, {"octets", std::int64_t{-5}}});
+  writer.message(out, WallTime(1'700'000'000'000'123us), MessageEvent::protected_, id,
+                 {{"holder", "hub-b"}, {"octets", std::int64_t{-5}}});
   EXPECT_EQ(out,
-            "{\"time\":\"2023-11-14T22:13:20.000123Z\",\"hub\":\"hub-a\",\"event\":\"protected\",\"id\":\"9f86d081884c7d65-10000000002\","
+            "{\"time\":\"2023-11-14T22:13:20.000123Z\",\"hub\":\"hub-a\",\"event\":\"protected\",\"id\":"
+            "\"9f86d081884c7d65-10000000002\","
             "\"holder\":\"hub-b\",\"octets\":-5}\n");
   EXPECT_EQ(lines(out).at(0).at("id"), to_string(id));
 }
@@ -62,16 +67,24 @@ TEST_F(Logs, WritesAnEventAsOneLineOfJson) {
 TEST_F(Logs, KeepsTheTimeRightAcrossSeconds) {
   std::string out;
   LogLineWriter writer("a");
-  for (auto time : {WallTime(59'999'999us), WallTime(60'000'000us), WallTime(60'000'001us)}) writer.line(out, time, LogLevel::info, "x", {});
+  for (auto time : {WallTime(59'999'999us), WallTime(60'000'000us), WallTime(60'000'001us)})
+    writer.line(out, time, LogLevel::info, "x", {});
   std::vector<std::string> times;
   for (const auto& line : lines(out)) times.push_back(line.at("time"));
-  EXPECT_THAT(times, ElementsAre("1970-01-01T00:00:59.999999Z", "1970-01-01T00:01:00.000000Z", "1970-01-01T00:01:00.000001Z"));
+  EXPECT_THAT(times, ElementsAre("1970-01-01T00:00:59.999999Z", "1970-01-01T00:01:00.000000Z",
+                                 "1970-01-01T00:01:00.000001Z"));
 }
 
 TEST_F(Logs, MakesJsonOfWhateverTheNetworkSays) {
   // Every octet alone, and sequences that only look like UTF-8.
-  std::vector<std::string> hostile = {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "ok \xe2\x82\xac", std::string(100'000, '\xff'),
-                                      "\",\"event\":\"delivered", "line\r\nline"};
+  std::vector<std::string> hostile = {"\xc0\x80",
+                                      "\xed\xa0\x80",
+                                      "\xf4\x90\x80\x80",
+                                      "\xe2\x82",
+                                      "ok \xe2\x82\xac",
+                                      std::string(100'000, '\xff'),
+                                      "\",\"event\":\"delivered",
+                                      "line\r\nline"};
   for (int octet = 0; octet < 256; ++octet) hostile.emplace_back(1, static_cast<char>(octet));
   LogLineWriter writer("a");
   for (const auto& text : hostile) {
