@@ -242,10 +242,9 @@ Task<void> Guardian::watch() {
 
 bool Guardian::is_gone(const std::string& hub, SpoolId spool) {
   auto* member = members_.find(hub);
-  auto now = MonotonicClock::now();
   if (member == nullptr) return true;  // taken off the list of members
   if (member->identity && member->identity->spool != spool) return true;
-  return member->watch.is_silent(now);
+  return members_.is_silent(*member);
 }
 
 Task<void> Guardian::watch_owner(std::string hub, SpoolId spool) {
@@ -272,7 +271,7 @@ Task<void> Guardian::watch_holders() {
     }
     auto spool = member->identity->spool;
     auto lost_at = member->watch.silent_from();
-    if (lost_at != MonotonicTime::max() && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {
+    if (members_.is_silent(*member) && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {
       if (lost_holders_.insert(spool).second) co_await holder_lost(spool, false);
     } else {
       lost_holders_.erase(spool);
@@ -325,12 +324,13 @@ Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
     }
     if (is_stopping_ || !is_gone(hub, spool)) co_return;
   }
+  // First of all its present run is fenced: no late copy, no lease for it any more. Every run of it, not only the first that
+  // was seen to end: it may have been back for a moment while this hub was busy with another one.
+  if (is_silent && !member->is_fenced) {
+    if (!co_await members_.end_epoch_of(*member, spool)) co_return;
+    if (is_stopping_ || !is_gone(hub, spool)) co_return;
+  }
   if (taken_from_.insert(spool).second) {
-    // First of all its present run is fenced: no late copy, no lease for it any more.
-    if (is_silent && !co_await members_.end_epoch_of(*member, spool)) {
-      taken_from_.erase(spool);
-      co_return;
-    }
     ++metrics_.takeovers_total;
     log_.line(LogLevel::warning, is_silent ? "a hub is silent: taking its mail over" : "a hub's spool is gone: taking its mail over",
               {{"member", hub}, {"spool", to_string(spool)}});

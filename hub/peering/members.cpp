@@ -15,6 +15,7 @@ Members::Members(Runtime runtime, const Config& config, storage::Spool& spool, E
       spool_(spool),
       log_(log),
       tasks_(runtime.io),
+      clock_timer_(runtime.io),
       pause_(config.cluster.heartbeat) {
   for (const auto& member_config : config.cluster.members) {
     if (member_config.name == config.hub_name) continue;
@@ -38,16 +39,19 @@ Task<Result<void>> Members::start() {
       member->identity = cluster::Identity{memory.spool, memory.epoch, memory.sequence};
   auto now = MonotonicClock::now();
   for (auto& member : members_) {
-    member->watch.begin(now, config_.cluster.restart_grace);
+    // At least a lease: so long may the promises last that the run before this one has given.
+    member->watch.begin(now, std::max(config_.cluster.restart_grace, config_.cluster.lease));
     member->control->start();
     member->data->start();
     tasks_.spawn("heartbeat", beat(*member));
   }
+  tasks_.spawn("clock", watch_the_clock());
   co_return Result<void>{};
 }
 
 Task<void> Members::stop() {
   is_stopping_ = true;
+  clock_timer_.cancel();
   for (auto& timer : beat_timers_) timer->cancel();
   for (auto& member : members_) {
     co_await member->control->stop();
@@ -60,6 +64,26 @@ Member* Members::find(std::string_view name) {
   for (auto& member : members_)
     if (member->name() == name) return member.get();
   return nullptr;
+}
+
+// A process that stood still has heard nobody, and must not conclude from that. Whoever is about to conclude looks first:
+// after a pause its timer may fire before the one of watch_the_clock().
+void Members::look_at_the_clock() {
+  auto now = MonotonicClock::now();
+  if (!pause_.tick(now)) return;
+  for (auto& member : members_) member->watch.paused(now, 3 * config_.cluster.heartbeat);
+}
+
+Task<void> Members::watch_the_clock() {
+  while (!is_stopping_) {
+    look_at_the_clock();
+    co_await clock_timer_.wait_for(config_.cluster.heartbeat);
+  }
+}
+
+bool Members::is_silent(const Member& member) {
+  look_at_the_clock();
+  return member.watch.is_silent(MonotonicClock::now());
 }
 
 void Members::end(Hub::Ended why) {
@@ -95,6 +119,7 @@ void Members::accept_identity(Member& member, const cluster::Identity& heard) {
   if (before && before->spool != heard.spool) member.replaced_spools.push_back(before->spool);
   member.identity = cluster::remember(before, heard);
   member.live_epoch = heard.epoch;
+  member.is_fenced = false;
   if (!before || before->spool != heard.spool || before->epoch != heard.epoch) tasks_.spawn("remember a hub", save(member));
   if (is_new_run && changed_) changed_(member);
 }
@@ -138,10 +163,13 @@ std::optional<Duration> Members::heard_beat(const std::string& name, SpoolId spo
 }
 
 Task<Result<void>> Members::end_epoch_of(Member& member, SpoolId spool) {
-  if (!member.identity || member.identity->spool != spool) co_return Result<void>{};
+  if (!member.identity || member.identity->spool != spool || member.is_fenced) co_return Result<void>{};
   if (member.live_epoch.value == member.identity->epoch.value || member.live_epoch.value == 0) member.identity->epoch.value += 1;
   storage::PeerMemory memory{member.name(), spool, member.identity->epoch, member.identity->sequence};
-  co_return co_await commit(runtime_.io, spool_, [memory](storage::Writer& w) { return w.remember_peer(memory); });
+  auto saved = co_await commit(runtime_.io, spool_, [memory](storage::Writer& w) { return w.remember_peer(memory); });
+  // Unless its next run has come meanwhile.
+  if (saved && member.identity->spool == spool && member.live_epoch < member.identity->epoch) member.is_fenced = true;
+  co_return saved;
 }
 
 smtp::HubHello Members::make_hello() {
@@ -191,9 +219,6 @@ Task<void> Members::beat(Member& member) {
   auto& timer = *beat_timers_[static_cast<std::size_t>(
       std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.get() == &member; }) - members_.begin())];
   while (!is_stopping_) {
-    auto now = MonotonicClock::now();
-    if (&member == members_.front().get() && pause_.tick(now))
-      for (auto& other : members_) other->watch.paused(now, 3 * config_.cluster.heartbeat);
     if (member.control->is_open() && member.identity) {
       auto spool = member.identity->spool;
       auto outcome = co_await member.control->call(smtp::format_beat(spool_.epoch(), spool_.sequence()),

@@ -24,6 +24,7 @@ struct Member {
   std::unique_ptr<Link> data;
   std::optional<cluster::Identity> identity;  ///< durable memory of it
   Epoch live_epoch;                           ///< of its present sessions to or from us; 0: none yet
+  bool is_fenced = false;                     ///< its last run is ended, durably, and no later one was heard of
   cluster::Promise promise;                   ///< it will not take over from us
   SpoolId promised_by;                        ///< the spool that promised
   cluster::Watch watch;                       ///< is it alive?
@@ -49,6 +50,9 @@ class Members final : public LinkOwner {
   [[nodiscard]] const std::optional<Hub::Ended>& ended() const { return ended_; }
   void end(Hub::Ended why);
 
+  /// Nothing was heard of it for a lease. Not said when it was this process that stood still.
+  bool is_silent(const Member& member);
+
   /// Is a promise of `holder` not to take over fresh?
   [[nodiscard]] bool promise_is_fresh(const storage::Holder& holder);
   /// The candidates for a copy, in the order of all().
@@ -73,6 +77,8 @@ class Members final : public LinkOwner {
 
  private:
   Task<void> beat(Member& member);
+  Task<void> watch_the_clock();
+  void look_at_the_clock();
   Task<void> save(Member& member);
   void accept_identity(Member& member, const cluster::Identity& heard);
 
@@ -83,6 +89,7 @@ class Members final : public LinkOwner {
   TaskScope tasks_;
   std::vector<std::unique_ptr<Member>> members_;
   std::vector<std::unique_ptr<Timer>> beat_timers_;
+  Timer clock_timer_;
   cluster::PauseDetector pause_;
   std::optional<Hub::Ended> ended_;
   std::function<void(Member&)> changed_;
