@@ -150,7 +150,8 @@ class Notifications(LabCase):
         _, failed = self.notification(2)
         _, per_recipient = self.fields(failed)
         self.assertEqual(per_recipient[0]["Action"], "failed")
-        self.assertEqual(per_recipient[0]["Status"], "5.4.7")
+        # RFC 3463 section 2: class 4 is for a temporary condition whose persistence led to abandonment.
+        self.assertEqual(per_recipient[0]["Status"], "4.4.7")
         self.relay.wait_empty(10)
 
     def test_eight_bit_mail_is_returned_by_a_next_hop_without_8bitmime(self):
