@@ -10,7 +10,7 @@ namespace {
 constexpr Duration supervision = 100ms;
 constexpr Duration look_interval = 500ms;
 constexpr Duration stop_limit = 60s;
-constexpr int failed_starts_max = 20;
+constexpr int failed_starts_max = 2;
 
 // Virtual disks of one process need names of their own, also over several runs in it.
 std::string disk_name(int hub) {
@@ -130,8 +130,12 @@ void Cluster::begin(int number) {
     return;
   }
   world_.say(slot.process->host().name(), "does not start: {}", begun.error().what);
-  // A full or slow disk may be the reason: tried again for a while.
-  if (++slot.failed_starts > failed_starts_max)
+  if (slot.disk->has_failed()) {  // the power failed while it started
+    slot.disk->crash(storage::MemoryDisk::Crash::power_partly, &random_);
+    --slot.failed_starts;
+  }
+  // A full disk may be the reason: tried again until it has room.
+  if (!slot.is_full && ++slot.failed_starts > failed_starts_max)
     failures_.push_back(fmt::format("hub{} does not start: {}", number + 1, begun.error().what));
   slot.may_start_at = world_.now() + 2s;
   slot.process->stop();
@@ -211,6 +215,7 @@ void Cluster::resume(int number) {
 
 void Cluster::set_full(int number, bool is_full) {
   auto& slot = *slots_[static_cast<std::size_t>(number)];
+  slot.is_full = is_full;
   slot.disk->set_capacity(is_full ? slot.disk->octets() + random_.below(40'000) : UINT64_MAX);
 }
 

@@ -37,7 +37,7 @@ void SimLane::run_next() {
   if (!is_hurried_) {
     auto whole =
         is_reader_ ? random_.between(20us, 400us) : random_.between(speed_.commit_min, speed_.commit_max);
-    if (random_.chance(speed_.stalls)) whole = random_.between(whole, speed_.stall_max);
+    if (random_.chance(speed_.stalls)) whole += random_.between(Duration{0}, speed_.stall_max);
     before = random_.between(Duration{0}, whole);
     after = whole - before;
   }

@@ -63,7 +63,8 @@ void Ledger::delivered(const std::string& token, const std::string& recipient, s
                        Delivery delivery) {
   auto attempt = attempts_.find(token);
   if (attempt == attempts_.end()) {
-    fault(fmt::format("unexpected: {} got a message that nobody sent (token '{}')", recipient, token));
+    fault(fmt::format("unexpected: {} got a message that nobody sent (token '{}'): {}", recipient, token,
+                      octets.substr(0, 600)));
     return;
   }
   if (!is_original_with_trace(octets, attempt->second.body))
@@ -111,13 +112,25 @@ std::optional<std::string> Ledger::explain(const Attempt& attempt, const std::ve
     if (!deliveries[i].was_replied) return "the next hop's reply was lost (RFC 1047)";
   for (std::size_t i = 0; i + 1 < deliveries.size(); ++i) {
     const auto& first = deliveries[i];
+    const auto& second = deliveries[i + 1];
     for (const auto& d : circumstances.disturbances) {
-      if (d.hub != first.hub && d.sink != first.sink) continue;
+      bool is_of_first = d.hub == first.hub || d.sink == first.sink;
       // The hub that delivered was disturbed before its discard status was safe elsewhere.
-      if (first.at <= d.until && d.from <= first.replied_at + discard_window)
+      if (is_of_first && first.at <= d.until && d.from <= first.replied_at + discard_window)
         return fmt::format("{} was disturbed at {}, {} s after it was told so",
                            d.hub.empty() ? d.sink : d.hub, seconds(d.from),
                            seconds(d.from - first.replied_at));
+      // Under pairwise ownership hubs that do not hear one another both deliver.
+      bool is_of_either = is_of_first || d.hub == second.hub;
+      if (d.cuts_off && is_of_either && d.from <= second.at && first.at <= d.until)
+        return fmt::format("{} was cut off from {} to {}", d.hub, seconds(d.from), seconds(d.until));
+      // Its discard status could not reach a holder that was disturbed, until it was disturbed itself.
+      if (!is_of_first || d.from < first.at) continue;
+      for (const auto& other : circumstances.disturbances)
+        if (other.hub != first.hub && !other.hub.empty() && other.from <= first.replied_at + discard_window &&
+            other.until + discard_window >= d.from)
+          return fmt::format("{} was disturbed from {} to {}, until {} was at {}", other.hub,
+                             seconds(other.from), seconds(other.until), first.hub, seconds(d.from));
     }
   }
   return std::nullopt;

@@ -51,6 +51,7 @@ struct Circumstances {
     std::string sink;  ///< or name of a next hop
     Duration from{};
     Duration until{};
+    bool cuts_off = false;  ///< it may look dead to others without being so (partition, slow network)
     bool is_crash = false;  ///< the process ended without order, or its epoch was ended
   };
   std::vector<Disturbance> disturbances;  ///< crashes, pauses, partitions of hubs; deaths of next hops

@@ -42,9 +42,12 @@ void Nemesis::start() {
 void Nemesis::saw(int hub, hub::MessageEvent event) {
   if (is_healed_) return;
   for (auto& state : states_) {
-    const auto& fault = state->fault;
-    if (!fault.trigger || state->has_begun || fault.target != hub || fault.trigger->event != event) continue;
+    auto& fault = state->fault;
+    if (!fault.trigger || state->has_begun || fault.trigger->event != event) continue;
+    if (fault.target != hub && !fault.trigger->anywhere) continue;
     if (world_.now() < fault.begin || ++state->seen != fault.trigger->count) continue;
+    fault.target = hub;
+    if (fault.other == hub) fault.other = (hub + 1) % cluster_.size();
     world_.after(fault.trigger->delay, [this, s = state.get()] { begin(*s); });
   }
 }
@@ -67,7 +70,11 @@ bool Nemesis::may_lose_a_disk() const {
 
 void Nemesis::disturb_hub(State& state, int hub, bool is_crash) {
   if (state.disturbances++ == 0) state.first_disturbance = circumstances_.disturbances.size();
-  circumstances_.disturbances.push_back({cluster_.address(hub), {}, world_.now(), not_over, is_crash});
+  auto kind = state.fault.kind;
+  bool cuts_off = kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::isolate ||
+                  kind == FaultKind::slow_network;
+  circumstances_.disturbances.push_back(
+      {cluster_.address(hub), {}, world_.now(), not_over, cuts_off, is_crash});
 }
 
 void Nemesis::disturb_sink(State& state) {

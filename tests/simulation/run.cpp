@@ -64,10 +64,12 @@ class Run {
     run_until(healed + clients_end_at_most, clients_done);
     if (!clients_done()) fail("the clients do not come to an end");
     auto began = world_.now();
-    while (!is_broken() && world_.now() < began + quiet_at_most &&
-           !cluster_.is_quiet(world_.now() - calm_required))
+    auto is_quiet = [this, began] {
+      return cluster_.is_quiet(std::max<Duration>(began + 1us, world_.now() - calm_required));
+    };
+    while (!is_broken() && world_.now() < began + quiet_at_most && !is_quiet())
       world_.run_until(world_.now() + 500ms);
-    if (!is_broken() && !cluster_.is_quiet(world_.now() - calm_required)) {
+    if (!is_broken() && !is_quiet()) {
       fail(fmt::format("the cluster does not become quiet within {} s", quiet_at_most / 1s));
       for (auto& line : cluster_.unrest()) fail("  " + line);
     }

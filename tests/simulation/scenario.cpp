@@ -68,7 +68,7 @@ Fault draw_fault(SeededRandom& random, const Scenario& scenario, FaultKind kind)
                        : random.between(Duration{0}, random.chance(500) ? Duration{5ms} : Duration{300ms});
   if (is_triggered && can_be_triggered(kind)) {
     fault.begin = fault.begin / 2;
-    fault.trigger = Fault::Trigger{event, count, delay};
+    fault.trigger = Fault::Trigger{event, count, delay, random.chance(300)};
   }
   return fault;
 }
@@ -94,8 +94,9 @@ std::string to_string(const Fault& fault) {
     text += fmt::format(" against hub{}{}", fault.other + 1,
                         fault.end == PartitionEnd::reset ? ", then resets" : "");
   if (fault.trigger) {
-    text += fmt::format(", {} after its {}. '{}' since {}", seconds(fault.trigger->delay),
-                        fault.trigger->count, hub::to_string(fault.trigger->event), seconds(fault.begin));
+    text += fmt::format(", {} after {} {}. '{}' since {}", seconds(fault.trigger->delay),
+                        fault.trigger->anywhere ? "the cluster's" : "its", fault.trigger->count,
+                        hub::to_string(fault.trigger->event), seconds(fault.begin));
   } else {
     text += ", at " + seconds(fault.begin);
   }
@@ -111,7 +112,7 @@ Scenario make_scenario(const Choices& choices) {
   if (choices.hubs) scenario.hubs = *choices.hubs;
   scenario.sinks = static_cast<int>(random.between(1, 3));
   scenario.clients = static_cast<int>(random.between(1, 4));
-  scenario.messages = static_cast<int>(random.between(2, 12));
+  scenario.messages = static_cast<int>(random.chance(200) ? random.between(15, 40) : random.between(2, 12));
   if (choices.messages) scenario.messages = *choices.messages;
   scenario.horizon = random.between(Duration{20s}, Duration{100s});
 
@@ -149,11 +150,21 @@ Scenario make_scenario(const Choices& choices) {
                        .delay_max = random.between(Duration{0}, Duration{3s})};
   auto faults = master.fork("faults");
   auto count = scenario.is_calm ? 0 : faults.chance(300) ? 1 : static_cast<int>(faults.between(2, 7));
-  for (int i = 0; i < count; ++i) {
-    auto fault = draw_fault(faults, scenario, draw_kind(faults));
-    if (choices.only && !choices.only->contains(fault.kind)) continue;
-    if (choices.without.contains(i + 1)) continue;
-    scenario.faults.push_back(fault);
+  std::vector<Fault> drawn;
+  // A next hop that is away for long makes a backlog: what happens to hubs meanwhile happens to many
+  // messages.
+  if (count > 0 && faults.chance(500)) {
+    constexpr std::array away = {FaultKind::sink_dead, FaultKind::sink_silent, FaultKind::sink_moody};
+    auto fault = draw_fault(faults, scenario, away[faults.below(away.size())]);
+    fault.begin = faults.between(Duration{1s}, scenario.horizon / 4);
+    fault.length = faults.between(scenario.horizon / 4, scenario.horizon);
+    drawn.push_back(fault);
+  }
+  for (int i = 0; i < count; ++i) drawn.push_back(draw_fault(faults, scenario, draw_kind(faults)));
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    if (choices.only && !choices.only->contains(drawn[i].kind)) continue;
+    if (choices.without.contains(static_cast<int>(i) + 1)) continue;
+    scenario.faults.push_back(drawn[i]);
   }
   return scenario;
 }

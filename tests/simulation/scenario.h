@@ -49,6 +49,7 @@ struct Fault {
     hub::MessageEvent event;
     int count = 1;
     Duration delay{};
+    bool anywhere = false;  ///< at any hub, which then is the target
   };
   std::optional<Trigger> trigger;
 };

@@ -110,11 +110,11 @@ hub::Task<void> Sink::talk(std::shared_ptr<Wire> wire) {
       if (verb != "NOOP") transaction = {};
       goes_on = co_await reply(wire, "250 2.0.0 ok");
     } else if (verb == "MAIL") {
+      transaction = {};
       if (random_.chance(mood_.defers_sender)) {
         goes_on = co_await reply(wire, "451 4.3.0 not now");
         continue;
       }
-      transaction = {};
       transaction.has_sender = true;
       transaction.sender = path_of(line);
       goes_on = co_await reply(wire, "250 2.1.0 ok");
@@ -132,6 +132,7 @@ hub::Task<void> Sink::talk(std::shared_ptr<Wire> wire) {
       }
     } else if (verb == "DATA") {
       if (transaction.recipients.empty()) {
+        transaction = {};
         goes_on = co_await reply(wire, "554 5.5.1 no valid recipients");
         continue;
       }
@@ -153,6 +154,7 @@ hub::Task<void> Sink::talk(std::shared_ptr<Wire> wire) {
       bool is_last = upper(line).ends_with(" LAST");
       if (!co_await wire->read_octets(octets, size, patience)) break;
       if (transaction.recipients.empty()) {
+        transaction = {};
         goes_on = co_await reply(wire, "554 5.5.1 no valid recipients");
         continue;
       }
