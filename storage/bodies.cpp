@@ -52,7 +52,7 @@ void Bodies::remove(RowId body, std::uint64_t size) {
 void Bodies::remove_unclaimed(RowId body) {
   std::erase_if(put_now_, [&](const Put& put) { return put.body == body; });
   claim_.run(body.value);
-  discard_.run(body.value);
+  discard_unclaimed_.run(body.value);
   garbage_ = true;
 }
 

@@ -150,6 +150,7 @@ void Database::fail(int code, const char* what) {
   if (error_) return;
   int system_error = handle_ == nullptr ? 0 : sqlite3_system_errno(handle_);
   int primary = code & 0xff;
+  damaged_ = primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
   broken_ = (primary == SQLITE_IOERR || primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) &&
             !is_full(code, system_error);
   auto text = fmt::format("{}: {}: {} ({})", path_, what, sqlite3_errstr(code), code);
@@ -171,6 +172,7 @@ Result<void> Database::outcome() const {
 void Database::clear() {
   error_.reset();
   broken_ = false;
+  damaged_ = false;
 }
 
 Database::Checkpoint Database::checkpoint(int mode) {

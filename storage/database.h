@@ -50,6 +50,8 @@ class Database {
   /// The failure is of the kind after which nothing of this file may be believed any more: a read, write or
   /// sync that failed, or damage. A full disk is not.
   [[nodiscard]] bool is_broken() const { return broken_; }
+  /// The failure is that what was read makes no sense.
+  [[nodiscard]] bool is_damaged() const { return damaged_; }
   /// Success, or the failure that stuck.
   [[nodiscard]] Result<void> outcome() const;
   void clear();
@@ -76,6 +78,7 @@ class Database {
   sqlite3* handle_ = nullptr;
   std::optional<Error> error_;
   bool broken_ = false;
+  bool damaged_ = false;
   std::uint64_t wal_frames_ = 0;
   std::uint64_t page_octets_ = 0;
 };

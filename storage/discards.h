@@ -46,7 +46,11 @@ class Discards {
       database_, "INSERT INTO outbox_spools SELECT coalesce(max(slot), 0) + 1, ?1, ?2 FROM outbox_spools"};
   Statement rename_slot_{database_, "UPDATE outbox_spools SET hub = ?2 WHERE slot = ?1"};
   Statement remove_slot_{database_, "DELETE FROM outbox_spools WHERE slot = ?"};
-  Statement newest_{database_, "SELECT coalesce(max(key & 281474976710655), 0) FROM outbox"};
+  // One look per spool, however many items there are.
+  Statement newest_{
+      database_,
+      "SELECT coalesce(max((SELECT key & 281474976710655 FROM outbox WHERE key BETWEEN slot << 48 AND "
+      "(slot << 48) + 281474976710655 ORDER BY key DESC LIMIT 1)), 0) FROM outbox_spools"};
   Statement insert_{database_, "INSERT INTO outbox VALUES(?, ?, ?, ?, ?, ?, ?)"};
   Statement insert_fork_{database_, "INSERT OR IGNORE INTO outbox_forks VALUES(?, ?)"};
   Statement remove_{database_, "DELETE FROM outbox WHERE key = ? RETURNING forked"};

@@ -360,6 +360,7 @@ void GroupCommit::drain_reads() {
   begin_read_.run();
   reader_.refuse(database.error());
   for (auto& read : batch) read.job(reader_);
+  if (auto damage = reader_.take_damage()) latch(*damage);
   database.clear();
   if (database.in_transaction()) end_read_.run();
   lanes_.home.post([self = shared_from_this(), batch = std::move(batch)]() mutable {

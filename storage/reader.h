@@ -3,6 +3,8 @@
 // the WAL from shrinking.
 #pragma once
 
+#include <utility>
+
 #include "storage/bodies.h"
 #include "storage/discards.h"
 #include "storage/messages.h"
@@ -16,6 +18,8 @@ class SpoolReader final : public Reader {
 
   /// Answers everything with this error from now on; nullopt: with what is there.
   void refuse(std::optional<Error> error) { refusal_ = std::move(error); }
+  /// A query found the database damaged; taken by the call.
+  std::optional<Error> take_damage() { return std::exchange(damage_, std::nullopt); }
 
   Result<std::optional<StoredMessage>> message(RowId row) override;
   Result<std::optional<RowId>> find_message(MessageId id) override;
@@ -44,13 +48,17 @@ class SpoolReader final : public Reader {
     if (refusal_) return std::unexpected(*refusal_);
     database_.clear();
     auto value = query();
-    if (!database_.ok()) return std::unexpected(*database_.error());
+    if (!database_.ok()) {
+      if (database_.is_damaged()) damage_ = database_.error();
+      return std::unexpected(*database_.error());
+    }
     return value;
   }
   Knowledge known(MessageId id);
 
   Database& database_;
   std::optional<Error> refusal_;
+  std::optional<Error> damage_;
   Messages messages_;
   Shadows shadows_{database_};
   Discards discards_{database_};

@@ -132,7 +132,8 @@ struct AttemptRecord {
 };
 
 struct AttemptEffect {
-  bool message_finished = false;  ///< nothing left to try: message and body are gone, discards are in the outbox
+  /// Nothing left to try: message and body are gone, discards are in the outbox. Also when the message was gone before.
+  bool message_finished = false;
 };
 
 /// What this spool knows about a message id.
@@ -174,7 +175,7 @@ class Writer {
 
   // Bodies. Chunks are numbered from 0; a body is the concatenation of its chunks.
   virtual Result<void> put_chunk(RowId body, std::uint32_t number, std::string_view octets) = 0;
-  /// Drops the chunks of a body that has neither message nor shadow (an acceptance that was given up).
+  /// Drops the chunks of a body that has neither message nor shadow (an acceptance that was given up); of one that has, nothing.
   virtual Result<void> drop_body(RowId body) = 0;
 
   // Messages (primaries).
@@ -292,6 +293,7 @@ class Spool {
   /// `home` is where completions run. Blocks; call at start-up.
   static Result<std::unique_ptr<Spool>> open(const SpoolOptions& options, Random& random, Executor& writer_lane,
                                              Executor& reader_lane, Executor& home);
+  /// No completion runs after this. What was not committed is not: stop() and the end of both lanes come first.
   virtual ~Spool() = default;
 
   [[nodiscard]] virtual SpoolId id() const = 0;
@@ -315,7 +317,8 @@ class Spool {
   /// Octets that the file system can still take; SIZE_MAX-like value under a test VFS.
   [[nodiscard]] virtual std::uint64_t free_octets() const = 0;
 
-  /// Lets both lanes finish what was submitted (their completions are posted), then refuses everything.
+  /// Lets both lanes finish what was submitted (their completions are posted), then refuses everything: a write fails, a read's
+  /// closure gets a Reader that fails, both with errc::operation_canceled.
   virtual void stop() = 0;
 };
 

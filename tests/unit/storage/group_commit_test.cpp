@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "storage/database.h"
 #include "tests/unit/storage/spool_fixture.h"
 
 namespace umbra::storage {
@@ -271,6 +272,35 @@ TEST_F(GroupCommitTest, StopsWritingForGoodAfterAFailedSync) {
   lose_power();
   EXPECT_FALSE(spool().unhealthy());
   EXPECT_EQ(message_count(), 1U);
+}
+
+TEST_F(GroupCommitTest, StopsWritingWhenAQueryFindsDamage) {
+  std::vector<RowId> rows;
+  for (int i = 0; i < 200; ++i) {
+    auto message = prepared();
+    rows.push_back(message.row);
+    must([&](Writer& writer) { return accept(writer, message, std::string(3000, 'x')); });
+  }
+  box.close();
+  {  // move everything into the database file, then scribble over most of it
+    auto database = Database::open("/spool/spool.db", disk.name(), Database::Mode::writer, 4096);
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->checkpoint(SQLITE_CHECKPOINT_TRUNCATE).complete);
+  }
+  open();
+  box.close();
+  auto image = disk.durable();
+  auto& file = image["/spool/spool.db"];
+  std::fill(file.begin() + 40 * 4096, file.end(), '\xaa');
+  disk.restore(image);
+  ASSERT_TRUE(box.open());
+  bool failed = false;
+  for (auto row : rows) failed = failed || !box.read([&](Reader& reader) { return reader.chunk(row, 0); });
+  EXPECT_TRUE(failed);
+  ASSERT_TRUE(spool().unhealthy());
+  auto result = box.write([](Writer&) { return Result<void>(); });
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, std::errc::io_error);
 }
 
 TEST_F(GroupCommitTest, GoesOnAfterAFullDisk) {

@@ -266,8 +266,8 @@ TEST_F(MessagesTest, ChangesTheHoldersAsTheyAreNowNotAsSomebodyReadThem) {
     });
   });
   must([&](Writer& writer) {
-    return writer.change_holders(message.row,
-                                 [](std::vector<Holder>& holders) { holders[0].state = Holder::State::offered; });
+    return writer.change_holders(
+        message.row, [](std::vector<Holder>& holders) { holders[0].state = Holder::State::offered; });
   });
   auto got = stored(message.row);
   ASSERT_TRUE(got);
@@ -275,8 +275,8 @@ TEST_F(MessagesTest, ChangesTheHoldersAsTheyAreNowNotAsSomebodyReadThem) {
                                                holder("hub3", 33, Holder::State::offered)}));
   EXPECT_FALSE(got->is_protected);
   must([&](Writer& writer) {
-    return writer.change_holders(message.row,
-                                 [](std::vector<Holder>& holders) { holders[1].state = Holder::State::holds; });
+    return writer.change_holders(
+        message.row, [](std::vector<Holder>& holders) { holders[1].state = Holder::State::holds; });
   });
   EXPECT_TRUE(stored(message.row)->is_protected);
   EXPECT_EQ(counts().unprotected, 0U);
@@ -349,6 +349,13 @@ TEST_F(MessagesTest, DropsTheChunksOfAnAcceptanceThatWasGivenUp) {
   must([&](Writer& writer) { return writer.drop_body(row); });
   box.run();
   EXPECT_EQ(body(row), "");
+}
+
+TEST_F(MessagesTest, DoesNotDropTheBodyOfAMessage) {
+  auto message = accepted({"a@example.com"});
+  must([&](Writer& writer) { return writer.drop_body(message.row); });
+  box.run();
+  EXPECT_EQ(body(message.row), "body\n");
 }
 
 TEST_F(MessagesTest, CountsAfterARestartWhatItCountedBefore) {
