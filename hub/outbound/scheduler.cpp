@@ -354,22 +354,21 @@ void Scheduler::reroute(const storage::StoredMessage& message, std::vector<stora
 // ---- the pump
 
 // Looks at one destination: gives mail to idle connections, loads more, opens connections, sets the next wake-up.
-void Scheduler::pump(Destination& d) {
+void Scheduler::pump(Destination& d, bool has_turn) {
   if (parts_.is_stopped) return;
   const MonotonicTime now = MonotonicClock::now();
   if (!d.is_blocked(now)) {
     while (d.ready() > d.woken) {
       Connection* connection = idle_for_ready(d);
       if (connection == nullptr) break;
-      erase_value(d.idle, connection);
-      connection->is_idle = false;
+      end_idle(*connection);
       connection->is_woken = true;
       ++d.woken;
       connection->wake();
     }
     bool is_wanted = d.failures == 0 ? d.ready() < low_water : d.rows.empty();
     if (is_loading_on_ && !d.is_loading && is_wanted && d.next_due <= WallClock::now() && !is_full(0)) load(d);
-    open_connections(d, now);
+    open_connections(d, now, has_turn);
   }
   schedule(d);
   if (is_over(d, now)) wake_at(d, now + look_again_wait);  // to be removed
@@ -386,8 +385,7 @@ Connection* Scheduler::idle_for_ready(Destination& d) {
   bool is_only_elsewhere = !d.elsewhere.empty() && d.woken == 0 && d.opening() == 0;
   if (is_only_elsewhere && d.connections.size() >= d.connections_max()) {
     Connection* oldest = d.idle.front();
-    d.idle.erase(d.idle.begin());
-    oldest->is_idle = false;
+    end_idle(*oldest);
     oldest->quit();
   }
   return nullptr;
@@ -405,12 +403,19 @@ bool Scheduler::is_over(const Destination& d, MonotonicTime now) {
          !d.is_waiting;
 }
 
-void Scheduler::open_connections(Destination& d, MonotonicTime now) {
+void Scheduler::open_connections(Destination& d, MonotonicTime now, bool has_turn) {
   while (d.ready() > d.opening() + d.woken && d.connections.size() < d.connections_max() && now >= d.no_more_until) {
     std::size_t opening_max = d.failures != 0 ? 1 : std::max(first_connections_max, d.established * 2);
     if (d.opening() >= opening_max) return;
-    if (connections_ >= parts_.config.delivery.connections_max) {
+    // Who waits for a slot is asked first.
+    bool is_short = connections_ >= parts_.config.delivery.connections_max;
+    if (is_short || (!waiting_.empty() && !has_turn)) {
       if (!std::exchange(d.is_waiting, true)) waiting_.push_back(d.number);
+      if (is_short && !idle_.empty()) {  // one that nobody uses makes room
+        Connection* oldest = idle_.front();
+        end_idle(*oldest);
+        oldest->quit();
+      }
       return;
     }
     auto connection = std::make_shared<Connection>(parts_, *this, d);
@@ -433,7 +438,7 @@ void Scheduler::give_slots() {
     waiting_.pop_front();
     if (found == by_number_.end()) continue;
     found->second->is_waiting = false;
-    pump(*found->second);
+    pump(*found->second, true);
   }
 }
 
@@ -496,8 +501,7 @@ void Scheduler::on_timer() {
     d.wake_at = MonotonicTime::max();
     while (!d.idle.empty() && d.idle.front()->idle_since + parts_.config.delivery.idle_timeout <= now) {
       Connection* connection = d.idle.front();
-      d.idle.erase(d.idle.begin());
-      connection->is_idle = false;
+      end_idle(*connection);
       connection->quit();
     }
     if (!is_over(d, now)) {
@@ -597,7 +601,7 @@ void Scheduler::established(Connection& connection) {
 JobPtr Scheduler::take(Connection& connection) {
   Destination& d = connection.destination();
   if (std::exchange(connection.is_woken, false)) --d.woken;
-  if (std::exchange(connection.is_idle, false)) erase_value(d.idle, &connection);
+  end_idle(connection);
   if (parts_.is_stopped) return nullptr;
   JobPtr job;
   if (auto found = find_elsewhere(d, connection); found != d.elsewhere.end()) {
@@ -666,15 +670,18 @@ void Scheduler::recorded(const JobPtr& job, std::optional<WallTime> again) {
 
 void Scheduler::became_idle(Connection& connection) {
   Destination& d = connection.destination();
+  if (!waiting_.empty()) return connection.quit();  // somebody needs the slot more
   connection.is_idle = true;
   connection.idle_since = MonotonicClock::now();
   d.idle.push_back(&connection);
-  if (!waiting_.empty()) {  // somebody needs the slot more
-    d.idle.pop_back();
-    connection.is_idle = false;
-    return connection.quit();
-  }
+  idle_.push_back(&connection);
   schedule(d);
+}
+
+void Scheduler::end_idle(Connection& connection) {
+  if (!std::exchange(connection.is_idle, false)) return;
+  erase_value(connection.destination().idle, &connection);
+  erase_value(idle_, &connection);
 }
 
 void Scheduler::ended(Connection& connection) {
@@ -682,13 +689,14 @@ void Scheduler::ended(Connection& connection) {
   if (connection.is_established) --d.established;
   if (connection.is_woken) --d.woken;
   connection.is_woken = false;
-  erase_value(d.idle, &connection);
+  end_idle(connection);
   auto found = std::ranges::find(d.connections, &connection, [](const auto& c) { return c.get(); });
   if (found != d.connections.end()) {
     d.connections.erase(found);
     --connections_;
     if (d.connections.empty()) --busy_destinations_;
   }
+  give_slots();
   pump(d);
   give_slots();
 }

@@ -76,10 +76,11 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   void release_ready(Destination& d);
   bool is_full(std::uint64_t octets) const;
 
-  void pump(Destination& d);
+  void pump(Destination& d, bool has_turn = false);
   Connection* idle_for_ready(Destination& d);
   static std::deque<JobPtr>::iterator find_elsewhere(Destination& d, const Connection& connection);
-  void open_connections(Destination& d, MonotonicTime now);
+  void open_connections(Destination& d, MonotonicTime now, bool has_turn);
+  void end_idle(Connection& connection);
   void give_slots();
   void load(Destination& d);
   void take_loaded(Destination& d, Loaded& loaded);
@@ -105,6 +106,7 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   std::uint64_t ready_octets_ = 0;
   std::size_t connections_ = 0;
   std::size_t busy_destinations_ = 0;  // with connections
+  std::vector<Connection*> idle_;      // of all destinations, the longest idle first
   std::deque<std::uint64_t> waiting_;  // destinations that want a connection slot, by number
   std::set<std::pair<MonotonicTime, std::uint64_t>> wakes_;
   Timer timer_;
