@@ -169,6 +169,8 @@ class WiredHub final : public Hub, public AdminBackend {
     if (!*found) co_return ActionOutcome{ActionOutcome::Kind::not_found, ""};
     auto& stored = **found;
     auto row = stored.row;
+    if (peering_.pending().contains(id))
+      co_return ActionOutcome{ActionOutcome::Kind::refused, "the message is being accepted or taken over this moment"};
     if (peering_.is_returning() && row < spool_->first_row_of_epoch())
       co_return ActionOutcome{ActionOutcome::Kind::refused, "this hub is still asking who owns the message"};
     if (action == QueueAction::bounce) {

@@ -242,11 +242,15 @@ void ShadowKeeper::seen(std::vector<std::uint64_t> keys, ReplySlotPtr slot) {
 void ShadowKeeper::ask(std::vector<MessageId> ids, ReplySlotPtr slot) {
   struct Question {
     std::vector<MessageId> ids;
+    std::vector<bool> was_pending;
     std::vector<storage::Knowledge> found;
     bool failed = false;
   };
   auto question = std::make_shared<Question>();
   question->ids = std::move(ids);
+  // Pending now or when the answer goes out: the spool may be read before a commit, and the acceptance be over before the answer
+  // is put together. That must not become "unknown".
+  for (auto id : question->ids) question->was_pending.push_back(pending_.contains(id));
   ++under_way_;
   spool_.read(
       [question](storage::Reader& r) {
@@ -272,7 +276,7 @@ void ShadowKeeper::ask(std::vector<MessageId> ids, ReplySlotPtr slot) {
           answer.id = question->ids[i];
           answer.generation = known.generation;
           using Kind = storage::Knowledge::Kind;
-          if (pending_.contains(answer.id)) {
+          if (question->was_pending[i] || pending_.contains(answer.id)) {
             answer.kind = smtp::AskKind::pending;
           } else if (known.kind == Kind::live) {
             bool waits = outbound_ != nullptr && outbound_->awaits_final_reply(known.row);
