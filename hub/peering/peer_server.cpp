@@ -12,6 +12,7 @@ constexpr Duration handshake_timeout = 5s;
 constexpr std::size_t waiting_replies_max = 4096;
 constexpr std::size_t waiting_octets_max = 32U << 20;
 constexpr std::size_t streams_max = 64;
+constexpr std::size_t unproved_octets_max = 8192;  // of a stranger that are kept
 
 }  // namespace
 
@@ -74,6 +75,7 @@ class PeerServer::Session {
   bool handle(smtp::ShadowCommand command);
   bool handle_opening(smtp::ShadowCommand& command, const ReplySlotPtr& slot);
   void handle_chunk(smtp::ShadowCommand& command, const ReplySlotPtr& slot);
+  void drop_streams_that_are_over();
 
   PeerServer& server_;
   std::unique_ptr<Stream> stream_;
@@ -104,6 +106,8 @@ Task<void> PeerServer::Session::run() {
     if (got.error) break;
     // A hub that is alive beats far more often than this.
     if (peer_) watchdog_.expires_after(std::max<Duration>(30s, 3 * server_.config_.cluster.lease));
+    // Counted octets are gathered before their command is looked at: nothing of that for a stranger.
+    if (!peer_ && parser_.buffered() + got.octets > unproved_octets_max) break;
     parser_.feed({buffer.data(), got.octets});
     while (go_on) {
       auto command = parser_.next();
@@ -118,7 +122,7 @@ Task<void> PeerServer::Session::run() {
       }
       if (!*command) break;
       go_on = handle(std::move(**command));
-      while (go_on && is_full() && !server_.is_stopping_) co_await drained_.wait();
+      while (go_on && is_full() && !writer_ended_ && !server_.is_stopping_) co_await drained_.wait();
     }
   }
   for (const auto& [id, open] : streams_) server_.keeper_.give_up(open);
@@ -172,7 +176,10 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
     case ShadowVerb::copy:
       if (!command.copy.streamed) {
         keeper.store(*peer_, std::move(command.copy), slot);
-      } else if (streams_.size() >= streams_max) {
+        return true;
+      }
+      if (streams_.size() >= streams_max) drop_streams_that_are_over();
+      if (streams_.size() >= streams_max) {
         slot->answer({452, "4.5.3", "Too many copies at once"});
       } else {
         ShadowKeeper::Stream open;
@@ -275,6 +282,17 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
   watchdog_.expires_after(std::max<Duration>(30s, 3 * config.cluster.lease));
   slot->answer({235, "2.7.0", "Welcome " + client.hub});
   return true;
+}
+
+void PeerServer::Session::drop_streams_that_are_over() {
+  for (auto at = streams_.begin(); at != streams_.end();) {
+    if (server_.keeper_.is_over(at->second)) {
+      server_.keeper_.give_up(at->second);
+      at = streams_.erase(at);
+    } else {
+      ++at;
+    }
+  }
 }
 
 void PeerServer::Session::handle_chunk(smtp::ShadowCommand& command, const ReplySlotPtr& slot) {

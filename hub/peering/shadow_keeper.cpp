@@ -126,21 +126,29 @@ std::optional<smtp::Reply> ShadowKeeper::begin(const Peer& peer, const smtp::Cop
   if (auto reply = refuse(peer, offer)) return reply;
   auto shadow = make_shadow(peer, offer);
   if (!shadow) return smtp::Reply{501, "5.5.4", shadow.error().what};
-  stream = Stream{std::move(*shadow), 0, 0};
+  stream = Stream{std::move(*shadow), 0, 0, std::make_shared<bool>(false)};
   return std::nullopt;
 }
 
 void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, bool last, ReplySlotPtr slot) {
+  if (*stream.has_failed) {  // a piece is missing
+    if (last) give_up(stream);
+    return slot->answer({451, "4.3.0", "A piece of this copy was refused"});
+  }
   stream.received += octets.size();
-  if (stream.received > stream.shadow.size || (last && stream.received != stream.shadow.size))
+  if (stream.received > stream.shadow.size || (last && stream.received != stream.shadow.size)) {
+    *stream.has_failed = true;
+    if (last) give_up(stream);
     return slot->answer({501, "5.5.4", "XCHUNK: the body has another size"});
+  }
   auto number = stream.next_chunk++;
   auto row = stream.shadow.row;
   auto size = octets.size();
   if (!last) {
     return write([row, number, octets = std::move(octets)](storage::Writer& w) { return w.put_chunk(row, number, octets); }, size,
-                 [slot](Result<void> result) {
+                 [slot, has_failed = stream.has_failed](Result<void> result) {
                    if (result) return slot->answer({250, "2.0.0", "Go on"});
+                   *has_failed = true;
                    slot->answer(spool_failure_reply(result.error()));
                  });
   }
@@ -174,6 +182,11 @@ void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, 
 
 void ShadowKeeper::give_up(const Stream& stream) {
   write([row = stream.shadow.row](storage::Writer& w) { return w.drop_body(row); }, 64, [](const Result<void>&) {});
+}
+
+bool ShadowKeeper::is_over(const Stream& stream) const {
+  auto buried = buried_.find(stream.shadow.id);
+  return *stream.has_failed || (buried != buried_.end() && stream.shadow.generation <= buried->second);
 }
 
 void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation, ReplySlotPtr slot) {

@@ -49,6 +49,7 @@ class ShadowKeeper {
     storage::Shadow shadow;
     std::uint32_t next_chunk = 0;
     std::uint64_t received = 0;
+    std::shared_ptr<bool> has_failed;  ///< a piece was refused
   };
 
   /// The whole copy in one command.
@@ -58,6 +59,8 @@ class ShadowKeeper {
   void append(const Peer& peer, Stream& stream, std::string octets, bool last, ReplySlotPtr slot);
   /// The session ended in the middle of a copy.
   void give_up(const Stream& stream);
+  /// Nobody will end this copy: a piece of it was refused, or the message is done.
+  [[nodiscard]] bool is_over(const Stream& stream) const;
 
   void forget(const Peer& peer, MessageId id, Generation generation, ReplySlotPtr slot);
   void discard(const Peer& peer, std::vector<smtp::DiscardItem> items, ReplySlotPtr slot);
