@@ -114,10 +114,8 @@ Task<bool> Link::handshake(Stream& stream) {
   if (co_await stream.write(command)) co_return false;
   auto challenge = co_await read_reply(stream);
   if (!challenge) co_return false;
-  if (challenge->code != 334) {
-    if (challenge->code == 554 || challenge->code == 555) owner_.on_refused(member_.name, *challenge);
-    co_return false;
-  }
+  // 554 and 555 count only from who has proved that it is that hub, which is after the 334.
+  if (challenge->code != 334) co_return false;
   auto parsed = smtp::parse_challenge(challenge->text);
   if (!parsed) co_return false;
   auto& [peer, proof] = *parsed;
