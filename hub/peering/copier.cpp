@@ -1,6 +1,7 @@
 #include "hub/peering/copier.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "hub/spool_tasks.h"
 
@@ -11,14 +12,26 @@ using State = storage::Holder::State;
 
 constexpr std::size_t protections_at_once = 16;
 constexpr std::size_t page = 64;
+constexpr Duration tell_timeout = 5s;
+
+bool is_same(const storage::Holder& a, const storage::Holder& b) { return a.hub == b.hub && a.spool == b.spool; }
+
+std::vector<std::uint32_t> done_of(const storage::StoredMessage& message) {
+  std::vector<std::uint32_t> done;
+  for (const auto& outcome : message.progress)
+    if (outcome.state != storage::RecipientOutcome::State::pending) done.push_back(outcome.index);
+  return done;
+}
 
 }  // namespace
 
-Copier::Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, EventLog& log, Metrics& metrics)
+Copier::Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending,
+               EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
       members_(members),
+      pending_(pending),
       log_(log),
       metrics_(metrics),
       tasks_(runtime.io),
@@ -147,7 +160,7 @@ Task<void> Copier::protect_loop() {
       co_await wake_.wait_for(1s);
       if (is_stopping_) break;
     }
-    RowId after{0};
+    RowId after{is_older_mail_settled_ ? 0 : spool_.first_row_of_epoch().value - 1};
     while (!is_stopping_) {
       auto rows = co_await query<std::vector<RowId>>(runtime_.io, spool_,
                                                      [after](storage::Reader& r) { return r.unprotected(after, page); });
@@ -163,53 +176,79 @@ Task<void> Copier::protect_loop() {
   }
 }
 
-Task<void> Copier::protect(RowId row) {
+Task<std::optional<storage::StoredMessage>> Copier::read(RowId row) {
   auto found = co_await query<std::optional<storage::StoredMessage>>(
       runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
-  if (found && *found && !(*found)->is_protected) {
-    auto& message = **found;
-    CopySource source;
-    source.id = message.id;
-    source.generation = message.generation;
-    source.row = row;
-    source.size = message.size;
-    source.envelope = encode(message.envelope);
-    for (const auto& outcome : message.progress)
-      if (outcome.state != storage::RecipientOutcome::State::pending) source.done.push_back(outcome.index);
-    if (message.size <= smtp::shadow_chunk_octets_max) {
-      auto chunk = co_await query<std::string>(runtime_.io, spool_, [row](storage::Reader& r) { return r.chunk(row, 0); });
-      if (chunk && chunk->size() == message.size) source.body = std::make_shared<const std::string>(std::move(*chunk));
-    }
-    // The hub is named among the holders before it is offered anything: if the message is finished meanwhile, that hub is
-    // owed the discard like every other.
-    auto holders = message.holders;
-    if (auto chosen = choose(holders)) {
-      std::erase_if(holders, [&](const auto& h) { return h.hub == chosen->hub && h.spool == chosen->spool; });
+  co_return found ? std::move(*found) : std::nullopt;
+}
+
+Task<void> Copier::protect(RowId row) {
+  auto message = co_await read(row);
+  // One that is still being accepted is the acceptor's.
+  if (message && !message->is_protected && !pending_.contains(message->id)) {
+    if (auto chosen = choose(message->holders)) {
       chosen->state = State::offered;
-      holders.push_back(*chosen);
-      auto named = co_await commit(runtime_.io, spool_,
-                                   [row, holders](storage::Writer& w) { return w.set_holders(row, holders, false); });
-      if (named) co_await protect_on(std::move(source), std::move(holders));
+      // The hub is named among the holders before it is offered anything, and what is done is read after that: what ends from
+      // now on is owed to that hub like to every other.
+      if (message->holders.empty() || message->holders.back() != *chosen) {
+        auto named = co_await commit(runtime_.io, spool_, [row, chosen = *chosen](storage::Writer& w) {
+          return w.change_holders(row, [&chosen](std::vector<storage::Holder>& holders) {
+            std::erase_if(holders, [&](const auto& h) { return is_same(h, chosen); });
+            holders.push_back(chosen);
+          });
+        });
+        message.reset();
+        if (named) message = co_await read(row);
+      }
+      if (message) co_await protect_on(std::move(*message), *chosen);
     }
   }
   under_way_.erase(row);
 }
 
-Task<void> Copier::protect_on(CopySource source, std::vector<storage::Holder> holders) {
-  auto* member = members_.find(holders.back().hub);
+Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder chosen) {
+  auto* member = members_.find(chosen.hub);
   UMBRA_ASSERT(member != nullptr);
+  CopySource source;
+  source.id = message.id;
+  source.generation = message.generation;
+  source.row = message.row;
+  source.size = message.size;
+  source.envelope = encode(message.envelope);
+  source.done = done_of(message);
+  if (message.size <= smtp::shadow_chunk_octets_max) {
+    auto chunk = co_await query<std::string>(runtime_.io, spool_,
+                                             [row = message.row](storage::Reader& r) { return r.chunk(row, 0); });
+    if (chunk && chunk->size() == message.size) source.body = std::make_shared<const std::string>(std::move(*chunk));
+  }
   auto patience = config_.cluster.copy_timeout + Duration{static_cast<std::int64_t>(source.size) * 100};  // 10 MB/s
-  auto answer = co_await offer(source, holders, *member, MonotonicClock::now() + patience);
+  auto answer = co_await offer(source, message.holders, *member, MonotonicClock::now() + patience);
   if (answer != Answer::held) {
     ++metrics_.shadow_failures_total;
     co_return;  // stays named as `offered`, and unprotected: the loop comes again
   }
   ++metrics_.shadows_made_total;
-  holders.back().state = State::holds;
-  auto saved = co_await commit(runtime_.io, spool_, [row = source.row, holders](storage::Writer& w) {
-    return w.set_holders(row, holders, true);
+  // Discard status of some recipients that came there before the copy has found nothing to note it on.
+  auto now = co_await read(message.row);
+  if (!now) co_return;
+  std::vector<std::uint32_t> missed;
+  std::ranges::set_difference(done_of(*now), source.done, std::back_inserter(missed));
+  if (!missed.empty()) {
+    std::vector<smtp::DiscardItem> items{{0, message.id, message.generation, false, std::move(missed)}};
+    auto told = co_await member->control->call(smtp::format_done(items), tell_timeout);
+    if (told.kind != Link::Outcome::Kind::replied || told.reply.code != 250) co_return;  // offered again, with all of it
+  }
+  chosen.state = State::holds;
+  auto saved = co_await commit(runtime_.io, spool_, [row = message.row, chosen](storage::Writer& w) {
+    return w.change_holders(row, [&chosen](std::vector<storage::Holder>& holders) {
+      auto at = std::ranges::find_if(holders, [&](const auto& h) { return is_same(h, chosen); });
+      if (at == holders.end())
+        holders.push_back(chosen);
+      else
+        *at = chosen;
+    });
   });
-  if (saved) log_.message(MessageEvent::protected_, source.id, {{"holder", holders.back().hub}});
+  if (saved) log_.message(MessageEvent::protected_, source.id, {{"holder", chosen.hub}});
 }
 
 }  // namespace umbra::hub

@@ -11,6 +11,7 @@
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
 #include "hub/peering/members.h"
+#include "hub/peering/shadow_keeper.h"
 #include "storage/spool.h"
 
 namespace umbra::hub {
@@ -27,7 +28,8 @@ struct CopySource {
 
 class Copier {
  public:
-  Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, EventLog& log, Metrics& metrics);
+  Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending,
+         EventLog& log, Metrics& metrics);
 
   void start();
   Task<void> stop();
@@ -43,6 +45,12 @@ class Copier {
   /// Tells every hub that was offered the message to forget it. True: all of them confirmed.
   Task<bool> forget(MessageId id, Generation generation, std::vector<storage::Holder> holders);
 
+  /// It is known who owns the mail of earlier epochs: until then none of it is offered to anybody.
+  void older_mail_is_settled() {
+    is_older_mail_settled_ = true;
+    protect_later();
+  }
+
   /// There is something unprotected: look soon.
   void protect_later() { wake_.cancel(); has_work_ = true; }
 
@@ -53,12 +61,14 @@ class Copier {
   Task<Link::Outcome> stream_body(const CopySource& source, Member& member, MonotonicTime deadline);
   Task<void> protect_loop();
   Task<void> protect(RowId row);
-  Task<void> protect_on(CopySource source, std::vector<storage::Holder> holders);
+  Task<void> protect_on(storage::StoredMessage message, storage::Holder chosen);
+  Task<std::optional<storage::StoredMessage>> read(RowId row);
 
   Runtime runtime_;
   const Config& config_;
   storage::Spool& spool_;
   Members& members_;
+  PendingMessages& pending_;
   EventLog& log_;
   Metrics& metrics_;
   TaskScope tasks_;
@@ -66,6 +76,7 @@ class Copier {
   cluster::Placement placement_;
   std::set<RowId> under_way_;
   bool has_work_ = true;
+  bool is_older_mail_settled_ = false;
   bool is_stopping_ = false;
 };
 

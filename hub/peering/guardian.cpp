@@ -84,7 +84,7 @@ Task<void> Guardian::run() {
   if (is_stopping_) co_return;
   is_returning_ = false;
   outbound_->set_loading(true);
-  copier_.protect_later();
+  copier_.older_mail_is_settled();
   co_await watch();
 }
 

@@ -6,7 +6,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
     : runtime_(runtime),
       config_(config),
       members_(runtime, config, spool, log),
-      copier_(runtime, config, spool, members_, log, metrics),
+      copier_(runtime, config, spool, members_, pending_, log, metrics),
       discards_(runtime, spool, members_, metrics),
       guardian_(runtime, config, spool, members_, copier_, pending_, log, metrics),
       keeper_(config, spool, members_, pending_, log, metrics, runtime.io),
