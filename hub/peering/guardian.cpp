@@ -16,6 +16,8 @@ using HolderState = storage::Holder::State;
 constexpr std::size_t page = 200;
 constexpr Duration ask_timeout = 2s;
 constexpr Duration audit_pause = 30s;
+constexpr Duration audit_from_start = 10min;
+constexpr Duration settle_pause = 30s;
 constexpr Duration last_contact_timeout = 500ms;
 
 cluster::Knows to_knows(smtp::AskKind kind) {
@@ -75,8 +77,8 @@ Task<bool> Guardian::wait(Duration span) {
 
 void Guardian::member_changed(Member& member) {
   if (!member.identity) return;
-  audited_.erase(member.identity->spool);
-  next_audit_.erase(member.identity->spool);
+  audits_.erase(member.identity->spool);
+  next_settle_ = MonotonicTime::min();
 }
 
 Task<void> Guardian::run() {
@@ -145,14 +147,36 @@ Task<void> Guardian::return_home() {
       open = co_await settle_returned(std::move(open));
       if (open.empty() || is_stopping_) break;
       if (MonotonicClock::now() >= deadline) {
-        log_.line(LogLevel::warning, "no answer from the holders of some mail: it is delivered as possible duplicates",
-                  {{"messages", static_cast<std::int64_t>(open.size())}});
+        unsettled_.insert(unsettled_.end(), open.begin(), open.end());
         break;
       }
       if (!co_await wait(500ms)) co_return;
     }
   }
-  if (any && !is_stopping_) log_.line(LogLevel::info, "returned: every older message is settled", {});
+  if (!any || is_stopping_) co_return;
+  std::ranges::sort(unsettled_);
+  if (unsettled_.empty())
+    log_.line(LogLevel::info, "returned: every older message is settled", {});
+  else
+    log_.line(LogLevel::warning, "no answer from the holders of some mail: it is delivered as possible duplicates",
+              {{"messages", static_cast<std::int64_t>(unsettled_.size())}});
+}
+
+// What was not answered when the hub came home is asked for whenever a hub can be reached: another one may own it.
+Task<void> Guardian::settle_rest() {
+  if (unsettled_.empty() || MonotonicClock::now() < next_settle_) co_return;
+  next_settle_ = MonotonicClock::now() + settle_pause;
+  std::vector<RowId> open;
+  for (std::size_t from = 0; from < unsettled_.size(); from += page) {
+    auto end = std::min(unsettled_.size(), from + page);
+    auto still = co_await settle_returned({unsettled_.begin() + static_cast<std::ptrdiff_t>(from),
+                                           unsettled_.begin() + static_cast<std::ptrdiff_t>(end)});
+    if (is_stopping_) co_return;
+    open.insert(open.end(), still.begin(), still.end());
+  }
+  std::ranges::sort(open);
+  unsettled_ = std::move(open);
+  if (unsettled_.empty()) log_.line(LogLevel::info, "every older message is settled now", {});
 }
 
 Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
@@ -177,49 +201,71 @@ Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
     const auto& heard = answers[message.id];
     auto decision = cluster::decide_return(message.generation, heard);
     auto row = message.row;
+    if (outbound_->awaits_final_reply(row)) {  // delivered meanwhile, unsettled: what comes of it is to be recorded
+      open.push_back(row);
+      continue;
+    }
     Result<void> done;
     if (decision.what == cluster::ReturnDecision::What::finish) {
       done = co_await commit(runtime_.io, spool_, [row, decision](storage::Writer& w) {
         return w.finish_message(row, std::nullopt, decision.spool);
       });
-      if (done) log_.message(MessageEvent::discarded, message.id, {{"by", decision.hub}});
+      if (done) {
+        outbound_->forget(row);
+        log_.message(MessageEvent::discarded, message.id, {{"by", decision.hub}});
+      }
     } else if (decision.what == cluster::ReturnDecision::What::cede) {
       done = co_await commit(runtime_.io, spool_, [row, decision](storage::Writer& w) {
         return w.cede(row, decision.generation, decision.hub, decision.spool, decision.epoch);
       });
       if (done) {
+        outbound_->forget(row);
         ++metrics_.messages_ceded_total;
         log_.message(MessageEvent::ceded, message.id,
                      {{"owner", decision.hub}, {"generation", static_cast<std::int64_t>(decision.generation.value)}});
       }
     } else {
-      auto holders = message.holders;
+      // What each holder said changes its entry; whoever says that it holds a copy is a holder, named or not: the row may be
+      // older than the last offer.
+      std::vector<storage::Holder> confirmed;
+      std::vector<storage::Holder> gone;
       bool is_known = true;
-      for (auto& holder : holders) {
+      for (const auto& holder : message.holders) {
         const auto* answer = answer_of(heard, holder);
         auto* member = members_.find(holder.hub);
         bool is_replaced = member != nullptr && member->identity && member->identity->spool != holder.spool;
-        if (answer == nullptr && holder.state != HolderState::former_owner && !is_replaced) is_known = false;
-        if (answer != nullptr && (answer->knows == cluster::Knows::pending || answer->knows == cluster::Knows::waiting))
+        bool is_former = holder.state == HolderState::former_owner;
+        if (is_replaced)
+          gone.push_back(holder);
+        else if (answer == nullptr)
+          is_known = is_known && is_former;
+        else if (answer->knows == cluster::Knows::pending || answer->knows == cluster::Knows::waiting)
           is_known = false;
-        if (answer != nullptr && answer->knows == cluster::Knows::held && answer->owner_spool == spool_.id())
-          holder.state = HolderState::holds;
+        else if (answer->knows == cluster::Knows::unknown && !is_former)
+          gone.push_back(holder);
       }
+      for (const auto& answer : heard)
+        if (answer.knows == cluster::Knows::held && answer.owner_spool == spool_.id())
+          confirmed.push_back({answer.hub, answer.spool, HolderState::holds});
       if (!is_known) {
         open.push_back(row);
         continue;
       }
-      std::erase_if(holders, [&](const auto& holder) {
-        auto* member = members_.find(holder.hub);
-        if (member != nullptr && member->identity && member->identity->spool != holder.spool) return true;
-        const auto* answer = answer_of(heard, holder);
-        return answer != nullptr && answer->knows == cluster::Knows::unknown && holder.state != HolderState::former_owner;
-      });
-      bool is_protected = std::ranges::any_of(holders, [](const auto& h) { return h.state == HolderState::holds; });
-      if (holders != message.holders || is_protected != message.is_protected)
-        done = co_await commit(runtime_.io, spool_, [row, holders, is_protected](storage::Writer& w) {
-          return w.set_holders(row, holders, is_protected);
-        });
+      ChangeHolders change = [confirmed, gone](std::vector<storage::Holder>& holders) {
+        auto is_named = [](const auto& list, const storage::Holder& h) {
+          return std::ranges::any_of(list, [&](const auto& n) { return n.hub == h.hub && n.spool == h.spool; });
+        };
+        std::erase_if(holders, [&](const auto& h) { return is_named(gone, h); });
+        for (auto& holder : holders)
+          if (is_named(confirmed, holder)) holder.state = HolderState::holds;
+        for (const auto& holder : confirmed)
+          if (!is_named(holders, holder)) holders.push_back(holder);
+      };
+      auto after = message.holders;
+      change(after);
+      bool is_protected = std::ranges::any_of(after, [](const auto& h) { return h.state == HolderState::holds; });
+      if (after != message.holders || is_protected != message.is_protected)
+        done = co_await commit(runtime_.io, spool_, [row, change](storage::Writer& w) { return w.change_holders(row, change); });
     }
     if (!done) open.push_back(row);
   }
@@ -237,6 +283,7 @@ Task<void> Guardian::watch() {
       for (const auto& [hub, spool] : *owners)
         if (!is_stopping_) co_await watch_owner(hub, spool);
     if (!is_stopping_) co_await watch_holders();
+    if (!is_stopping_) co_await settle_rest();
   }
 }
 
@@ -252,12 +299,18 @@ Task<void> Guardian::watch_owner(std::string hub, SpoolId spool) {
     co_await take_over_from(hub, spool);
     co_return;
   }
-  taken_from_.erase(spool);
   auto* member = members_.find(hub);
   if (!member->control->is_open() || !member->identity || member->identity->spool != spool) co_return;
-  auto [next, is_first] = next_audit_.try_emplace(spool, MonotonicTime::min());
-  if (MonotonicClock::now() < next->second) co_return;
-  next->second = MonotonicClock::now() + audit_pause;
+  auto now = MonotonicClock::now();
+  auto& audited = audits_[spool];
+  if (now < audited.next) co_return;
+  audited.next = now + audit_pause;
+  // An owner may have forgotten, without a word, what it once said it owns: nothing is left here for ever.
+  if (audited.from_start == MonotonicTime::max()) audited.from_start = now + audit_from_start;
+  if (now >= audited.from_start) {
+    audited.up_to = RowId{0};
+    audited.from_start = now + audit_from_start;
+  }
   co_await audit(hub, spool);
 }
 
@@ -270,6 +323,10 @@ Task<void> Guardian::watch_holders() {
       co_await holder_lost(gone, true);
     }
     auto spool = member->identity->spool;
+    if (taken_from_.contains(spool) && member->live_epoch >= member->identity->epoch) {
+      taken_from_.erase(spool);
+      co_await former_owner_is_back(spool);
+    }
     auto lost_at = member->watch.silent_from();
     if (members_.is_silent(*member) && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {
       if (lost_holders_.insert(spool).second) co_await holder_lost(spool, false);
@@ -280,6 +337,25 @@ Task<void> Guardian::watch_holders() {
 }
 
 Task<void> Guardian::holder_lost(SpoolId spool, bool is_replaced) {
+  ChangeHolders change = [spool, is_replaced](std::vector<storage::Holder>& holders) {
+    if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool; });
+    for (auto& holder : holders)
+      if (holder.spool == spool && holder.state == HolderState::holds) holder.state = HolderState::offered;
+  };
+  co_await change_messages_of(spool, std::move(change), "holder lost");
+  copier_.protect_later();
+}
+
+// It has been told what was taken over from it, and keeps that as a shadow: from now on it is a holder whose promise counts.
+Task<void> Guardian::former_owner_is_back(SpoolId spool) {
+  ChangeHolders change = [spool](std::vector<storage::Holder>& holders) {
+    for (auto& holder : holders)
+      if (holder.spool == spool && holder.state == HolderState::former_owner) holder.state = HolderState::offered;
+  };
+  co_await change_messages_of(spool, std::move(change), "");
+}
+
+Task<void> Guardian::change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected) {
   RowId after{0};
   while (!is_stopping_) {
     auto rows = co_await query<std::vector<RowId>>(runtime_.io, spool_, [spool, after](storage::Reader& r) {
@@ -288,21 +364,19 @@ Task<void> Guardian::holder_lost(SpoolId spool, bool is_replaced) {
     if (!rows || rows->empty()) break;
     after = rows->back();
     for (auto row : *rows) {
+      if (is_stopping_) co_return;
       auto found = co_await query<std::optional<StoredMessage>>(runtime_.io, spool_,
                                                                 [row](storage::Reader& r) { return r.message(row); });
       if (!found || !*found) continue;
       auto holders = (*found)->holders;
-      if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool; });
-      for (auto& holder : holders)
-        if (holder.spool == spool && holder.state == HolderState::holds) holder.state = HolderState::offered;
+      change(holders);
+      if (holders == (*found)->holders) continue;
       bool is_protected = std::ranges::any_of(holders, [](const auto& h) { return h.state == HolderState::holds; });
-      auto saved = co_await commit(runtime_.io, spool_, [row, holders, is_protected](storage::Writer& w) {
-        return w.set_holders(row, holders, is_protected);
-      });
-      if (saved && !is_protected) log_.message(MessageEvent::unprotected, (*found)->id, {{"reason", "holder lost"}});
+      auto saved = co_await commit(runtime_.io, spool_, [row, change](storage::Writer& w) { return w.change_holders(row, change); });
+      if (saved && (*found)->is_protected && !is_protected)
+        log_.message(MessageEvent::unprotected, (*found)->id, {{"reason", why_unprotected}});
     }
   }
-  copier_.protect_later();
 }
 
 // --- Take-over
@@ -355,8 +429,12 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
     auto decision = cluster::decide_takeover(shadow.generation, shadow.owner_spool, config_.hub_name, answers[shadow.id]);
     switch (decision.what) {
       case cluster::TakeoverDecision::What::take:
-        // Back meanwhile: it asks for itself.
-        if (event == MessageEvent::recovered || is_gone(shadow.owner_hub, shadow.owner_spool)) ours.push_back(std::move(shadow));
+        // Whoever has something of it is owed the "done", also when it was offered its copy after this one was.
+        for (const auto& a : answers[shadow.id])
+          if (a.knows != cluster::Knows::unknown &&
+              std::ranges::none_of(shadow.offered, [&](const auto& h) { return h.hub == a.hub && h.spool == a.spool; }))
+            shadow.offered.push_back({a.hub, a.spool, HolderState::offered});
+        ours.push_back(std::move(shadow));
         break;
       case cluster::TakeoverDecision::What::follow:
       case cluster::TakeoverDecision::What::drop:
@@ -366,8 +444,8 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
         break;
     }
   }
-  if (!dropped.empty()) co_await drop(std::move(dropped));
   if (!ours.empty() && !is_stopping_) co_await take(std::move(ours), event);
+  if (!dropped.empty()) co_await drop(std::move(dropped));
 }
 
 // Not what has come meanwhile: a hub that took over offers its copy, of a later generation, as soon as it has.
@@ -382,6 +460,10 @@ Task<void> Guardian::drop(Copies copies) {
 }
 
 Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
+  // Back meanwhile: it asks for itself, and may have been told "held" already. From here on it is told "pending".
+  if (event == MessageEvent::taken_over)
+    std::erase_if(shadows, [&](const auto& s) { return !is_gone(s.owner_hub, s.owner_spool); });
+  if (shadows.empty()) co_return;
   auto now = WallClock::now();
   std::vector<storage::NewMessage> messages;
   for (auto& shadow : shadows) {
@@ -435,9 +517,9 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
 }
 
 Task<void> Guardian::audit(std::string hub, SpoolId spool) {
-  auto [watermark, is_first] = audited_.try_emplace(spool, RowId{0});
-  auto after = watermark->second;
+  auto after = audits_[spool].up_to;
   bool may_advance = true;
+  bool is_answering = true;
   while (!is_stopping_) {
     auto shadows = co_await query<std::vector<Shadow>>(
         runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
@@ -452,26 +534,29 @@ Task<void> Guardian::audit(std::string hub, SpoolId spool) {
       auto row = shadow.row;
       const auto& heard = answers[shadow.id];
       if (heard.empty() || heard.front().spool != spool) {
-        may_advance = false;
+        is_answering = false;
         break;
       }
       switch (cluster::decide_audit(shadow.generation, shadow.owner_epoch, heard.front())) {
         case cluster::AuditDecision::keep:
+          // Everything else is looked at again next time, if it is still there.
           if (heard.front().knows != cluster::Knows::live) may_advance = false;
           break;
         case cluster::AuditDecision::drop:
+          may_advance = false;
           dropped.emplace_back(shadow.id, shadow.generation);
           break;
         case cluster::AuditDecision::take:
         case cluster::AuditDecision::follow:
+          may_advance = false;
           unclear.push_back(std::move(shadow));
           break;
       }
-      if (auto at = audited_.find(spool); may_advance && at != audited_.end()) at->second = row;
+      if (auto at = audits_.find(spool); may_advance && at != audits_.end()) at->second.up_to = row;
     }
     if (!dropped.empty()) co_await drop(std::move(dropped));
     if (!unclear.empty()) co_await decide(std::move(unclear), MessageEvent::recovered);
-    if (!audited_.contains(spool)) break;  // its owner began another run meanwhile: from the start
+    if (!is_answering || !audits_.contains(spool)) break;  // or its owner began another run meanwhile: from the start
   }
 }
 

@@ -3,6 +3,7 @@
 // the decisions out.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <set>
@@ -30,6 +31,8 @@ class Guardian {
   void start();
   Task<void> stop();
   [[nodiscard]] bool is_returning() const { return is_returning_; }
+  /// Older mail that is delivered though a hub that may have taken it over has not answered: a possible duplicate.
+  [[nodiscard]] bool is_unsettled(RowId row) const { return std::ranges::binary_search(unsettled_, row); }
   /// A member's sessions opened, or it has another spool or epoch: what it says of its copies is asked anew.
   void member_changed(Member& member);
 
@@ -40,6 +43,7 @@ class Guardian {
   Task<void> return_home();
   /// Rows whose ownership is not known yet.
   Task<std::vector<RowId>> settle_returned(std::vector<RowId> rows);
+  Task<void> settle_rest();
   Task<void> watch();
   Task<void> watch_owner(std::string hub, SpoolId spool);
   Task<void> watch_holders();
@@ -53,6 +57,9 @@ class Guardian {
   Task<void> drop(Copies copies);
   Task<void> audit(std::string hub, SpoolId spool);
   Task<void> holder_lost(SpoolId spool, bool is_replaced);
+  Task<void> former_owner_is_back(SpoolId spool);
+  using ChangeHolders = std::function<void(std::vector<storage::Holder>&)>;
+  Task<void> change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected);
 
   /// Asks every member that is connected (or only `only`). A hub that does not answer has no entry.
   Task<Answers> ask(std::vector<MessageId> ids, std::string only);
@@ -71,9 +78,16 @@ class Guardian {
   Timer wake_;
   bool is_returning_ = true;
   bool is_stopping_ = false;
-  /// Per owner spool: shadows up to this row have been asked about since the owner's present run began.
-  std::map<SpoolId, RowId> audited_;
-  std::map<SpoolId, MonotonicTime> next_audit_;
+  /// Per owner spool. New when the owner begins another run or session.
+  struct Audit {
+    RowId up_to{0};  ///< the owner has said that it owns what is up to here
+    MonotonicTime next = MonotonicTime::min();
+    MonotonicTime from_start = MonotonicTime::max();  ///< then everything is asked about again
+  };
+  std::map<SpoolId, Audit> audits_;
+  /// Rows of earlier epochs whose fate is still to be asked for, ascending.
+  std::vector<RowId> unsettled_;
+  MonotonicTime next_settle_ = MonotonicTime::min();
   /// Spools of silent holders whose messages were marked unprotected already.
   std::set<SpoolId> lost_holders_;
   /// Owners whose mail is being taken over, for one log line and one count each.

@@ -93,13 +93,20 @@ void Members::end(Hub::Ended why) {
 }
 
 bool Members::promise_is_fresh(const storage::Holder& holder) {
-  // A former owner that was not heard of since has to ask before it delivers: its word is not needed.
-  if (holder.state == storage::Holder::State::former_owner) return true;
+  bool is_former = holder.state == storage::Holder::State::former_owner;
   auto* member = find(holder.hub);
-  if (member == nullptr) return false;
+  if (member == nullptr) return is_former;
   // The copy has gone with the spool that held it.
   if (member->identity && member->identity->spool != holder.spool) return true;
+  // A former owner that was not heard of since has to ask before it delivers: its word is not needed. Once it is back it
+  // keeps what was taken from it as a shadow, and may take that over like every holder.
+  if (is_former && member->identity && member->live_epoch < member->identity->epoch) return true;
   return member->promised_by == holder.spool && member->promise.is_fresh(MonotonicClock::now());
+}
+
+bool Members::all_promises_are_fresh() const {
+  auto now = MonotonicClock::now();
+  return std::ranges::all_of(members_, [now](const auto& member) { return member->promise.is_fresh(now); });
 }
 
 std::vector<cluster::Candidate> Members::candidates() {

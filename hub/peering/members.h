@@ -55,6 +55,8 @@ class Members final : public LinkOwner {
 
   /// Is a promise of `holder` not to take over fresh?
   [[nodiscard]] bool promise_is_fresh(const storage::Holder& holder);
+  /// Of every member: none of them has taken anything over from us.
+  [[nodiscard]] bool all_promises_are_fresh() const;
   /// The candidates for a copy, in the order of all().
   [[nodiscard]] std::vector<cluster::Candidate> candidates();
 

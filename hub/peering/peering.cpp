@@ -1,10 +1,13 @@
 #include "hub/peering/peering.h"
 
+#include "hub/spool_tasks.h"
+
 namespace umbra::hub {
 
 Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
+      spool_(spool),
       members_(runtime, config, spool, log),
       copier_(runtime, config, spool, members_, pending_, log, metrics),
       discards_(runtime, spool, members_, metrics),
@@ -63,7 +66,9 @@ Task<void> Peering::stop() {
 }
 
 bool Peering::may_deliver_now(const storage::StoredMessage& message) {
-  if (members_.ended()) return false;
+  if (members_.ended() || guardian_.is_unsettled(message.row)) return false;
+  // What was unprotected when it was read may have been given holders since.
+  if (!message.is_protected && !members_.all_promises_are_fresh()) return false;
   for (const auto& holder : message.holders)
     if (!members_.promise_is_fresh(holder)) return false;
   return true;
@@ -71,7 +76,14 @@ bool Peering::may_deliver_now(const storage::StoredMessage& message) {
 
 Task<DeliveryGuard::Verdict> Peering::may_deliver(const storage::StoredMessage& message) {
   auto holders = message.holders;
+  auto row = message.row;
   auto deadline = MonotonicClock::now() + config_.cluster.ask_again;
+  if (!message.is_protected) {
+    auto stored = co_await query<std::optional<storage::StoredMessage>>(
+        runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
+    if (stored && !*stored) co_return Verdict::stop;  // finished or ceded meanwhile
+    if (stored) holders = (*stored)->holders;
+  }
   Timer timer(runtime_.io);
   for (;;) {
     if (members_.ended() || is_stopping_) co_return Verdict::stop;
@@ -84,7 +96,7 @@ Task<DeliveryGuard::Verdict> Peering::may_deliver(const storage::StoredMessage& 
       auto* member = members_.find(holder.hub);
       if (member != nullptr && now >= member->known_silent_until) worth_asking = true;
     }
-    if (all_fresh) co_return Verdict::go;
+    if (all_fresh) co_return guardian_.is_unsettled(row) ? Verdict::go_possible_duplicate : Verdict::go;
     if (!worth_asking || now >= deadline) break;
     // The heartbeats ask; a promise that comes is seen here.
     co_await timer.wait_for(50ms);

@@ -37,6 +37,7 @@ class Peering final : public DeliveryGuard {
 
   Runtime runtime_;
   const Config& config_;
+  storage::Spool& spool_;
   PendingMessages pending_;
   Members members_;
   Copier copier_;
