@@ -7,11 +7,6 @@
 namespace umbra::simulation {
 namespace {
 
-// From a next hop's 250 to the moment its discard status is durable on the holders: reply, commit, 100 ms of
-// batching, the way to the holder, commit there; with slow disks and networks. A crash inside it may send a
-// second copy.
-constexpr Duration discard_window = std::chrono::seconds{8};
-
 std::string seconds(Duration d) {
   return fmt::format("{:.3f}", std::chrono::duration<double>(d).count());
 }
@@ -116,7 +111,7 @@ std::optional<std::string> Ledger::explain(const Attempt& attempt, const std::ve
     for (const auto& d : circumstances.disturbances) {
       bool is_of_first = d.hub == first.hub || d.sink == first.sink;
       // The hub that delivered was disturbed before its discard status was safe elsewhere.
-      if (is_of_first && first.at <= d.until && d.from <= first.replied_at + discard_window)
+      if (is_of_first && first.at <= d.until && d.from <= first.replied_at + circumstances.discard_window)
         return fmt::format("{} was disturbed at {}, {} s after it was told so",
                            d.hub.empty() ? d.sink : d.hub, seconds(d.from),
                            seconds(d.from - first.replied_at));
@@ -127,8 +122,8 @@ std::optional<std::string> Ledger::explain(const Attempt& attempt, const std::ve
       // Its discard status could not reach a holder that was disturbed, until it was disturbed itself.
       if (!is_of_first || d.from < first.at) continue;
       for (const auto& other : circumstances.disturbances)
-        if (other.hub != first.hub && !other.hub.empty() && other.from <= first.replied_at + discard_window &&
-            other.until + discard_window >= d.from)
+        if (other.hub != first.hub && !other.hub.empty() && other.from <= first.replied_at + circumstances.discard_window &&
+            other.until + circumstances.discard_window >= d.from)
           return fmt::format("{} was disturbed from {} to {}, until {} was at {}", other.hub,
                              seconds(other.from), seconds(other.until), first.hub, seconds(d.from));
     }
@@ -164,14 +159,10 @@ Ledger::Verdict Ledger::check(const Circumstances& circumstances) const {
           verdict.failures.push_back("lost: " + where);
         }
       } else if (copies > 0 || !fate.failure_notices.empty()) {
-        bool hub_died =
-            std::ranges::any_of(circumstances.disturbances, [&](const Circumstances::Disturbance& d) {
-              return d.is_crash && d.hub == attempt.hub && d.until >= attempt.ended - discard_window;
-            });
         if (!was_accepted || attempt.outcome == Outcome::not_sent) {
           ++counts.unexpected;
           verdict.failures.push_back("unexpected: the end of data of it was never sent: " + where);
-        } else if (attempt.outcome == Outcome::undecided || hub_died) {
+        } else if (attempt.outcome == Outcome::undecided) {
           ++counts.recovered;
         } else {
           ++counts.unexpected;

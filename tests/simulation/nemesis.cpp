@@ -58,7 +58,7 @@ void Nemesis::machine_died(int hub) {
                  state->has_begun && !state->has_ended;
     if (!is_it || !cluster_.is_up(hub)) continue;
     world_.say("nemesis", "hub{} dies in the middle of a write", hub + 1);
-    disturb_hub(*state, hub, true);
+    disturb_hub(*state, hub);
     cluster_.kill(hub, true, false);
   }
 }
@@ -68,13 +68,13 @@ bool Nemesis::may_lose_a_disk() const {
   return active_ == 1 && world_.now() >= last_end_ + reprotection && cluster_.is_protected(world_.now() - 2s);
 }
 
-void Nemesis::disturb_hub(State& state, int hub, bool is_crash) {
+void Nemesis::disturb_hub(State& state, int hub) {
   if (state.disturbances++ == 0) state.first_disturbance = circumstances_.disturbances.size();
   auto kind = state.fault.kind;
   bool cuts_off = kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::isolate ||
                   kind == FaultKind::slow_network;
   circumstances_.disturbances.push_back(
-      {cluster_.address(hub), {}, world_.now(), not_over, cuts_off, is_crash});
+      {cluster_.address(hub), {}, world_.now(), not_over, cuts_off});
 }
 
 void Nemesis::disturb_sink(State& state) {
@@ -99,7 +99,7 @@ void Nemesis::take_down(State& state) {
     loses_disk = false;
   }
   if (loses_disk) has_lost_a_disk_ = true;
-  disturb_hub(state, fault.target, true);
+  disturb_hub(state, fault.target);
   cluster_.kill(fault.target, fault.kind != FaultKind::crash, loses_disk);
 }
 

@@ -42,7 +42,7 @@ class Nemesis {
   void end(State& state);
   void take_down(State& state);
   void block(State& state, const std::string& from, const std::string& to);
-  void disturb_hub(State& state, int hub, bool is_crash = false);
+  void disturb_hub(State& state, int hub);
   void disturb_sink(State& state);
   [[nodiscard]] bool may_lose_a_disk() const;
 

@@ -48,6 +48,7 @@ class Run {
   }
 
   RunResult operator()() {
+    circumstances_.discard_window = discard_window();
     for (auto& sink : sinks_) sink->open();
     senders_->open();
     nemesis_->start();
@@ -80,6 +81,16 @@ class Run {
   }
 
  private:
+  /// Longer where something is slow.
+  [[nodiscard]] Duration discard_window() const {
+    auto is_slow = [](const Fault& fault) {
+      return fault.kind == FaultKind::slow_disk || fault.kind == FaultKind::slow_network || fault.kind == FaultKind::full_disk;
+    };
+    if (std::ranges::any_of(scenario_.faults, is_slow)) return 10s;
+    auto is_slow_disk = [](const DiskSpeed& speed) { return speed.commit_max > 50ms || speed.stalls > 10; };
+    return std::ranges::any_of(scenario_.disks, is_slow_disk) ? 4s : 2s;
+  }
+
   void fail(std::string what) {
     world_.say("run", "FAILS: {}", what);
     result_.failures.push_back(std::move(what));
