@@ -76,6 +76,8 @@ class CaresResolver final : public Resolver {
     co_return found;
   }
 
+  void cancel() noexcept override { ares_cancel(channel_); }
+
   Task<Result<std::vector<MailExchanger>>> mail_exchangers(std::string domain) override {
     Query query(io_);
     ask(query, domain, RecordType::mx);

@@ -51,6 +51,8 @@ class Network {
   /// `to.host` is an address literal. Fails with timed_out at the deadline.
   virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline) = 0;
   virtual Result<std::unique_ptr<Acceptor>> listen(const Endpoint& at) = 0;
+  /// A hub that stops: every connect() under way ends soon with an error. May do nothing where deadlines are short.
+  virtual void cancel_connects() noexcept {}
 };
 
 struct MailExchanger {
@@ -66,6 +68,8 @@ class Resolver {
   virtual Task<Result<std::vector<std::string>>> addresses(std::string host) = 0;
   /// MX records sorted by preference; RFC 7505 null MX comes as one entry with an empty host.
   virtual Task<Result<std::vector<MailExchanger>>> mail_exchangers(std::string domain) = 0;
+  /// A hub that stops: every query under way ends soon with an error. May do nothing where deadlines are short.
+  virtual void cancel() noexcept {}
 };
 
 /// Closes a stream when its deadline passes. Set anew as often as wanted: costs nothing but a comparison when the

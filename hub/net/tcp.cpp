@@ -2,6 +2,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/write.hpp>
+#include <list>
 
 namespace umbra::hub {
 namespace {
@@ -93,6 +94,7 @@ class TcpNetwork final : public Network {
     if (!endpoint) co_return std::unexpected(endpoint.error());
     // The socket is shared with the timer's callback, which may run after this coroutine has ended.
     auto socket = std::make_shared<Socket>(io_);
+    auto place = connecting_.insert(connecting_.end(), socket);
     auto timed_out = std::make_shared<bool>(false);
     Timer timer(io_);
     timer.call_at(deadline, [socket, timed_out](bool came) {
@@ -104,9 +106,15 @@ class TcpNetwork final : public Network {
     ErrorCode error;
     co_await socket->async_connect(*endpoint, asio::redirect_error(use_task, error));
     timer.cancel();
+    connecting_.erase(place);
     if (*timed_out) error = asio::error::timed_out;
     if (error) co_return failure(error, "connect to " + to_string(to));
     co_return std::make_unique<TcpStream>(std::move(*socket));
+  }
+
+  void cancel_connects() noexcept override {
+    ErrorCode ignored;
+    for (const auto& socket : connecting_) socket->close(ignored);
   }
 
   Result<std::unique_ptr<Acceptor>> listen(const Endpoint& at) override {
@@ -125,6 +133,7 @@ class TcpNetwork final : public Network {
   }
 
  private:
+  std::list<std::shared_ptr<Socket>> connecting_;
   asio::io_context& io_;
 };
 

@@ -62,6 +62,7 @@ Task<Result<std::optional<Alarms::Original>>> Alarms::read(RowId row) {
 
 Task<void> Alarms::ring(RowId row) {
   auto original = co_await read(row);
+  if (!original) scheduler_.look_again();  // what was claimed has to be found again
   if (!original || !*original || (*original)->message.state != storage::MessageState::queued) co_return;
   const auto queue = (*original)->message.queue;
   Result<void> result;

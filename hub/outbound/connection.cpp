@@ -72,6 +72,7 @@ Task<void> Connection::work() {
   close("the connection ended");
   session_->lost(closed_why_);
   while (session_->has_result()) handle(session_->next_result());
+  if (aside_) owner_.give_back(std::exchange(aside_, nullptr), "");
   co_await reader_done_.wait();
   watchdog_.reset();
   --parts_.metrics.connections_out;
@@ -218,8 +219,13 @@ Task<void> Connection::begin_next() {
       is_ending_ = true;
       break;
     }
-    JobPtr job = owner_.take(*this);
+    JobPtr job = aside_ ? std::exchange(aside_, nullptr) : owner_.take(*this);
     if (!job) break;
+    if (needs_conversion(*job) && !is_alone) {
+      // That may take a read of the spool, and the guard has just been asked for the message whose end is in output().
+      aside_ = std::move(job);
+      break;
+    }
     if (co_await begin(std::move(job))) co_return;
     if (session_->phase() != Phase::ready || is_closed_) co_return;
   }
@@ -229,6 +235,10 @@ Task<void> Connection::begin_next() {
   } else if (unrecorded_ < unrecorded_max && !is_idle) {
     owner_.became_idle(*this);
   }
+}
+
+bool Connection::needs_conversion(const Job& job) const {
+  return job.envelope().body_8bit && !session_->next_hop().eight_bit_mime && !job.is_converted;
 }
 
 Task<bool> Connection::begin(JobPtr job) {
@@ -242,7 +252,7 @@ Task<bool> Connection::begin(JobPtr job) {
     settle(job, State::failed, *refusal);
     co_return false;
   }
-  if (envelope.body_8bit && !next_hop.eight_bit_mime && !job->is_converted) {
+  if (needs_conversion(*job)) {
     auto refusal = co_await make_seven_bit(parts_, job);
     if (refusal) {
       settle(job, refusal->is_permanent() ? State::failed : State::deferred, *refusal);
@@ -375,6 +385,11 @@ void Connection::handle(smtp::TransactionResult result) {
     return;
   }
   if (first.reply.code != 0) ++completed_;
+  if (!is_delivered)
+    parts_.log.message(MessageEvent::attempted, job->message->id,
+                       {{"host", host_->name},
+                        {"address", to_string(host_->endpoint)},
+                        {"reply", first.reply.code != 0 ? smtp::to_line(first.reply) : first.reply.text}});
   if (result.possible_duplicate) {
     ++parts_.metrics.possible_duplicates_total;
     parts_.log.message(MessageEvent::possible_duplicate, job->message->id,

@@ -92,6 +92,7 @@ class Connection {
   Task<void> converse();
   Task<void> refuse_all(smtp::Reply reply);
   Task<void> begin_next();
+  bool needs_conversion(const Job& job) const;
   /// True: begun; false: decided without the next hop, or not ours.
   Task<bool> begin(JobPtr job);
   Task<void> send_content();
@@ -119,6 +120,7 @@ class Connection {
   std::array<char, 4096> read_buffer_{};
   std::string writing_;
   std::deque<InHand> in_hand_;
+  JobPtr aside_;  // taken, but not to be begun while a final dot waits to be written
   std::uint64_t next_key_ = 1;
   std::size_t begun_ = 0;
   std::size_t completed_ = 0;  // transactions that the next hop answered

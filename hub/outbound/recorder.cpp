@@ -20,6 +20,15 @@ std::string describe(const smtp::RecipientResult& result, const Remote& remote) 
   return text;
 }
 
+bool took_some_and_had_enough(const smtp::TransactionResult& result) {
+  bool has_delivered = false;
+  for (const auto& r : result.recipients) {
+    has_delivered |= r.state == State::delivered;
+    if (r.state == State::deferred && (r.stage != smtp::SendStage::rcpt || r.reply.code != 452)) return false;
+  }
+  return has_delivered;
+}
+
 // The status of RFC 3463: the reply's own, or what its code and place say (RFC 3463 section 3, RFC 5248).
 std::string status_of(const smtp::RecipientResult& result) {
   if (!result.reply.enhanced.empty()) return result.reply.enhanced;
@@ -89,7 +98,12 @@ void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
     p.record.outcomes.push_back(std::move(outcome));
   }
   p.record.destination = *p.job->destination_name;
-  if (p.again) p.record.again.push_back({p.record.destination, *p.again, p.job->attempts + 1});
+  if (p.again) {
+    // The next hop took as many as it wants at once (RFC 5321 section 4.5.3.1.10): the others follow at once.
+    bool is_full_only = took_some_and_had_enough(p.result);
+    if (is_full_only) p.again = WallClock::now();
+    p.record.again.push_back({p.record.destination, *p.again, p.job->attempts + (is_full_only ? 0 : 1)});
+  }
 
   if (p.to_notify.empty()) return write(std::move(pending));
   if (p.job->body != nullptr && !p.job->is_converted) {

@@ -18,6 +18,9 @@
 
 namespace umbra::hub {
 
+/// How long until something that could not be done now is tried again.
+inline constexpr std::chrono::seconds look_again_wait{1};
+
 class Scheduler final : public ConnectionOwner, public RecorderOwner {
  public:
   explicit Scheduler(Parts& parts);

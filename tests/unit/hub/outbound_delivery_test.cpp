@@ -474,6 +474,49 @@ TEST_F(OutboundDelivery, SaysEightBitOnlyWhereItIsOffered) {
   EXPECT_THAT(host.mails[0].sender, HasSubstr("BODY=8BITMIME"));
 }
 
+TEST_F(OutboundDelivery, ConvertsInTheMiddleOfABusyConnection) {
+  FakeHost& host = smart_host();
+  host.extensions = {"PIPELINING"};
+  config.routes[0].connections_max = 1;
+  config.routes[0].eight_bit = RouteConfig::EightBit::convert;
+  start(false);
+  host.holds_final_replies = true;
+  for (int i = 0; i < 20; ++i) {
+    MailOptions options;
+    options.body = "Subject: " + std::to_string(i) + "\r\n\r\ncaf\xc3\xa9\r\n";
+    options.adjust = [i](Envelope& e) { e.body_8bit = i % 2 == 1; };
+    options.with_body = i % 4 == 1;
+    accept(options);
+  }
+  run_for(1s);
+  host.let_go();
+  run_for(1s);
+  ASSERT_THAT(host.mails, SizeIs(20));
+  std::set<std::string> bodies;
+  for (const auto& mail : host.mails) bodies.insert(mail.body);
+  EXPECT_EQ(bodies.size(), 20U);
+  EXPECT_EQ(host.connections, 1);
+  EXPECT_EQ(counts().messages, 0U);
+}
+
+TEST_F(OutboundDelivery, SendsTheRestAtOnceWhenTheNextHopTakesFewRecipientsAtATime) {
+  FakeHost& host = smart_host();
+  int taken = 0;
+  host.on_command = [&](const std::string& line) -> std::string {
+    if (line.starts_with("MAIL")) taken = 0;
+    return line.starts_with("RCPT") && ++taken > 10 ? "452 4.5.3 too many recipients\r\n" : "";
+  };
+  start();
+  MailOptions options;
+  options.recipients.clear();
+  for (int i = 0; i < 45; ++i) options.recipients.push_back("r" + std::to_string(i) + "@example.com");
+  accept(options);
+  run_for(1s);
+  ASSERT_THAT(host.mails, SizeIs(5));
+  EXPECT_THAT(host.mails[4].recipients, SizeIs(5));
+  EXPECT_EQ(counts().messages, 0U);
+}
+
 TEST_F(OutboundDelivery, SpeaksHeloToAnOldNextHop) {
   FakeHost& host = smart_host();
   host.knows_ehlo = false;
