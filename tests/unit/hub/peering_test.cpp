@@ -1,0 +1,347 @@
+// Goal: who owns a message stays one hub's knowledge, or is counted. Method: one hub's Peering on virtual time,
+// the other hubs played by the test, moments chosen between two steps.
+#include "tests/unit/hub/peering_fixture.h"
+
+namespace umbra::hub::peering_test {
+namespace {
+
+using smtp::AskAnswer;
+using smtp::AskKind;
+using smtp::ShadowVerb;
+using ::testing::StartsWith;
+
+class PeeringTests : public PeeringTest {
+ protected:
+  PeeringTests() {
+    for (auto& [address, m] : network.members) m.is_up = false;
+  }
+  void remember(const std::string& hub, SpoolId id, Epoch epoch, Sequence sequence) {
+    must([=](storage::Writer& w) { return w.remember_peer({hub, id, epoch, sequence}); });
+  }
+  AskAnswer held_for_us(MessageId id) {
+    return {id, AskKind::held, Generation{1}, "hub1", spool->id()};
+  }
+};
+
+// ---- identity
+
+TEST_F(PeeringTests, AnswersNobodyBeforeItKnowsWhatItRemembersOfThem) {
+  make();
+  remember("hub2", spool2, Epoch{6}, Sequence{100});
+  reader.is_held = true;
+  start();
+  auto caller = std::make_unique<Caller>(network.inbound.connect_from("10.0.0.9"), smtp::HubHello{});
+  settle();
+  EXPECT_EQ(caller->received(), "");
+  reader.let_go();
+  settle();
+  EXPECT_THAT(caller->received(), StartsWith("220 "));
+  EXPECT_THAT(call(caller, "hub2", spool2, Epoch{5}, Sequence{120}), StartsWith("554 "));
+}
+
+TEST_F(PeeringTests, RefusesABackupThatBeginsTheEpochThatIsAwaited) {
+  make();
+  remember("hub2", spool2, Epoch{6}, Sequence{100});
+  start();
+  std::unique_ptr<Caller> caller;
+  EXPECT_THAT(call(caller, "hub2", spool2, Epoch{6}, Sequence{80}), StartsWith("555 "));
+  EXPECT_THAT(call(caller, "hub2", spool2, Epoch{6}, Sequence{100}), StartsWith("235 "));
+}
+
+TEST_F(PeeringTests, IsNotEndedByAStrangerAtTheAddressOfAMember) {
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = true;
+  hub2.instead_of_challenge = "555 5.7.0 Spool 1111111111111111 was rolled back\r\n";
+  start();
+  pass(10s);
+  EXPECT_FALSE(peering->members().ended());
+}
+
+TEST_F(PeeringTests, KeepsNothingOfAStrangersCountedOctets) {
+  start();
+  auto caller = std::make_unique<Caller>(network.inbound.connect_from("10.0.0.9"), smtp::HubHello{});
+  settle();
+  caller->send("XCOPY 1111111111111111-1 1 1000000 1000000 INLINE hub1/1111111111111111\r\n" + std::string(100'000, 'x'));
+  settle();
+  EXPECT_TRUE(caller->is_closed());
+}
+
+// ---- silence
+
+TEST_F(PeeringTests, ConcludesNothingFromSilenceRightAfterItStoodStillItself) {
+  // Whichever of its timers is the first to fire afterwards.
+  for (auto offset : {0ms, 100ms, 300ms, 450ms, 600ms, 750ms, 900ms}) {
+    start();
+    std::unique_ptr<Caller> hub2;
+    ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+    auto id = hold_shadow(1, Epoch{1});
+    for (int i = 0; i < 40; ++i) {
+      ASSERT_THAT(say(*hub2, smtp::format_beat(Epoch{1}, Sequence{2})), StartsWith("250 ")) << i;
+      pass(1s);
+    }
+    pass(offset);
+    time.jump(1min);
+    settle();
+    // Its sessions have ended meanwhile; it comes back a moment later, in the same epoch.
+    pass(1s);
+    EXPECT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{3}), StartsWith("235 ")) << offset.count();
+    EXPECT_TRUE(shadow(id)) << offset.count();
+    must([id](storage::Writer& w) { return w.drop_shadow(id, Generation{9}); });
+    stop();
+  }
+}
+
+TEST_F(PeeringTests, TakesOverFromAHubThatIsSilentAndEndsItsEpoch) {
+  start();
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto id = hold_shadow(1, Epoch{1});
+  pass(45s);
+  EXPECT_FALSE(shadow(id));
+  EXPECT_TRUE(ask([id](storage::Reader& r) { return r.find_message(id); }));
+  EXPECT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{2}), StartsWith("554 "));
+  EXPECT_THAT(call(hub2, "hub2", spool2, Epoch{2}, Sequence{3}), StartsWith("235 "));
+}
+
+TEST_F(PeeringTests, EndsEveryRunOfAHubBeforeItTakesFromIt) {
+  start();
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  hold_shadow(1, Epoch{1});
+  pass(45s);
+  // Back while this hub's look at its shadows takes long, silent again before the next look.
+  reader.is_held = true;
+  pass(1s);
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{2}, Sequence{5}), StartsWith("235 "));
+  pass(11s);
+  reader.let_go();
+  auto id = hold_shadow(2, Epoch{2});
+  pass(5s);
+  EXPECT_FALSE(shadow(id));
+  EXPECT_THAT(call(hub2, "hub2", spool2, Epoch{2}, Sequence{6}), StartsWith("554 "));
+}
+
+// ---- questions
+
+TEST_F(PeeringTests, NeverSaysUnknownOfWhatWasPendingWhenItWasAsked) {
+  start();
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  MessageId id{spool->id(), 42};
+  peering->pending().insert(id);
+  // The spool is read before the commit; the answer is put together after the acceptance has ended.
+  home.is_held = true;
+  EXPECT_EQ(say(*hub2, smtp::format_ask({id})), "");
+  peering->pending().erase(id);
+  home.let_go();
+  settle();
+  EXPECT_THAT(hub2->received(), ::testing::HasSubstr(to_string(id) + " pending"));
+}
+
+// ---- taking over
+
+TEST_F(PeeringTests, OwesTheDoneToEveryHubThatSaysItHoldsACopy) {
+  start();
+  auto& hub3 = member("10.0.0.3");
+  hub3.is_up = true;
+  hub3.knows = [](MessageId id) { return AskAnswer{id, AskKind::held, Generation{1}, "hub2", spool2}; };
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto id = hold_shadow(1, Epoch{1});
+  auto row = shadow(id)->row;
+  pass(45s);
+  auto taken = message(row);
+  ASSERT_TRUE(taken);
+  EXPECT_TRUE(std::ranges::any_of(taken->holders, [](const auto& h) { return h.hub == "hub3" && h.spool == spool3; }));
+}
+
+TEST_F(PeeringTests, AsksAgainAboutACopyWhoseOwnerHasForgottenItSince) {
+  start();
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = true;
+  bool is_live = true;
+  hub2.knows = [&](MessageId id) {
+    return is_live ? AskAnswer{id, AskKind::live, Generation{1}, "", {}} : AskAnswer{};
+  };
+  std::unique_ptr<Caller> caller;
+  ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  pass(1s);
+  auto id = hold_shadow(1, Epoch{1});
+  auto beat = [&](int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      (void)say(*caller, smtp::format_beat(Epoch{1}, Sequence{2}));
+      pass(1s);
+    }
+  };
+  beat(65);
+  EXPECT_TRUE(shadow(id));
+  is_live = false;
+  beat(15 * 60);
+  EXPECT_FALSE(shadow(id));
+}
+
+// ---- coming home
+
+TEST_F(PeeringTests, NamesTheHolderThatItsRowDoesNotKnow) {
+  make();
+  auto mine = own_message({{"hub3", spool3, Holder::State::holds}});
+  put(mine);
+  stop();
+  for (auto& [address, m] : network.members) m.is_up = true;
+  member("10.0.0.2").knows = [this](MessageId id) { return held_for_us(id); };
+  start();
+  pass(5s);
+  EXPECT_TRUE(outbound.is_loading);
+  auto got = message(mine.row);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->holders, (std::vector<Holder>{{"hub2", spool2, Holder::State::holds}}));
+}
+
+TEST_F(PeeringTests, CountsUnsettledMailAndCedesItWhenItsNewOwnerAnswers) {
+  make();
+  auto mine = own_message({{"hub2", spool2, Holder::State::holds}});
+  put(mine);
+  stop();
+  member("10.0.0.3").is_up = true;
+  start();
+  pass(40s);
+  EXPECT_TRUE(outbound.is_loading) << "pairwise: the hub goes on without the answer";
+  auto& hub2 = member("10.0.0.2");
+  hub2.knows = [](MessageId id) { return AskAnswer{id, AskKind::pending, {}, "", {}}; };
+  hub2.is_up = true;
+  pass(3s);
+  // It promises again, but this mail it may own.
+  auto stored = message(mine.row);
+  ASSERT_TRUE(stored);
+  EXPECT_FALSE(peering->may_deliver_now(*stored));
+  EXPECT_EQ(verdict(*stored), DeliveryGuard::Verdict::go_possible_duplicate);
+  hub2.knows = [](MessageId id) { return AskAnswer{id, AskKind::live, Generation{2}, "", {}}; };
+  pass(35s);
+  EXPECT_FALSE(message(mine.row));
+  auto ceded = shadow(mine.id);
+  ASSERT_TRUE(ceded);
+  EXPECT_EQ(ceded->owner_hub, "hub2");
+  EXPECT_TRUE(outbound.forgotten.contains(mine.row));
+}
+
+// ---- promises
+
+TEST_F(PeeringTests, NeedsThePromiseOfAFormerOwnerOnceItIsBack) {
+  start();
+  Holder former{"hub2", spool2, Holder::State::former_owner};
+  std::unique_ptr<Caller> caller;
+  ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto id = hold_shadow(1, Epoch{1});
+  auto row = shadow(id)->row;
+  pass(45s);
+  ASSERT_TRUE(message(row));
+  EXPECT_TRUE(peering->members().promise_is_fresh(former));
+  ASSERT_THAT(call(caller, "hub2", spool2, Epoch{2}, Sequence{3}), StartsWith("235 "));
+  EXPECT_FALSE(peering->members().promise_is_fresh(former));
+  pass(2s);
+  // And for good: also a later run of this hub knows it as a holder.
+  auto got = message(row);
+  ASSERT_TRUE(got);
+  ASSERT_EQ(got->holders.size(), 1U);
+  EXPECT_EQ(got->holders[0].state, Holder::State::offered);
+}
+
+TEST_F(PeeringTests, AsksTheHoldersThatUnprotectedMailWasGivenSinceItWasRead) {
+  start();
+  auto mine = own_message({});
+  put(mine);
+  auto as_read = message(mine.row);
+  ASSERT_TRUE(as_read);
+  must([&](storage::Writer& w) {
+    return w.set_holders(mine.row, {{"hub2", spool2, Holder::State::holds}}, true);
+  });
+  // hub2 is silent: it may have taken over.
+  EXPECT_FALSE(peering->may_deliver_now(*as_read));
+  EXPECT_EQ(verdict(*as_read), DeliveryGuard::Verdict::go_possible_duplicate);
+}
+
+// ---- protecting
+
+TEST_F(PeeringTests, TellsTheNewHolderWhatEndedWhileTheCopyWasOnItsWay) {
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = true;
+  start();
+  pass(2s);
+  auto mine = own_message({}, 2);
+  // While hub2 stores the copy, the first recipient gets the message; its discard status overtakes the copy.
+  bool is_recorded = false;
+  hub2.on_command = [&](const smtp::ShadowCommand& command) {
+    if (command.verb != ShadowVerb::copy || std::exchange(is_recorded, true)) return;
+    spool->write(
+        [row = mine.row](storage::Writer& w) -> Result<void> {
+          storage::AttemptRecord record;
+          record.row = row;
+          record.destination = "example.com";
+          record.outcomes = {{0, storage::RecipientOutcome::State::delivered, ""}};
+          record.again = {{"example.com", WallClock::now() + 1h, 1}};
+          auto effect = w.record_attempt(record);
+          if (!effect) return std::unexpected(effect.error());
+          return {};
+        },
+        0, [](const Result<void>&) {});
+    // Committed before the answer to the copy arrives.
+    io.restart();
+    while (io.poll() > 0) io.restart();
+  };
+  put(mine);
+  pass(5s);
+  ASSERT_TRUE(is_recorded);
+  auto got = message(mine.row);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->holders, (std::vector<Holder>{{"hub2", spool2, Holder::State::holds}}));
+  EXPECT_TRUE(got->is_protected);
+  // Told outside the outbox (key 0), after the copy was held.
+  auto told = hub2.of(ShadowVerb::done);
+  EXPECT_TRUE(std::ranges::any_of(told, [](const auto& command) {
+    return std::ranges::any_of(command.discards, [](const auto& d) { return d.key == 0 && d.recipients == std::vector<std::uint32_t>{0}; });
+  }));
+}
+
+TEST_F(PeeringTests, LeavesAMessageInAcceptanceToItsAcceptor) {
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = true;
+  start();
+  pass(2s);
+  auto mine = own_message({});
+  peering->pending().insert(mine.id);
+  put(mine);
+  pass(5s);
+  EXPECT_TRUE(hub2.of(ShadowVerb::copy).empty());
+  peering->pending().erase(mine.id);
+  pass(2s);
+  EXPECT_EQ(hub2.of(ShadowVerb::copy).size(), 1U);
+}
+
+// ---- sessions
+
+TEST_F(PeeringTests, TakesLargeCopiesAgainAfterManyWereLeftUnfinished) {
+  start();
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto offer = [&](std::uint64_t number) {
+    smtp::CopyOffer copy;
+    copy.id = {spool2, number};
+    copy.generation = Generation{1};
+    copy.body_octets = 500'000;
+    copy.streamed = true;
+    copy.offered = {{"hub1", spool->id()}};
+    Envelope envelope;
+    envelope.recipients = {{"r@example.com", "", notify_unset}};
+    copy.envelope = encode(envelope);
+    return say(*hub2, smtp::format_copy(copy));
+  };
+  for (std::uint64_t i = 1; i <= 64; ++i) {
+    ASSERT_THAT(offer(i), StartsWith("250 ")) << i;
+    // Finished before the last piece: its owner will not send the rest.
+    ASSERT_THAT(say(*hub2, smtp::format_done({{i, {spool2, i}, Generation{1}, true, {}}})), StartsWith("250 "));
+  }
+  EXPECT_THAT(offer(65), StartsWith("250 "));
+}
+
+}  // namespace
+}  // namespace umbra::hub::peering_test
