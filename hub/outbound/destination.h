@@ -52,6 +52,15 @@ struct Destination {
   MonotonicTime wake_at = MonotonicTime::max();
 
   [[nodiscard]] std::size_t ready() const { return fresh.size() + loaded.size() + elsewhere.size(); }
+  /// Connections that have mail, or are being made for it.
+  [[nodiscard]] std::size_t active() const { return connections.size() - idle.size(); }
+  /// Since when the oldest of its mail waits.
+  [[nodiscard]] MonotonicTime oldest_ready() const {
+    MonotonicTime oldest = MonotonicTime::max();
+    for (const auto* queue : {&fresh, &loaded, &elsewhere})
+      if (!queue->empty()) oldest = std::min(oldest, queue->front()->ready_since);
+    return oldest;
+  }
   [[nodiscard]] std::size_t opening() const { return connections.size() - established; }
   [[nodiscard]] bool is_blocked(MonotonicTime now) const { return now < blocked_until; }
   [[nodiscard]] std::size_t connections_max() const {

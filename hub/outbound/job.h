@@ -27,6 +27,7 @@ struct Job {
   Destination* destination = nullptr;       ///< outlives the job
   const std::string* destination_name = nullptr;
   std::uint32_t attempts = 0;               ///< before this one
+  MonotonicTime ready_since{};
   std::vector<std::string> avoid;           ///< hosts that answered 4xx to it in this attempt
   State state = State::ready;
   bool is_forgotten = false;

@@ -14,6 +14,9 @@ constexpr auto host_retry = std::chrono::seconds(60);
 constexpr std::size_t low_water = 16;
 // What a message costs in memory besides its body, about.
 constexpr std::uint64_t message_overhead_octets = 1024;
+// Mail ready per busy connection before another one is used, and for how long that may hold mail up.
+constexpr std::size_t ready_per_connection = 3;
+constexpr auto ready_wait_max = std::chrono::milliseconds(50);
 // While the first connection to a destination is being made, no more than so many are tried.
 constexpr std::size_t first_connections_max = 2;
 
@@ -99,6 +102,7 @@ JobPtr Scheduler::add_job(Destination& d, std::shared_ptr<const storage::StoredM
   job->destination = &d;
   job->destination_name = &d.name;
   job->attempts = attempts;
+  job->ready_since = MonotonicClock::now();
   ready_octets_ += job->octets;
   d.rows.insert(job->row().value);
   if (d.is_loading) d.seen_while_loading.insert(job->row().value);
@@ -199,7 +203,7 @@ void Scheduler::pump(Destination& d, bool has_turn) {
   if (parts_.is_stopped) return;
   const MonotonicTime now = MonotonicClock::now();
   if (!d.is_blocked(now)) {
-    while (d.ready() > d.woken) {
+    while (d.ready() > d.woken && wants_more(d, now)) {
       Connection* connection = idle_for_ready(d);
       if (connection == nullptr) break;
       end_idle(*connection);
@@ -213,6 +217,12 @@ void Scheduler::pump(Destination& d, bool has_turn) {
   }
   schedule(d);
   if (is_over(d, now)) wake_at(d, now + look_again_wait);  // to be removed
+}
+
+// Is there more mail than the busy connections take soon? A little mail is left to them: what is ready when a message ends
+// goes out in the same write. What has waited for a while gets a connection of its own, in case theirs are slow.
+bool Scheduler::wants_more(const Destination& d, MonotonicTime now) {
+  return d.ready() > d.active() * ready_per_connection || d.oldest_ready() + ready_wait_max <= now;
 }
 
 // The latest idle connection that would get a message by taking one now. Mail that its host has refused does not count: to
@@ -245,7 +255,8 @@ bool Scheduler::is_over(const Destination& d, MonotonicTime now) {
 }
 
 void Scheduler::open_connections(Destination& d, MonotonicTime now, bool has_turn) {
-  while (d.ready() > d.opening() + d.woken && d.connections.size() < d.connections_max() && now >= d.no_more_until) {
+  while (d.ready() > d.opening() + d.woken && wants_more(d, now) && d.connections.size() < d.connections_max() &&
+         now >= d.no_more_until) {
     std::size_t opening_max = d.failures != 0 ? 1 : std::max(first_connections_max, d.established * 2);
     if (d.opening() >= opening_max) return;
     // Who waits for a slot is asked first.
@@ -302,6 +313,10 @@ void Scheduler::schedule(Destination& d) {
     if (d.is_blocked(now)) when = std::max(when, d.blocked_until);
   }
   if (d.ready() != 0 && d.no_more_until > now) when = std::min(when, d.no_more_until);
+  bool is_left_to_busy = d.established != 0 && d.ready() > d.opening() + d.woken && d.active() < d.connections_max() &&
+                         !d.is_waiting && now >= d.no_more_until;
+  if (is_left_to_busy)
+    when = std::min(when, std::max(d.oldest_ready() + ready_wait_max, now + ready_wait_max / 2));
   if (!d.idle.empty()) when = std::min(when, d.idle.front()->idle_since + parts_.config.delivery.idle_timeout);
   if (when != MonotonicTime::max()) wake_at(d, when);
 }

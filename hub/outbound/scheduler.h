@@ -80,6 +80,7 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   bool is_full(std::uint64_t octets) const;
 
   void pump(Destination& d, bool has_turn = false);
+  static bool wants_more(const Destination& d, MonotonicTime now);
   Connection* idle_for_ready(Destination& d);
   static std::deque<JobPtr>::iterator find_elsewhere(Destination& d, const Connection& connection);
   void open_connections(Destination& d, MonotonicTime now, bool has_turn);

@@ -103,6 +103,30 @@ TEST_F(OutboundDelivery, OpensNoMoreConnectionsThanTheRouteAllows) {
   EXPECT_EQ(host.open_max, 3);
 }
 
+TEST_F(OutboundDelivery, LeavesALittleMailToABusyConnectionButNotForLong) {
+  FakeHost& host = smart_host();
+  host.holds_final_replies = true;
+  start();
+  accept();
+  run_for(1ms);
+  accept();
+  accept();
+  run_for(10ms);
+  EXPECT_EQ(host.open, 1);
+  host.let_go();
+  run_for(1ms);
+  EXPECT_THAT(host.mails, SizeIs(3));
+  EXPECT_EQ(host.connections, 1);
+  // The same with a next hop that takes its time.
+  host.holds_final_replies = true;
+  accept();
+  run_for(1ms);
+  accept();
+  run_for(200ms);
+  EXPECT_EQ(host.mails.size(), 5U);
+  EXPECT_EQ(host.open, 2);
+}
+
 TEST_F(OutboundDelivery, ChangesTheConnectionAfterItsNumberOfMessages) {
   FakeHost& host = smart_host();
   config.routes[0].connections_max = 1;
