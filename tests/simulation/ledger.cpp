@@ -122,7 +122,8 @@ std::optional<std::string> Ledger::explain(const Attempt& attempt, const std::ve
       // Its discard status could not reach a holder that was disturbed, until it was disturbed itself.
       if (!is_of_first || d.from < first.at) continue;
       for (const auto& other : circumstances.disturbances)
-        if (other.hub != first.hub && !other.hub.empty() && other.from <= first.replied_at + circumstances.discard_window &&
+        if (other.hub != first.hub && !other.hub.empty() &&
+            other.from <= first.replied_at + circumstances.discard_window &&
             other.until + circumstances.discard_window >= d.from)
           return fmt::format("{} was disturbed from {} to {}, until {} was at {}", other.hub,
                              seconds(other.from), seconds(other.until), first.hub, seconds(d.from));

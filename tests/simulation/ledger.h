@@ -53,8 +53,8 @@ struct Circumstances {
     Duration until{};
     bool cuts_off = false;  ///< it may look dead to others without being so (partition, slow network)
   };
-  /// From a next hop's 250 to the moment its discard status is durable on the holders: reply, commit, 100 ms of batching,
-  /// the way to the holder, commit there. A crash inside it may send a second copy.
+  /// From a next hop's 250 to the moment its discard status is durable on the holders: reply, commit, 100 ms
+  /// of batching, the way to the holder, commit there. A crash inside it may send a second copy.
   Duration discard_window = std::chrono::seconds{2};
   std::vector<Disturbance> disturbances;  ///< crashes, pauses, partitions of hubs; deaths of next hops
   [[nodiscard]] bool were_any() const { return !disturbances.empty(); }
@@ -69,7 +69,8 @@ struct LedgerCounts {
   std::uint64_t unexpected = 0;
   std::uint64_t duplicated = 0;  ///< copies beyond the first
   std::uint64_t explained = 0;   ///< of `duplicated`
-  std::uint64_t recovered = 0;   ///< delivered though the client heard nothing: a hub or the network died before it could
+  std::uint64_t recovered =
+      0;  ///< delivered though the client heard nothing: a hub or the network died before it could
   std::uint64_t undecided = 0;
   std::uint64_t refused = 0;
 };

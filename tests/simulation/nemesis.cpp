@@ -73,8 +73,7 @@ void Nemesis::disturb_hub(State& state, int hub) {
   auto kind = state.fault.kind;
   bool cuts_off = kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::isolate ||
                   kind == FaultKind::slow_network;
-  circumstances_.disturbances.push_back(
-      {cluster_.address(hub), {}, world_.now(), not_over, cuts_off});
+  circumstances_.disturbances.push_back({cluster_.address(hub), {}, world_.now(), not_over, cuts_off});
 }
 
 void Nemesis::disturb_sink(State& state) {

@@ -84,7 +84,8 @@ class Run {
   /// Longer where something is slow.
   [[nodiscard]] Duration discard_window() const {
     auto is_slow = [](const Fault& fault) {
-      return fault.kind == FaultKind::slow_disk || fault.kind == FaultKind::slow_network || fault.kind == FaultKind::full_disk;
+      return fault.kind == FaultKind::slow_disk || fault.kind == FaultKind::slow_network ||
+             fault.kind == FaultKind::full_disk;
     };
     if (std::ranges::any_of(scenario_.faults, is_slow)) return 10s;
     auto is_slow_disk = [](const DiskSpeed& speed) { return speed.commit_max > 50ms || speed.stalls > 10; };
