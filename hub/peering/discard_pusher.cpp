@@ -43,10 +43,20 @@ Task<void> DiscardPusher::loop() {
         // That spool is gone for good: its hub has come with another one, and what it held went with it.
         (void)co_await commit(runtime_.io, spool_, [gone = spool](storage::Writer& w) { return w.outbox_forget_spool(gone); });
       } else if (member->control->is_open()) {
-        co_await push(hub, spool);
+        if (auto [at, is_new] = pushing_.try_emplace(spool, false); is_new) {
+          tasks_.spawn("discard push", push_all(hub, spool));
+        } else {
+          at->second = true;
+        }
       }
     }
   }
+}
+
+Task<void> DiscardPusher::push_all(std::string hub, SpoolId spool) {
+  co_await push(std::move(hub), spool);
+  auto ended = pushing_.extract(spool);
+  if (ended.mapped()) look();
 }
 
 Task<void> DiscardPusher::push(std::string hub, SpoolId spool) {

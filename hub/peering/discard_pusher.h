@@ -2,6 +2,8 @@
 // confirmed. Done must be durable before it is told: only what is committed is ever read here.
 #pragma once
 
+#include <map>
+
 #include "hub/metrics.h"
 #include "hub/peering/members.h"
 #include "storage/spool.h"
@@ -22,6 +24,8 @@ class DiscardPusher {
 
  private:
   Task<void> loop();
+  /// One task per spool: a hub that is slow, or one that is owed ever more, keeps no other waiting.
+  Task<void> push_all(std::string hub, SpoolId spool);
   Task<void> push(std::string hub, SpoolId spool);
 
   Runtime runtime_;
@@ -30,6 +34,7 @@ class DiscardPusher {
   Metrics& metrics_;
   TaskScope tasks_;
   Timer wake_;
+  std::map<SpoolId, bool> pushing_;  ///< true: look again when the push has ended
   bool has_work_ = true;
   bool is_gathering_ = false;
   bool is_stopping_ = false;

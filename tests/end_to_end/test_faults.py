@@ -1,4 +1,5 @@
 """What must not lose mail: dead hubs, lost disks, hung hubs, full disks, clients that dawdle."""
+import datetime
 import os
 import signal
 import socket
@@ -9,6 +10,10 @@ from lab import load
 from lab.case import LabCase
 from lab.process import wait_until
 from lab.talk import Talk, session
+
+
+def seconds(event):
+    return datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
 
 
 class DeadHubs(LabCase):
@@ -169,6 +174,26 @@ class SmallClusters(LabCase):
         self.assertEqual(code, 250)
         self.assertRegex(text, r"[0-9a-f]{16}-[0-9a-f]+")
         self.assertRegex(text, r"hub-[23]")
+
+    def test_discard_status_reaches_every_holder_soon_while_mail_keeps_coming(self):
+        target = self.sink("--delay", "20")
+        cluster = self.cluster(3, target.address)
+        source = load.Source(self.folder, cluster.addresses, "--sessions", 30, "--messages", 6000, "--rate", 2500)
+        self.addCleanup(source.stop)
+        self.assertEqual(source.finish(120)[0], 0)
+        cluster.wait_empty(30)
+        cluster.stop()
+        for owner in cluster.hubs:
+            delivered = {event["id"]: seconds(event) for event in owner.events("delivered")}
+            for holder in cluster.hubs:
+                if holder is owner:
+                    continue
+                waits = sorted(seconds(event) - delivered[event["id"]] for event in holder.events("discarded") if event["id"] in delivered)
+                said = f"{owner.name} to {holder.name}: nine of ten within {waits[len(waits) * 9 // 10]:.2f} s, the last after {waits[-1]:.2f} s"
+                self.assertGreater(len(waits), 100, said)
+                # They leave within 100 ms; this machine may be busy.
+                self.assertLess(waits[len(waits) * 9 // 10], 0.5, said)
+                self.assertLess(waits[-1], 1.5, said)
 
     def test_a_killed_hub_alone_delivers_everything_once_when_it_comes_back(self):
         # No cluster: the old spool is all there is, and it is enough.
