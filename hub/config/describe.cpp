@@ -135,7 +135,7 @@ void describe_delivery(ConfigVisitor& v, DeliveryConfig& delivery) {
           "The waits between attempts after a 4xx reply, step by step. Default: 4 times 1 minute, 6 times 5 "
           "minutes, then every 10 minutes."},
          delivery.retry, describe_retry);
-  v.duration({"expiry", "After this long in the queue a message bounces (5.4.7)."}, delivery.expiry,
+  v.duration({"expiry", "After this long in the queue a message bounces (4.4.7)."}, delivery.expiry,
              {1min, 30 * 24h});
   v.duration(
       {"delay_warning", "After this long in the queue the sender is told of the delay, once. `0`: never."},

@@ -1,10 +1,10 @@
-// One connection to a next hop: finds a host that answers, then takes message after message of its destination and sends
-// it, until there is no more mail for a while. Two coroutines: work (decides and writes) and read_replies (feeds what comes
-// to the SMTP session and wakes the other).
+// One connection to a next hop: finds a host that answers, then takes message after message of its
+// destination and sends it, until there is no more mail for a while. Two coroutines: work (decides and
+// writes) and read_replies (feeds what comes to the SMTP session and wakes the other).
 //
-// Nothing of a transaction is remembered here beyond its outcome: that goes to the owner, which has it recorded. At most
-// `unrecorded_max` outcomes may wait for their commit before the connection takes more mail.
-// Life: shared; ended by itself or by cut(). One watchdog closes the stream at every deadline.
+// Nothing of a transaction is remembered here beyond its outcome: that goes to the owner, which has it
+// recorded. At most `unrecorded_max` outcomes may wait for their commit before the connection takes more
+// mail. Life: shared; ended by itself or by cut(). One watchdog closes the stream at every deadline.
 #pragma once
 
 #include <array>
@@ -35,13 +35,14 @@ class ConnectionOwner {
   virtual void established(Connection& connection) = 0;
   /// The next message for it, or null.
   virtual JobPtr take(Connection& connection) = 0;
-  /// Nothing happened to this one: it goes to another connection. `avoid_host`: not to this host in this attempt, if not
-  /// empty; false if there is no other host.
+  /// Nothing happened to this one: it goes to another connection. `avoid_host`: not to this host in this
+  /// attempt, if not empty; false if there is no other host.
   virtual bool give_back(const JobPtr& job, const std::string& avoid_host) = 0;
   /// Cut or forgotten: not ours any more, or the next attempt repairs it.
   virtual void drop(const JobPtr& job) = 0;
   /// An outcome; `done` when it is recorded.
-  virtual void finished(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done) = 0;
+  virtual void finished(JobPtr job, smtp::TransactionResult result, Remote remote,
+                        std::move_only_function<void()> done) = 0;
   /// Another hub owns the message of this row.
   virtual void not_ours(RowId row) = 0;
   virtual void became_idle(Connection& connection) = 0;
@@ -71,6 +72,8 @@ class Connection {
 
   [[nodiscard]] Destination& destination() const { return destination_; }
   [[nodiscard]] const std::optional<HostAddress>& host() const { return host_; }
+  /// Some transaction has been begun and its outcome is not known yet.
+  [[nodiscard]] bool has_transactions() const { return !in_hand_.empty() && !is_closed_; }
   [[nodiscard]] std::size_t unrecorded() const { return unrecorded_; }
   [[nodiscard]] bool is_ending() const { return is_ending_; }
 
@@ -126,7 +129,7 @@ class Connection {
   std::size_t completed_ = 0;  // transactions that the next hop answered
   std::size_t unrecorded_ = 0;
   std::string closed_why_;
-  bool is_closed_ = false;       // the stream has ended, or was ended
+  bool is_closed_ = false;  // the stream has ended, or was ended
   bool is_write_broken_ = false;
   bool is_ending_ = false;
   bool is_cut_ = false;

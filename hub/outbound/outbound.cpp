@@ -9,24 +9,27 @@ namespace {
 
 class OutboundHub final : public Outbound {
  public:
-  OutboundHub(Runtime runtime, const Config& config, storage::Spool& spool, DeliveryGuard& guard, EventLog& log,
-              Metrics& metrics)
+  OutboundHub(Runtime runtime, const Config& config, storage::Spool& spool, DeliveryGuard& guard,
+              EventLog& log, Metrics& metrics)
       : parts_(runtime, config, spool, guard, log, metrics) {}
 
   void start() override { scheduler_.scope().spawn("alarms", alarms_.run()); }
   void set_loading(bool is_on) override { scheduler_.set_loading(is_on); }
 
   Task<void> stop() override {
-    scheduler_.stop();
+    scheduler_.stop(std::chrono::seconds(5));
     alarms_.stop();
     co_await scheduler_.join();
   }
 
-  std::vector<storage::QueueEntry> entries_for(const Envelope& envelope, const std::vector<storage::RecipientOutcome>& progress,
+  std::vector<storage::QueueEntry> entries_for(const Envelope& envelope,
+                                               const std::vector<storage::RecipientOutcome>& progress,
                                                WallTime due) override {
     return parts_.router.entries_for(envelope, progress, due);
   }
-  WallTime first_alarm(const Envelope& envelope) override { return Alarms::first_alarm(parts_.config.delivery, envelope); }
+  WallTime first_alarm(const Envelope& envelope) override {
+    return Alarms::first_alarm(parts_.config.delivery, envelope);
+  }
 
   void deliver(ReadyMessage message) override { scheduler_.deliver(std::move(message)); }
   void look_again() override { scheduler_.look_again(); }
@@ -44,8 +47,8 @@ class OutboundHub final : public Outbound {
 
 }  // namespace
 
-std::unique_ptr<Outbound> Outbound::make(Runtime runtime, const Config& config, storage::Spool& spool, DeliveryGuard& guard,
-                                         EventLog& log, Metrics& metrics) {
+std::unique_ptr<Outbound> Outbound::make(Runtime runtime, const Config& config, storage::Spool& spool,
+                                         DeliveryGuard& guard, EventLog& log, Metrics& metrics) {
   return std::make_unique<OutboundHub>(runtime, config, spool, guard, log, metrics);
 }
 

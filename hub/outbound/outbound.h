@@ -1,5 +1,5 @@
-// Delivery: the queue of due mail, routing, next hop connections, retry, delivery status notifications. The face of
-// hub/outbound; the composition root owns one. All on the home thread.
+// Delivery: the queue of due mail, routing, next hop connections, retry, delivery status notifications. The
+// face of hub/outbound; the composition root owns one. All on the home thread.
 #pragma once
 
 #include <memory>
@@ -26,16 +26,19 @@ class DeliveryGuard {
  public:
   enum class Verdict : std::uint8_t {
     go,                     ///< this hub owns the message
-    go_possible_duplicate,  ///< ownership could not be confirmed (pairwise: a holder is silent): deliver, count, log
-    stop                    ///< another hub owns it now: do not deliver; outbound forgets it (the guard has dealt with the spool)
+    go_possible_duplicate,  ///< ownership could not be confirmed (pairwise: a holder is silent): deliver,
+                            ///< count, log
+    stop  ///< another hub owns it now: do not deliver; outbound forgets it (the guard has dealt with the
+          ///< spool)
   };
   virtual ~DeliveryGuard() = default;
-  /// Called right before the step that cannot be undone (the final dot, or BDAT LAST). Fast path: an immediate `go`.
+  /// Called right before the step that cannot be undone (the final dot, or BDAT LAST). Fast path: an
+  /// immediate `go`.
   virtual bool may_deliver_now(const storage::StoredMessage& message) = 0;
   /// When may_deliver_now() said false: asks the holders again (bounded by ask_again) and decides.
   virtual Task<Verdict> may_deliver(const storage::StoredMessage& message) = 0;
-  /// A message found in the spool whose acceptance is still going on (its copy is being made): it must not be loaded;
-  /// deliver() brings it when it is answered. Asked for every message that is loaded from the spool.
+  /// A message found in the spool whose acceptance is still going on (its copy is being made): it must not be
+  /// loaded; deliver() brings it when it is answered. Asked for every message that is loaded from the spool.
   virtual bool is_in_acceptance(MessageId id) = 0;
   /// Discard status became due (a commit wrote to the outbox): push it within 100 ms.
   virtual void outbox_grew() = 0;
@@ -45,32 +48,33 @@ class DeliveryGuard {
 
 class Outbound {
  public:
-  static std::unique_ptr<Outbound> make(Runtime runtime, const Config& config, storage::Spool& spool, DeliveryGuard& guard,
-                                        EventLog& log, Metrics& metrics);
+  static std::unique_ptr<Outbound> make(Runtime runtime, const Config& config, storage::Spool& spool,
+                                        DeliveryGuard& guard, EventLog& log, Metrics& metrics);
   virtual ~Outbound() = default;
 
-  /// Begins to work. Until set_loading(true), only what deliver() gives is delivered: older mail in the spool waits until
-  /// a returning hub knows what it still owns.
+  /// Begins to work. Until set_loading(true), only what deliver() gives is delivered: older mail in the spool
+  /// waits until a returning hub knows what it still owns.
   virtual void start() = 0;
   virtual void set_loading(bool is_on) = 0;
-  /// Ends connections at once (transactions under way are cut, which the next attempt repairs) and waits for its tasks.
+  /// Begins nothing new, lets transactions under way end for up to 5 s (one that is cut after its final dot
+  /// is delivered twice), then cuts what is left and waits for its tasks.
   virtual Task<void> stop() = 0;
 
-  /// The queue entries of a new message: one per destination of its recipients, due at `due`. A recipient that no route
-  /// takes gets the destination "unroutable", whose attempt bounces it with 5.4.4.
+  /// The queue entries of a new message: one per destination of its recipients, due at `due`. A recipient
+  /// that no route takes gets the destination "unroutable", whose attempt bounces it with 5.4.4.
   virtual std::vector<storage::QueueEntry> entries_for(const Envelope& envelope,
                                                        const std::vector<storage::RecipientOutcome>& progress,
                                                        WallTime due) = 0;
   /// When the message must be looked at even if nothing is tried: the delay warning, else the expiry.
   virtual WallTime first_alarm(const Envelope& envelope) = 0;
 
-  /// A message that was just committed (accepted, taken over); ignored when it is under way already. Over the memory bound (ready_octets_max) the body is let go
-  /// and read again later.
+  /// A message that was just committed (accepted, taken over); ignored when it is under way already. Over the
+  /// memory bound (ready_octets_max) the body is let go and read again later.
   virtual void deliver(ReadyMessage message) = 0;
   /// The spool has new due entries that nobody handed over (take-over, retry by the operator): look again.
   virtual void look_again() = 0;
-  /// The message is not ours to deliver any more (finished elsewhere, ceded, held). An attempt under way may end, but records
-  /// nothing that the spool would refuse.
+  /// The message is not ours to deliver any more (finished elsewhere, ceded, held). An attempt under way may
+  /// end, but records nothing that the spool would refuse.
   virtual void forget(RowId row) = 0;
   /// True while a final reply is awaited: asked by a hub that wants to know what is done ("wait").
   virtual bool awaits_final_reply(RowId row) = 0;

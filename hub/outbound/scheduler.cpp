@@ -48,17 +48,27 @@ void Scheduler::look_again() {
   if (is_loading_on_) load_due_times();
 }
 
-void Scheduler::stop() {
+void Scheduler::stop(Duration patience) {
   parts_.is_stopped = true;
+  patient_until_ = MonotonicClock::now() + patience;
   timer_.cancel();
+  cut_connections();
+}
+
+// Nothing new is begun. What is under way has until patient_until_: a transaction that is cut after its final
+// dot is delivered twice.
+void Scheduler::cut_connections() {
+  bool is_patient = MonotonicClock::now() < patient_until_;
   for (auto& [name, d] : destinations_)
-    for (auto& connection : std::vector(d->connections)) connection->cut();
+    for (auto& connection : std::vector(d->connections))
+      if (!is_patient || !connection->has_transactions()) connection->cut();
 }
 
 Task<void> Scheduler::join() {
-  // Connections that are being made end one step after the other; completions of the spool and the cancelled timer come by
-  // themselves.
+  // Connections that are being made end one step after the other; completions of the spool and the cancelled
+  // timer come by themselves.
   while (scope_.running() != 0 || parts_.spool_calls != 0) {
+    cut_connections();
     parts_.runtime.network.cancel_connects();
     parts_.runtime.resolver.cancel();
     Timer pause(parts_.runtime.io);
@@ -70,7 +80,7 @@ Task<void> Scheduler::join() {
 void Scheduler::spool_failed(const Error& error) {
   if (parts_.is_stopped) return;
   parts_.log.line(LogLevel::error, "delivery stops: the spool has failed", {{"error", error.what}});
-  stop();
+  stop(Duration{0});
 }
 
 // ---- destinations and jobs
@@ -86,7 +96,9 @@ Destination& Scheduler::destination(const std::string& name) {
   return *destinations_.emplace(name, std::move(d)).first->second;
 }
 
-bool Scheduler::has_job(RowId row, const Destination& d) { return d.rows.contains(row.value); }
+bool Scheduler::has_job(RowId row, const Destination& d) {
+  return d.rows.contains(row.value);
+}
 
 bool Scheduler::is_full(std::uint64_t octets) const {
   return ready_octets_ + octets > parts_.config.delivery.ready_octets_max;
@@ -179,7 +191,8 @@ bool Scheduler::awaits_final_reply(RowId row) {
 bool Scheduler::claim(RowId row) {
   if (claimed_.contains(row.value)) return false;
   auto [first, last] = jobs_.equal_range(row.value);
-  if (!std::all_of(first, last, [](const auto& entry) { return entry.second->state == Job::State::ready; })) return false;
+  if (!std::all_of(first, last, [](const auto& entry) { return entry.second->state == Job::State::ready; }))
+    return false;
   forget(row);
   if (loads_ != 0) forgotten_while_loading_.insert(row.value);
   claimed_.insert(row.value);
@@ -198,7 +211,8 @@ std::string Scheduler::trouble_of(const std::string& name) const {
 
 // ---- the pump
 
-// Looks at one destination: gives mail to idle connections, loads more, opens connections, sets the next wake-up.
+// Looks at one destination: gives mail to idle connections, loads more, opens connections, sets the next
+// wake-up.
 void Scheduler::pump(Destination& d, bool has_turn) {
   if (parts_.is_stopped) return;
   const MonotonicTime now = MonotonicClock::now();
@@ -212,21 +226,23 @@ void Scheduler::pump(Destination& d, bool has_turn) {
       connection->wake();
     }
     bool is_wanted = d.failures == 0 ? d.ready() < low_water : d.rows.empty();
-    if (is_loading_on_ && !d.is_loading && is_wanted && d.next_due <= WallClock::now() && !is_full(0)) load(d);
+    if (is_loading_on_ && !d.is_loading && is_wanted && d.next_due <= WallClock::now() && !is_full(0))
+      load(d);
     open_connections(d, now, has_turn);
   }
   schedule(d);
   if (is_over(d, now)) wake_at(d, now + look_again_wait);  // to be removed
 }
 
-// Is there more mail than the busy connections take soon? A little mail is left to them: what is ready when a message ends
-// goes out in the same write. What has waited for a while gets a connection of its own, in case theirs are slow.
+// Is there more mail than the busy connections take soon? A little mail is left to them: what is ready when a
+// message ends goes out in the same write. What has waited for a while gets a connection of its own, in case
+// theirs are slow.
 bool Scheduler::wants_more(const Destination& d, MonotonicTime now) {
   return d.ready() > d.active() * ready_per_connection || d.oldest_ready() + ready_wait_max <= now;
 }
 
-// The latest idle connection that would get a message by taking one now. Mail that its host has refused does not count: to
-// wake it for that again and again would never end.
+// The latest idle connection that would get a message by taking one now. Mail that its host has refused does
+// not count: to wake it for that again and again would never end.
 Connection* Scheduler::idle_for_ready(Destination& d) {
   if (d.idle.empty()) return nullptr;
   if (d.fresh.size() + d.loaded.size() > d.woken) return d.idle.back();
@@ -245,18 +261,18 @@ Connection* Scheduler::idle_for_ready(Destination& d) {
 std::deque<JobPtr>::iterator Scheduler::find_elsewhere(Destination& d, const Connection& connection) {
   if (d.elsewhere.empty() || !connection.host()) return d.elsewhere.end();
   std::string host = to_string(connection.host()->endpoint);
-  return std::ranges::find_if(d.elsewhere,
-                              [&](const auto& job) { return std::ranges::find(job->avoid, host) == job->avoid.end(); });
+  return std::ranges::find_if(
+      d.elsewhere, [&](const auto& job) { return std::ranges::find(job->avoid, host) == job->avoid.end(); });
 }
 
 bool Scheduler::is_over(const Destination& d, MonotonicTime now) {
-  return d.rows.empty() && d.connections.empty() && !d.is_loading && d.next_due == WallTime::max() && !d.is_blocked(now) &&
-         !d.is_waiting;
+  return d.rows.empty() && d.connections.empty() && !d.is_loading && d.next_due == WallTime::max() &&
+         !d.is_blocked(now) && !d.is_waiting;
 }
 
 void Scheduler::open_connections(Destination& d, MonotonicTime now, bool has_turn) {
-  while (d.ready() > d.opening() + d.woken && wants_more(d, now) && d.connections.size() < d.connections_max() &&
-         now >= d.no_more_until) {
+  while (d.ready() > d.opening() + d.woken && wants_more(d, now) &&
+         d.connections.size() < d.connections_max() && now >= d.no_more_until) {
     std::size_t opening_max = d.failures != 0 ? 1 : std::max(first_connections_max, d.established * 2);
     if (d.opening() >= opening_max) return;
     // Who waits for a slot is asked first.
@@ -313,11 +329,12 @@ void Scheduler::schedule(Destination& d) {
     if (d.is_blocked(now)) when = std::max(when, d.blocked_until);
   }
   if (d.ready() != 0 && d.no_more_until > now) when = std::min(when, d.no_more_until);
-  bool is_left_to_busy = d.established != 0 && d.ready() > d.opening() + d.woken && d.active() < d.connections_max() &&
-                         !d.is_waiting && now >= d.no_more_until;
+  bool is_left_to_busy = d.established != 0 && d.ready() > d.opening() + d.woken &&
+                         d.active() < d.connections_max() && !d.is_waiting && now >= d.no_more_until;
   if (is_left_to_busy)
     when = std::min(when, std::max(d.oldest_ready() + ready_wait_max, now + ready_wait_max / 2));
-  if (!d.idle.empty()) when = std::min(when, d.idle.front()->idle_since + parts_.config.delivery.idle_timeout);
+  if (!d.idle.empty())
+    when = std::min(when, d.idle.front()->idle_since + parts_.config.delivery.idle_timeout);
   if (when != MonotonicTime::max()) wake_at(d, when);
 }
 
@@ -393,7 +410,8 @@ Task<HostPlan> Scheduler::hosts_for(Connection& connection) {
     auto found = d.failed_hosts.find(to_string(host.endpoint));
     if (found != d.failed_hosts.end() && found->second > now) failing.push_back(host);
   }
-  std::erase_if(plan.hosts, [&](const HostAddress& host) { return std::ranges::find(failing, host) != failing.end(); });
+  std::erase_if(plan.hosts,
+                [&](const HostAddress& host) { return std::ranges::find(failing, host) != failing.end(); });
   plan.hosts.insert(plan.hosts.end(), failing.begin(), failing.end());
   if (plan.hosts.empty() && !plan.bounce && plan.defer.empty()) plan.defer = "4.4.1 no other host to try";
   co_return plan;
@@ -402,8 +420,9 @@ Task<HostPlan> Scheduler::hosts_for(Connection& connection) {
 void Scheduler::host_failed(Connection& connection, const HostAddress& host, const std::string& why) {
   Destination& d = connection.destination();
   d.failed_hosts[to_string(host.endpoint)] = MonotonicClock::now() + host_retry;
-  parts_.log.line(LogLevel::warning, "next hop does not take mail",
-                  {{"destination", d.name}, {"host", host.name}, {"address", to_string(host.endpoint)}, {"reason", why}});
+  parts_.log.line(
+      LogLevel::warning, "next hop does not take mail",
+      {{"destination", d.name}, {"host", host.name}, {"address", to_string(host.endpoint)}, {"reason", why}});
 }
 
 void Scheduler::unreachable(Connection& connection, const std::string& why) {
@@ -512,7 +531,8 @@ void Scheduler::drop(const JobPtr& job) {
     remove_job(job);
 }
 
-void Scheduler::finished(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done) {
+void Scheduler::finished(JobPtr job, smtp::TransactionResult result, Remote remote,
+                         std::move_only_function<void()> done) {
   recorder_.record(std::move(job), std::move(result), std::move(remote), std::move(done));
 }
 

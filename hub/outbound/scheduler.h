@@ -1,10 +1,11 @@
-// What to send next, where, over how many connections. In memory is only what is due now: fresh messages that were handed
-// over (bounded by ready_octets_max), and pages of what the spool has due. Everything else is one due time per destination.
+// What to send next, where, over how many connections. In memory is only what is due now: fresh messages that
+// were handed over (bounded by ready_octets_max), and pages of what the spool has due. Everything else is one
+// due time per destination.
 //
-// A destination that cannot be connected is blocked as a whole; after the wait exactly one message probes it. Its other
-// messages stay untouched in the spool, however many they are.
-// Fair between destinations: connection slots of the hub are given in turn; who holds more than its share while others
-// wait gives a connection up after its present message.
+// A destination that cannot be connected is blocked as a whole; after the wait exactly one message probes it.
+// Its other messages stay untouched in the spool, however many they are. Fair between destinations:
+// connection slots of the hub are given in turn; who holds more than its share while others wait gives a
+// connection up after its present message.
 #pragma once
 
 #include <map>
@@ -27,16 +28,18 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   ~Scheduler() override;
 
   void set_loading(bool is_on);
-  void stop();         ///< nothing new; connections are cut
-  Task<void> join();   ///< after stop(): until nothing runs any more
+  void stop(Duration patience);  ///< nothing new; transactions under way may end within `patience`, other
+                                 ///< connections are cut
+  Task<void> join();             ///< after stop(): until nothing runs any more
 
   void deliver(ReadyMessage message);
   void look_again();
   void forget(RowId row);
   bool awaits_final_reply(RowId row);
 
-  /// For those who change a message themselves (alarms, the operator): takes it out of the queues in memory. False when a
-  /// connection has it, or its outcome is being recorded: not now. Until give_up_claim() it is not loaded.
+  /// For those who change a message themselves (alarms, the operator): takes it out of the queues in memory.
+  /// False when a connection has it, or its outcome is being recorded: not now. Until give_up_claim() it is
+  /// not loaded.
   bool claim(RowId row);
   void give_up_claim(RowId row);
   /// The message has an entry in the spool due at `due`.
@@ -59,7 +62,8 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   JobPtr take(Connection& connection) override;
   bool give_back(const JobPtr& job, const std::string& avoid_host) override;
   void drop(const JobPtr& job) override;
-  void finished(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done) override;
+  void finished(JobPtr job, smtp::TransactionResult result, Remote remote,
+                std::move_only_function<void()> done) override;
   void not_ours(RowId row) override { forget(row); }
   void became_idle(Connection& connection) override;
   bool should_yield(const Connection& connection) override;
@@ -90,6 +94,7 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   void take_loaded(Destination& d, Loaded& loaded);
   void reroute(const storage::StoredMessage& message, std::vector<storage::QueueEntry> queue);
   void load_due_times();
+  void cut_connections();
 
   void schedule(Destination& d);
   void wake_at(Destination& d, MonotonicTime when);
@@ -116,6 +121,7 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   Timer timer_;
   MonotonicTime armed_for_ = MonotonicTime::max();
   bool is_loading_on_ = false;
+  MonotonicTime patient_until_ = MonotonicTime::min();
 };
 
 }  // namespace umbra::hub
