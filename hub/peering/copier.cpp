@@ -191,6 +191,7 @@ Task<void> Copier::protect(RowId row) {
       // The hub is named among the holders before it is offered anything, and what is done is read after that: what ends from
       // now on is owed to that hub like to every other.
       if (message->holders.empty() || message->holders.back() != *chosen) {
+        members_.holders_change();
         auto named = co_await commit(runtime_.io, spool_, [row, chosen = *chosen](storage::Writer& w) {
           return w.change_holders(row, [&chosen](std::vector<storage::Holder>& holders) {
             std::erase_if(holders, [&](const auto& h) { return is_same(h, chosen); });

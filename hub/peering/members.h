@@ -57,6 +57,10 @@ class Members final : public LinkOwner {
   [[nodiscard]] bool promise_is_fresh(const storage::Holder& holder);
   /// Of every member: none of them has taken anything over from us.
   [[nodiscard]] bool all_promises_are_fresh() const;
+  /// Some message got another holder after it was accepted: what delivery has in memory of holders may be out of date, and
+  /// only all promises together are enough to go on without a look into the spool.
+  void holders_change() { have_holders_changed_ = true; }
+  [[nodiscard]] bool have_holders_changed() const { return have_holders_changed_; }
   /// The candidates for a copy, in the order of all().
   [[nodiscard]] std::vector<cluster::Candidate> candidates();
 
@@ -95,6 +99,7 @@ class Members final : public LinkOwner {
   cluster::PauseDetector pause_;
   std::optional<Hub::Ended> ended_;
   std::function<void(Member&)> changed_;
+  bool have_holders_changed_ = false;
   bool is_stopping_ = false;
 };
 

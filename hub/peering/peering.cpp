@@ -67,8 +67,8 @@ Task<void> Peering::stop() {
 
 bool Peering::may_deliver_now(const storage::StoredMessage& message) {
   if (members_.ended() || guardian_.is_unsettled(message.row)) return false;
-  // What was unprotected when it was read may have been given holders since.
-  if (!message.is_protected && !members_.all_promises_are_fresh()) return false;
+  // It may have been given other holders since it was read.
+  if ((!message.is_protected || members_.have_holders_changed()) && !members_.all_promises_are_fresh()) return false;
   for (const auto& holder : message.holders)
     if (!members_.promise_is_fresh(holder)) return false;
   return true;
@@ -78,12 +78,10 @@ Task<DeliveryGuard::Verdict> Peering::may_deliver(const storage::StoredMessage& 
   auto holders = message.holders;
   auto row = message.row;
   auto deadline = MonotonicClock::now() + config_.cluster.ask_again;
-  if (!message.is_protected) {
-    auto stored = co_await query<std::optional<storage::StoredMessage>>(
-        runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
-    if (stored && !*stored) co_return Verdict::stop;  // finished or ceded meanwhile
-    if (stored) holders = (*stored)->holders;
-  }
+  auto stored = co_await query<std::optional<storage::StoredMessage>>(
+      runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
+  if (stored && !*stored) co_return Verdict::stop;  // finished or ceded meanwhile
+  if (stored) holders = (*stored)->holders;
   Timer timer(runtime_.io);
   for (;;) {
     if (members_.ended() || is_stopping_) co_return Verdict::stop;
