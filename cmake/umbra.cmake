@@ -1,9 +1,11 @@
 # How every target of Umbra is built: warnings as errors, sanitizers by preset, ccache and lld where present.
 set(UMBRA_SANITIZE "" CACHE STRING "Value for -fsanitize=, empty for none")
 
+# One cache serves every checkout and build folder: what is hashed and what is written into objects names no path of this
+# checkout. (A precompiled header would: there is none.)
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
 endif()
 
 add_library(umbra_flags INTERFACE)
@@ -12,6 +14,7 @@ target_compile_options(umbra_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
   -Wimplicit-fallthrough -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(umbra_flags INTERFACE -ffile-compilation-dir=.)
   target_link_options(umbra_flags INTERFACE -fuse-ld=lld)
 endif()
 if(UMBRA_SANITIZE)
