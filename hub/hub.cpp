@@ -87,6 +87,7 @@ class WiredHub final : public Hub, public AdminBackend {
       PeerReport report;
       report.hub = member->name();
       report.address = member->config.address;
+      report.trouble = member->trouble;
       if (!member->identity) {
         report.state = "never heard";
       } else {
@@ -109,7 +110,7 @@ class WiredHub final : public Hub, public AdminBackend {
     g.unprotected_messages = counts->unprotected;
     g.shadow_messages = counts->shadows;
     g.outbox_discards = counts->outbox;
-    g.cluster_members = config_.cluster.members.size();
+    g.cluster_members = config_.cluster.enabled() ? peering_.members().size() + 1 : 0;
     g.cluster_members_alive = config_.cluster.enabled() ? 1 : 0;
     for (const auto& peer : peers())
       if (peer.state == "alive") ++g.cluster_members_alive;

@@ -8,8 +8,11 @@
 
 namespace umbra::smtp {
 
-std::string hub_proof(std::string_view secret, std::string_view role, const HubHello& client, const HubHello& server) {
-  std::string text = "umbra xshadow 1\n";
+std::string hub_proof(std::string_view secret, std::string_view role, const HubHello& client, const HubHello& server,
+                      ShadowVersion version) {
+  std::string text = "umbra xshadow " + std::to_string(version.used);
+  if (version.used != version.offered) text += " of " + std::to_string(version.offered);
+  text += '\n';
   text += role;
   for (const auto* hello : {&client, &server})
     text += '\n' + hello->hub + '\n' + to_string(hello->spool) + '\n' + std::to_string(hello->epoch.value) + '\n' +

@@ -140,12 +140,15 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
   } else if (verb == "QUIT") {
     command.verb = ShadowVerb::quit;
   } else if (verb == "XHUB") {
-    if (!expect(7)) return wrong("501 5.5.4 XHUB takes 6 arguments");
-    if (words[1] != std::to_string(shadow_protocol_version)) return wrong("504 5.5.4 XHUB: version 1 expected");
+    auto version = words.size() > 1 ? parse_number(words[1]) : std::nullopt;
+    // A later version may say more behind what this one says.
+    if (!version || *version == 0 || *version > 10'000 || words.size() < 7 || (words.size() > 7 && *version <= shadow_version_highest))
+      return wrong("501 5.5.4 XHUB takes 6 arguments");
     auto hello = parse_hello(words, 2);
     if (!hello) return wrong("501 5.5.4 XHUB: bad name, spool, epoch, sequence or nonce");
     command.verb = ShadowVerb::hub;
     command.hello = std::move(*hello);
+    command.version = static_cast<int>(*version);
   } else if (verb == "XPROOF") {
     if (!expect(2)) return wrong("501 5.5.4 XPROOF takes the proof");
     command.verb = ShadowVerb::proof;
@@ -250,8 +253,8 @@ Result<std::optional<ShadowCommand>> ShadowParser::next() {
   return std::optional<ShadowCommand>(std::move(*command));
 }
 
-std::string format_hub(const HubHello& hello) {
-  return "XHUB " + std::to_string(shadow_protocol_version) + ' ' + format_hello(hello) + "\r\n";
+std::string format_hub(const HubHello& hello, int offered) {
+  return "XHUB " + std::to_string(offered) + ' ' + format_hello(hello) + "\r\n";
 }
 
 std::string format_proof(std::string_view proof) { return "XPROOF " + std::string(proof) + "\r\n"; }
@@ -363,15 +366,23 @@ std::optional<DiscardItem> parse_discard(std::string_view line) {
   return item;
 }
 
-std::string format_challenge(const HubHello& hello, std::string_view proof) {
-  return format_hello(hello) + ' ' + std::string(proof);
+std::string format_challenge(const HubHello& hello, std::string_view proof, ShadowVersion version) {
+  auto text = format_hello(hello) + ' ' + std::string(proof);
+  if (version.used != version.offered) text += ' ' + std::to_string(version.used);
+  return text;
 }
 
-std::optional<std::pair<HubHello, std::string>> parse_challenge(std::string_view text) {
+std::optional<HubChallenge> parse_challenge(std::string_view text) {
   auto words = split(text, ' ');
-  auto hello = words.size() == 6 ? parse_hello(words, 0) : std::nullopt;
+  auto hello = words.size() == 6 || words.size() == 7 ? parse_hello(words, 0) : std::nullopt;
   if (!hello) return std::nullopt;
-  return std::pair{std::move(*hello), std::string(words[5])};
+  HubChallenge challenge{std::move(*hello), std::string(words[5]), std::nullopt};
+  if (words.size() == 7) {
+    auto version = parse_number(words[6]);
+    if (!version || *version == 0 || *version > 10'000) return std::nullopt;
+    challenge.version = static_cast<int>(*version);
+  }
+  return challenge;
 }
 
 }  // namespace umbra::smtp

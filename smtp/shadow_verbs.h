@@ -16,7 +16,9 @@
 
 namespace umbra::smtp {
 
-inline constexpr int shadow_protocol_version = 1;
+/// The versions of docs/xshadow.md that this program speaks.
+inline constexpr int shadow_version_lowest = 1;
+inline constexpr int shadow_version_highest = 1;
 inline constexpr std::size_t shadow_line_octets_max = 4096;
 inline constexpr std::size_t shadow_payload_octets_max = 16U << 20;
 inline constexpr std::size_t shadow_chunk_octets_max = 256U << 10;
@@ -30,6 +32,20 @@ struct HubHello {
   Sequence sequence;
   std::string nonce;  ///< 64 lower-case hexadecimal digits, new for each session
   bool operator==(const HubHello&) const = default;
+};
+
+/// The version that the client of a session offered (its highest), and the one that the server chose: the lower of both highest.
+struct ShadowVersion {
+  int offered = shadow_version_highest;
+  int used = shadow_version_highest;
+  bool operator==(const ShadowVersion&) const = default;
+};
+
+/// The 334 reply: who the server is, and its proof.
+struct HubChallenge {
+  HubHello server;
+  std::string proof;
+  std::optional<int> version;  ///< the one to be used; absent: the one that was offered
 };
 
 struct CopyOffer {
@@ -72,6 +88,7 @@ struct ShadowCommand {
   ShadowVerb verb = ShadowVerb::noop;
   std::string name;                         ///< ehlo
   HubHello hello;                           ///< hub
+  int version = 0;                          ///< hub: the highest that the client speaks
   std::string proof;                        ///< proof
   CopyOffer copy;                           ///< copy
   MessageId id;                             ///< chunk, forget
@@ -101,7 +118,7 @@ class ShadowParser {
 };
 
 // Commands, as sent.
-std::string format_hub(const HubHello& hello);
+std::string format_hub(const HubHello& hello, int offered = shadow_version_highest);
 std::string format_proof(std::string_view proof);
 std::string format_copy(const CopyOffer& offer);
 std::string format_chunk(MessageId id, std::string_view octets, bool last);
@@ -117,15 +134,17 @@ std::string format_answer(const AskAnswer& answer);
 std::optional<AskAnswer> parse_answer(std::string_view line);
 std::string format_discard(const DiscardItem& item);
 std::optional<DiscardItem> parse_discard(std::string_view line);
-/// "<hub> <spool> <epoch> <sequence> <nonce> <proof>" of the 334 reply.
-std::string format_challenge(const HubHello& hello, std::string_view proof);
-std::optional<std::pair<HubHello, std::string>> parse_challenge(std::string_view text);
+/// "<hub> <spool> <epoch> <sequence> <nonce> <proof> [<version>]" of the 334 reply.
+std::string format_challenge(const HubHello& hello, std::string_view proof, ShadowVersion version = {});
+std::optional<HubChallenge> parse_challenge(std::string_view text);
 
 /// Letters, digits, '.', '-' and '_', 1 to 64 octets.
 bool is_hub_name(std::string_view text);
 
-/// Proof of knowing the cluster's secret, bound to both hellos and to who gives it. HMAC-SHA-256 (RFC 2104) in hexadecimal.
-std::string hub_proof(std::string_view secret, std::string_view role, const HubHello& client, const HubHello& server);
+/// Proof of knowing the cluster's secret, bound to both hellos, to the versions offered and used, and to who gives it.
+/// HMAC-SHA-256 (RFC 2104) in hexadecimal.
+std::string hub_proof(std::string_view secret, std::string_view role, const HubHello& client, const HubHello& server,
+                      ShadowVersion version = {});
 /// In constant time.
 bool proofs_equal(std::string_view a, std::string_view b);
 

@@ -36,6 +36,7 @@ struct PeerReport {
   SpoolId spool;  ///< 0: not known yet
   Epoch epoch;
   std::optional<Duration> silent_for;  ///< since its last word; empty: never heard
+  std::string trouble{};               ///< why there is no session to it, where that is known
 };
 
 enum class QueueAction : std::uint8_t {

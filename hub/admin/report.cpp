@@ -212,6 +212,7 @@ Json peer_report(const PeerReport& peer) {
   report["epoch"] = peer.spool.value == 0 ? Json(nullptr) : Json(peer.epoch.value);
   report["silent_for_seconds"] =
       peer.silent_for ? Json(std::chrono::duration<double>(*peer.silent_for).count()) : Json(nullptr);
+  report["trouble"] = peer.trouble.empty() ? Json(nullptr) : Json(peer.trouble);
   return report;
 }
 

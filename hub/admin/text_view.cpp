@@ -95,12 +95,12 @@ std::string more(const Json& answer) {
 }
 
 std::vector<std::vector<std::string>> peer_rows(const Json& peers) {
-  std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "ADDRESS", "SPOOL", "EPOCH"}};
+  std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "ADDRESS", "SPOOL", "EPOCH", "TROUBLE"}};
   for (const auto& peer : peers) {
     auto silent = peer["silent_for_seconds"];
     rows.push_back({plain(peer["hub"]), plain(peer["state"]),
                     silent.is_null() ? "-" : fmt::format("{:.1f} s", silent.get<double>()),
-                    plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"])});
+                    plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"]), plain(peer.value("trouble", Json(nullptr)))});
   }
   return rows;
 }

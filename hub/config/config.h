@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hub/net/stream.h"
+#include "smtp/shadow_verbs.h"
 
 namespace umbra::hub {
 
@@ -96,10 +97,27 @@ struct MemberConfig {
   Endpoint address;  ///< where it listens for hubs; host may be a name
 };
 
+/// How hubs find one another where there is no list: by a DNS name that stands for all of them.
+struct DiscoveryConfig {
+  enum class Type : std::uint8_t {
+    srv,     ///< each target is a host name whose first label is the hub's name, with its port
+    address  ///< A and AAAA of hubs that all listen at one port; who is where, they say themselves
+  };
+  std::string dns;  ///< empty: there is a list
+  Type type = Type::srv;
+  std::uint16_t port = 0;          ///< type address
+  Duration interval = 5s;          ///< between two questions
+  Duration forget_after = 10min;   ///< a hub that DNS does not name and that is silent, when nothing is owed to it
+  [[nodiscard]] bool enabled() const { return !dns.empty(); }
+};
+
 struct ClusterConfig {
   Endpoint address;                   ///< where this hub listens for other hubs; port 0: no cluster
   std::string secret;                 ///< shared by all hubs (from secret_file or UMBRA_CLUSTER_SECRET)
-  std::vector<MemberConfig> members;  ///< every hub, this one included
+  std::vector<MemberConfig> members;  ///< every hub, this one included; empty with discovery
+  /// The versions of XSHADOW spoken. Not from a file: tests play the release before and the one after.
+  int version_lowest = smtp::shadow_version_lowest;
+  int version_highest = smtp::shadow_version_highest;
   Duration lease = 10s;
   Duration heartbeat = 1s;
   Duration copy_timeout = 5s;    ///< all attempts to copy one message together
@@ -107,7 +125,8 @@ struct ClusterConfig {
   Duration return_wait = 30s;    ///< pairwise: how long a returning hub waits for a silent holder
   Duration restart_grace = 30s;  ///< after its own start a hub takes nothing over before this
   Duration reprotect_after = 60s;
-  [[nodiscard]] bool enabled() const { return !members.empty(); }
+  DiscoveryConfig discovery;
+  [[nodiscard]] bool enabled() const { return !members.empty() || discovery.enabled(); }
 };
 
 struct AdminConfig {

@@ -52,8 +52,8 @@ std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>
   auto candidates = members_.candidates();
   auto chosen = placement_.choose(candidates, excluded);
   if (!chosen) return std::nullopt;
-  auto& member = *members_.all()[*chosen];
-  return storage::Holder{member.name(), member.identity->spool, State::holds};
+  auto* member = members_.find(candidates[*chosen].hub);
+  return storage::Holder{member->name(), member->identity->spool, State::holds};
 }
 
 Task<Link::Outcome> Copier::stream_body(const CopySource& source, Member& member, MonotonicTime deadline) {

@@ -233,7 +233,8 @@ Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
       for (const auto& holder : message.holders) {
         const auto* answer = answer_of(heard, holder);
         auto* member = members_.find(holder.hub);
-        bool is_replaced = member != nullptr && member->identity && member->identity->spool != holder.spool;
+        bool is_replaced = members_.is_removed(holder.hub) ||
+                           (member != nullptr && member->identity && member->identity->spool != holder.spool);
         bool is_former = holder.state == HolderState::former_owner;
         if (is_replaced)
           gone.push_back(holder);
@@ -288,8 +289,8 @@ Task<void> Guardian::watch() {
 }
 
 bool Guardian::is_gone(const std::string& hub, SpoolId spool) {
-  auto* member = members_.find(hub);
-  if (member == nullptr) return true;  // taken off the list of members
+  auto* member = members_.find_or_admit(hub);  // with discovery: nobody is gone whose silence was not waited for
+  if (member == nullptr) return members_.is_removed(hub);
   if (member->identity && member->identity->spool != spool) return true;
   return members_.is_silent(*member);
 }
@@ -300,7 +301,7 @@ Task<void> Guardian::watch_owner(std::string hub, SpoolId spool) {
     co_return;
   }
   auto* member = members_.find(hub);
-  if (!member->control->is_open() || !member->identity || member->identity->spool != spool) co_return;
+  if (member == nullptr || !member->control->is_open() || !member->identity || member->identity->spool != spool) co_return;
   auto now = MonotonicClock::now();
   auto& audited = audits_[spool];
   if (now < audited.next) co_return;

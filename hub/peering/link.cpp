@@ -1,9 +1,5 @@
 #include "hub/peering/link.h"
 
-#include <array>
-
-#include "smtp/reply_parser.h"
-
 namespace umbra::hub {
 namespace {
 
@@ -21,10 +17,12 @@ struct Link::Call {
   MonotonicTime deadline;
 };
 
-Link::Link(Runtime runtime, const MemberConfig& member, std::string secret, LinkOwner& owner)
+Link::Link(Runtime runtime, const MemberConfig& member, const ClusterConfig& config, LinkOwner& owner)
     : runtime_(runtime),
       member_(member),
-      secret_(std::move(secret)),
+      secret_(config.secret),
+      spoken_{config.version_lowest, config.version_highest},
+      offer_(config.version_highest),
       owner_(owner),
       tasks_(runtime.io),
       pause_(runtime.io),
@@ -37,6 +35,18 @@ void Link::start() { tasks_.spawn("link", run()); }
 
 void Link::close() {
   if (stream_) stream_->close();
+}
+
+void Link::set_address(const Endpoint& address) {
+  if (member_.address == address) return;
+  member_.address = address;
+  pause_.cancel();
+}
+
+void Link::complain(const std::string& why) {
+  if (why == complained_) return;
+  complained_ = why;
+  owner_.on_trouble(member_.name, why);
 }
 
 Task<void> Link::stop() {
@@ -56,6 +66,7 @@ Task<void> Link::run() {
 }
 
 Task<void> Link::one_session() {
+  if (member_.address.host.empty()) co_return;  // found by discovery once it is known
   auto addresses = co_await runtime_.resolver.addresses(member_.address.host);
   if (!addresses || addresses->empty() || is_stopping_) co_return;
   Endpoint to{addresses->front(), member_.address.port};
@@ -92,51 +103,46 @@ void Link::end_session() {
   }
 }
 
-Task<std::optional<smtp::Reply>> Link::read_reply(Stream& stream) {
-  smtp::ReplyParser parser;
-  std::array<char, 4096> buffer;
-  for (;;) {
-    auto step = parser.feed(input_);
-    input_.erase(0, step.consumed);
-    if (step.status == smtp::ReplyParser::Status::complete) co_return parser.take();
-    if (step.status == smtp::ReplyParser::Status::malformed) co_return std::nullopt;
-    auto got = co_await stream.read_some(asio::buffer(buffer));
-    if (got.error) co_return std::nullopt;
-    input_.append(buffer.data(), got.octets);
-  }
-}
-
 Task<bool> Link::handshake(Stream& stream) {
-  auto greeting = co_await read_reply(stream);
-  if (!greeting || greeting->code != 220) co_return false;
-  auto hello = owner_.make_hello();
-  auto command = smtp::format_hub(hello);
-  if (co_await stream.write(command)) co_return false;
-  auto challenge = co_await read_reply(stream);
-  if (!challenge) co_return false;
-  // 554 and 555 count only from who has proved that it is that hub, which is after the 334.
-  if (challenge->code != 334) co_return false;
-  auto parsed = smtp::parse_challenge(challenge->text);
-  if (!parsed) co_return false;
-  auto& [peer, proof] = *parsed;
-  if (peer.hub != member_.name || peer.nonce == hello.nonce) co_return false;
-  if (!smtp::proofs_equal(proof, smtp::hub_proof(secret_, "server", hello, peer))) co_return false;
-  auto answer = smtp::format_proof(smtp::hub_proof(secret_, "client", hello, peer)) + "EHLO " + hello.hub + "\r\n";
-  if (co_await stream.write(answer)) co_return false;
-  auto accepted = co_await read_reply(stream);
-  if (!accepted) co_return false;
-  if (accepted->code != 235) {
-    if (accepted->code == 554 || accepted->code == 555) owner_.on_refused(member_.name, *accepted);
+  auto own = owner_.make_hello();
+  auto opening = co_await open_hub_session(stream, input_, own, secret_, offer_, spoken_);
+  if (opening.kind != Opening::Kind::proved) {
+    if (opening.kind == Opening::Kind::other_version) {
+      // One release before ours knows no choice of versions: it takes its own or none. The next session offers a lower one.
+      bool is_last = offer_ <= spoken_.lowest;
+      offer_ = is_last ? spoken_.highest : offer_ - 1;
+      if (is_last) complain("no version of the protocol in common: " + opening.why);
+    }
     co_return false;
   }
-  auto extensions = co_await read_reply(stream);
-  if (!extensions || extensions->code != 250 || extensions->text.find("XSHADOW 1") == std::string::npos) co_return false;
-  co_return owner_.on_hello(peer);
+  if (opening.server.hub != member_.name) {
+    complain("another hub answers at its address: " + opening.server.hub);
+    co_return false;
+  }
+  version_ = opening.version;
+  auto answer = smtp::format_proof(smtp::hub_proof(secret_, "client", own, opening.server, version_)) + "EHLO " + own.hub + "\r\n";
+  if (co_await stream.write(answer)) co_return false;
+  auto accepted = co_await read_hub_reply(stream, input_);
+  if (!accepted) co_return false;
+  if (accepted->code != 235) {
+    if (accepted->code == 554 || accepted->code == 555)
+      owner_.on_refused(member_.name, *accepted);
+    else
+      complain("it refuses this hub: " + smtp::to_line(*accepted));
+    co_return false;
+  }
+  auto extensions = co_await read_hub_reply(stream, input_);
+  if (!extensions || extensions->code != 250) co_return false;
+  keywords_ = smtp::parse_keywords(extensions->text);
+  if (!keywords_.contains("XSHADOW")) co_return false;
+  offer_ = spoken_.highest;
+  complained_.clear();
+  co_return owner_.on_hello(opening.server);
 }
 
 Task<void> Link::read_replies(Stream& stream) {
   while (!is_stopping_) {
-    auto reply = co_await read_reply(stream);
+    auto reply = co_await read_hub_reply(stream, input_);
     if (!reply || calls_.empty()) co_return;
     auto* call = calls_.front();
     calls_.pop_front();

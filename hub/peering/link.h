@@ -9,7 +9,9 @@
 
 #include "hub/config/config.h"
 #include "hub/net/runtime.h"
+#include "hub/peering/opening.h"
 #include "smtp/reply.h"
+#include "smtp/shadow_capabilities.h"
 #include "smtp/shadow_verbs.h"
 
 namespace umbra::hub {
@@ -27,6 +29,8 @@ class LinkOwner {
   virtual void on_closed(const std::string& member) = 0;
   /// The other side ended our epoch (554), or calls our spool rolled back (555).
   virtual void on_refused(const std::string& member, const smtp::Reply& reply) = 0;
+  /// No session came about, and here is why: once per reason and link.
+  virtual void on_trouble(const std::string& member, const std::string& why) = 0;
 };
 
 class Link {
@@ -39,15 +43,21 @@ class Link {
     MonotonicTime sent_at{};
   };
 
-  Link(Runtime runtime, const MemberConfig& member, std::string secret, LinkOwner& owner);
+  Link(Runtime runtime, const MemberConfig& member, const ClusterConfig& config, LinkOwner& owner);
   ~Link();
 
   void start();
   void close();
+  /// Where the hub is from now on. A session that is open goes on. Without a host nothing is tried.
+  void set_address(const Endpoint& address);
   Task<void> stop();
 
   [[nodiscard]] bool is_open() const { return is_open_; }
   [[nodiscard]] std::size_t under_way() const { return calls_.size(); }
+  /// The server of the present session has offered this keyword (smtp/shadow_capabilities.h).
+  [[nodiscard]] bool offers(std::string_view keyword) const { return is_open_ && keywords_.contains(keyword); }
+  /// The version that the present session uses.
+  [[nodiscard]] int version() const { return version_.used; }
   /// Sends a command (with its octets) and waits for its reply; when none comes by the deadline, the session is closed.
   Task<Outcome> call(std::string command, Duration timeout);
 
@@ -58,12 +68,17 @@ class Link {
   Task<bool> handshake(Stream& stream);
   Task<void> read_replies(Stream& stream);
   Task<void> write_commands();
-  Task<std::optional<smtp::Reply>> read_reply(Stream& stream);
+  void complain(const std::string& why);
   void end_session();
 
   Runtime runtime_;
   MemberConfig member_;
   std::string secret_;
+  SpokenVersions spoken_;
+  int offer_;  // the version to offer next: lower after a 504
+  smtp::ShadowVersion version_;
+  smtp::Keywords keywords_;
+  std::string complained_;
   LinkOwner& owner_;
   TaskScope tasks_;
   Timer pause_;

@@ -9,6 +9,17 @@ namespace umbra::hub {
 
 using cluster::Standing;
 
+namespace {
+constexpr std::size_t members_max = 256;
+constexpr Duration forgotten_kept = 10min;  // longer than any question or copy takes
+}  // namespace
+
+Member::Member(const Runtime& runtime, const MemberConfig& named, const ClusterConfig& cluster, LinkOwner& owner)
+    : config(named),
+      control(std::make_unique<Link>(runtime, named, cluster, owner)),
+      data(std::make_unique<Link>(runtime, named, cluster, owner)),
+      beat_timer(runtime.io) {}
+
 Members::Members(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log)
     : runtime_(runtime),
       config_(config),
@@ -17,47 +28,95 @@ Members::Members(Runtime runtime, const Config& config, storage::Spool& spool, E
       tasks_(runtime.io),
       clock_timer_(runtime.io),
       pause_(config.cluster.heartbeat) {
-  for (const auto& member_config : config.cluster.members) {
-    if (member_config.name == config.hub_name) continue;
-    auto member = std::make_unique<Member>();
-    member->config = member_config;
-    member->control = std::make_unique<Link>(runtime, member_config, config.cluster.secret, *this);
-    member->data = std::make_unique<Link>(runtime, member_config, config.cluster.secret, *this);
-    members_.push_back(std::move(member));
-    beat_timers_.push_back(std::make_unique<Timer>(runtime.io));
-  }
+  for (const auto& named : config.cluster.members)
+    if (named.name != config.hub_name) add(named);
 }
 
 Members::~Members() = default;
+
+Member& Members::add(const MemberConfig& named) {
+  members_.push_back(std::make_shared<Member>(runtime_, named, config_.cluster, *this));
+  if (is_running_) run(members_.back());
+  return *members_.back();
+}
+
+void Members::run(const std::shared_ptr<Member>& member) {
+  // At least a lease: so long may the promises last that the run before this one has given.
+  member->watch.begin(MonotonicClock::now(), std::max(config_.cluster.restart_grace, config_.cluster.lease));
+  member->control->start();
+  member->data->start();
+  tasks_.spawn("heartbeat", beat(member));
+}
 
 Task<Result<void>> Members::start() {
   auto remembered = co_await query<std::vector<storage::PeerMemory>>(runtime_.io, spool_,
                                                                      [](storage::Reader& r) { return r.peers(); });
   if (!remembered) co_return std::unexpected(remembered.error());
-  for (const auto& memory : *remembered)
-    if (auto* member = find(memory.hub))
-      member->identity = cluster::Identity{memory.spool, memory.epoch, memory.sequence};
-  auto now = MonotonicClock::now();
-  for (auto& member : members_) {
-    // At least a lease: so long may the promises last that the run before this one has given.
-    member->watch.begin(now, std::max(config_.cluster.restart_grace, config_.cluster.lease));
-    member->control->start();
-    member->data->start();
-    tasks_.spawn("heartbeat", beat(*member));
+  for (const auto& memory : *remembered) {
+    auto* member = find(memory.hub);
+    // Found by discovery in an earlier run: it may hold our mail and we its, wherever it is now.
+    if (member == nullptr && config_.cluster.discovery.enabled() && memory.hub != config_.hub_name)
+      member = &add({memory.hub, {}});
+    if (member != nullptr) member->identity = cluster::Identity{memory.spool, memory.epoch, memory.sequence};
   }
+  is_running_ = !is_stopping_;
+  if (!is_running_) co_return Result<void>{};
+  for (auto& member : members_) run(member);
   tasks_.spawn("clock", watch_the_clock());
   co_return Result<void>{};
 }
 
 Task<void> Members::stop() {
   is_stopping_ = true;
+  is_running_ = false;
   clock_timer_.cancel();
-  for (auto& timer : beat_timers_) timer->cancel();
-  for (auto& member : members_) {
+  for (const auto& member : all()) {
+    member->beat_timer.cancel();
     co_await member->control->stop();
     co_await member->data->stop();
   }
   co_await tasks_.join();
+}
+
+Member* Members::find_or_admit(const std::string& name) {
+  auto* member = find(name);
+  if (member != nullptr || !config_.cluster.discovery.enabled() || name == config_.hub_name || is_stopping_) return member;
+  if (members_.size() >= members_max) {
+    log_.line(LogLevel::error, "too many hubs: this one is not admitted", {{"member", name}});
+    return nullptr;
+  }
+  log_.line(LogLevel::info, "a hub joins", {{"member", name}});
+  return &add({name, {}});
+}
+
+void Members::discovered(const std::string& name, const Endpoint& address) {
+  auto* member = find_or_admit(name);
+  if (member == nullptr || member->config.address == address) return;
+  // Two addresses that claim one name: the one with an open session keeps it.
+  if (member->control->is_open() || member->data->is_open()) return;
+  log_.line(LogLevel::info, "a hub is found", {{"member", name}, {"address", to_string(address)}});
+  member->config.address = address;
+  member->control->set_address(address);
+  member->data->set_address(address);
+}
+
+void Members::forget(const std::string& name) {
+  auto at = std::ranges::find_if(members_, [&](const auto& m) { return m->name() == name; });
+  if (at == members_.end() || is_stopping_) return;
+  log_.line(LogLevel::info, "a hub is forgotten: its name has gone and nothing is owed to it", {{"member", name}});
+  auto now = MonotonicClock::now();
+  std::erase_if(forgotten_, [now](const auto& f) { return now - f.first > forgotten_kept; });
+  auto member = *at;
+  member->is_forgotten = true;
+  members_.erase(at);
+  forgotten_.emplace_back(now, member);
+  member->beat_timer.cancel();
+  tasks_.spawn("forget a hub", end_links(member));
+}
+
+Task<void> Members::end_links(std::shared_ptr<Member> member) {
+  co_await member->control->stop();
+  co_await member->data->stop();
 }
 
 Member* Members::find(std::string_view name) {
@@ -161,8 +220,7 @@ Standing Members::heard_hello(const smtp::HubHello& peer) {
 
 std::optional<Duration> Members::heard_beat(const std::string& name, SpoolId spool, Epoch epoch, Sequence sequence) {
   auto* member = find(name);
-  UMBRA_ASSERT(member != nullptr);
-  if (!member->identity || member->identity->spool != spool || epoch < member->identity->epoch) return std::nullopt;
+  if (member == nullptr || !member->identity || member->identity->spool != spool || epoch < member->identity->epoch) return std::nullopt;
   member->identity->sequence = std::max(member->identity->sequence, sequence);
   member->watch.heard(MonotonicClock::now(), config_.cluster.lease);
   if (sequence.value > member->saved_sequence.value + 1000) tasks_.spawn("remember a hub", save(*member));
@@ -206,8 +264,9 @@ bool Members::on_hello(const smtp::HubHello& peer) {
 
 void Members::on_open(const std::string& name) {
   auto* member = find(name);
-  for (std::size_t i = 0; i < members_.size(); ++i)
-    if (members_[i].get() == member) beat_timers_[i]->cancel();  // beat at once
+  if (member == nullptr) return;
+  member->trouble.clear();
+  member->beat_timer.cancel();  // beat at once
   if (changed_) changed_(*member);
 }
 
@@ -222,24 +281,27 @@ void Members::on_refused(const std::string& name, const smtp::Reply& reply) {
     end({true, "hub " + name + " ended this hub's epoch (it was silent for longer than a lease): " + smtp::to_line(reply)});
 }
 
-Task<void> Members::beat(Member& member) {
-  auto& timer = *beat_timers_[static_cast<std::size_t>(
-      std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.get() == &member; }) - members_.begin())];
-  while (!is_stopping_) {
-    if (member.control->is_open() && member.identity) {
-      auto spool = member.identity->spool;
-      auto outcome = co_await member.control->call(smtp::format_beat(spool_.epoch(), spool_.sequence()),
+void Members::on_trouble(const std::string& name, const std::string& why) {
+  log_.line(LogLevel::warning, "no session with a hub", {{"member", name}, {"reason", why}});
+  if (auto* member = find(name)) member->trouble = why;
+}
+
+Task<void> Members::beat(std::shared_ptr<Member> member) {
+  while (!is_stopping_ && !member->is_forgotten) {
+    if (member->control->is_open() && member->identity) {
+      auto spool = member->identity->spool;
+      auto outcome = co_await member->control->call(smtp::format_beat(spool_.epoch(), spool_.sequence()),
                                                    std::max(config_.cluster.lease / 3, 3 * config_.cluster.heartbeat));
       if (outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250) {
         auto milliseconds = parse_number(std::string_view(outcome.reply.text).substr(outcome.reply.text.rfind(' ') + 1));
         if (milliseconds && *milliseconds <= 3'600'000) {
-          member.promised_by = spool;
-          member.promise.granted(outcome.sent_at, std::chrono::milliseconds(*milliseconds));
+          member->promised_by = spool;
+          member->promise.granted(outcome.sent_at, std::chrono::milliseconds(*milliseconds));
         }
       }
     }
-    if (is_stopping_) break;
-    co_await timer.wait_for(config_.cluster.heartbeat);
+    if (is_stopping_ || member->is_forgotten) break;
+    co_await member->beat_timer.wait_for(config_.cluster.heartbeat);
   }
 }
 

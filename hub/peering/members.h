@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,8 +16,9 @@
 
 namespace umbra::hub {
 
-/// One other hub.
+/// One other hub. Known by its name; its address may change, or be unknown (it has come to us, and is not found yet).
 struct Member {
+  Member(const Runtime& runtime, const MemberConfig& named, const ClusterConfig& cluster, LinkOwner& owner);
   MemberConfig config;
   std::unique_ptr<Link> control;
   std::unique_ptr<Link> data;
@@ -32,6 +32,9 @@ struct Member {
   MonotonicTime known_silent_until = MonotonicTime::min();  ///< asked in vain lately: not asked again for each message
   Sequence saved_sequence;
   std::vector<SpoolId> replaced_spools;  ///< its former spools, seen to be gone in this run of ours
+  std::string trouble;                   ///< why there is no session to it, where that is known
+  Timer beat_timer;
+  bool is_forgotten = false;
   [[nodiscard]] const std::string& name() const { return config.name; }
 };
 
@@ -45,7 +48,18 @@ class Members final : public LinkOwner {
   Task<void> stop();
 
   Member* find(std::string_view name);
-  [[nodiscard]] std::vector<std::unique_ptr<Member>>& all() { return members_; }
+  /// A hub that has proved itself to us: with discovery it becomes a member, whatever is known of its address. Nothing: it is
+  /// not on the list, it is this hub, or there are too many.
+  Member* find_or_admit(const std::string& name);
+  /// With discovery: this hub exists, and can be reached there. A session that is open goes on.
+  void discovered(const std::string& name, const Endpoint& address);
+  /// With discovery: its name has gone for long, it is silent, and nothing is held for it or owed to it. It may come again.
+  void forget(const std::string& name);
+  /// The members of this moment. Who waits between two of them is not disturbed by one that comes or goes.
+  [[nodiscard]] std::vector<std::shared_ptr<Member>> all() const { return members_; }
+  [[nodiscard]] std::size_t size() const { return members_.size(); }
+  /// An operator took it off the list: what it holds or is owed does not count any more. Never so with discovery.
+  [[nodiscard]] bool is_removed(std::string_view name) { return !config_.cluster.discovery.enabled() && find(name) == nullptr; }
   /// Why this hub may not go on as it is.
   [[nodiscard]] const std::optional<Hub::Ended>& ended() const { return ended_; }
   void end(Hub::Ended why);
@@ -80,9 +94,13 @@ class Members final : public LinkOwner {
   void on_open(const std::string& member) override;
   void on_closed(const std::string& member) override;
   void on_refused(const std::string& member, const smtp::Reply& reply) override;
+  void on_trouble(const std::string& member, const std::string& why) override;
 
  private:
-  Task<void> beat(Member& member);
+  Member& add(const MemberConfig& named);
+  void run(const std::shared_ptr<Member>& member);
+  Task<void> beat(std::shared_ptr<Member> member);
+  Task<void> end_links(std::shared_ptr<Member> member);
   Task<void> watch_the_clock();
   void look_at_the_clock();
   Task<void> save(Member& member);
@@ -93,13 +111,15 @@ class Members final : public LinkOwner {
   storage::Spool& spool_;
   EventLog& log_;
   TaskScope tasks_;
-  std::vector<std::unique_ptr<Member>> members_;
-  std::vector<std::unique_ptr<Timer>> beat_timers_;
+  std::vector<std::shared_ptr<Member>> members_;
+  /// Forgotten, and when: kept until nobody can be in the middle of a question to them.
+  std::vector<std::pair<MonotonicTime, std::shared_ptr<Member>>> forgotten_;
   Timer clock_timer_;
   cluster::PauseDetector pause_;
   std::optional<Hub::Ended> ended_;
   std::function<void(Member&)> changed_;
   bool have_holders_changed_ = false;
+  bool is_running_ = false;
   bool is_stopping_ = false;
 };
 

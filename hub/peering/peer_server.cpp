@@ -4,6 +4,8 @@
 #include <deque>
 #include <map>
 
+#include "smtp/shadow_capabilities.h"
+
 namespace umbra::hub {
 namespace {
 
@@ -90,6 +92,7 @@ class PeerServer::Session {
   std::size_t waiting_octets_ = 0;
   smtp::ShadowParser parser_;
   std::optional<std::pair<smtp::HubHello, smtp::HubHello>> hellos_;  // client, server: between XHUB and XPROOF
+  smtp::ShadowVersion version_;
   std::optional<ShadowKeeper::Peer> peer_;                           // once proved
   std::map<MessageId, ShadowKeeper::Stream> streams_;
 };
@@ -237,7 +240,9 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
   const auto& config = server_.config_;
   if (command.verb == ShadowVerb::ehlo) {
     std::string text = config.host_name + "\nPIPELINING\nENHANCEDSTATUSCODES";
-    text += peer_ ? "\nXSHADOW 1" : "\nXHUB 1";
+    text += peer_ ? "\nXSHADOW " + std::to_string(version_.used) : "\nXHUB " + std::to_string(config.cluster.version_highest);
+    if (peer_)
+      for (auto keyword : smtp::shadow_capabilities) text += '\n' + std::string(keyword);
     slot->answer({250, "", text});
     return true;
   }
@@ -246,9 +251,15 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
       slot->answer({503, "5.5.1", "XHUB was said already"});
       return false;
     }
+    version_ = {command.version, std::min(command.version, config.cluster.version_highest)};
+    if (version_.used < config.cluster.version_lowest) {
+      slot->answer({504, "5.5.4", "Versions " + std::to_string(config.cluster.version_lowest) + " to " +
+                                      std::to_string(config.cluster.version_highest) + " are spoken here"});
+      return false;
+    }
     auto own = server_.members_.make_hello();
-    auto proof = smtp::hub_proof(config.cluster.secret, "server", command.hello, own);
-    slot->answer({334, "", smtp::format_challenge(own, proof)});
+    auto proof = smtp::hub_proof(config.cluster.secret, "server", command.hello, own, version_);
+    slot->answer({334, "", smtp::format_challenge(own, proof, version_)});
     hellos_.emplace(std::move(command.hello), std::move(own));
     return true;
   }
@@ -258,8 +269,9 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
   }
   auto [client, own] = std::move(*hellos_);
   hellos_.reset();
-  auto* member = server_.members_.find(client.hub);
-  if (member == nullptr || !smtp::proofs_equal(command.proof, smtp::hub_proof(config.cluster.secret, "client", client, own))) {
+  bool is_proved = smtp::proofs_equal(command.proof, smtp::hub_proof(config.cluster.secret, "client", client, own, version_));
+  auto* member = is_proved ? server_.members_.find_or_admit(client.hub) : nullptr;
+  if (member == nullptr) {
     ++server_.metrics_.hub_protocol_errors_total;
     server_.log_.line(LogLevel::warning, "a hub session failed to prove itself",
                       {{"remote", stream_->remote().host}, {"member", client.hub}});

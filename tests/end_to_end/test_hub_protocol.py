@@ -18,11 +18,12 @@ ID = "9f86d081884c7d65-10000000002"
 class HubTalk:
     """A second implementation of XSHADOW, as small as can be."""
 
-    def __init__(self, hub, name="hub-2", spool="00000000000000b2", epoch=1, sequence=1, secret=SECRET):
+    def __init__(self, hub, name="hub-2", spool="00000000000000b2", epoch=1, sequence=1, secret=SECRET, version=1):
         self.socket = socket.create_connection(("127.0.0.1", hub.cluster_port), timeout=10)
         self.file = self.socket.makefile("rb")
         self.hello = (name, spool, str(epoch), str(sequence), secrets.token_hex(32))
         self.secret = secret
+        self.version = self.used = version
         self.greeting = self.reply()
 
     def close(self):
@@ -48,15 +49,18 @@ class HubTalk:
         return self.reply()
 
     def prove(self):
-        code, lines = self.ask("XHUB 1 " + " ".join(self.hello) + "\r\n")
+        code, lines = self.ask(f"XHUB {self.version} " + " ".join(self.hello) + "\r\n")
         if code != 334:
             return code
-        *server, proof = lines[0].split(" ")
+        words = lines[0].split(" ")
+        server, proof = words[:5], words[5]
+        self.used = int(words[6]) if len(words) > 6 else self.version
         assert proof == self.proof("server", server), "the hub proves itself too"
         return self.ask(f"XPROOF {self.proof('client', server)}\r\n")[0]
 
     def proof(self, role, server):
-        text = "\n".join(["umbra xshadow 1", role, *self.hello, *server])
+        of = f" of {self.version}" if self.used != self.version else ""
+        text = "\n".join([f"umbra xshadow {self.used}{of}", role, *self.hello, *server])
         return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/envelope.h"
+#include "smtp/shadow_capabilities.h"
 #include "smtp/shadow_verbs.h"
 
 namespace {
@@ -45,6 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)umbra::smtp::parse_answer(wire);
   (void)umbra::smtp::parse_discard(wire);
   (void)umbra::smtp::parse_challenge(wire);
+  (void)umbra::smtp::parse_keywords(wire);
   (void)umbra::decode_envelope(wire);
   return 0;
 }

@@ -79,7 +79,7 @@ TEST(TextView, SaysFirstWhetherTheHubTakesMail) {
   };
   EXPECT_THAT(view(),
               HasSubstr("state       takes mail\nrunning     3 h, spool 0000000000001234, epoch 3\n"));
-  EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      127.0.0.1:2526  0000000000000099  4\n"));
+  EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      127.0.0.1:2526  0000000000000099  4      -\n"));
   backend.now = {true, false, "waiting for hub-b"};
   EXPECT_THAT(view(), HasSubstr("state       does not take mail: waiting for hub-b\n"));
 }

@@ -37,10 +37,19 @@ void FakeNetwork::reply(Session& session, const smtp::ShadowCommand& command) {
     case ShadowVerb::hub: {
       if (!m.instead_of_challenge.empty()) return session.peer->send(m.instead_of_challenge);
       smtp::HubHello own{m.name, m.spool, m.epoch, m.sequence, std::string(64, 'a')};
-      return say({334, "", smtp::format_challenge(own, smtp::hub_proof(secret, "server", command.hello, own))});
+      session.version = {command.version, std::min(command.version, m.version_highest)};
+      bool is_spoken = session.version.used >= m.version_lowest && (m.chooses_version || command.version <= m.version_highest);
+      if (!is_spoken) {
+        say({504, "5.5.4", "Another version"});
+        session.is_ended = true;
+        return session.peer->leave();
+      }
+      m.versions.push_back(session.version);
+      return say({334, "", smtp::format_challenge(own, smtp::hub_proof(secret, "server", command.hello, own, session.version),
+                                                  session.version)});
     }
     case ShadowVerb::proof: return say({235, "2.7.0", "Welcome"});
-    case ShadowVerb::ehlo: return say({250, "", "fake\nXSHADOW 1"});
+    case ShadowVerb::ehlo: return say({250, "", "fake" + m.keywords});
     default: break;
   }
   m.commands.push_back(command);
@@ -123,16 +132,17 @@ void PeeringTest::pass(Duration span) {
 }
 
 std::string PeeringTest::call(std::unique_ptr<Caller>& caller, const std::string& name, SpoolId id, Epoch epoch,
-                              Sequence sequence) {
+                              Sequence sequence, int offered) {
   smtp::HubHello hello{name, id, epoch, sequence, std::string(64, 'b')};
   caller = std::make_unique<Caller>(network.inbound.connect_from("10.0.0.9"), hello);
   settle();
   (void)caller->received();
-  auto challenge = say(*caller, smtp::format_hub(hello));
+  auto challenge = say(*caller, smtp::format_hub(hello, offered));
   if (!challenge.starts_with("334 ")) return challenge;
   auto parsed = smtp::parse_challenge(challenge.substr(4, challenge.size() - 6));
   if (!parsed) return challenge;
-  return say(*caller, smtp::format_proof(smtp::hub_proof(secret, "client", hello, parsed->first)));
+  smtp::ShadowVersion version{offered, parsed->version.value_or(offered)};
+  return say(*caller, smtp::format_proof(smtp::hub_proof(secret, "client", hello, parsed->server, version)));
 }
 
 std::string PeeringTest::say(Caller& caller, const std::string& command) {

@@ -91,9 +91,14 @@ struct FakeMember {
   bool is_up = true;
   bool is_silent = false;              ///< takes commands, answers none
   std::string instead_of_challenge;    ///< a line instead of the reply to XHUB
+  int version_lowest = 1;
+  int version_highest = 1;
+  bool chooses_version = true;         ///< false: as the first release, which takes its own version or none
+  std::string keywords = "\nXSHADOW 1";
   std::function<smtp::AskAnswer(MessageId)> knows;
   std::function<void(const smtp::ShadowCommand&)> on_command;
   std::vector<smtp::ShadowCommand> commands;
+  std::vector<smtp::ShadowVersion> versions;  ///< of each session that was opened
 
   [[nodiscard]] std::vector<smtp::ShadowCommand> of(smtp::ShadowVerb verb) const {
     std::vector<smtp::ShadowCommand> found;
@@ -127,6 +132,7 @@ class FakeNetwork final : public Network {
     FakeMember& member;
     std::shared_ptr<testing::MemoryPeer> peer;
     smtp::ShadowParser parser;
+    smtp::ShadowVersion version;
     bool is_ended = false;
   };
   void reply(Session& session, const smtp::ShadowCommand& command);
@@ -201,7 +207,7 @@ class PeeringTest : public ::testing::Test {
 
   /// hub2 or hub3 connects and says hello; the reply to its proof.
   std::string call(std::unique_ptr<Caller>& caller, const std::string& name, SpoolId spool, Epoch epoch,
-                   Sequence sequence);
+                   Sequence sequence, int offered = 1);
   std::string say(Caller& caller, const std::string& command);
 
   void must(storage::Spool::WriteJob job);

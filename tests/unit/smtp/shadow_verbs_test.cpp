@@ -85,7 +85,8 @@ TEST(ShadowParser, AnswersEachMistakeWithItsOwnReply) {
   const auto text = to_string(id);
   const std::vector<std::pair<std::string, std::string>> rows = {
       {"XWHAT\r\n", "500"},
-      {"XHUB 2 hub-1 0000000000000007 3 99 " + std::string(64, 'a') + "\r\n", "504"},
+      {"XHUB 0 hub-1 0000000000000007 3 99 " + std::string(64, 'a') + "\r\n", "501"},
+      {"XHUB 1 hub-1 0000000000000007 3 99 " + std::string(64, 'a') + " more\r\n", "501"},
       {"XHUB 1 hub-1 0000000000000000 3 99 " + std::string(64, 'a') + "\r\n", "501"},
       {"XHUB 1 hub-1 0000000000000007 0 99 " + std::string(64, 'a') + "\r\n", "501"},
       {"XHUB 1 hub-1 0000000000000007 3 99 short\r\n", "501"},
@@ -161,8 +162,8 @@ TEST(HubProof, DependsOnSecretRoleAndBothHellos) {
 TEST(Challenge, SurvivesItsTextForm) {
   auto parsed = parse_challenge(format_challenge(hello("hub-9"), "proof"));
   ASSERT_TRUE(parsed);
-  EXPECT_EQ(parsed->first, hello("hub-9"));
-  EXPECT_EQ(parsed->second, "proof");
+  EXPECT_EQ(parsed->server, hello("hub-9"));
+  EXPECT_EQ(parsed->proof, "proof");
   EXPECT_FALSE(parse_challenge("hub-9 short"));
 }
 

@@ -1,0 +1,22 @@
+// What a hub can do beyond version 1 of docs/xshadow.md: keywords of its EHLO reply, behind "XSHADOW <version>". A hub sends
+// a command that is not in version 1 only on a session whose server has offered its keyword (Link::offers), so that hubs of
+// one release before or after understand each other. A new command: a keyword here, in `shadow_capabilities`, and in
+// section 11 of the specification.
+#pragma once
+
+#include <array>
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace umbra::smtp {
+
+/// Offered by this program to every hub that has proved itself. None yet: version 1 says everything.
+inline constexpr std::array<std::string_view, 0> shadow_capabilities = {};
+
+using Keywords = std::set<std::string, std::less<>>;
+
+/// The first words of the lines of an EHLO reply, in upper case; the line of the host name is left out.
+Keywords parse_keywords(std::string_view ehlo_text);
+
+}  // namespace umbra::smtp
