@@ -44,7 +44,7 @@ std::optional<std::vector<Holder>> decode_holders(std::string_view octets) {
     holder.spool.value = reader.number();
     auto state = reader.number();
     holder.state = static_cast<Holder::State>(state);
-    return state <= static_cast<std::uint64_t>(Holder::State::former_owner);
+    return state <= static_cast<std::uint64_t>(Holder::State::owed);
   });
 }
 

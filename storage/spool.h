@@ -36,7 +36,9 @@ struct Holder {
   enum class State : std::uint8_t {
     offered = 0,      ///< no answer: it may hold the copy
     holds = 1,        ///< said that its copy is durable
-    former_owner = 2  ///< owned the message before, and has not been heard of since: it is owed the "done" too
+    former_owner = 2, ///< owned the message before, and has not been heard of since: it is owed the "done" too
+    owed = 3          ///< of a shadow: got its copy from this hub while this hub was the owner, and the owner of today may not
+                      ///< know of it: this hub passes the "done" on to it
   };
   std::string hub;
   SpoolId spool;
@@ -105,6 +107,14 @@ struct Shadow {
   std::uint64_t size = 0;
   std::vector<Holder> offered;           ///< every hub the copy was offered to, in order, this one included
   std::vector<std::uint32_t> done;       ///< recipients known to be done (delivered or failed), ascending
+};
+
+/// Who owns a message now.
+struct Owner {
+  Generation generation;
+  std::string hub;
+  SpoolId spool;
+  Epoch epoch;
 };
 
 /// Discard status owed to one hub. Outlives the message; gone when the hub has confirmed it.
@@ -205,15 +215,18 @@ class Writer {
   /// The owner is done with the message (all), or with some recipients. Nothing there: fine. Returns what this hub
   /// owned of it: a row that is ended with it (rule 8: "done" is a fact, whoever says it), to be taken off the scheduler.
   virtual Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) = 0;
-  /// Removes a shadow (and body) without saying anything to anybody. A copy of a generation later than `up_to` stays: it came
-  /// after the caller looked, and its owner counts on it.
+  /// Removes a shadow (and body) that is done or was never accepted; only hubs that are `owed` it are told. A copy of a
+  /// generation later than `up_to` stays: it came after the caller looked, and its owner counts on it.
   virtual Result<void> drop_shadow(MessageId id, Generation up_to) = 0;
+  /// Another hub owns the message by now. A copy of a generation up to `up_to` is not needed any more and goes; but if some hub
+  /// is `owed` its "done" by this one, it is kept as a shadow of that owner, until there is a "done" to be passed on.
+  virtual Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) = 0;
   /// The shadow becomes a message of ours: same row, body and id; `message` carries the new generation, holders and queue.
   virtual Result<void> take_over(const NewMessage& message) = 0;
 
   /// The reverse: another hub took this message of ours over. It becomes a shadow held for that hub, under the given
   /// generation and owner: same row, body and id; known progress is kept as `done`; it leaves the queue; nothing goes to the
-  /// outbox. (It may be the last copy, so it is never just dropped.)
+  /// outbox yet, but its holders are `owed` the "done" from now on. (It may be the last copy, so it is never just dropped.)
   virtual Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
                             Epoch owner_epoch) = 0;
 

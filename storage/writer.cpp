@@ -43,6 +43,19 @@ std::vector<std::uint32_t> merged(const std::vector<std::uint32_t>& a, const std
   return all;
 }
 
+/// The hubs that a shadow was offered to as its owner says, and those that this hub owes the "done".
+std::vector<Holder> with_owed(std::vector<Holder> offered, const std::vector<Holder>& before) {
+  for (const auto& holder : before) {
+    if (holder.state != Holder::State::owed) continue;
+    auto same = std::ranges::find_if(offered, [&](const Holder& h) { return h.spool == holder.spool; });
+    if (same == offered.end())
+      offered.push_back(holder);
+    else
+      same->state = Holder::State::owed;
+  }
+  return offered;
+}
+
 std::vector<RecipientOutcome> as_delivered(const std::vector<std::uint32_t>& recipients) {
   std::vector<RecipientOutcome> outcomes;
   outcomes.reserve(recipients.size());
@@ -201,7 +214,8 @@ Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
         return failure(std::errc::file_exists, name() + ": held for another owner of the same generation");
       }
       if (present->row != shadow.row) bodies_.remove_unclaimed(shadow.row);
-      shadows_.offered_again(present->row, shadow);
+      stored.offered = with_owed(std::move(stored.offered), present->offered);
+      shadows_.offered_again(present->row, stored);
       if (auto done = merged(present->done, shadow.done); done != present->done)
         shadows_.set_done(present->row, done);
       if (!database_.ok()) return std::unexpected(*database_.error());
@@ -209,6 +223,7 @@ Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
     }
     // What is done stays done under a new owner.
     stored.done = merged(present->done, shadow.done);
+    stored.offered = with_owed(std::move(stored.offered), present->offered);
     shadows_.remove(present->row, counts);
     if (present->row != shadow.row) bodies_.remove(present->row, present->size);
   }
@@ -222,10 +237,11 @@ Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, 
   std::optional<RowId> ended;
   if (auto shadow = shadows_.find_row(item.id)) {
     if (item.all) {
-      shadows_.remove(shadow->row, counts);
-      bodies_.remove(shadow->row, shadow->size);
+      remove_shadow(*shadow, from);
     } else {
-      shadows_.set_done(shadow->row, merged(shadow->done, item.recipients));
+      auto done = merged(shadow->done, item.recipients);
+      if (done != shadow->done) pass_on(*shadow, item.recipients, from);
+      shadows_.set_done(shadow->row, done);
     }
   }
   if (auto row = messages_.find(item.id)) {
@@ -251,11 +267,42 @@ Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, 
   return ended;
 }
 
-Result<void> SpoolWriter::drop_shadow(MessageId id, Generation up_to) {
-  if (auto shadow = shadows_.find_row(id); shadow && shadow->generation <= up_to) {
-    shadows_.remove(shadow->row, counts);
-    bodies_.remove(shadow->row, shadow->size);
+// What this hub was told of a message that it owned once: the holders that it had then may be told by nobody else.
+void SpoolWriter::pass_on(const Shadow& shadow, const std::vector<std::uint32_t>& recipients, SpoolId from) {
+  for (const auto& holder : shadow.offered) {
+    if (holder.state != Holder::State::owed || holder.spool == from) continue;
+    discards_.owe(holder, shadow.id, shadow.generation, recipients, {}, counts);
   }
+}
+
+void SpoolWriter::remove_shadow(const Shadow& shadow, SpoolId from) {
+  pass_on(shadow, {}, from);
+  shadows_.remove(shadow.row, counts);
+  bodies_.remove(shadow.row, shadow.size);
+}
+
+Result<void> SpoolWriter::drop_shadow(MessageId id, Generation up_to) {
+  if (auto shadow = shadows_.find_row(id); shadow && shadow->generation <= up_to)
+    remove_shadow(*shadow, SpoolId{});
+  return database_.outcome();
+}
+
+Result<void> SpoolWriter::follow_owner(MessageId id, Generation up_to, const Owner& owner) {
+  auto shadow = shadows_.load(id);
+  if (!shadow || shadow->generation > up_to) return database_.outcome();
+  bool is_owed = std::ranges::any_of(shadow->offered, [&](const Holder& holder) {
+    return holder.state == Holder::State::owed && holder.spool != owner.spool;
+  });
+  shadows_.remove(shadow->row, counts);
+  if (!is_owed) {
+    bodies_.remove(shadow->row, shadow->size);
+    return database_.outcome();
+  }
+  shadow->generation = owner.generation;
+  shadow->owner_hub = owner.hub;
+  shadow->owner_spool = owner.spool;
+  shadow->owner_epoch = owner.epoch;
+  shadows_.insert(*shadow, counts);
   return database_.outcome();
 }
 
@@ -300,6 +347,8 @@ Result<void> SpoolWriter::cede(RowId row, Generation generation, const std::stri
                 .size = found->size,
                 .offered = found->holders,
                 .done = {}};
+  for (auto& holder : shadow.offered)
+    if (holder.spool != owner_spool) holder.state = Holder::State::owed;
   for (const auto& outcome : message->progress) {
     if (outcome.state != RecipientOutcome::State::pending) shadow.done.push_back(outcome.index);
   }

@@ -33,6 +33,7 @@ class SpoolWriter final : public Writer {
   Result<bool> insert_shadow(const Shadow& shadow) override;
   Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) override;
   Result<void> drop_shadow(MessageId id, Generation up_to) override;
+  Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) override;
   Result<void> take_over(const NewMessage& message) override;
   Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
                     Epoch owner_epoch) override;
@@ -48,6 +49,8 @@ class SpoolWriter final : public Writer {
   void end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except);
   void owe_all(const MessageRow& message, const std::vector<std::uint32_t>& recipients,
                const std::vector<std::uint64_t>& forks, SpoolId except);
+  void pass_on(const Shadow& shadow, const std::vector<std::uint32_t>& recipients, SpoolId from);
+  void remove_shadow(const Shadow& shadow, SpoolId from);
 
   Database& database_;
   Messages messages_;

@@ -19,6 +19,8 @@ std::string_view to_string(storage::Holder::State state) {
       return "holds";
     case storage::Holder::State::former_owner:
       return "former_owner";
+    case storage::Holder::State::owed:
+      return "owed";
   }
   return "unknown";
 }

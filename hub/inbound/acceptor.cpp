@@ -257,6 +257,14 @@ std::unique_ptr<Acceptance> MessageAcceptor::begin(Envelope envelope, ShadowPoli
 
 std::string MessageAcceptor::why_not_ready() {
   if (auto reply = refuse(0)) return reply->text;
+  // Just started, it has not heard the others yet, and under `require` would refuse what it is offered. Not for ever: when no
+  // other hub can take a copy for long, a client that is told so is better served than one that reaches nobody.
+  bool is_required = config_.cluster.enabled() && std::ranges::any_of(config_.listeners, [](const auto& listener) {
+    return listener.shadow == ShadowPolicy::require;
+  });
+  if (is_required && MonotonicClock::now() < started_at_ + config_.cluster.lease &&
+      std::ranges::none_of(peering_.members().candidates(), [](const auto& c) { return c.is_reachable; }))
+    return "no other hub has been heard yet";
   return {};
 }
 

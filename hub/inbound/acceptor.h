@@ -34,6 +34,7 @@ class MessageAcceptor final : public MessageIntake {
   Outbound& outbound_;
   EventLog& log_;
   Metrics& metrics_;
+  const MonotonicTime started_at_ = MonotonicClock::now();
   bool is_closing_ = false;
   std::uint64_t free_octets_ = 0;
   MonotonicTime free_octets_at_ = MonotonicTime::min();

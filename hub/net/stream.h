@@ -33,6 +33,10 @@ class Stream {
   virtual Task<IoResult> read_some(asio::mutable_buffer buffer) = 0;
   /// All of it, or an error. The octets must stay until it returns.
   virtual Task<ErrorCode> write(std::string_view octets) = 0;
+  /// Until a little can be written without waiting for the other side, or an error. Whoever must look at something right
+  /// before octets leave waits here first: a write() that has to wait goes on by itself afterwards, also after the process
+  /// was stopped meanwhile. A stream that cannot tell returns at once.
+  virtual Task<ErrorCode> writable() { co_return ErrorCode{}; }
   virtual void close() noexcept = 0;
   [[nodiscard]] virtual const Endpoint& remote() const = 0;
 };

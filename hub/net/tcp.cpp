@@ -48,6 +48,12 @@ class TcpStream final : public Stream {
     co_return error;
   }
 
+  Task<ErrorCode> writable() override {
+    ErrorCode error;
+    co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(use_task, error));
+    co_return error;
+  }
+
   void close() noexcept override {
     ErrorCode ignored;
     if (!socket_.is_open()) return;

@@ -16,6 +16,10 @@ using State = smtp::RecipientResult::State;
 constexpr std::size_t write_octets = 64U << 10;
 // A body that goes out with BDAT in the same write as its MAIL.
 constexpr std::size_t at_once_octets_max = 256U << 10;
+// So much a stream takes at once, whatever the next hop does: what is not answered yet and what is to be written. Above it
+// a write may have to wait, for as long as the next hop likes.
+constexpr std::size_t taken_at_once_octets = 16U << 10;
+constexpr std::size_t end_octets = 3;  // ".\r\n"; with BDAT a piece of the body
 constexpr auto quit_timeout = std::chrono::seconds(5);
 constexpr auto drain_timeout = std::chrono::seconds(5);
 
@@ -201,7 +205,23 @@ Task<bool> Connection::write_output() {
   writing_.swap(session_->output());
   const auto& times = parts_.config.delivery;
   watchdog_->expires_after(session_->awaits_final_reply() ? times.data_reply_timeout : times.command_timeout);
-  ErrorCode error = co_await stream_->write(writing_);
+  ErrorCode error;
+  std::size_t from = 0;
+  if (auto end = std::exchange(end_, std::nullopt)) {
+    auto found = std::ranges::find(in_hand_, end->job, &InHand::job);
+    UMBRA_ASSERT(found != in_hand_.end());
+    found->end_at = written_ + end->at;
+    if (written_ - answered_up_to_ + writing_.size() > taken_at_once_octets) {
+      from = end->at - end_octets;
+      error = co_await write_but_end(*end);
+      if (end->job->is_withdrawn && !error) {
+        writing_.clear();
+        co_return false;
+      }
+    }
+  }
+  if (!error) error = co_await stream_->write(std::string_view(writing_).substr(from));
+  written_ += writing_.size();
   writing_.clear();
   if (error) {
     // What the next hop said before it closed is still to be read.
@@ -209,6 +229,20 @@ Task<bool> Connection::write_output() {
     if (closed_why_.empty()) closed_why_ = "4.4.2 lost connection to " + host_->name + ": " + error.message();
   }
   co_return !error;
+}
+
+// The guard has said yes when the end of data was put into the output; but to write what is before it may have taken long, and
+// the process may have been stopped meanwhile. So the end is kept back, and the guard asked again when the end can leave at once.
+Task<ErrorCode> Connection::write_but_end(End end) {
+  auto error = co_await stream_->write(std::string_view(writing_).substr(0, end.at - end_octets));
+  if (!error) error = co_await stream_->writable();
+  bool is_allowed = !error && co_await may_deliver(end.job);
+  if (is_allowed && !is_closed_) co_return ErrorCode{};
+  end.job->is_withdrawn = true;
+  if (error) co_return error;
+  // Nothing but an end of the connection takes the message back.
+  close(is_allowed ? "the connection ended" : "the message is not ours to deliver any more");
+  co_return ErrorCode{};
 }
 
 // Takes mail until a transaction is begun or there is none; then the connection idles or ends.
@@ -271,6 +305,7 @@ Task<bool> Connection::begin(JobPtr job) {
   transaction.is_8bit = envelope.body_8bit && !job->is_converted;
   bool is_whole = job->body != nullptr && job->body->size() == transaction.size;
   job->state = Job::State::sending;
+  job->is_withdrawn = false;
   if (is_whole && job->body->size() <= at_once_octets_max && session_->can_send_at_once()) {
     if (!co_await may_deliver(job)) {
       owner_.drop(job);
@@ -283,7 +318,10 @@ Task<bool> Connection::begin(JobPtr job) {
     job->state = Job::State::ending;
     in_hand_.push_back({transaction.key, job});
     session_->begin(std::move(transaction), *job->body);
-    if (!session_->awaits_final_reply()) job->state = Job::State::sending;
+    if (session_->awaits_final_reply())
+      end_ = End{session_->output().size(), job};
+    else
+      job->state = Job::State::sending;
   } else {
     in_hand_.push_back({transaction.key, job});
     session_->begin(std::move(transaction));
@@ -303,12 +341,13 @@ Task<bool> Connection::may_deliver(const JobPtr& job) {
     job->is_forgotten = true;
   }
   if (job->is_forgotten) co_return false;
-  if (verdict == DeliveryGuard::Verdict::go_possible_duplicate) {
-    ++parts_.metrics.possible_duplicates_total;
-    parts_.log.message(MessageEvent::possible_duplicate, message.id,
-                       {{"reason", "ownership could not be confirmed"}, {"host", host_->name}});
-  }
+  if (verdict == DeliveryGuard::Verdict::go_possible_duplicate) note_possible_duplicate(*job, "ownership could not be confirmed");
   co_return true;
+}
+
+void Connection::note_possible_duplicate(const Job& job, std::string_view reason) {
+  ++parts_.metrics.possible_duplicates_total;
+  parts_.log.message(MessageEvent::possible_duplicate, job.message->id, {{"reason", reason}, {"host", host_->name}});
 }
 
 // The next hop said 354: the content, then, if the message may be delivered, the final dot.
@@ -332,6 +371,7 @@ Task<void> Connection::send_content() {
   if (!is_allowed) co_return close("the message is not ours to deliver any more");
   job->state = Job::State::ending;
   session_->end_content();
+  end_ = End{session_->output().size(), job};
 }
 
 Task<bool> Connection::stream_body(const JobPtr& job) {
@@ -363,11 +403,18 @@ void Connection::handle(smtp::TransactionResult result) {
   auto found = std::ranges::find(in_hand_, result.key, &InHand::key);
   UMBRA_ASSERT(found != in_hand_.end());
   JobPtr job = std::move(found->job);
+  const auto end_at = found->end_at;
   in_hand_.erase(found);
+  if (job->is_withdrawn) result.possible_duplicate = false;  // the session thinks that its end was sent
   const auto& first = result.recipients.front();
   bool is_delivered = std::ranges::any_of(result.recipients, [](const auto& r) { return r.state == State::delivered; });
   bool is_unanswered = first.reply.code == 0 && !result.possible_duplicate;
-  if ((job->is_forgotten && !is_delivered) || (is_cut_ && is_unanswered)) return owner_.drop(job);
+  if (first.reply.code != 0) answered_up_to_ = std::max(answered_up_to_, end_at);
+  if ((job->is_forgotten && !is_delivered) || (is_cut_ && is_unanswered)) {
+    // Whoever owns it now sends it again, though this next hop may have it.
+    if (result.possible_duplicate) note_possible_duplicate(*job, "no reply to the end of data");
+    return owner_.drop(job);
+  }
   if (!result.was_attempted && completed_ != 0) {
     owner_.give_back(job, "");
     return;
@@ -390,11 +437,7 @@ void Connection::handle(smtp::TransactionResult result) {
                        {{"host", host_->name},
                         {"address", to_string(host_->endpoint)},
                         {"reply", first.reply.code != 0 ? smtp::to_line(first.reply) : first.reply.text}});
-  if (result.possible_duplicate) {
-    ++parts_.metrics.possible_duplicates_total;
-    parts_.log.message(MessageEvent::possible_duplicate, job->message->id,
-                       {{"reason", "no reply to the end of data"}, {"host", host_->name}});
-  }
+  if (result.possible_duplicate) note_possible_duplicate(*job, "no reply to the end of data");
   finish(std::move(job), std::move(result));
 }
 

@@ -88,6 +88,12 @@ class Connection {
   struct InHand {
     std::uint64_t key;
     JobPtr job;
+    std::uint64_t end_at = 0;  ///< in the stream of octets written: behind its end of data
+  };
+  /// An end of data that is in the session's output: behind octet `at`.
+  struct End {
+    std::size_t at;
+    JobPtr job;
   };
 
   Task<void> work();
@@ -102,6 +108,8 @@ class Connection {
   Task<bool> may_deliver(const JobPtr& job);
   Task<bool> stream_body(const JobPtr& job);
   Task<bool> write_output();
+  Task<ErrorCode> write_but_end(End end);
+  void note_possible_duplicate(const Job& job, std::string_view reason);
   static Task<void> read_replies(std::shared_ptr<Connection> self);
   void handle(smtp::TransactionResult result);
   void settle(const JobPtr& job, smtp::RecipientResult::State state, const smtp::Reply& reply);
@@ -122,6 +130,9 @@ class Connection {
   Event reader_done_;
   std::array<char, 4096> read_buffer_{};
   std::string writing_;
+  std::optional<End> end_;           // of what is in output(); there is never a second one behind it
+  std::uint64_t written_ = 0;        // octets
+  std::uint64_t answered_up_to_ = 0; // of these: the next hop has read them, as its replies say
   std::deque<InHand> in_hand_;
   JobPtr aside_;  // taken, but not to be begun while a final dot waits to be written
   std::uint64_t next_key_ = 1;

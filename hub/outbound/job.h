@@ -31,6 +31,7 @@ struct Job {
   std::vector<std::string> avoid;           ///< hosts that answered 4xx to it in this attempt
   State state = State::ready;
   bool is_forgotten = false;
+  bool is_withdrawn = false;                ///< its end of data was to be sent, and was not
   bool is_converted = false;                ///< `body` is a 7-bit form, not what is in the spool
   std::uint64_t octets = 0;                 ///< counted against ready_octets_max
 

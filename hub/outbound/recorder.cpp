@@ -166,6 +166,13 @@ void Recorder::write(PendingPtr pending) {
 void Recorder::written(PendingPtr pending, Result<void> result) {
   Pending& p = *pending;
   if (!result) {
+    // The next hop has it, and nothing here says so: the next run, or whoever takes over, sends it again.
+    bool is_lost = parts_.spool.unhealthy() || (result.error().code == std::errc::no_space_on_device && parts_.is_stopped);
+    if (is_lost && std::ranges::any_of(p.result.recipients, [](const auto& r) { return r.state == State::delivered; })) {
+      ++parts_.metrics.possible_duplicates_total;
+      parts_.log.message(MessageEvent::possible_duplicate, p.job->message->id,
+                         {{"reason", "the delivery could not be recorded"}, {"host", p.remote.name}});
+    }
     if (parts_.spool.unhealthy()) {
       owner_.spool_failed(result.error());
       owner_.recorded(p.job, std::nullopt);

@@ -212,6 +212,7 @@ Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
       });
       if (done) {
         outbound_->forget(row);
+        outbox_grew_();
         log_.message(MessageEvent::discarded, message.id, {{"by", decision.hub}});
       }
     } else if (decision.what == cluster::ReturnDecision::What::cede) {
@@ -426,6 +427,7 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
   auto answers = co_await ask(ids, "");
   std::vector<Shadow> ours;
   Copies dropped;
+  std::vector<Elsewhere> elsewhere;
   for (auto& shadow : shadows) {
     auto decision = cluster::decide_takeover(shadow.generation, shadow.owner_spool, config_.hub_name, answers[shadow.id]);
     switch (decision.what) {
@@ -438,6 +440,8 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
         ours.push_back(std::move(shadow));
         break;
       case cluster::TakeoverDecision::What::follow:
+        elsewhere.push_back({shadow.id, shadow.generation, {decision.generation, decision.hub, decision.spool, decision.epoch}});
+        break;
       case cluster::TakeoverDecision::What::drop:
         dropped.emplace_back(shadow.id, shadow.generation);
         break;
@@ -447,6 +451,19 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
   }
   if (!ours.empty() && !is_stopping_) co_await take(std::move(ours), event);
   if (!dropped.empty()) co_await drop(std::move(dropped));
+  if (!elsewhere.empty()) co_await follow(std::move(elsewhere));
+}
+
+Task<void> Guardian::follow(std::vector<Elsewhere> copies) {
+  auto followed = co_await commit(runtime_.io, spool_, [copies](storage::Writer& w) -> Result<void> {
+    for (const auto& copy : copies)
+      if (auto result = w.follow_owner(copy.id, copy.up_to, copy.owner); !result) return result;
+    return {};
+  });
+  if (!followed) co_return;
+  for (const auto& copy : copies)
+    log_.message(MessageEvent::shadow_dropped, copy.id,
+                 {{"reason", "owned elsewhere"}, {"owner", copy.owner.hub}, {"generation", static_cast<std::int64_t>(copy.owner.generation.value)}});
 }
 
 // Not what has come meanwhile: a hub that took over offers its copy, of a later generation, as soon as it has.
@@ -457,6 +474,7 @@ Task<void> Guardian::drop(Copies copies) {
     return {};
   });
   if (!dropped) co_return;
+  outbox_grew_();
   for (const auto& [id, generation] : copies) log_.message(MessageEvent::shadow_dropped, id, {});
 }
 

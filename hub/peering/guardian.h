@@ -27,6 +27,8 @@ class Guardian {
            PendingMessages& pending, EventLog& log, Metrics& metrics);
 
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
+  /// Called when a commit here may have written to the outbox.
+  void on_outbox_grew(std::function<void()> callback) { outbox_grew_ = std::move(callback); }
   /// Asks who owns the mail that is older than this epoch; then lets delivery load it; then watches.
   void start();
   Task<void> stop();
@@ -54,6 +56,12 @@ class Guardian {
   Task<void> decide(std::vector<storage::Shadow> page, MessageEvent event);
   Task<void> take(std::vector<storage::Shadow> shadows, MessageEvent event);
   using Copies = std::vector<std::pair<MessageId, Generation>>;
+  struct Elsewhere {
+    MessageId id;
+    Generation up_to;
+    storage::Owner owner;
+  };
+  Task<void> follow(std::vector<Elsewhere> copies);
   Task<void> drop(Copies copies);
   Task<void> audit(std::string hub, SpoolId spool);
   Task<void> holder_lost(SpoolId spool, bool is_replaced);
@@ -74,6 +82,7 @@ class Guardian {
   EventLog& log_;
   Metrics& metrics_;
   Outbound* outbound_ = nullptr;
+  std::function<void()> outbox_grew_ = [] {};
   TaskScope tasks_;
   Timer wake_;
   bool is_returning_ = true;

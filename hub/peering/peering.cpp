@@ -15,6 +15,8 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       keeper_(config, spool, members_, pending_, log, metrics, runtime.io),
       server_(runtime, config, members_, keeper_, log, metrics),
       tasks_(runtime.io) {
+  keeper_.on_outbox_grew([this] { discards_.look(); });
+  guardian_.on_outbox_grew([this] { discards_.look(); });
   members_.on_change([this](Member& member) {
     guardian_.member_changed(member);
     discards_.look();

@@ -217,6 +217,7 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
       [this, shared, ended, slot](Result<void> result) {
         if (!result) return slot->answer(spool_failure_reply(result.error()));
         metrics_.discards_received_total += shared->size();
+        outbox_grew_();  // passed on to hubs that got their copy from this one
         for (auto row : *ended)
           if (outbound_ != nullptr) outbound_->forget(row);
         for (const auto& item : *shared)

@@ -70,6 +70,8 @@ class ShadowKeeper {
 
   /// Delivery, which is made after this.
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
+  /// Called when a commit here may have written to the outbox.
+  void on_outbox_grew(std::function<void()> callback) { outbox_grew_ = std::move(callback); }
   /// Waits until nothing that was begun here is under way in the spool.
   Task<void> quiet();
 
@@ -88,6 +90,7 @@ class ShadowKeeper {
   EventLog& log_;
   Metrics& metrics_;
   Outbound* outbound_ = nullptr;
+  std::function<void()> outbox_grew_ = [] {};
   std::size_t under_way_ = 0;
   Event quiet_;
   /// Lately forgotten or discarded here: a late copy of them is refused (it was sent before the discard).

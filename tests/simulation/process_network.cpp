@@ -62,7 +62,7 @@ void ProcessNetwork::dial(const std::shared_ptr<Dial>& dial, Duration wait) {
       // A small one now and then, but not so small that one ordinary message has to wait for it: a process
       // that is stopped while it waits there has decided to deliver already, and nothing could call that
       // back.
-      connection->window = fabric.random_.chance(100) ? 6000 + fabric.random_.below(4000) : 64 << 10;
+      connection->window = fabric.random_.chance(100) ? (16 << 10) + fabric.random_.below(4000) : 64 << 10;
       connection->sides[0].process = dial->process;
       connection->sides[0].address = {from, dial->process->next_port_++};
       connection->sides[1].process = &server;

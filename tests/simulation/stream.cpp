@@ -93,6 +93,18 @@ hub::Task<ErrorCode> SimStream::write(std::string_view octets) {
   co_return error;
 }
 
+hub::Task<ErrorCode> SimStream::writable() {
+  UMBRA_ASSERT(!is_writing_);
+  is_writing_ = true;
+  ErrorCode error = failure_of_mine();
+  while (!error && mine().unacknowledged >= connection_->window) {
+    co_await writable_.wait();
+    error = failure_of_mine();
+  }
+  is_writing_ = false;
+  co_return error;
+}
+
 void SimStream::close() noexcept {
   if (mine().is_closed) return;
   process_.fabric_.close_side(connection_, side_);

@@ -11,6 +11,7 @@ class SimStream final : public hub::Stream {
   ~SimStream() override;
   hub::Task<hub::IoResult> read_some(asio::mutable_buffer buffer) override;
   hub::Task<ErrorCode> write(std::string_view octets) override;
+  hub::Task<ErrorCode> writable() override;
   void close() noexcept override;
   [[nodiscard]] const Endpoint& remote() const override { return connection_->sides[1 - side_].address; }
 
