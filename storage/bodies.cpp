@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/checksum.h"
+
 namespace umbra::storage {
 namespace {
 
@@ -12,21 +14,25 @@ constexpr std::int64_t piece_octets = 1 << 20;
 
 void Bodies::put(RowId body, std::uint32_t number, std::string_view octets) {
   if (number == 0) {
-    put_first_.run(body.value, Blob{octets});
+    put_first_.run(body.value, Blob{octets}, checksum(octets));
   } else {
-    put_other_.run(body.value, number, Blob{octets});
+    put_other_.run(body.value, number, Blob{octets}, checksum(octets));
   }
   if (std::ranges::find(claimed_now_, body) != claimed_now_.end()) return;
   if (put_now_.empty() || put_now_.back().body != body) put_now_.push_back({body, number == 0});
 }
 
 std::string Bodies::chunk(RowId body, std::uint32_t number) {
-  if (number == 0) {
-    auto rows = first_.rows(body.value);
-    return rows.next() ? std::string(rows.octets(0)) : std::string();
-  }
-  auto rows = other_.rows(body.value, number);
-  return rows.next() ? std::string(rows.octets(0)) : std::string();
+  return number == 0 ? checked(first_.rows(body.value)) : checked(other_.rows(body.value, number));
+}
+
+std::string Bodies::checked(Statement::Rows rows) {
+  if (!rows.next()) return {};
+  std::string octets(rows.octets(0));
+  // Written by a version that made no checksums: it has none.
+  if (rows.is_null(1) || rows.unsigned_number(1) == checksum(octets)) return octets;
+  database_.fail(SQLITE_CORRUPT, "checksum of a body");
+  return {};
 }
 
 void Bodies::claim(RowId body) {

@@ -1,5 +1,6 @@
 // Bodies: the octets of messages and shadows, in chunks. A body is known by the row of its message or shadow;
-// chunks may be there before (streaming), and then the body is remembered as unfinished, so that a crash
+// each has a checksum, because the database has none and would hand out decayed octets without a word. Chunks
+// may be there before (streaming), and then the body is remembered as unfinished, so that a crash
 // leaves nothing behind. Large bodies are removed piece by piece, so that removing one never stalls the
 // commits of others.
 #pragma once
@@ -19,7 +20,7 @@ class Bodies {
   explicit Bodies(Database& database) : database_(database) {}
 
   void put(RowId body, std::uint32_t number, std::string_view octets);
-  /// Empty past the end.
+  /// Empty past the end. One whose checksum is wrong is damage.
   std::string chunk(RowId body, std::uint32_t number);
   /// A message or shadow has come for this body.
   void claim(RowId body);
@@ -42,6 +43,8 @@ class Bodies {
   [[nodiscard]] bool may_have_garbage() const { return garbage_; }
 
  private:
+  std::string checked(Statement::Rows rows);
+
   Database& database_;
   struct Put {
     RowId body;
@@ -51,10 +54,10 @@ class Bodies {
   std::vector<RowId> claimed_now_;
   bool garbage_ = true;  ///< unknown at first
 
-  Statement put_first_{database_, "INSERT INTO bodies VALUES(?, ?)"};
-  Statement put_other_{database_, "INSERT INTO chunks VALUES(?, ?, ?)"};
-  Statement first_{database_, "SELECT octets FROM bodies WHERE row = ?"};
-  Statement other_{database_, "SELECT octets FROM chunks WHERE body = ? AND number = ?"};
+  Statement put_first_{database_, "INSERT INTO bodies VALUES(?, ?, ?)"};
+  Statement put_other_{database_, "INSERT INTO chunks VALUES(?, ?, ?, ?)"};
+  Statement first_{database_, "SELECT octets, checksum FROM bodies WHERE row = ?"};
+  Statement other_{database_, "SELECT octets, checksum FROM chunks WHERE body = ? AND number = ?"};
   Statement remove_first_{database_, "DELETE FROM bodies WHERE row = ?"};
   Statement remove_others_{database_, "DELETE FROM chunks WHERE body = ?"};
   Statement remember_{database_, "INSERT OR IGNORE INTO unfinished VALUES(?)"};

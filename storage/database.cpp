@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "storage/spool_error.h"
+
 namespace umbra::storage {
 namespace {
 
@@ -161,7 +163,8 @@ void Database::fail(int code, const char* what) {
       (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_FULL)) {
     text += fmt::format(": {}", std::strerror(system_error));
   }
-  error_ = Error{std::make_error_code(meaning(code, system_error)), std::move(text)};
+  auto kind = damaged_ ? make_error_code(SpoolFault::damaged) : std::make_error_code(meaning(code, system_error));
+  error_ = Error{kind, std::move(text)};
 }
 
 Result<void> Database::outcome() const {

@@ -2,10 +2,14 @@
 
 #include <limits>
 
+#include "base/checksum.h"
 #include "base/octets.h"
 
 namespace umbra::storage {
 namespace {
+
+constexpr char sealed = '\xc5';  // no version of an envelope's form
+constexpr std::size_t seal_octets = 9;
 
 /// A list begins with its count; each element takes at least one octet, so a count above what is left is
 /// damage.
@@ -102,6 +106,26 @@ std::optional<std::vector<std::uint32_t>> decode_indexes(std::string_view octets
     indexes.push_back(static_cast<std::uint32_t>(number));
   }
   return indexes;
+}
+
+std::string encode_sealed(const Envelope& envelope) {
+  auto form = encode(envelope);
+  std::string out(1, sealed);
+  for (auto sum = checksum(form); out.size() < seal_octets; sum >>= 8) out.push_back(static_cast<char>(sum & 0xff));
+  return out += form;
+}
+
+std::optional<Envelope> decode_sealed(std::string_view octets) {
+  if (!octets.empty() && octets.front() == sealed) {
+    if (octets.size() < seal_octets) return std::nullopt;
+    std::uint64_t sum = 0;
+    for (auto i = seal_octets - 1; i > 0; --i) sum = sum << 8 | static_cast<unsigned char>(octets[i]);
+    octets.remove_prefix(seal_octets);
+    if (sum != checksum(octets)) return std::nullopt;
+  }
+  auto envelope = decode_envelope(octets);
+  if (!envelope) return std::nullopt;
+  return std::move(*envelope);
 }
 
 }  // namespace umbra::storage

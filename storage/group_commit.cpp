@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <exception>
 
+#include "storage/set_aside.h"
+#include "storage/spool_error.h"
+
 namespace umbra::storage {
 namespace {
 
@@ -276,10 +279,17 @@ void GroupCommit::fail_range(std::vector<Write>& batch, std::size_t first, std::
 }
 
 void GroupCommit::latch(const Error& error) {
-  std::lock_guard lock(mutex_);
-  if (unhealthy_) return;
-  unhealthy_ = Error{std::make_error_code(std::errc::io_error),
-                     "the spool has stopped writing, restart the hub to recover: " + error.what};
+  {
+    std::lock_guard lock(mutex_);
+    if (unhealthy_) return;
+    unhealthy_ = is_damage(error)
+                     ? Error{error.code, "the spool is damaged and has stopped writing: " + error.what}
+                     : Error{std::make_error_code(std::errc::io_error),
+                             "the spool has stopped writing, restart the hub to recover: " + error.what};
+  }
+  // Without the mark the next start may not meet the damage again for a while. Not written (a disk that is gone): it meets it
+  // when it meets it.
+  if (is_damage(error)) (void)DamageMark(options_.vfs, options_.directory).set(error.what);
 }
 
 void GroupCommit::deliver(std::vector<Write> batch) {

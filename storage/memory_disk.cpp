@@ -519,4 +519,28 @@ void MemoryDisk::restore(Image image) {
   }
 }
 
+Result<void> MemoryDisk::rename(const std::string& from, const std::string& to) {
+  std::lock_guard guard(mutex_);
+  auto found = files_.find(from);
+  if (found == files_.end()) return {};
+  if (change_fails(Change::write)) return failure(std::errc::io_error, "rename " + from);
+  auto file = std::move(found->second);
+  files_.erase(found);
+  file->path = to;
+  files_[to] = std::move(file);
+  return {};
+}
+
+void MemoryDisk::decay(const std::string& path, std::uint64_t at, std::uint64_t octets, Random& random) {
+  std::lock_guard guard(mutex_);
+  auto found = files_.find(path);
+  if (found == files_.end()) return;
+  auto end = std::min<std::uint64_t>(at + octets, std::max(found->second->content.size(), found->second->durable.size()));
+  for (auto i = at; i < end; ++i) {
+    char noise = static_cast<char>(random.below(256));
+    for (auto* kept : {&found->second->content, &found->second->durable})
+      if (i < kept->size()) (*kept)[i] = noise;
+  }
+}
+
 }  // namespace umbra::storage

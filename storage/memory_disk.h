@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/result.h"
 
 namespace umbra::storage {
 
@@ -57,6 +58,12 @@ class MemoryDisk {
   void heal();
   /// Writes that would make all files together larger than this fail with SQLITE_FULL.
   void set_capacity(std::uint64_t octets);
+
+  /// Durable at once, like creating and deleting. Of a file that is not there: nothing.
+  Result<void> rename(const std::string& from, const std::string& to);
+  /// Bits flip in what is kept: `octets` from `at` on, as far as the file reaches, are replaced by noise. Handles that are
+  /// open see it.
+  void decay(const std::string& path, std::uint64_t at, std::uint64_t octets, Random& random);
 
   // ---- what happened
   [[nodiscard]] std::uint64_t writes() const;

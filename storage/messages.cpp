@@ -53,7 +53,7 @@ void Messages::insert(const NewMessage& message, Counts& counts) {
   if (!message.progress.empty()) {
     done = static_cast<std::uint32_t>(record(message.row, message.progress, recipients).size());
   }
-  auto envelope = encode(message.envelope);
+  auto envelope = encode_sealed(message.envelope);
   bool is_large = envelope.size() > envelope_inline_max;
   std::optional<Blob> envelope_inline;
   if (!is_large) envelope_inline = Blob{envelope};
@@ -162,7 +162,7 @@ std::optional<StoredMessage> Messages::load(RowId row) {
     message.alarm_at = found->alarm_at;
     message.queue = std::move(found->queue);
     message.last_error = std::move(found->last_error);
-    auto envelope = decode_envelope(rows.octets(14));
+    auto envelope = decode_sealed(rows.octets(14));
     if (!envelope) {
       database_.fail(SQLITE_CORRUPT, "envelope");
       return std::nullopt;

@@ -1,5 +1,8 @@
 #include "storage/schema.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 
 namespace umbra::storage {
@@ -77,6 +80,15 @@ CREATE TABLE peers(hub TEXT PRIMARY KEY, spool INTEGER NOT NULL, epoch INTEGER N
   WITHOUT ROWID;
 )";
 
+// Of each chunk (base/checksum.h); NULL: written before there were any.
+constexpr const char* version_2 = R"(
+ALTER TABLE bodies ADD COLUMN checksum INTEGER;
+ALTER TABLE chunks ADD COLUMN checksum INTEGER;
+)";
+
+constexpr const char* later_versions[] = {version_2};
+static_assert(schema_version == 1 + std::size(later_versions));
+
 void create(Database& database, Random& random) {
   database.execute(version_1);
   std::uint64_t spool = 0;
@@ -115,7 +127,9 @@ Result<void> migrate(Database& database, Random& random) {
     database.execute("ROLLBACK");
     return database.outcome();
   }
-  create(database, random);
+  if (version == 0) create(database, random);
+  for (auto step = std::max<std::int64_t>(version, 1); step < schema_version; ++step)
+    database.execute(later_versions[step - 1]);
   database.execute(fmt::format("PRAGMA user_version={}", schema_version).c_str());
   database.execute("COMMIT");
   auto result = database.outcome();

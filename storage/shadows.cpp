@@ -8,7 +8,7 @@ void Shadows::insert(const Shadow& shadow, Counts& counts) {
   insert_.run(shadow.row.value, shadow.id.spool.value, shadow.id.number, shadow.generation.value,
               shadow.owner_spool.value, shadow.owner_epoch.value, shadow.owner_hub, shadow.size,
               Blob{encode_holders(shadow.offered)}, Blob{encode_indexes(shadow.done)},
-              Blob{encode(shadow.envelope)});
+              Blob{encode_sealed(shadow.envelope)});
   ++counts.shadows;
 }
 
@@ -43,7 +43,7 @@ std::optional<Shadow> Shadows::read(const Statement::Rows& rows, bool with_envel
   shadow.offered = std::move(*offered);
   shadow.done = std::move(*done);
   if (with_envelope) {
-    auto envelope = decode_envelope(rows.octets(10));
+    auto envelope = decode_sealed(rows.octets(10));
     if (!envelope) {
       database_.fail(SQLITE_CORRUPT, "envelope of a shadow");
       return std::nullopt;

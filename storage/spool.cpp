@@ -9,6 +9,8 @@
 #include "storage/group_commit.h"
 #include "storage/memory_disk.h"
 #include "storage/schema.h"
+#include "storage/set_aside.h"
+#include "storage/spool_error.h"
 
 namespace umbra::storage {
 namespace {
@@ -29,7 +31,7 @@ std::unexpected<Error> explained(const SpoolOptions& options, const Error& error
 /// The high-water mark against the database, before anything is written.
 Result<void> check_mark(const SpoolOptions& options, const EpochMark::Value& mark, SpoolId id, Epoch epoch) {
   if (mark.spool != id) {
-    return failure(std::errc::not_supported,
+    return failure(SpoolFault::not_the_last,
                    fmt::format("spool.db is spool {}, but spool {} was here last (epoch {}): put that "
                                "database back, or, if this "
                                "one is meant to be here, remove {}/spool.epoch",
@@ -37,14 +39,24 @@ Result<void> check_mark(const SpoolOptions& options, const EpochMark::Value& mar
   }
   if (epoch < mark.epoch) {
     return failure(
-        std::errc::not_supported,
+        SpoolFault::not_the_last,
         fmt::format(
             "spool.db is at epoch {}, but epoch {} was begun here: it was restored from a backup, and would "
-            "deliver mail again that is done. Put the newest database back; or, if that is lost, remove the "
-            "files spool.* in {}: the hub then starts empty and the other hubs deliver what they hold",
+            "deliver mail again that is done. Put the newest database back; or, if that is lost, run `umbra spool set-aside {}`: "
+            "the hub then starts empty and the other hubs deliver what they hold",
             epoch.value, mark.epoch.value, options.directory));
   }
   return {};
+}
+
+/// A small database is looked through as a whole, which takes milliseconds. In a large one damage is found when it is read.
+Result<void> check_small(Database& database) {
+  constexpr std::int64_t pages_max = 16'384;  // 64 MiB
+  if (database.number("PRAGMA page_count") > pages_max) return database.outcome();
+  Statement check(database, "PRAGMA quick_check(1)");
+  auto rows = check.rows();
+  if (rows.next() && rows.octets(0) != "ok") return failure(SpoolFault::damaged, "quick_check: " + std::string(rows.octets(0)));
+  return database.outcome();
 }
 
 class LocalSpool final : public Spool {
@@ -114,7 +126,7 @@ Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
     auto rows = meta.rows();
     if (!rows.next()) {
       if (auto result = database.outcome(); !result) return result;
-      return failure(std::errc::io_error, "spool.db has lost its first row");
+      return failure(SpoolFault::damaged, "spool.db has lost its first row");
     }
     opened.id.value = rows.unsigned_number(0);
     before.value = rows.unsigned_number(1);
@@ -164,6 +176,9 @@ Result<std::unique_ptr<Spool>> Spool::open(const SpoolOptions& options, Random& 
     if (!lock) return explained(options, lock.error());
     opened.lock = std::move(*lock);
   }
+  auto marked = DamageMark(options.vfs, options.directory).read();
+  if (!marked) return explained(options, marked.error());
+  if (*marked) return explained(options, {SpoolFault::damaged, "it was found to be damaged: " + (*marked)->reason});
   auto exists = has_content(options.vfs, path);
   if (!exists) return explained(options, exists.error());
   if (!*exists) {
@@ -177,6 +192,8 @@ Result<std::unique_ptr<Spool>> Spool::open(const SpoolOptions& options, Random& 
   auto writer = Database::open(path, options.vfs, Database::Mode::writer, page_octets);
   if (!writer) return explained(options, writer.error());
   opened.writer = std::move(*writer);
+  if (*exists)
+    if (auto checked = check_small(*opened.writer); !checked) return explained(options, checked.error());
   if (auto migrated = migrate(*opened.writer, random); !migrated) return explained(options, migrated.error());
   if (auto begun = begin_epoch(opened, !*exists); !begun) return explained(options, begun.error());
   auto reader = Database::open(path, options.vfs, Database::Mode::reader, page_octets);

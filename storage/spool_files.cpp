@@ -8,6 +8,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <limits>
@@ -201,6 +202,35 @@ Result<void> EpochMark::remove() const {
   if (!vfs) return std::unexpected(vfs.error());
   int code = (*vfs)->xDelete(*vfs, path_.c_str(), 1);
   if (code != SQLITE_OK && code != SQLITE_IOERR_DELETE_NOENT) return file_failure(path_, "remove", code);
+  return {};
+}
+
+Result<std::string> read_small_file(const std::string& vfs_name, const std::string& path, std::size_t octets_max) {
+  auto present = has_content(vfs_name, path);
+  if (!present) return std::unexpected(present.error());
+  if (!*present) return std::string();
+  auto vfs = find_vfs(vfs_name);
+  if (!vfs) return std::unexpected(vfs.error());
+  VfsFile file(*vfs, path, false);
+  if (file.code() != SQLITE_OK) return file_failure(path, "open", file.code());
+  sqlite3_int64 size = 0;
+  int code = file->pMethods->xFileSize(file.get(), &size);
+  if (code != SQLITE_OK) return file_failure(path, "size", code);
+  std::string content(std::min(octets_max, static_cast<std::size_t>(size)), '\0');
+  code = file->pMethods->xRead(file.get(), content.data(), static_cast<int>(content.size()), 0);
+  if (code != SQLITE_OK) return file_failure(path, "read", code);
+  return content;
+}
+
+Result<void> write_small_file(const std::string& vfs_name, const std::string& path, const std::string& content) {
+  auto vfs = find_vfs(vfs_name);
+  if (!vfs) return std::unexpected(vfs.error());
+  VfsFile file(*vfs, path, true);
+  if (file.code() != SQLITE_OK) return file_failure(path, "create", file.code());
+  int code = file->pMethods->xTruncate(file.get(), 0);
+  if (code == SQLITE_OK) code = file->pMethods->xWrite(file.get(), content.data(), static_cast<int>(content.size()), 0);
+  if (code == SQLITE_OK) code = file->pMethods->xSync(file.get(), SQLITE_SYNC_NORMAL);
+  if (code != SQLITE_OK) return file_failure(path, "write", code);
   return {};
 }
 

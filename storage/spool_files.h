@@ -52,6 +52,11 @@ class EpochMark {
   std::string path_;
 };
 
+/// Its content, at most `octets_max` of it; empty when there is none.
+Result<std::string> read_small_file(const std::string& vfs, const std::string& path, std::size_t octets_max);
+/// Made anew; durable when it returns.
+Result<void> write_small_file(const std::string& vfs, const std::string& path, const std::string& content);
+
 /// Whether a file of this name is there and not empty.
 Result<bool> has_content(const std::string& vfs, const std::string& path);
 

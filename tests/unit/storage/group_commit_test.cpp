@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "storage/database.h"
+#include "storage/spool_error.h"
 #include "tests/unit/storage/spool_fixture.h"
 
 namespace umbra::storage {
@@ -288,12 +289,8 @@ TEST_F(GroupCommitTest, StopsWritingWhenAQueryFindsDamage) {
     ASSERT_TRUE((*database)->checkpoint(SQLITE_CHECKPOINT_TRUNCATE).complete);
   }
   open();
-  box.close();
-  auto image = disk.durable();
-  auto& file = image["/spool/spool.db"];
-  std::fill(file.begin() + 40 * 4096, file.end(), '\xaa');
-  disk.restore(image);
-  ASSERT_TRUE(box.open());
+  CountingRandom noise(7);
+  disk.decay("/spool/spool.db", 40 * 4096, 1 << 30, noise);
   bool failed = false;
   for (auto row : rows) failed = failed || !box.read([&](Reader& reader) { return reader.chunk(row, 0); });
   EXPECT_TRUE(failed);
@@ -301,6 +298,35 @@ TEST_F(GroupCommitTest, StopsWritingWhenAQueryFindsDamage) {
   auto result = box.write([](Writer&) { return Result<void>(); });
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, std::errc::io_error);
+  EXPECT_TRUE(is_damage(*spool().unhealthy()));
+  box.close();
+  auto again = box.open();
+  ASSERT_FALSE(again) << "a mark keeps it from being used again";
+  EXPECT_TRUE(is_damage(again.error()));
+  EXPECT_THAT(again.error().what, ::testing::HasSubstr("was found to be damaged"));
+}
+
+// One flipped bit in a body, which the database itself does not notice.
+TEST_F(GroupCommitTest, FindsABodyThatDecayed) {
+  auto message = prepared();
+  std::string body(100'000, 'x');
+  must([&](Writer& writer) { return accept(writer, message, body); });
+  box.close();
+  {
+    auto database = Database::open("/spool/spool.db", disk.name(), Database::Mode::writer, 4096);
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->checkpoint(SQLITE_CHECKPOINT_TRUNCATE).complete);
+  }
+  auto image = disk.current();
+  auto& file = image["/spool/spool.db"];
+  auto at = file.find(std::string(3000, 'x'));
+  ASSERT_NE(at, std::string::npos);
+  file[at + 1000] = 'y';
+  disk.restore(image);
+  open();
+  EXPECT_FALSE(box.read([&](Reader& reader) { return reader.chunk(message.row, 0); }));
+  ASSERT_TRUE(spool().unhealthy());
+  EXPECT_TRUE(is_damage(*spool().unhealthy()));
 }
 
 TEST_F(GroupCommitTest, GoesOnAfterAFullDisk) {
