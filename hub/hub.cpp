@@ -8,7 +8,9 @@
 #include "hub/inbound/listener.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/peering.h"
+#include "hub/spool_recovery.h"
 #include "hub/spool_tasks.h"
+#include "storage/set_aside.h"
 
 namespace umbra::hub {
 namespace {
@@ -65,7 +67,10 @@ class WiredHub final : public Hub, public AdminBackend {
   storage::Spool& spool() override { return *spool_; }
   bool is_returning() const override { return peering_.is_returning(); }
   const std::optional<Ended>& ended() const override {
-    if (auto failed = spool_->unhealthy(); failed && !ended_) ended_ = Ended{false, "the spool has failed: " + failed->what};
+    if (auto failed = spool_->unhealthy(); failed && !ended_) {
+      // Started again, it meets the mark of the damage and sets the spool aside.
+      ended_ = Ended{storage::is_damage(*failed) && sets_aside(config_), "the spool has failed: " + failed->what};
+    }
     return ended_ ? ended_ : const_cast<Peering&>(peering_).members().ended();
   }
 
@@ -123,6 +128,7 @@ class WiredHub final : public Hub, public AdminBackend {
     g.spool_waiting_operations = statistics.waiting_operations;
     g.spool_last_commit_seconds = std::chrono::duration<double>(statistics.last_commit).count();
     g.spool_epoch = spool_->epoch().value;
+    g.spools_set_aside = storage::spools_set_aside(config_.spool.directory).size();
     g.log_lines_dropped_total = log_.lines_dropped();
     g.log_octets_lost_total = log_.octets_lost();
     g.ready = health().ready;
@@ -221,7 +227,13 @@ Result<std::unique_ptr<Hub>> Hub::make(const Config& config, HubParts parts) {
   storage::SpoolOptions options;
   options.directory = config.spool.directory;
   options.vfs = parts.spool_vfs;
-  auto spool = storage::Spool::open(options, parts.runtime.random, parts.writer_lane, parts.reader_lane, parts.home);
+  auto open = [&] { return storage::Spool::open(options, parts.runtime.random, parts.writer_lane, parts.reader_lane, parts.home); };
+  auto spool = open();
+  if (!spool) {
+    if (auto recovered = recover_spool(config, parts.spool_vfs, spool.error(), parts.log); !recovered)
+      return std::unexpected(recovered.error());
+    spool = open();
+  }
   if (!spool) return std::unexpected(spool.error());
   return std::make_unique<WiredHub>(config, parts, std::move(*spool));
 }

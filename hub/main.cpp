@@ -1,6 +1,6 @@
 // The `umbra` command: runs a hub, checks its configuration, and asks a running one over its admin socket.
 // Exit codes: 0 done; 1 a problem (said on standard error); 2 wrong usage; 3 no hub answers; 4 no such
-// message.
+// message; 5 a damaged spool.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +17,7 @@
 #include "hub/config/schema.h"
 #include "hub/hub.h"
 #include "hub/metrics.h"
+#include "hub/salvage_command.h"
 
 namespace umbra::hub {
 namespace {
@@ -34,6 +35,10 @@ struct Options {
   std::string after;
   std::size_t limit = 100;
   bool schema = false;
+  std::string directory;
+  std::string to;
+  std::string reason = "by the operator";
+  bool only_here = false;
 };
 
 /// 0, or the exit code after the problems were printed.
@@ -238,16 +243,41 @@ void add_admin_commands(CLI::App& app, Options& options, std::function<int()>& c
   });
 }
 
+void add_spool_commands(CLI::App& app, Options& options, std::function<int()>& chosen) {
+  auto* spool = app.add_subcommand("spool", "Look at, salvage and move away the files of a spool, without a hub");
+  spool->require_subcommand(1);
+  auto* check_command = spool->add_subcommand("check", "Read all of a spool: is it whole? Exit code 5: it is damaged");
+  check_command->add_option("directory", options.directory, "The spool, or one that was set aside")->required();
+  check_command->add_option("--output", options.output, "text or json")->check(CLI::IsMember(std::set<std::string>{"text", "json"}));
+  check_command->callback([&] {
+    chosen = [&] { return check_spool({options.directory, options.output == "json"}, std::cout, std::cerr); };
+  });
+  auto* export_command = spool->add_subcommand(
+      "export", "Write what is readable of a spool as RFC 5322 files and envelopes (JSON). Exit code 5: not all of it was");
+  export_command->add_option("directory", options.directory, "The spool, or one that was set aside")->required();
+  export_command->add_option("--to", options.to, "Folder for the files")->required();
+  export_command->add_flag("--only-here", options.only_here, "Only messages of which no other hub said that it holds a copy");
+  export_command->callback([&] {
+    chosen = [&] { return export_spool({options.directory, options.to, options.only_here}, std::cout, std::cerr); };
+  });
+  auto* aside_command = spool->add_subcommand("set-aside", "Move a spool's files into a folder beside it; the hub starts empty");
+  aside_command->add_option("directory", options.directory, "The spool of a hub that is not running")->required();
+  aside_command->add_option("--reason", options.reason, "Kept with it")->capture_default_str();
+  aside_command->callback(
+      [&] { chosen = [&] { return set_spool_aside(options.directory, options.reason, std::cout, std::cerr); }; });
+}
+
 int command_line(int argc, char** argv) {
   Options options;
   std::function<int()> chosen;
   CLI::App app{"Umbra: a clustered SMTP relay that keeps every acknowledged message on two machines.",
                "umbra"};
-  app.footer("Exit codes: 0 done, 1 a problem, 2 wrong usage, 3 no hub answers, 4 no such message.");
+  app.footer("Exit codes: 0 done, 1 a problem, 2 wrong usage, 3 no hub answers, 4 no such message, 5 a damaged spool.");
   app.set_version_flag("--version", std::string("umbra ") + version);
   app.require_subcommand(1);
   add_hub_commands(app, options, chosen);
   add_admin_commands(app, options, chosen);
+  add_spool_commands(app, options, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -112,6 +112,7 @@ constexpr GaugeRow gauge_rows[] = {
     {"spool_waiting_operations", "Operations that wait for the next group commit.",
      &Gauges::spool_waiting_operations},
     {"spool_epoch", "Number of starts of this spool.", &Gauges::spool_epoch},
+    {"spools_set_aside", "Damaged spools that are kept beside the present one.", &Gauges::spools_set_aside},
     {"log_lines_dropped_total", "Debug lines dropped because the log could not keep up.",
      &Gauges::log_lines_dropped_total},
     {"log_octets_lost_total", "Octets of the log that could not be written.", &Gauges::log_octets_lost_total},
@@ -239,6 +240,7 @@ std::string metrics_reference() {
          "* `umbra_queue_messages` growing with `umbra_connect_failures_total`: a next hop is away.\n"
          "* `umbra_possible_duplicates_total` growing: recipients may have got a second copy; the log names "
          "each message.\n"
+         "* `umbra_spools_set_aside` above 0: a spool was damaged; see operations, \"spool damaged\".\n"
          "* `umbra_spool_free_octets` near `spool.reserve`: new mail will be refused with 452.\n";
   return out.str();
 }

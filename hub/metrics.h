@@ -76,6 +76,7 @@ struct Gauges {
   std::uint64_t spool_waiting_operations = 0;
   double spool_last_commit_seconds = 0;
   std::uint64_t spool_epoch = 0;
+  std::uint64_t spools_set_aside = 0;  ///< folders of damaged spools beside the present one
   std::uint64_t log_lines_dropped_total = 0;
   std::uint64_t log_octets_lost_total = 0;
   bool ready = false;

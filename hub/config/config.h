@@ -141,9 +141,18 @@ struct LogConfig {
   std::uint32_t files_max = 10;
 };
 
+/// What becomes of a spool that is found to be damaged.
+enum class OnCorruption : std::uint8_t {
+  automatic,  ///< set_aside with a cluster, refuse without one
+  set_aside,  ///< its files are moved into a folder beside it, and the hub starts with a new, empty spool
+  refuse      ///< the hub ends and does not start before an operator has acted
+};
+
 struct SpoolConfig {
   std::string directory;
   std::uint64_t reserve_octets = 200ULL << 20;  ///< below this much free disk new mail gets 452 4.3.1
+  OnCorruption on_corruption = OnCorruption::automatic;
+  std::uint32_t set_aside_max = 3;  ///< damaged spools kept; with so many the hub does not start
 };
 
 struct Config {

@@ -11,6 +11,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::array shadow_names = {"require"sv, "prefer"sv, "none"sv};  // ShadowPolicy
+constexpr std::array on_corruption_names = {"automatic"sv, "set_aside"sv, "refuse"sv};  // OnCorruption
 constexpr std::array eight_bit_names = {"bounce"sv, "convert"sv};         // RouteConfig::EightBit
 constexpr std::array level_names = {"debug"sv, "info"sv, "warning"sv, "error"sv};
 
@@ -45,6 +46,16 @@ void describe_spool(ConfigVisitor& v, SpoolConfig& spool) {
           "With less free disk than this, new mail is refused with `452 4.3.1` before its data; delivery "
           "goes on."},
          spool.reserve_octets, {0, 1ULL << 50});
+  v.choice({"on_corruption",
+            "When the spool is found to be damaged. `set_aside`: its files are moved into a folder "
+            "`set-aside-<time>` beside it, the hub starts with a new spool, and its peers deliver what they hold. "
+            "`refuse`: the hub ends, and starts only when an operator has acted. `automatic`: `set_aside` with "
+            "`cluster.members`, `refuse` without."},
+           spool.on_corruption, on_corruption_names);
+  v.number({"set_aside_max",
+            "Damaged spools kept at once. They may hold the only copy of something, so none is ever removed by "
+            "the hub: with so many it does not start."},
+           spool.set_aside_max, {1, 100});
 }
 
 void describe_limits(ConfigVisitor& v, ReceiveLimits& limits) {

@@ -276,7 +276,8 @@ void Members::on_refused(const std::string& name, const smtp::Reply& reply) {
   if (reply.code == 555)
     end({false, "hub " + name + " remembers a later state of this spool: " + smtp::to_line(reply) +
                     ". A backup was restored, or another machine runs this spool. Its mail was or will be taken over by "
-                    "the other hubs. Move the spool away and start with an empty one."});
+                    "the other hubs. Put the newest spool back; or, if that is lost, run `umbra spool set-aside " +
+                    config_.spool.directory + "` and start again, with an empty one."});
   else
     end({true, "hub " + name + " ended this hub's epoch (it was silent for longer than a lease): " + smtp::to_line(reply)});
 }

@@ -1,0 +1,301 @@
+#include "hub/salvage_command.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <ostream>
+
+#include <fmt/format.h>
+
+#include "hub/admin/report.h"
+#include "hub/logs/log_line.h"
+#include "storage/salvage.h"
+#include "storage/set_aside.h"
+#include "storage/spool_error.h"
+
+namespace umbra::hub {
+namespace {
+
+using storage::Salvage;
+using storage::SalvagedCopy;
+using Kind = SalvagedCopy::Kind;
+using OutcomeState = storage::RecipientOutcome::State;
+
+constexpr int done = 0;
+constexpr int problem = 1;
+constexpr std::size_t findings_max = 200;
+
+std::string_view name_of(Kind kind) { return kind == Kind::message ? "message" : "shadow"; }
+
+std::string_view name_of(OutcomeState state) {
+  switch (state) {
+    case OutcomeState::pending: return "pending";
+    case OutcomeState::delivered: return "delivered";
+    case OutcomeState::failed: return "failed";
+    case OutcomeState::expanded_elsewhere: return "expanded_elsewhere";
+  }
+  return "unknown";
+}
+
+std::unique_ptr<Salvage> open_salvage(const std::string& directory, std::ostream& errors) {
+  auto salvage = Salvage::open(directory, "");
+  if (salvage) return std::move(*salvage);
+  errors << "umbra: " << directory << ": " << salvage.error().what << "\n";
+  return nullptr;
+}
+
+/// Everything that whoever sends it on by hand has to know.
+Json envelope_report(const SalvagedCopy& copy, const storage::SalvagedBody& body) {
+  const auto& m = copy.message;
+  const auto& envelope = m.envelope;
+  Json json = {{"id", to_string(m.id)},
+               {"kind", name_of(copy.kind)},
+               {"generation", m.generation.value},
+               {"row", m.row.value},
+               {"sender", envelope.sender},
+               {"accepted_at", to_text(envelope.accepted_at)},
+               {"expires_at", to_text(envelope.expires_at)},
+               {"client_address", envelope.client_address},
+               {"client_helo", envelope.client_helo},
+               {"eight_bit", envelope.body_8bit},
+               {"smtputf8", envelope.smtputf8},
+               {"size", m.size}};
+  if (!envelope.envelope_id.empty()) json["envelope_id"] = envelope.envelope_id;
+  if (envelope.dsn_return != DsnReturn::unset) json["ret"] = envelope.dsn_return == DsnReturn::full ? "FULL" : "HDRS";
+  if (copy.kind == Kind::shadow) {
+    json["owner"] = {{"hub", copy.owner_hub}, {"spool", to_string(copy.owner_spool)}};
+  } else {
+    json["state"] = to_string(m.state);
+    json["held_elsewhere"] = copy.is_held_elsewhere;
+    json["last_error"] = m.last_error;
+    json["due"] = Json::array();
+    for (const auto& entry : m.queue)
+      json["due"].push_back({{"destination", entry.destination}, {"at", to_text(entry.due)}, {"attempts", entry.attempts}});
+  }
+  json["hubs"] = Json::array();
+  for (const auto& holder : m.holders)
+    json["hubs"].push_back({{"hub", holder.hub}, {"spool", to_string(holder.spool)}, {"holds", holder.state == storage::Holder::State::holds}});
+  json["recipients"] = Json::array();
+  for (std::size_t i = 0; i < envelope.recipients.size(); ++i) {
+    const auto& recipient = envelope.recipients[i];
+    Json one = {{"address", recipient.address}, {"state", "pending"}};
+    if (!recipient.original_recipient.empty()) one["orcpt"] = recipient.original_recipient;
+    if (recipient.notify != notify_unset) one["notify"] = recipient.notify;
+    json["recipients"].push_back(std::move(one));
+  }
+  for (const auto& outcome : m.progress) {
+    auto& one = json["recipients"][outcome.index];
+    one["state"] = name_of(outcome.state);
+    if (!outcome.detail.empty()) one["detail"] = outcome.detail;
+  }
+  json["body"] = {{"whole", body.problem.empty()}, {"octets", body.octets}};
+  if (!body.problem.empty()) json["body"]["problem"] = body.problem;
+  if (!copy.problems.empty()) json["not_readable"] = copy.problems;
+  return json;
+}
+
+/// What is wrong, at most so much of it in words, all of it in numbers.
+struct Findings {
+  std::size_t count = 0;
+  Json list = Json::array();
+  void add(std::string what) {
+    if (++count <= findings_max) list.push_back(std::move(what));
+  }
+};
+
+struct Totals {
+  std::size_t messages = 0;
+  std::size_t shadows = 0;
+  std::size_t unprotected = 0;
+  std::size_t held = 0;
+};
+
+void check_rows(Salvage& salvage, Kind kind, const std::vector<RowId>& rows, Totals& totals, Findings& findings) {
+  for (auto row : rows) {
+    auto copy = salvage.load(kind, row);
+    if (!copy) {
+      findings.add(fmt::format("{} {:x}: {}", name_of(kind), row.value, copy.error().what));
+      continue;
+    }
+    if (!*copy) {
+      findings.add(fmt::format("{} {:x}: an index or the queue names it, and it is not there", name_of(kind), row.value));
+      continue;
+    }
+    const auto& message = (*copy)->message;
+    ++(kind == Kind::message ? totals.messages : totals.shadows);
+    if (kind == Kind::message && !message.is_protected) ++totals.unprotected;
+    if (kind == Kind::message && message.state == storage::MessageState::held) ++totals.held;
+    for (const auto& what : (*copy)->problems) findings.add(fmt::format("{} {}: {}", name_of(kind), to_string(message.id), what));
+    auto body = salvage.body(row, message.size, [](std::string_view) { return Result<void>(); });
+    if (body && !body->problem.empty())
+      findings.add(fmt::format("{} {}: its body: {}", name_of(kind), to_string(message.id), body->problem));
+  }
+}
+
+// ---- export
+
+class Exporter {
+ public:
+  Exporter(const SpoolExportOptions& options, Salvage& salvage) : options_(options), salvage_(salvage) {}
+
+  Result<void> run() {
+    auto messages = salvage_.rows(Kind::message);
+    auto shadows = salvage_.rows(Kind::shadow);
+    for (auto kind : {Kind::message, Kind::shadow})
+      for (auto row : kind == Kind::message ? messages : shadows)
+        if (auto written = write(kind, row); !written) return written;
+    for (auto row : salvage_.orphan_bodies(messages, shadows))
+      if (auto written = write_orphan(row); !written) return written;
+    return {};
+  }
+
+  std::size_t whole = 0;
+  std::size_t damaged = 0;
+  std::size_t orphans = 0;
+  std::size_t left_out = 0;
+  Findings unreadable;
+
+ private:
+  Result<void> write(Kind kind, RowId row) {
+    auto copy = salvage_.load(kind, row);
+    if (!copy) {
+      unreadable.add(fmt::format("{} in row {:x}: {}", name_of(kind), row.value, copy.error().what));
+      return {};
+    }
+    if (!*copy) {
+      unreadable.add(fmt::format("{} in row {:x}: only its key is left", name_of(kind), row.value));
+      return {};
+    }
+    if (options_.only_here && (kind == Kind::shadow || (*copy)->is_held_elsewhere)) {
+      ++left_out;
+      return {};
+    }
+    const auto& message = (*copy)->message;
+    auto name = to_string(message.id);
+    auto body = write_body(row, message.size, name);
+    if (!body) return std::unexpected(body.error());
+    ++(body->problem.empty() ? whole : damaged);
+    return write_text(options_.to + "/" + name + ".json", envelope_report(**copy, *body).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  }
+
+  /// <name>.eml, or <name>.damaged.eml when something of it is missing.
+  Result<storage::SalvagedBody> write_body(RowId row, std::uint64_t size, const std::string& name) {
+    auto part = options_.to + "/" + name + ".part";
+    std::ofstream out(part, std::ios::binary | std::ios::trunc);
+    auto body = salvage_.body(row, size, [&out, &part](std::string_view octets) -> Result<void> {
+      if (!out.write(octets.data(), static_cast<std::streamsize>(octets.size()))) return failed(part);
+      return {};
+    });
+    if (!body) return body;
+    out.close();
+    if (!out) return failed(part);
+    auto file = options_.to + "/" + name + (body->problem.empty() ? ".eml" : ".damaged.eml");
+    if (std::rename(part.c_str(), file.c_str()) != 0) return failed(file);
+    return body;
+  }
+
+  /// Its envelope is lost; its header may tell an operator where it belongs.
+  Result<void> write_orphan(RowId row) {
+    if (options_.only_here) return {};
+    auto body = write_body(row, UINT64_MAX, fmt::format("without-envelope-{:x}", row.value));
+    if (!body) return std::unexpected(body.error());
+    ++orphans;
+    return {};
+  }
+
+  static std::unexpected<Error> failed(const std::string& file) {
+    auto code = std::error_code(errno, std::generic_category());
+    return failure(code, "write " + file + ": " + code.message());
+  }
+
+  static Result<void> write_text(const std::string& file, const std::string& text) {
+    std::ofstream out(file, std::ios::binary | std::ios::trunc);
+    out << text;
+    out.close();
+    if (!out) return failed(file);
+    return {};
+  }
+
+  const SpoolExportOptions& options_;
+  Salvage& salvage_;
+};
+
+}  // namespace
+
+int check_spool(const SpoolCheckOptions& options, std::ostream& out, std::ostream& errors) {
+  auto salvage = open_salvage(options.directory, errors);
+  if (!salvage) return problem;
+  Findings findings;
+  Totals totals;
+  if (auto mark = storage::DamageMark("", options.directory).read(); mark && *mark)
+    findings.add("a hub found it damaged: " + (*mark)->reason);
+  for (auto& line : salvage->structure(findings_max)) findings.add("structure: " + line);
+  auto messages = salvage->rows(Kind::message);
+  auto shadows = salvage->rows(Kind::shadow);
+  check_rows(*salvage, Kind::message, messages, totals, findings);
+  check_rows(*salvage, Kind::shadow, shadows, totals, findings);
+  auto orphans = salvage->orphan_bodies(messages, shadows);
+  for (auto row : orphans) findings.add(fmt::format("body {:x} belongs to nothing", row.value));
+  // A hub at work changes them between one look and the next.
+  auto counts = salvage->counts();
+  bool counts_agree = counts && counts->messages == totals.messages && counts->shadows == totals.shadows &&
+                      counts->unprotected == totals.unprotected && counts->held == totals.held;
+  Json json = {{"spool", to_string(salvage->id())},
+               {"whole", findings.count == 0},
+               {"messages", totals.messages},
+               {"held", totals.held},
+               {"unprotected", totals.unprotected},
+               {"shadows", totals.shadows},
+               {"counts_agree", counts_agree},
+               {"findings", findings.count},
+               {"first_findings", findings.list}};
+  if (options.json) {
+    out << json.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+  } else {
+    for (const auto& finding : findings.list) out << finding.get<std::string>() << "\n";
+    if (findings.count > findings_max) out << "and " << findings.count - findings_max << " more\n";
+    out << options.directory << ": spool " << to_string(salvage->id()) << ", " << totals.messages << " messages (" << totals.held
+        << " held, " << totals.unprotected << " unprotected), " << totals.shadows << " shadows: "
+        << (findings.count == 0 ? "whole" : fmt::format("{} findings", findings.count)) << "\n";
+    if (!counts_agree) out << "Its own counts say something else: a hub is at work on it, or it is damaged.\n";
+  }
+  return findings.count == 0 ? done : found_damage;
+}
+
+int export_spool(const SpoolExportOptions& options, std::ostream& out, std::ostream& errors) {
+  auto salvage = open_salvage(options.directory, errors);
+  if (!salvage) return problem;
+  if (::mkdir(options.to.c_str(), 0700) != 0 && errno != EEXIST) {
+    errors << "umbra: make " << options.to << ": " << std::error_code(errno, std::generic_category()).message() << "\n";
+    return problem;
+  }
+  Exporter exporter(options, *salvage);
+  auto result = exporter.run();
+  for (const auto& what : exporter.unreadable.list) errors << "not readable: " << what.get<std::string>() << "\n";
+  if (exporter.unreadable.count > findings_max) errors << "and " << exporter.unreadable.count - findings_max << " more\n";
+  out << options.to << ": " << exporter.whole << " whole, " << exporter.damaged << " with a damaged body, " << exporter.orphans
+      << " without an envelope, " << exporter.unreadable.count << " not readable";
+  if (options.only_here) out << ", " << exporter.left_out << " left out: held by other hubs or for them";
+  out << "\n";
+  if (!result) {
+    errors << "umbra: " << result.error().what << "\n";
+    return problem;
+  }
+  return exporter.damaged + exporter.orphans + exporter.unreadable.count == 0 ? done : found_damage;
+}
+
+int set_spool_aside(const std::string& directory, const std::string& reason, std::ostream& out, std::ostream& errors) {
+  constexpr std::uint32_t no_limit = 1'000'000;  // the operator's word
+  auto folder = storage::set_aside(directory, "", reason, no_limit);
+  if (!folder) {
+    errors << "umbra: " << folder.error().what << "\n";
+    return problem;
+  }
+  out << "moved to " << *folder << "\nThe hub starts with a new spool; the other hubs deliver what they hold for it. What only this "
+      << "one had: umbra spool export " << *folder << " --to DIR --only-here\n";
+  return done;
+}
+
+}  // namespace umbra::hub
