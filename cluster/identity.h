@@ -23,10 +23,11 @@ enum class Standing : std::uint8_t {
   restarted,    ///< same spool, later epoch: it is back with its mail
   replaced,     ///< another spool: the old one is gone for good
   epoch_over,   ///< this run's epoch has been ended (its mail was taken over): it must begin the next one
+  name_taken,   ///< another spool, while the one that is known is alive: two hubs have one name
   rolled_back,  ///< its history went backwards: a restored backup, not to be trusted with any mail
 };
 
-/// Judges a hub that opens a session. Does not change anything. `live`: the epoch of its run that this run of ours has heard
+/// Judges a hub that opens a session. Does not change anything. Never says name_taken: who has heard the other one lately knows. `live`: the epoch of its run that this run of ours has heard
 /// from last, 0 when it has not heard of it yet. (Identity::epoch is not that: it is one more once that run has been ended.)
 Standing judge(const std::optional<Identity>& remembered, Epoch live, const Identity& heard);
 

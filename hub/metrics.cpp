@@ -61,6 +61,8 @@ constexpr CounterRow counters[] = {
      &Metrics::possible_duplicates_total},
     {"hub_protocol_errors_total", "Words of other hubs that broke the protocol.",
      &Metrics::hub_protocol_errors_total},
+    {"discovery_failures_total", "Questions to DNS for the cluster's hubs without an answer that names any.",
+     &Metrics::discovery_failures_total},
 };
 
 struct LevelRow {
@@ -100,7 +102,7 @@ constexpr GaugeRow gauge_rows[] = {
      &Gauges::unprotected_messages},
     {"shadow_messages", "Copies held for other hubs.", &Gauges::shadow_messages},
     {"outbox_discards", "Discard status that other hubs have not confirmed yet.", &Gauges::outbox_discards},
-    {"cluster_members", "Hubs of the cluster as configured, this one included; 0 without a cluster.",
+    {"cluster_members", "Hubs of the cluster as configured or found, this one included; 0 without a cluster.",
      &Gauges::cluster_members},
     {"cluster_members_alive", "Hubs of the cluster that are heard, this one included.",
      &Gauges::cluster_members_alive},

@@ -56,6 +56,7 @@ struct Metrics {
   std::uint64_t messages_recovered_total = 0;
   std::uint64_t possible_duplicates_total = 0;
   std::uint64_t hub_protocol_errors_total = 0;
+  std::uint64_t discovery_failures_total = 0;
   Histogram shadow_seconds;  ///< offer of a copy to its confirmation
 };
 

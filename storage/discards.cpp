@@ -86,6 +86,8 @@ void Discards::remember(const PeerMemory& peer) {
   remember_.run(peer.hub, peer.spool.value, peer.epoch.value, peer.sequence.value);
 }
 
+void Discards::forget(const std::string& hub) { forget_peer_.run(hub); }
+
 std::optional<Generation> Discards::done(MessageId id) {
   auto rows = done_.rows(id.spool.value, id.number);
   if (!rows.next()) return std::nullopt;

@@ -27,6 +27,7 @@ class Discards {
            Counts& counts);
   void confirmed(std::uint64_t key, Counts& counts);
   void forget_spool(SpoolId spool, Counts& counts);
+  void forget(const std::string& hub);
   void remember(const PeerMemory& peer);
 
   /// The generation with which all of this message was done, if an item still says so (held back or not).
@@ -57,6 +58,7 @@ class Discards {
   Statement remove_forks_{database_, "DELETE FROM outbox_forks WHERE key = ?"};
   Statement remove_range_{database_, "DELETE FROM outbox WHERE key BETWEEN ? AND ?"};
   Statement remove_fork_range_{database_, "DELETE FROM outbox_forks WHERE key BETWEEN ? AND ?"};
+  Statement forget_peer_{database_, "DELETE FROM peers WHERE hub = ?"};
   Statement remember_{database_, "INSERT OR REPLACE INTO peers VALUES(?, ?, ?, ?)"};
   Statement done_{database_,
                   "SELECT generation FROM outbox WHERE origin_spool = ? AND origin_number = ? AND whole = 1"};

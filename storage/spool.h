@@ -235,6 +235,8 @@ class Writer {
   /// Drops what is owed to a spool that is gone for good.
   virtual Result<void> outbox_forget_spool(SpoolId spool) = 0;
   virtual Result<void> remember_peer(const PeerMemory& peer) = 0;
+  /// It is no member any more, and nothing is held for it or owed to it.
+  virtual Result<void> forget_peer(const std::string& hub) = 0;
 };
 
 /// Queries. Used by closures given to Spool::read(), on the reader lane only. Every listing is paged by key.

@@ -375,4 +375,9 @@ Result<void> SpoolWriter::remember_peer(const PeerMemory& peer) {
   return database_.outcome();
 }
 
+Result<void> SpoolWriter::forget_peer(const std::string& hub) {
+  discards_.forget(hub);
+  return database_.outcome();
+}
+
 }  // namespace umbra::storage

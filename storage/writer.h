@@ -40,6 +40,7 @@ class SpoolWriter final : public Writer {
   Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) override;
   Result<void> outbox_forget_spool(SpoolId spool) override;
   Result<void> remember_peer(const PeerMemory& peer) override;
+  Result<void> forget_peer(const std::string& hub) override;
 
  private:
   /// Loads a row, lets `change` edit it, writes it back.

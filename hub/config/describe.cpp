@@ -182,6 +182,27 @@ void describe_member(ConfigVisitor& v, MemberConfig& member) {
   v.endpoint({"address", "`host:port` where that hub listens for other hubs.", true}, member.address, 0);
 }
 
+constexpr std::array<std::string_view, 2> discovery_types = {"srv", "address"};
+
+void describe_discovery(ConfigVisitor& v, DiscoveryConfig& discovery) {
+  v.text({"dns",
+          "A DNS name that stands for all hubs of the cluster, for example that of a headless service. Given in full; search "
+          "domains are tried for `type: address` only."},
+         discovery.dns, host_name);
+  v.choice({"type",
+            "`srv`: SRV records; the first label of each target is the hub's name, the port is the record's. `address`: A and "
+            "AAAA records of hubs that all listen at `port`; who is where, they say and prove themselves."},
+           discovery.type, discovery_types);
+  v.number({"port", "Where the hubs listen for one another, for `type: address`."}, discovery.port, {1, 65'535});
+  v.duration({"interval",
+              "How often DNS is asked. Without an answer that names hubs, those that are known stay, for as long as it takes."},
+             discovery.interval, {1s, 1h});
+  v.duration({"forget_after",
+              "A hub that DNS does not name any more and that is silent is forgotten after this, once nothing is held for it or "
+              "owed to it."},
+             discovery.forget_after, {10s, 30 * 24h});
+}
+
 struct ClusterSection {
   ClusterConfig& cluster;
   std::string& secret_file;
@@ -202,6 +223,7 @@ void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
       {"members",
        "Every hub of the cluster, this one included, the same list on each. Empty: this hub stands alone."},
       cluster.members, describe_member);
+  v.group({"discovery", "Where there is no list of members: how hubs find one another."}, cluster.discovery, describe_discovery);
   v.duration(
       {"lease", "A hub that was silent for this long is taken over from by those that hold its shadows."},
       cluster.lease, {1s, 1h});

@@ -56,6 +56,7 @@ void check_listeners(Config& config, ReadReport& report) {
     report.problem_at("listeners", "listeners: expected at least one");
   }
   bool has_peers =
+      config.cluster.discovery.enabled() ||
       std::ranges::any_of(config.cluster.members, [&](const auto& m) { return m.name != config.hub_name; });
   std::set<std::string> names;
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
@@ -136,12 +137,33 @@ void check_delivery(const Config& config, ReadReport& report) {
   }
 }
 
+void check_discovery(const Config& config, ReadReport& report) {
+  const auto& cluster = config.cluster;
+  const auto& discovery = cluster.discovery;
+  if (!discovery.enabled()) {
+    if (report.given("cluster.discovery"))
+      report.problem_at("cluster.discovery", "cluster.discovery.dns is missing: the name that stands for all hubs");
+    return;
+  }
+  if (!cluster.members.empty())
+    report.problem_at("cluster.discovery", "cluster.discovery: give this or cluster.members, not both");
+  bool is_by_address = discovery.type == DiscoveryConfig::Type::address;
+  if (is_by_address && discovery.port == 0)
+    report.problem_at("cluster.discovery", "cluster.discovery.port is missing: where the hubs listen for one another");
+  if (!is_by_address && discovery.port != 0)
+    report.problem_at("cluster.discovery.port", "cluster.discovery.port: SRV records name the port; it is for \"type: address\"");
+  if (!is_by_address && config.hub_name.find('.') != std::string::npos)
+    report.problem_at("hub.name", fmt::format("hub.name: \"{}\" can be no first label of an SRV target; leave out the dot or use "
+                                              "\"type: address\"", config.hub_name));
+}
+
 void check_cluster(const Config& config, ReadReport& report) {
   const auto& cluster = config.cluster;
-  if (cluster.members.empty()) {
+  check_discovery(config, report);
+  if (!cluster.enabled()) {
     if (report.given("cluster.address")) {
       report.problem_at("cluster.address",
-                        "cluster.members is missing: every hub of the cluster, this one included");
+                        "cluster.members is missing: every hub of the cluster, this one included (or cluster.discovery)");
     }
     return;
   }
@@ -173,7 +195,7 @@ void check_cluster(const Config& config, ReadReport& report) {
                                                        path, to_string(member.address), other->second));
     }
   }
-  if (!config.hub_name.empty() && !names.contains(config.hub_name)) {
+  if (!cluster.members.empty() && !config.hub_name.empty() && !names.contains(config.hub_name)) {
     report.problem_at("cluster.members",
                       fmt::format("cluster.members: this hub, \"{}\", is not in the list", config.hub_name));
   }

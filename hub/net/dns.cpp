@@ -18,7 +18,7 @@ using Descriptor = asio::posix::basic_stream_descriptor<IoExecutor>;
 
 constexpr int tries = 2;
 constexpr int dns_class_in = 1;
-enum class RecordType : int { a = 1, mx = 15, aaaa = 28 };
+enum class RecordType : int { a = 1, mx = 15, aaaa = 28, srv = 33 };
 
 bool is_not_there(int status) {
   return status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_EBADNAME;
@@ -93,6 +93,25 @@ class CaresResolver final : public Resolver {
       found.push_back({reply->priority, std::string(reply->host) == "." ? "" : reply->host});
     ares_free_data(replies);
     std::ranges::sort(found, {}, [](const auto& e) { return std::pair(e.preference, e.host); });
+    co_return found;
+  }
+
+  Task<Result<std::vector<ServiceTarget>>> services(std::string name) override {
+    Query query(io_);
+    ask(query, name, RecordType::srv);
+    co_await query.done.wait();
+    std::vector<ServiceTarget> found;
+    if (is_not_there(query.status)) co_return found;
+    if (query.status != ARES_SUCCESS) co_return resolver_failure(query.status, "SRV " + name);
+    ares_srv_reply* replies = nullptr;
+    int status = ares_parse_srv_reply(octets(query), size(query), &replies);
+    if (is_not_there(status)) co_return found;
+    if (status != ARES_SUCCESS) co_return resolver_failure(status, "SRV " + name);
+    for (auto* reply = replies; reply != nullptr; reply = reply->next)
+      // RFC 2782: "." says that the service is decidedly not here.
+      if (std::string_view(reply->host) != "." && *reply->host != '\0')
+        found.push_back({reply->priority, reply->weight, reply->port, reply->host});
+    ares_free_data(replies);
     co_return found;
   }
 

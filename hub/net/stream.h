@@ -64,6 +64,13 @@ struct MailExchanger {
   std::string host;
 };
 
+struct ServiceTarget {
+  std::uint16_t priority = 0;
+  std::uint16_t weight = 0;
+  std::uint16_t port = 0;
+  std::string host;
+};
+
 /// Name resolution. `not found` is an empty list, a failure of the resolver itself is an Error (temporary).
 class Resolver {
  public:
@@ -72,6 +79,10 @@ class Resolver {
   virtual Task<Result<std::vector<std::string>>> addresses(std::string host) = 0;
   /// MX records sorted by preference; RFC 7505 null MX comes as one entry with an empty host.
   virtual Task<Result<std::vector<MailExchanger>>> mail_exchangers(std::string domain) = 0;
+  /// SRV records of a name (RFC 2782), in any order.
+  virtual Task<Result<std::vector<ServiceTarget>>> services(std::string name) {
+    co_return failure(std::errc::not_supported, "SRV " + name);
+  }
   /// A hub that stops: every query under way ends soon with an error. May do nothing where deadlines are short.
   virtual void cancel() noexcept {}
 };

@@ -40,6 +40,7 @@ void Link::close() {
 void Link::set_address(const Endpoint& address) {
   if (member_.address == address) return;
   member_.address = address;
+  resolved_.clear();
   pause_.cancel();
 }
 
@@ -67,9 +68,11 @@ Task<void> Link::run() {
 
 Task<void> Link::one_session() {
   if (member_.address.host.empty()) co_return;  // found by discovery once it is known
+  // Stale answers serve where there is no new one: who listens there proves who he is.
   auto addresses = co_await runtime_.resolver.addresses(member_.address.host);
-  if (!addresses || addresses->empty() || is_stopping_) co_return;
-  Endpoint to{addresses->front(), member_.address.port};
+  if (addresses && !addresses->empty()) resolved_ = std::move(*addresses);
+  if (resolved_.empty() || is_stopping_) co_return;
+  Endpoint to{resolved_[attempts_++ % resolved_.size()], member_.address.port};
   auto stream = co_await runtime_.network.connect(to, MonotonicClock::now() + connect_timeout);
   if (!stream || is_stopping_) co_return;
   stream_ = std::move(*stream);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "hub/config/config.h"
 #include "hub/net/runtime.h"
@@ -79,6 +80,8 @@ class Link {
   smtp::ShadowVersion version_;
   smtp::Keywords keywords_;
   std::string complained_;
+  std::vector<std::string> resolved_;  // addresses of the host, as last answered
+  std::size_t attempts_ = 0;
   LinkOwner& owner_;
   TaskScope tasks_;
   Timer pause_;

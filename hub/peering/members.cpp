@@ -89,15 +89,27 @@ Member* Members::find_or_admit(const std::string& name) {
   return &add({name, {}});
 }
 
-void Members::discovered(const std::string& name, const Endpoint& address) {
+void Members::discovered(const std::string& name, const std::vector<Endpoint>& addresses) {
   auto* member = find_or_admit(name);
-  if (member == nullptr || member->config.address == address) return;
+  if (member == nullptr || addresses.empty()) return;
   // Two addresses that claim one name: the one with an open session keeps it.
   if (member->control->is_open() || member->data->is_open()) return;
+  auto present = std::ranges::find(addresses, member->config.address);
+  auto next = present == addresses.end() || present + 1 == addresses.end() ? addresses.begin() : present + 1;
+  auto address = *next;
+  if (address == member->config.address) return;
   log_.line(LogLevel::info, "a hub is found", {{"member", name}, {"address", to_string(address)}});
   member->config.address = address;
   member->control->set_address(address);
   member->data->set_address(address);
+}
+
+void Members::came_from(const std::string& name, const std::string& host) {
+  const auto& discovery = config_.cluster.discovery;
+  auto* member = find(name);
+  if (!discovery.enabled() || member == nullptr || !member->config.address.host.empty()) return;
+  // Hubs of one cluster mostly listen at one port. A guess does no harm: who answers there proves who he is.
+  discovered(name, {{host, discovery.port != 0 ? discovery.port : config_.cluster.address.port}});
 }
 
 void Members::forget(const std::string& name) {
@@ -179,6 +191,15 @@ std::vector<cluster::Candidate> Members::candidates() {
   return result;
 }
 
+// Somebody claims the name of a hub that is alive at this moment, under another spool: two hubs were given one name, or a hub
+// came back with an empty disk before it is noticed here that the former process has gone. The former one keeps the name
+// until its session ends; to call its spool gone now would hand out mail that it still delivers.
+bool Members::is_name_taken(const Member& member, const cluster::Identity& heard) {
+  if (!member.identity || member.identity->spool == heard.spool || !member.control->is_open()) return false;
+  return member.promised_by == member.identity->spool &&
+         MonotonicClock::now() - member.answered_at < 3 * config_.cluster.heartbeat;
+}
+
 void Members::accept_identity(Member& member, const cluster::Identity& heard) {
   auto before = member.identity;
   bool is_new_run = !before || before->spool != heard.spool || member.live_epoch != heard.epoch;
@@ -202,6 +223,12 @@ Standing Members::heard_hello(const smtp::HubHello& peer) {
   UMBRA_ASSERT(member != nullptr);
   cluster::Identity heard{peer.spool, peer.epoch, peer.sequence};
   auto standing = cluster::judge(member->identity, member->live_epoch, heard);
+  if (is_name_taken(*member, heard)) {
+    if (std::exchange(member->rival, heard.spool) != heard.spool)
+      log_.line(LogLevel::error, "two hubs have one name: the one that is alive keeps it",
+                {{"member", peer.hub}, {"spool", to_string(peer.spool)}});
+    return Standing::name_taken;
+  }
   if (standing == Standing::rolled_back || standing == Standing::epoch_over) {
     log_.line(LogLevel::warning,
               standing == Standing::rolled_back ? "a hub's spool was rolled back: it is refused"
@@ -257,7 +284,7 @@ bool Members::on_hello(const smtp::HubHello& peer) {
   cluster::Identity heard{peer.spool, peer.epoch, peer.sequence};
   auto standing = cluster::judge(member->identity, member->live_epoch, heard);
   // A hub whose epoch we have ended learns it on its own session to us; until then nothing is sent to it.
-  if (standing == Standing::rolled_back || standing == Standing::epoch_over) return false;
+  if (standing == Standing::rolled_back || standing == Standing::epoch_over || is_name_taken(*member, heard)) return false;
   accept_identity(*member, heard);
   return true;
 }
@@ -297,6 +324,7 @@ Task<void> Members::beat(std::shared_ptr<Member> member) {
         auto milliseconds = parse_number(std::string_view(outcome.reply.text).substr(outcome.reply.text.rfind(' ') + 1));
         if (milliseconds && *milliseconds <= 3'600'000) {
           member->promised_by = spool;
+          member->answered_at = MonotonicClock::now();
           member->promise.granted(outcome.sent_at, std::chrono::milliseconds(*milliseconds));
         }
       }

@@ -31,7 +31,9 @@ struct Member {
   MonotonicTime refuses_copies_until = MonotonicTime::min();
   MonotonicTime known_silent_until = MonotonicTime::min();  ///< asked in vain lately: not asked again for each message
   Sequence saved_sequence;
+  MonotonicTime answered_at = MonotonicTime::min();  ///< its last reply to a beat
   std::vector<SpoolId> replaced_spools;  ///< its former spools, seen to be gone in this run of ours
+  SpoolId rival;                         ///< another spool that claims its name
   std::string trouble;                   ///< why there is no session to it, where that is known
   Timer beat_timer;
   bool is_forgotten = false;
@@ -51,8 +53,11 @@ class Members final : public LinkOwner {
   /// A hub that has proved itself to us: with discovery it becomes a member, whatever is known of its address. Nothing: it is
   /// not on the list, it is this hub, or there are too many.
   Member* find_or_admit(const std::string& name);
-  /// With discovery: this hub exists, and can be reached there. A session that is open goes on.
-  void discovered(const std::string& name, const Endpoint& address);
+  /// With discovery: this hub exists, and can be reached there, or might: while it cannot, one after the other is tried. A session
+  /// that is open goes on, whatever DNS says.
+  void discovered(const std::string& name, const std::vector<Endpoint>& addresses);
+  /// With discovery: a hub that proved itself came from this address. As long as DNS says nothing of it, it is tried there.
+  void came_from(const std::string& name, const std::string& host);
   /// With discovery: its name has gone for long, it is silent, and nothing is held for it or owed to it. It may come again.
   void forget(const std::string& name);
   /// The members of this moment. Who waits between two of them is not disturbed by one that comes or goes.
@@ -104,6 +109,7 @@ class Members final : public LinkOwner {
   Task<void> watch_the_clock();
   void look_at_the_clock();
   Task<void> save(Member& member);
+  bool is_name_taken(const Member& member, const cluster::Identity& heard);
   void accept_identity(Member& member, const cluster::Identity& heard);
 
   Runtime runtime_;

@@ -287,9 +287,13 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
     case cluster::Standing::epoch_over:
       slot->answer({554, "5.7.0", "Epoch " + std::to_string(client.epoch.value) + " is over"});
       return false;
+    case cluster::Standing::name_taken:
+      slot->answer({451, "4.7.1", "Another hub of this name is alive"});
+      return false;
     default:
       break;
   }
+  server_.members_.came_from(client.hub, stream_->remote().host);
   peer_ = ShadowKeeper::Peer{client.hub, client.spool, client.epoch};
   watchdog_.expires_after(std::max<Duration>(30s, 3 * config.cluster.lease));
   slot->answer({235, "2.7.0", "Welcome " + client.hub});

@@ -14,6 +14,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       guardian_(runtime, config, spool, members_, copier_, pending_, log, metrics),
       keeper_(config, spool, members_, pending_, log, metrics, runtime.io),
       server_(runtime, config, members_, keeper_, log, metrics),
+      discovery_(runtime, config, spool, members_, log, metrics),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
   guardian_.on_outbox_grew([this] { discards_.look(); });
@@ -48,6 +49,7 @@ Task<void> Peering::run() {
   if (is_stopping_) co_return;
   guardian_.start();
   if (config_.cluster.enabled()) {
+    if (config_.cluster.discovery.enabled()) discovery_.start();
     server_.start();
     copier_.start();
     discards_.start();
@@ -59,6 +61,7 @@ Task<void> Peering::stop() {
   if (!is_started_) co_return;
   co_await tasks_.join();
   co_await server_.stop();
+  co_await discovery_.stop();
   // Links first: what waits for an answer of another hub ends with them.
   co_await members_.stop();
   co_await guardian_.stop();

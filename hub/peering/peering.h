@@ -4,6 +4,7 @@
 
 #include "hub/peering/copier.h"
 #include "hub/peering/discard_pusher.h"
+#include "hub/peering/discovery.h"
 #include "hub/peering/guardian.h"
 #include "hub/peering/members.h"
 #include "hub/peering/peer_server.h"
@@ -45,6 +46,7 @@ class Peering final : public DeliveryGuard {
   Guardian guardian_;
   ShadowKeeper keeper_;
   PeerServer server_;
+  Discovery discovery_;
   TaskScope tasks_;
   Outbound* outbound_ = nullptr;
   bool is_started_ = false;

@@ -38,6 +38,24 @@ Cluster::Cluster(World& world, Fabric& fabric, Ledger& ledger, const Scenario& s
     slots_.push_back(std::move(slot));
   }
   for (int i = 0; i < scenario.hubs; ++i) slots_[static_cast<std::size_t>(i)]->config = make_config(i);
+  for (int i = 0; i < scenario.hubs; ++i) {
+    auto name = fmt::format("hub{}.hubs.test", i + 1);
+    const auto& address = slots_[static_cast<std::size_t>(i)]->address;
+    names_.hosts[name] = {address};
+    names_.hosts["hubs.test"].push_back(address);
+    names_.services["_hub._tcp.hubs.test"].push_back({0, 0, hub_port, name});
+  }
+  for (const auto& trouble : scenario.dns_troubles) {
+    using Trouble = SimResolver::Names::Trouble;
+    world.after(trouble.begin, [this, trouble] {
+      world_.say("dns", "names no hub");
+      names_.trouble = trouble.is_empty ? Trouble::empty : Trouble::fails;
+    });
+    world.after(trouble.begin + trouble.length, [this] {
+      world_.say("dns", "names the hubs");
+      names_.trouble = Trouble::none;
+    });
+  }
 }
 
 Cluster::~Cluster() = default;
@@ -80,9 +98,17 @@ hub::Config Cluster::make_config(int number) const {
   auto& cluster = config.cluster;
   cluster.address = {slots_[static_cast<std::size_t>(number)]->address, hub_port};
   cluster.secret = "a secret of the simulated cluster";
-  for (int i = 0; i < scenario_.hubs; ++i)
-    cluster.members.push_back(
-        {fmt::format("hub{}", i + 1), {slots_[static_cast<std::size_t>(i)]->address, hub_port}});
+  if (scenario_.membership == Scenario::Membership::list) {
+    for (int i = 0; i < scenario_.hubs; ++i)
+      cluster.members.push_back(
+          {fmt::format("hub{}", i + 1), {slots_[static_cast<std::size_t>(i)]->address, hub_port}});
+  } else {
+    bool is_srv = scenario_.membership == Scenario::Membership::services;
+    cluster.discovery.dns = is_srv ? "_hub._tcp.hubs.test" : "hubs.test";
+    cluster.discovery.type = is_srv ? hub::DiscoveryConfig::Type::srv : hub::DiscoveryConfig::Type::address;
+    cluster.discovery.port = is_srv ? 0 : hub_port;
+    cluster.discovery.interval = 2s;
+  }
   cluster.reprotect_after = 5s;
   return config;
 }

@@ -156,11 +156,16 @@ class SimResolver final : public hub::Resolver {
   struct Names {
     std::map<std::string, std::vector<std::string>> hosts;
     std::map<std::string, std::vector<hub::MailExchanger>> exchangers;
+    std::map<std::string, std::vector<hub::ServiceTarget>> services;
+    enum class Trouble : std::uint8_t { none, fails, empty };
+    /// Of the names that stand for the cluster's hubs.
+    Trouble trouble = Trouble::none;
   };
   SimResolver(Host& host, const Names& names)
       : host_(host), names_(names), random_(host.world().random().fork("resolver " + host.name())) {}
   hub::Task<Result<std::vector<std::string>>> addresses(std::string host) override;
   hub::Task<Result<std::vector<hub::MailExchanger>>> mail_exchangers(std::string domain) override;
+  hub::Task<Result<std::vector<hub::ServiceTarget>>> services(std::string name) override;
 
  private:
   Host& host_;

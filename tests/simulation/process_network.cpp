@@ -157,8 +157,22 @@ hub::Task<Result<std::vector<std::string>>> SimResolver::addresses(std::string h
   co_await timer.wait_for(random_.between(200us, 20ms));
   auto found = names_.hosts.find(host);
   std::vector<std::string> addresses;
+  if (host.ends_with("hubs.test")) {
+    if (names_.trouble == Names::Trouble::fails) co_return failure(std::errc::timed_out, "resolve " + host);
+    if (names_.trouble == Names::Trouble::empty) co_return addresses;
+  }
   if (found != names_.hosts.end()) addresses = found->second;
   co_return addresses;
+}
+
+hub::Task<Result<std::vector<hub::ServiceTarget>>> SimResolver::services(std::string name) {
+  hub::Timer timer(host_.io());
+  co_await timer.wait_for(random_.between(200us, 20ms));
+  if (names_.trouble == Names::Trouble::fails) co_return failure(std::errc::timed_out, "SRV " + name);
+  auto found = names_.services.find(name);
+  std::vector<hub::ServiceTarget> targets;
+  if (found != names_.services.end() && names_.trouble == Names::Trouble::none) targets = found->second;
+  co_return targets;
 }
 
 hub::Task<Result<std::vector<hub::MailExchanger>>> SimResolver::mail_exchangers(std::string domain) {

@@ -148,6 +148,13 @@ Scenario make_scenario(const Choices& choices) {
                        .withholds_reply = random.below(200),
                        .closes_after_reply = random.below(200),
                        .delay_max = random.between(Duration{0}, Duration{3s})};
+  auto members = master.fork("membership");
+  if (members.chance(350))
+    scenario.membership = members.chance(500) ? Scenario::Membership::services : Scenario::Membership::addresses;
+  if (scenario.membership != Scenario::Membership::list && members.chance(700))
+    for (auto left = members.between(1, 3); left > 0; --left)
+      scenario.dns_troubles.push_back({members.between(Duration{0}, scenario.horizon),
+                                       members.between(Duration{1s}, Duration{60s}), members.chance(500)});
   auto faults = master.fork("faults");
   auto count = scenario.is_calm ? 0 : faults.chance(300) ? 1 : static_cast<int>(faults.between(2, 7));
   std::vector<Fault> drawn;

@@ -66,6 +66,15 @@ struct Scenario {
   std::vector<ClockSkew> clocks;
   Mood mood;  ///< of all next hops all the time
   Mood bad_mood;
+  /// How the hubs find one another; and when DNS is of no help with that.
+  enum class Membership : std::uint8_t { list, services, addresses };
+  struct DnsTrouble {
+    Duration begin{};
+    Duration length{};
+    bool is_empty = false;  ///< answers that name nobody, else none at all
+  };
+  Membership membership = Membership::list;
+  std::vector<DnsTrouble> dns_troubles;
   bool is_calm = false;  ///< nothing goes wrong: not one duplicate is allowed
 };
 

@@ -33,6 +33,8 @@ class Hub:
         self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
                               delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level)
         self.members = members
+        self.cluster_address = f"127.0.0.1:{self.cluster_port}"
+        self.resolver = None  # the address of a name server; else the system's
 
     @property
     def address(self):
@@ -56,12 +58,16 @@ class Hub:
             config["delivery"] = s["delivery"]
         if self.members is not None:
             config["cluster"] = {
-                "address": f"127.0.0.1:{self.cluster_port}",
+                "address": self.cluster_address,
                 "secret_file": str(s["secret"]),
                 "lease": s["lease"],
                 "members": [{"name": m.name, "address": f"127.0.0.1:{m.cluster_port}"} for m in self.members],
                 **s["cluster"],
             }
+            if "discovery" in s["cluster"]:
+                del config["cluster"]["members"]
+        if self.resolver:
+            config["resolver"] = {"servers": [self.resolver], "timeout": "2s"}
         self.config.write_text(json.dumps(config, indent=2) + "\n")
 
     def start(self, wait=True, wrapper=()):

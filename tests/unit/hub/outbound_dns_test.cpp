@@ -37,6 +37,9 @@ class NameServer {
   static Record mx(unsigned char preference, const std::string& host) {
     return {15, std::string{'\0', static_cast<char>(preference)} + to_wire(host)};
   }
+  static Record srv(unsigned char port, const std::string& host) {
+    return {33, std::string{'\0', '\1', '\0', '\2', '\0', static_cast<char>(port)} + to_wire(host)};
+  }
   std::map<std::string, std::vector<Record>> records;
   std::map<std::string, int> codes;  ///< RCODE for a name; -1: no answer at all
   int questions = 0;
@@ -152,6 +155,23 @@ TEST_F(OutboundDns, KnowsANullMx) {
   ASSERT_TRUE(found);
   ASSERT_EQ(found->size(), 1U);
   EXPECT_EQ((*found)[0].host, "");
+}
+
+TEST_F(OutboundDns, FindsServices) {
+  server.records["_hub._tcp.example"] = {NameServer::srv(25, "hub-1.example"), NameServer::srv(26, "hub-2.example"),
+                                         NameServer::srv(27, ".")};
+  auto found = wait(resolver->services("_hub._tcp.example"));
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->size(), 2U);
+  std::ranges::sort(*found, {}, &ServiceTarget::port);
+  EXPECT_EQ((*found)[0].host, "hub-1.example");
+  EXPECT_EQ((*found)[0].port, 25);
+  EXPECT_EQ((*found)[0].priority, 1);
+  EXPECT_EQ((*found)[0].weight, 2);
+  EXPECT_EQ((*found)[1].host, "hub-2.example");
+  EXPECT_THAT(*wait(resolver->services("absent.example")), IsEmpty());
+  server.codes["broken.example"] = 2;
+  EXPECT_FALSE(wait(resolver->services("broken.example")));
 }
 
 TEST_F(OutboundDns, TellsAbsentFromFailing) {

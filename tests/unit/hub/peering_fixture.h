@@ -144,14 +144,27 @@ class FakeNetwork final : public Network {
   std::map<std::string, FakeMember> members;  ///< by address
 };
 
-class NoResolver final : public Resolver {
+/// Names as the test says; a name that is not there resolves to itself.
+class TestResolver final : public Resolver {
  public:
   Task<Result<std::vector<std::string>>> addresses(std::string host) override {
+    if (is_failing && !host.starts_with("10.")) co_return failure(std::errc::timed_out, "resolve " + host);
+    auto found = hosts.find(host);
+    if (found != hosts.end()) co_return found->second;
     co_return std::vector<std::string>{host};
+  }
+  Task<Result<std::vector<ServiceTarget>>> services(std::string name) override {
+    ++questions;
+    if (is_failing) co_return failure(std::errc::timed_out, "SRV " + name);
+    co_return targets;
   }
   Task<Result<std::vector<MailExchanger>>> mail_exchangers(std::string) override {
     co_return std::vector<MailExchanger>{};
   }
+  std::map<std::string, std::vector<std::string>> hosts;
+  std::vector<ServiceTarget> targets;
+  bool is_failing = false;
+  int questions = 0;
 };
 
 class NoOutbound final : public Outbound {
@@ -235,7 +248,7 @@ class PeeringTest : public ::testing::Test {
   StoppableTime time;
   asio::io_context io;
   FakeNetwork network{io};
-  NoResolver resolver;
+  TestResolver resolver;
   Counting random;
   storage::MemoryDisk disk{"peering-test-disk"};
   Lane writer{io};
