@@ -19,15 +19,23 @@ using storage::MessageState;
 using storage::Shadow;
 using storage::StoredMessage;
 
+/// The memory in which attempts are marked: the caller's, or a mapped file's, or none.
+struct Attempts {
+  std::unique_ptr<storage::AttemptMarks::Region, void (*)(storage::AttemptMarks::Region*)> mapped{
+      nullptr, [](storage::AttemptMarks::Region*) {}};
+  storage::AttemptMarks::Region* region = nullptr;
+};
+
 class WiredHub final : public Hub, public AdminBackend {
  public:
-  WiredHub(const Config& config, HubParts parts, std::unique_ptr<storage::Spool> spool)
+  WiredHub(const Config& config, HubParts parts, std::unique_ptr<storage::Spool> spool, Attempts attempts)
       : config_(config),
         runtime_(parts.runtime),
         log_(parts.log),
         spool_(std::move(spool)),
+        attempts_(std::move(attempts)),
         peering_(runtime_, config_, *spool_, log_, metrics_),
-        outbound_(Outbound::make(runtime_, config_, *spool_, peering_, log_, metrics_)),
+        outbound_(Outbound::make(runtime_, config_, *spool_, peering_, log_, metrics_, marks())),
         acceptor_(runtime_, config_, *spool_, peering_, *outbound_, log_, metrics_) {
     peering_.set_outbound(*outbound_);
     for (const auto& listener : config_.listeners)
@@ -190,12 +198,16 @@ class WiredHub final : public Hub, public AdminBackend {
     if (action == QueueAction::release && !is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is not held"};
     if (action == QueueAction::retry && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held: release it"};
     auto entries = outbound_->entries_for(stored.envelope, stored.progress, WallClock::now());
-    auto changed = co_await commit(runtime_.io, *spool_, [row, action, entries](storage::Writer& w) {
+    auto changed = co_await commit(runtime_.io, *spool_, [row, id, action, entries](storage::Writer& w) -> Result<void> {
       if (action == QueueAction::hold) return w.set_state(row, MessageState::held, {});
-      if (action == QueueAction::release) return w.set_state(row, MessageState::queued, entries);
+      if (action == QueueAction::release) {
+        if (auto pardoned = w.forget_suspect(id); !pardoned) return pardoned;
+        return w.set_state(row, MessageState::queued, entries);
+      }
       return w.set_queue(row, entries);
     });
     if (!changed) co_return std::unexpected(changed.error());
+    if (action == QueueAction::release) outbound_->pardon(id);
     if (action == QueueAction::hold)
       outbound_->forget(row);
     else
@@ -206,11 +218,18 @@ class WiredHub final : public Hub, public AdminBackend {
   }
 
  private:
+  storage::AttemptMarks* marks() {
+    if (attempts_.region == nullptr) return nullptr;
+    return &marks_.emplace(*attempts_.region, spool_->id(), spool_->epoch());
+  }
+
   const Config config_;
   Runtime runtime_;
   EventLog& log_;
   Metrics metrics_;
   std::unique_ptr<storage::Spool> spool_;
+  Attempts attempts_;
+  std::optional<storage::AttemptMarks> marks_;
   Peering peering_;
   std::unique_ptr<Outbound> outbound_;
   MessageAcceptor acceptor_;
@@ -227,6 +246,18 @@ Result<std::unique_ptr<Hub>> Hub::make(const Config& config, HubParts parts) {
   storage::SpoolOptions options;
   options.directory = config.spool.directory;
   options.vfs = parts.spool_vfs;
+  Attempts attempts;
+  attempts.region = parts.attempts;
+  if (attempts.region == nullptr && parts.spool_vfs.empty() && config.delivery.crashes_max > 0) {
+    if (auto mapped = storage::AttemptMarks::map(config.spool.directory)) {
+      attempts.mapped = std::move(*mapped);
+      attempts.region = attempts.mapped.get();
+    } else {
+      parts.log.line(LogLevel::warning, "attempts are not marked: a message that ends the hub again and again is not found out",
+                     {{"reason", mapped.error().what}});
+    }
+  }
+  if (attempts.region != nullptr) options.interrupted = storage::AttemptMarks::read(*attempts.region);
   auto open = [&] { return storage::Spool::open(options, parts.runtime.random, parts.writer_lane, parts.reader_lane, parts.home); };
   auto spool = open();
   if (!spool) {
@@ -235,7 +266,7 @@ Result<std::unique_ptr<Hub>> Hub::make(const Config& config, HubParts parts) {
     spool = open();
   }
   if (!spool) return std::unexpected(spool.error());
-  return std::make_unique<WiredHub>(config, parts, std::move(*spool));
+  return std::make_unique<WiredHub>(config, parts, std::move(*spool), std::move(attempts));
 }
 
 }  // namespace umbra::hub

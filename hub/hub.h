@@ -22,6 +22,8 @@ struct HubParts {
   storage::Executor& home;  ///< posts to the io_context
   EventLog& log;
   std::string spool_vfs;  ///< empty: real files
+  /// Where attempts are marked, outliving the process; null: a file beside the spool, or with another VFS nowhere.
+  storage::AttemptMarks::Region* attempts = nullptr;
 };
 
 /// Life: make() opens the spool and begins its epoch (blocks); start() listens and begins to work; stop() ends everything

@@ -40,6 +40,8 @@ constexpr CounterRow counters[] = {
      &Metrics::recipients_deferred_total},
     {"recipients_bounced_total", "Recipients given up.", &Metrics::recipients_bounced_total},
     {"notifications_total", "Delivery status notifications made.", &Metrics::notifications_total},
+    {"messages_poisoned_total", "Messages held because the hub ended again and again while it was delivering them.",
+     &Metrics::messages_poisoned_total},
     {"connections_out_total", "Connections made to next hops.", &Metrics::connections_out_total},
     {"connect_failures_total", "Connections to next hops that failed.", &Metrics::connect_failures_total},
     {"shadows_made_total", "Copies of this hub's messages that another hub confirmed as durable.",

@@ -41,6 +41,7 @@ struct Metrics {
   std::uint64_t recipients_deferred_total = 0;
   std::uint64_t recipients_bounced_total = 0;
   std::uint64_t notifications_total = 0;  ///< DSNs made
+  std::uint64_t messages_poisoned_total = 0;  ///< held because the hub ended during their attempts
   std::uint64_t connections_out_total = 0;
   std::uint64_t connect_failures_total = 0;
   std::int64_t connections_out = 0;

@@ -11,8 +11,8 @@
 
 namespace umbra::smtp {
 
-/// Offered by this program to every hub that has proved itself. None yet: version 1 says everything.
-inline constexpr std::array<std::string_view, 0> shadow_capabilities = {};
+/// Offered by this program to every hub that has proved itself.
+inline constexpr std::array<std::string_view, 1> shadow_capabilities = {"XSUSPECT"};
 
 using Keywords = std::set<std::string, std::less<>>;
 

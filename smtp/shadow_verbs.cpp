@@ -89,7 +89,7 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
     return body ? std::optional(*envelope + *body) : std::nullopt;
   }
   if (verb == "XCHUNK") return at(2);
-  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN") return at(1);
+  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT") return at(1);
   return 0;
 }
 
@@ -182,10 +182,10 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     command.verb = ShadowVerb::beat;
     command.epoch = Epoch{*epoch};
     command.sequence = Sequence{*sequence};
-  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN") {
+  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT") {
     if (!expect(2)) return wrong("501 5.5.4 " + std::string(verb) + " takes the number of octets");
     if (!payload.empty() && !payload.ends_with("\r\n")) return wrong("501 5.5.4 lines must end with CRLF");
-    command.verb = verb == "XDONE" ? ShadowVerb::done : verb == "XASK" ? ShadowVerb::ask : ShadowVerb::seen;
+    command.verb = verb == "XDONE" ? ShadowVerb::done : verb == "XASK" ? ShadowVerb::ask : verb == "XSEEN" ? ShadowVerb::seen : ShadowVerb::suspect;
     std::size_t count = 0;
     while (!payload.empty()) {
       if (++count > shadow_batch_max) return wrong("552 5.5.3 more than 400 lines");
@@ -199,6 +199,12 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
         auto id = parse_message_id(line);
         if (!id) return wrong("501 5.5.4 XASK: bad id");
         command.ids.push_back(*id);
+      } else if (command.verb == ShadowVerb::suspect) {
+        auto space = std::min(line.find(' '), line.size());
+        auto id = parse_message_id(line.substr(0, space));
+        auto crashes = parse_number(line.substr(std::min(space + 1, line.size())));
+        if (!id || !crashes || *crashes == 0 || *crashes > 1'000'000) return wrong("501 5.5.4 XSUSPECT: bad line");
+        command.suspects.emplace_back(*id, static_cast<std::uint32_t>(*crashes));
       } else {
         auto key = parse_number(line);
         if (!key) return wrong("501 5.5.4 XSEEN: bad key");
@@ -295,6 +301,12 @@ std::string format_done(const std::vector<DiscardItem>& items) {
 }
 
 std::string format_poll(std::uint64_t limit) { return "XPOLL " + std::to_string(limit) + "\r\n"; }
+
+std::string format_suspect(const std::vector<std::pair<MessageId, std::uint32_t>>& suspects) {
+  std::string lines;
+  for (const auto& [id, crashes] : suspects) lines += to_string(id) + ' ' + std::to_string(crashes) + "\r\n";
+  return "XSUSPECT " + std::to_string(lines.size()) + "\r\n" + lines;
+}
 
 std::string format_seen(const std::vector<std::uint64_t>& keys) {
   std::string lines;

@@ -81,7 +81,7 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect };
 
 /// One command as read. Only the members of its verb are set.
 struct ShadowCommand {
@@ -101,6 +101,7 @@ struct ShadowCommand {
   Epoch epoch;                              ///< beat
   Sequence sequence;                        ///< beat
   std::vector<MessageId> ids;               ///< ask
+  std::vector<std::pair<MessageId, std::uint32_t>> suspects;  ///< suspect: how often a hub ended while it delivered each
 };
 
 /// Reads commands from a session's bytes. A wrong command is reported with its reply text; after one the session is closed,
@@ -125,6 +126,7 @@ std::string format_chunk(MessageId id, std::string_view octets, bool last);
 std::string format_forget(MessageId id, Generation generation);
 std::string format_done(const std::vector<DiscardItem>& items);
 std::string format_poll(std::uint64_t limit);
+std::string format_suspect(const std::vector<std::pair<MessageId, std::uint32_t>>& suspects);
 std::string format_seen(const std::vector<std::uint64_t>& keys);
 std::string format_beat(Epoch epoch, Sequence sequence);
 std::string format_ask(const std::vector<MessageId>& ids);

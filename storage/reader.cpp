@@ -92,6 +92,10 @@ Result<std::vector<PeerMemory>> SpoolReader::peers() {
   return ask([&] { return discards_.peers(); });
 }
 
+Result<std::vector<Suspect>> SpoolReader::suspects(std::size_t limit) {
+  return ask([&] { return suspects_.list(limit); });
+}
+
 Result<QueueCounts> SpoolReader::counts() {
   return ask([&] {
     QueueCounts counts;

@@ -9,6 +9,7 @@
 #include "storage/discards.h"
 #include "storage/messages.h"
 #include "storage/shadows.h"
+#include "storage/suspects.h"
 
 namespace umbra::storage {
 
@@ -39,6 +40,7 @@ class SpoolReader final : public Reader {
   Result<std::vector<OutboxItem>> outbox(SpoolId to, std::uint64_t after_key, std::size_t limit) override;
   Result<std::vector<std::pair<std::string, SpoolId>>> outbox_spools() override;
   Result<std::vector<PeerMemory>> peers() override;
+  Result<std::vector<Suspect>> suspects(std::size_t limit) override;
   Result<QueueCounts> counts() override;
 
  private:
@@ -62,6 +64,7 @@ class SpoolReader final : public Reader {
   Messages messages_;
   Shadows shadows_{database_};
   Discards discards_{database_};
+  Suspects suspects_{database_};
   Bodies bodies_{database_};
   Statement counts_{database_, "SELECT messages, held, unprotected, shadows, outbox FROM meta"};
 };

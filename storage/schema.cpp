@@ -86,7 +86,14 @@ ALTER TABLE bodies ADD COLUMN checksum INTEGER;
 ALTER TABLE chunks ADD COLUMN checksum INTEGER;
 )";
 
-constexpr const char* later_versions[] = {version_2};
+// Messages that were being delivered when the process ended without a word (storage/suspects.h).
+constexpr const char* version_3 = R"(
+CREATE TABLE suspects(
+  origin_spool INTEGER NOT NULL, origin_number INTEGER NOT NULL, crashes INTEGER NOT NULL,
+  PRIMARY KEY(origin_spool, origin_number)) WITHOUT ROWID;
+)";
+
+constexpr const char* later_versions[] = {version_2, version_3};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {

@@ -21,6 +21,7 @@
 #include "base/ids.h"
 #include "base/random.h"
 #include "base/result.h"
+#include "storage/attempt_marks.h"
 
 namespace umbra::storage {
 
@@ -169,6 +170,12 @@ struct QueueCounts {
   std::uint64_t outbox = 0;
 };
 
+/// A message that was being delivered when the process ended without a word, and how often it was.
+struct Suspect {
+  MessageId id;
+  std::uint32_t crashes = 0;
+};
+
 /// What is remembered of another hub, to know a restart from a rolled-back or a new spool.
 struct PeerMemory {
   std::string hub;
@@ -237,6 +244,12 @@ class Writer {
   virtual Result<void> remember_peer(const PeerMemory& peer) = 0;
   /// It is no member any more, and nothing is held for it or owed to it.
   virtual Result<void> forget_peer(const std::string& hub) = 0;
+
+  // Suspects.
+  /// `owner` has counted so many; the higher count holds. True when a shadow is held for it here; of any other message its word
+  /// does not count.
+  virtual Result<bool> suspect(MessageId id, std::uint32_t crashes, SpoolId owner) = 0;
+  virtual Result<void> forget_suspect(MessageId id) = 0;
 };
 
 /// Queries. Used by closures given to Spool::read(), on the reader lane only. Every listing is paged by key.
@@ -274,6 +287,7 @@ class Reader {
   /// The spools to which something is owed.
   virtual Result<std::vector<std::pair<std::string, SpoolId>>> outbox_spools() = 0;
   virtual Result<std::vector<PeerMemory>> peers() = 0;
+  virtual Result<std::vector<Suspect>> suspects(std::size_t limit) = 0;
   virtual Result<QueueCounts> counts() = 0;
 };
 
@@ -294,6 +308,7 @@ struct SpoolOptions {
   std::size_t batch_operations_max = 512;
   std::size_t batch_octets_max = 8U << 20;
   std::size_t checkpoint_octets = 8U << 20;  ///< the WAL is moved into the database each time it has grown by this
+  std::optional<Interrupted> interrupted = std::nullopt;  ///< counted when it is about the run before this one
 };
 
 class Spool {

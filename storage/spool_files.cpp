@@ -205,6 +205,38 @@ Result<void> EpochMark::remove() const {
   return {};
 }
 
+struct ReadableFile::Handle {
+  VfsFile file;
+};
+
+ReadableFile::ReadableFile() = default;
+ReadableFile::ReadableFile(ReadableFile&&) noexcept = default;
+ReadableFile::~ReadableFile() = default;
+
+Result<ReadableFile> ReadableFile::open(const std::string& vfs_name, const std::string& path) {
+  ReadableFile file;
+  file.path_ = path;
+  auto present = has_content(vfs_name, path);
+  if (!present) return std::unexpected(present.error());
+  if (!*present) return file;
+  auto vfs = find_vfs(vfs_name);
+  if (!vfs) return std::unexpected(vfs.error());
+  file.handle_ = std::unique_ptr<Handle>(new Handle{VfsFile(*vfs, path, false)});
+  auto& handle = file.handle_->file;
+  if (handle.code() != SQLITE_OK) return file_failure(path, "open", handle.code());
+  sqlite3_int64 size = 0;
+  if (int code = handle->pMethods->xFileSize(handle.get(), &size); code != SQLITE_OK) return file_failure(path, "size", code);
+  file.size_ = static_cast<std::uint64_t>(size);
+  return file;
+}
+
+Result<void> ReadableFile::read(std::uint64_t at, std::string& into) {
+  auto& handle = handle_->file;
+  int code = handle->pMethods->xRead(handle.get(), into.data(), static_cast<int>(into.size()), static_cast<sqlite3_int64>(at));
+  if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) return file_failure(path_, "read", code);
+  return {};
+}
+
 Result<std::string> read_small_file(const std::string& vfs_name, const std::string& path, std::size_t octets_max) {
   auto present = has_content(vfs_name, path);
   if (!present) return std::unexpected(present.error());

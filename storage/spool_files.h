@@ -2,6 +2,8 @@
 // it, and is the database the one that was here last. Called by Spool::open.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -50,6 +52,24 @@ class EpochMark {
  private:
   std::string vfs_;
   std::string path_;
+};
+
+/// A file of a VFS, to be read. One that is not there has no octets.
+class ReadableFile {
+ public:
+  static Result<ReadableFile> open(const std::string& vfs, const std::string& path);
+  ReadableFile(ReadableFile&&) noexcept;
+  ~ReadableFile();
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  /// Fills `into`, from `at` on; what is beyond the end is zeros.
+  Result<void> read(std::uint64_t at, std::string& into);
+
+ private:
+  struct Handle;
+  ReadableFile();
+  std::unique_ptr<Handle> handle_;
+  std::string path_;
+  std::uint64_t size_ = 0;
 };
 
 /// Its content, at most `octets_max` of it; empty when there is none.

@@ -380,4 +380,17 @@ Result<void> SpoolWriter::forget_peer(const std::string& hub) {
   return database_.outcome();
 }
 
+Result<bool> SpoolWriter::suspect(MessageId id, std::uint32_t crashes, SpoolId owner) {
+  auto shadow = shadows_.find_row(id);
+  bool is_held = shadow && shadow->owner_spool == owner;
+  if (is_held) suspects_.at_least(id, crashes);
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  return is_held;
+}
+
+Result<void> SpoolWriter::forget_suspect(MessageId id) {
+  suspects_.forget(id);
+  return database_.outcome();
+}
+
 }  // namespace umbra::storage

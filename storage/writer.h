@@ -6,6 +6,7 @@
 #include "storage/discards.h"
 #include "storage/messages.h"
 #include "storage/shadows.h"
+#include "storage/suspects.h"
 
 namespace umbra::storage {
 
@@ -41,6 +42,8 @@ class SpoolWriter final : public Writer {
   Result<void> outbox_forget_spool(SpoolId spool) override;
   Result<void> remember_peer(const PeerMemory& peer) override;
   Result<void> forget_peer(const std::string& hub) override;
+  Result<bool> suspect(MessageId id, std::uint32_t crashes, SpoolId owner) override;
+  Result<void> forget_suspect(MessageId id) override;
 
  private:
   /// Loads a row, lets `change` edit it, writes it back.
@@ -57,6 +60,7 @@ class SpoolWriter final : public Writer {
   Messages messages_;
   Shadows shadows_{database_};
   Discards discards_{database_};
+  Suspects suspects_{database_};
   Bodies bodies_{database_};
 };
 

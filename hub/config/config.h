@@ -85,6 +85,7 @@ struct DeliveryConfig {
   Duration idle_timeout = 30s;                   ///< a kept connection without mail
   std::uint32_t connections_max = 500;           ///< over all destinations
   std::uint64_t ready_octets_max = 64ULL << 20;  ///< bodies kept in memory between accept and delivery
+  std::uint32_t crashes_max = 3;  ///< ends of the process during attempts of a message; then it is held. 0: never
 };
 
 struct ResolverConfig {

@@ -168,6 +168,10 @@ void describe_delivery(ConfigVisitor& v, DeliveryConfig& delivery) {
           "the disk. "
           "Beyond it, bodies are read from the spool."},
          delivery.ready_octets_max, {0, 64ULL << 30});
+  v.number({"crashes",
+            "How often the hub may end without a word (a crash, a kill) while it is delivering a message, attempt after "
+            "attempt. Then the message is held for an operator, and the rest flows. `0`: never."},
+           delivery.crashes_max, {0, 1000});
 }
 
 void describe_resolver(ConfigVisitor& v, ResolverConfig& resolver) {

@@ -10,8 +10,8 @@ namespace {
 class OutboundHub final : public Outbound {
  public:
   OutboundHub(Runtime runtime, const Config& config, storage::Spool& spool, DeliveryGuard& guard,
-              EventLog& log, Metrics& metrics)
-      : parts_(runtime, config, spool, guard, log, metrics) {}
+              EventLog& log, Metrics& metrics, storage::AttemptMarks* marks)
+      : parts_(runtime, config, spool, guard, log, metrics, marks) {}
 
   void start() override { scheduler_.scope().spawn("alarms", alarms_.run()); }
   void set_loading(bool is_on) override { scheduler_.set_loading(is_on); }
@@ -35,6 +35,8 @@ class OutboundHub final : public Outbound {
   void look_again() override { scheduler_.look_again(); }
   void forget(RowId row) override { scheduler_.forget(row); }
   bool awaits_final_reply(RowId row) override { return scheduler_.awaits_final_reply(row); }
+  void suspect(MessageId id, std::uint32_t crashes) override { scheduler_.suspect(id, crashes); }
+  void pardon(MessageId id) override { scheduler_.pardon(id); }
   Task<Result<void>> bounce(RowId row, std::string why) override {
     co_return co_await alarms_.bounce(row, std::move(why));
   }
@@ -48,8 +50,9 @@ class OutboundHub final : public Outbound {
 }  // namespace
 
 std::unique_ptr<Outbound> Outbound::make(Runtime runtime, const Config& config, storage::Spool& spool,
-                                         DeliveryGuard& guard, EventLog& log, Metrics& metrics) {
-  return std::make_unique<OutboundHub>(runtime, config, spool, guard, log, metrics);
+                                         DeliveryGuard& guard, EventLog& log, Metrics& metrics,
+                                         storage::AttemptMarks* marks) {
+  return std::make_unique<OutboundHub>(runtime, config, spool, guard, log, metrics, marks);
 }
 
 }  // namespace umbra::hub

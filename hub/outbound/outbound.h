@@ -49,7 +49,8 @@ class DeliveryGuard {
 class Outbound {
  public:
   static std::unique_ptr<Outbound> make(Runtime runtime, const Config& config, storage::Spool& spool,
-                                        DeliveryGuard& guard, EventLog& log, Metrics& metrics);
+                                        DeliveryGuard& guard, EventLog& log, Metrics& metrics,
+                                        storage::AttemptMarks* marks = nullptr);
   virtual ~Outbound() = default;
 
   /// Begins to work. Until set_loading(true), only what deliver() gives is delivered: older mail in the spool
@@ -78,6 +79,10 @@ class Outbound {
   virtual void forget(RowId row) = 0;
   /// True while a final reply is awaited: asked by a hub that wants to know what is done ("wait").
   virtual bool awaits_final_reply(RowId row) = 0;
+  /// This message was being delivered so often when a hub ended: it is tried alone, or held (delivery.crashes).
+  virtual void suspect(MessageId id, std::uint32_t crashes) = 0;
+  /// Operator: it is no suspect any more (and is not in the spool either).
+  virtual void pardon(MessageId id) = 0;
   /// Operator: ends the message with a DSN to its sender (unless null), reason in `why`.
   virtual Task<Result<void>> bounce(RowId row, std::string why) = 0;
 };

@@ -7,8 +7,8 @@
 namespace umbra::hub {
 
 struct Parts {
-  Parts(Runtime r, const Config& c, storage::Spool& s, DeliveryGuard& g, EventLog& l, Metrics& m)
-      : runtime(r), config(c), spool(s), guard(g), log(l), metrics(m), router(config.routes) {}
+  Parts(Runtime r, const Config& c, storage::Spool& s, DeliveryGuard& g, EventLog& l, Metrics& m, storage::AttemptMarks* a)
+      : runtime(r), config(c), spool(s), guard(g), log(l), metrics(m), router(config.routes), marks(a) {}
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 
@@ -19,6 +19,7 @@ struct Parts {
   EventLog& log;
   Metrics& metrics;
   const Router router;
+  storage::AttemptMarks* marks;  ///< null: attempts are not marked
   /// Completions of the spool that are still to come: the owner waits for them before it goes.
   std::size_t spool_calls = 0;
   /// The spool has failed for good, or everything is being stopped: nothing more is begun.

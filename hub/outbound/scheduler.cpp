@@ -32,6 +32,7 @@ Scheduler::Scheduler(Parts& parts)
     : parts_(parts),
       recorder_(parts, *this),
       own_(own_names(parts.config)),
+      trial_(parts.config.delivery.crashes_max),
       scope_(parts.runtime.io),
       timer_(parts.runtime.io) {}
 
@@ -41,7 +42,9 @@ Scheduler::~Scheduler() = default;
 
 void Scheduler::set_loading(bool is_on) {
   is_loading_on_ = is_on;
-  if (is_on) load_due_times();
+  if (!is_on) return;
+  load_suspects();
+  load_due_times();
 }
 
 void Scheduler::look_again() {
@@ -130,6 +133,8 @@ void Scheduler::remove_job(const JobPtr& job) {
   ready_octets_ -= job->octets;
   job->destination->rows.erase(job->row().value);
   jobs_.erase(found);
+  unmark(job);
+  end_trial(job);
 }
 
 void Scheduler::deliver(ReadyMessage ready) {
@@ -490,13 +495,17 @@ JobPtr Scheduler::take(Connection& connection) {
     job = std::move(queue.front());
     queue.pop_front();
   }
-  if (job) job->state = Job::State::sending;
+  if (job) {
+    job->state = Job::State::sending;
+    mark(job);
+  }
   if (d.next_due != WallTime::max() && d.ready() < low_water) pump(d);
   return job;
 }
 
 bool Scheduler::give_back(const JobPtr& job, const std::string& avoid_host) {
   Destination& d = *job->destination;
+  unmark(job);
   if (avoid_host.empty()) {
     job->state = Job::State::ready;
     if (d.is_blocked(MonotonicClock::now()))
@@ -538,6 +547,7 @@ void Scheduler::finished(JobPtr job, smtp::TransactionResult result, Remote remo
 
 void Scheduler::recorded(const JobPtr& job, std::optional<WallTime> again) {
   Destination& d = *job->destination;
+  job->has_outcome = true;
   remove_job(job);
   if (parts_.is_stopped) return;
   if (again && !job->is_forgotten) d.next_due = std::min(d.next_due, *again);

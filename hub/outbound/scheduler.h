@@ -16,6 +16,7 @@
 #include "hub/outbound/connection.h"
 #include "hub/outbound/destination.h"
 #include "hub/outbound/recorder.h"
+#include "hub/outbound/trial.h"
 
 namespace umbra::hub {
 
@@ -36,6 +37,8 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   void look_again();
   void forget(RowId row);
   bool awaits_final_reply(RowId row);
+  void suspect(MessageId id, std::uint32_t crashes) { trial_.suspect(id, crashes); }
+  void pardon(MessageId id) { trial_.pardon(id); }
 
   /// For those who change a message themselves (alarms, the operator): takes it out of the queues in memory.
   /// False when a connection has it, or its outcome is being recorded: not now. Until give_up_claim() it is
@@ -94,6 +97,13 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   void take_loaded(Destination& d, Loaded& loaded);
   void reroute(const storage::StoredMessage& message, std::vector<storage::QueueEntry> queue);
   void load_due_times();
+  // Suspects (scheduler_suspects.cpp).
+  void load_suspects();
+  void mark(const JobPtr& job);
+  void unmark(const JobPtr& job);
+  void end_trial(const JobPtr& job);
+  void next_suspect();
+  void hold_suspect(const storage::StoredMessage& message);
   void cut_connections();
 
   void schedule(Destination& d);
@@ -104,6 +114,7 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   Parts& parts_;
   Recorder recorder_;
   const OwnNames own_;
+  Trial trial_;
   TaskScope scope_;
   std::map<std::string, std::unique_ptr<Destination>> destinations_;
   std::map<std::uint64_t, Destination*> by_number_;

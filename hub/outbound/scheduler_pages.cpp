@@ -60,6 +60,7 @@ void Scheduler::load(Destination& d) {
   const std::size_t limit = d.failures != 0 ? 1 : page_messages;
   std::vector<RowId> skip;
   for (auto row : d.rows) skip.push_back(RowId{row});
+  for (const auto& [row, destination] : trial_.waiting()) skip.push_back(RowId{row});
   std::ranges::sort(skip);
   d.is_loading = true;
   d.seen_while_loading.clear();
@@ -140,11 +141,15 @@ void Scheduler::take_loaded(Destination& d, Loaded& loaded) {
       reroute(item.message, std::move(needed));
       continue;
     }
+    auto verdict = trial_.judge(item.message.id, row, d.name);
+    if (verdict == Trial::Verdict::hold) hold_suspect(item.message);
+    if (verdict != Trial::Verdict::attempt) continue;
     JobPtr job = add_job(d, std::make_shared<const storage::StoredMessage>(std::move(item.message)), std::move(item.body),
                          item.attempts);
     d.loaded.push_back(std::move(job));
   }
   pump(d);
+  next_suspect();
 }
 
 // Gives a message the entries that today's routes ask for; those it has keep their time.

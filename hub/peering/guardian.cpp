@@ -83,11 +83,26 @@ void Guardian::member_changed(Member& member) {
 
 Task<void> Guardian::run() {
   co_await return_home();
+  if (!is_stopping_) co_await tell_suspects();
   if (is_stopping_) co_return;
   is_returning_ = false;
   outbound_->set_loading(true);
   copier_.older_mail_is_settled();
   co_await watch();
+}
+
+// Before one of them is tried again: whoever takes over after the next end has to know of this one.
+Task<void> Guardian::tell_suspects() {
+  constexpr std::size_t suspects_max = 400;
+  auto suspects = co_await query<std::vector<storage::Suspect>>(
+      runtime_.io, spool_, [](storage::Reader& r) { return r.suspects(suspects_max); });
+  if (!suspects || suspects->empty()) co_return;
+  std::vector<std::pair<MessageId, std::uint32_t>> lines;
+  for (const auto& suspect : *suspects) lines.emplace_back(suspect.id, suspect.crashes);
+  for (auto& member : members_.all()) {
+    if (is_stopping_ || !member->control->offers("XSUSPECT")) continue;
+    (void)co_await member->control->call(smtp::format_suspect(lines), ask_timeout);  // not told: it counts for itself
+  }
 }
 
 // --- Questions

@@ -43,6 +43,7 @@ class Guardian {
 
   Task<void> run();
   Task<void> return_home();
+  Task<void> tell_suspects();
   /// Rows whose ownership is not known yet.
   Task<std::vector<RowId>> settle_returned(std::vector<RowId> rows);
   Task<void> settle_rest();

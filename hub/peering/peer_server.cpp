@@ -214,6 +214,9 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
     case ShadowVerb::seen:
       keeper.seen(std::move(command.keys), slot);
       return true;
+    case ShadowVerb::suspect:
+      keeper.suspect(*peer_, std::move(command.suspects), slot);
+      return true;
     case ShadowVerb::ask:
       keeper.ask(std::move(command.ids), slot);
       return true;

@@ -244,6 +244,31 @@ void ShadowKeeper::poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot
       });
 }
 
+void ShadowKeeper::suspect(const Peer& peer, std::vector<std::pair<MessageId, std::uint32_t>> suspects, ReplySlotPtr slot) {
+  auto shared = std::make_shared<std::vector<std::pair<MessageId, std::uint32_t>>>(std::move(suspects));
+  auto octets = shared->size() * 32;
+  write(
+      [shared, owner = peer.spool](storage::Writer& w) -> Result<void> {
+        std::vector<std::pair<MessageId, std::uint32_t>> held;
+        for (const auto& [id, crashes] : *shared) {
+          auto noted = w.suspect(id, crashes, owner);
+          if (!noted) return std::unexpected(noted.error());
+          if (*noted) held.emplace_back(id, crashes);
+        }
+        *shared = std::move(held);
+        return {};
+      },
+      octets,
+      [this, shared, slot](Result<void> result) {
+        if (!result) return slot->answer(spool_failure_reply(result.error()));
+        for (const auto& [id, crashes] : *shared)
+          if (outbound_ != nullptr) outbound_->suspect(id, crashes);
+        log_.line(LogLevel::warning, "told of suspects: another hub ended while it was delivering them",
+                  {{"messages", static_cast<std::int64_t>(shared->size())}});
+        slot->answer({250, "2.0.0", "Noted"});
+      });
+}
+
 void ShadowKeeper::seen(std::vector<std::uint64_t> keys, ReplySlotPtr slot) {
   auto count = keys.size();
   write([keys = std::move(keys)](storage::Writer& w) { return w.outbox_confirmed(keys); }, count * 16,

@@ -65,6 +65,8 @@ class ShadowKeeper {
   void forget(const Peer& peer, MessageId id, Generation generation, ReplySlotPtr slot);
   void discard(const Peer& peer, std::vector<smtp::DiscardItem> items, ReplySlotPtr slot);
   void poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot);
+  /// Messages during whose attempts another hub ended: remembered of those that are held here.
+  void suspect(const Peer& peer, std::vector<std::pair<MessageId, std::uint32_t>> suspects, ReplySlotPtr slot);
   void seen(std::vector<std::uint64_t> keys, ReplySlotPtr slot);
   void ask(std::vector<MessageId> ids, ReplySlotPtr slot);
 

@@ -95,6 +95,7 @@ hub::Config Cluster::make_config(int number) const {
   delivery.command_timeout = 20s;
   delivery.data_reply_timeout = 40s;
   delivery.idle_timeout = 4s;
+  delivery.crashes_max = 1000;  // kills strike without regard to what is being delivered: suspects are tried, none is held
   auto& cluster = config.cluster;
   cluster.address = {slots_[static_cast<std::size_t>(number)]->address, hub_port};
   cluster.secret = "a secret of the simulated cluster";
@@ -138,6 +139,7 @@ void Cluster::begin(int number) {
                                                                   .config = slot.config,
                                                                   .speed = slot.speed,
                                                                   .vfs = slot.disk->name(),
+                                                                  .attempts = slot.attempts,
                                                                   .address = slot.address,
                                                                   .skew = slot.clock,
                                                                   .run = slot.runs});
@@ -204,6 +206,9 @@ void Cluster::kill(int number, bool machine_too, bool disk_too) {
                                                  : storage::MemoryDisk::Crash::power
                            : storage::MemoryDisk::Crash::process;
   slot.disk->crash(crash, &random_);
+  // What is collected of the dead process writes into its own; the kernel keeps the page as it was, and loses it with the machine.
+  slot.attempts = machine_too ? std::make_shared<storage::AttemptMarks::Region>()
+                              : std::make_shared<storage::AttemptMarks::Region>(*slot.attempts);
   if (slot.process) slot.remains.push_back(std::move(slot.process));
   for (auto& process : slot.remains)
     if (!process->is_dead()) process->die(machine_too);

@@ -75,6 +75,7 @@ class Cluster {
     DiskSpeed usual_speed;
     ClockSkew clock;
     std::unique_ptr<storage::MemoryDisk> disk;
+    std::shared_ptr<storage::AttemptMarks::Region> attempts = std::make_shared<storage::AttemptMarks::Region>();
     std::unique_ptr<HubProcess> process;
     std::vector<std::unique_ptr<HubProcess>> remains;  ///< dead processes that are being collected
     bool wants_up = true;

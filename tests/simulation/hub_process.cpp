@@ -45,6 +45,7 @@ HubProcess::HubProcess(const Setting& setting)
       reader_(host_, home_, setting.speed, "reader"),
       config_(setting.config),
       vfs_(setting.vfs),
+      attempts_(setting.attempts),
       scope_(host_.io()) {}
 
 void HubProcess::on_disk_used(std::function<void()> callback) {
@@ -69,7 +70,8 @@ Result<void> HubProcess::begin() {
                                          .reader_lane = reader_,
                                          .home = home_,
                                          .log = log_,
-                                         .spool_vfs = vfs_});
+                                         .spool_vfs = vfs_,
+                                         .attempts = attempts_.get()});
     if (!made) {
       result = std::unexpected(made.error());
       is_stopped_ = true;

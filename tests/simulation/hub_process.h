@@ -44,6 +44,7 @@ class HubProcess {
     const hub::Config& config;
     const DiskSpeed& speed;
     std::string vfs;
+    std::shared_ptr<storage::AttemptMarks::Region> attempts;
     std::string address;
     ClockSkew skew;
     int run = 0;  ///< how often this hub has been started
@@ -91,6 +92,7 @@ class HubProcess {
   SimLane reader_;
   hub::Config config_;
   std::string vfs_;
+  std::shared_ptr<storage::AttemptMarks::Region> attempts_;
   std::unique_ptr<hub::Hub> hub_;
   hub::TaskScope scope_;
   View view_;

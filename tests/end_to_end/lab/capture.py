@@ -12,12 +12,13 @@ from .process import wait_until
 class Message:
     """One message as it arrived: envelope with its parameters, and the octets with dots unstuffed."""
 
-    def __init__(self, sender, sender_parameters, recipients, octets, extended):
+    def __init__(self, sender, sender_parameters, recipients, octets, extended, helo=""):
         self.sender = sender
         self.sender_parameters = sender_parameters
         self.recipients = recipients  # [(address, parameters)]
         self.octets = octets
         self.extended = extended
+        self.helo = helo
         self.time = time.monotonic()
 
     @property
@@ -96,7 +97,7 @@ class Capture:
         def say(text):
             connection.sendall(text.encode() + b"\r\n")
 
-        sender, parameters, recipients, chunks, extended = None, "", [], b"", False
+        sender, parameters, recipients, chunks, extended, helo = None, "", [], b"", False, ""
         say("220 capture.example ESMTP")
         while True:
             line = lines.readline()
@@ -106,6 +107,7 @@ class Capture:
             self.lines.append(text)
             verb = text[:4].upper()
             if verb in ("EHLO", "HELO"):
+                helo = text[5:]
                 extended = verb == "EHLO"
                 sender, recipients = None, []
                 words = ["capture.example", *(self.extensions if extended else ())]
@@ -140,7 +142,7 @@ class Capture:
                         say("250 2.0.0 Ok")
                         continue
                     octets = chunks
-                message = Message(sender, parameters, recipients, octets, extended)
+                message = Message(sender, parameters, recipients, octets, extended, helo)
                 reply = self.data_reply(message)
                 if reply == "close":
                     return

@@ -181,10 +181,13 @@ class NoOutbound final : public Outbound {
   void look_again() override {}
   void forget(RowId row) override { forgotten.insert(row); }
   bool awaits_final_reply(RowId) override { return false; }
+  void suspect(MessageId id, std::uint32_t crashes) override { suspects[id] = crashes; }
+  void pardon(MessageId) override {}
   Task<Result<void>> bounce(RowId, std::string) override { co_return Result<void>{}; }
 
   bool is_loading = false;
   std::set<RowId> forgotten;
+  std::map<MessageId, std::uint32_t> suspects;
 };
 
 /// A session of another hub to this one.
