@@ -13,11 +13,18 @@ namespace umbra::cluster {
 class Promise {
  public:
   /// `asked_at`: when the beat left; `lease`: what the holder granted. A tenth is kept back for clocks that drift.
-  void granted(MonotonicTime asked_at, Duration lease) { until_ = std::max(until_, asked_at + lease - lease / 10); }
-  void broken() { until_ = MonotonicTime::min(); }
+  void granted(MonotonicTime asked_at, Duration lease) {
+    until_ = std::max(until_, asked_at + lease - lease / 10);
+    if (lease > Duration{0}) asked_at_ = std::max(asked_at_, asked_at);
+  }
+  void broken() { until_ = asked_at_ = MonotonicTime::min(); }
   [[nodiscard]] bool is_fresh(MonotonicTime now) const { return now < until_; }
+  /// Fresh, and given not longer than `span` ago. Who has just been cut off still has a lease, but what it finishes now it can
+  /// tell nobody, and is finished again by whoever takes over.
+  [[nodiscard]] bool is_recent(MonotonicTime now, Duration span) const { return is_fresh(now) && now - span < asked_at_; }
 
  private:
+  MonotonicTime asked_at_ = MonotonicTime::min();
   MonotonicTime until_ = MonotonicTime::min();
 };
 

@@ -90,6 +90,7 @@ class WiredHub final : public Hub, public AdminBackend {
     health.live = !spool_->unhealthy();
     health.reason = const_cast<MessageAcceptor&>(acceptor_).why_not_ready();
     health.ready = health.live && health.reason.empty();
+    health.mail_waits = const_cast<Peering&>(peering_).ownership().why_mail_waits();
     return health;
   }
 
@@ -140,6 +141,7 @@ class WiredHub final : public Hub, public AdminBackend {
     g.log_lines_dropped_total = log_.lines_dropped();
     g.log_octets_lost_total = log_.octets_lost();
     g.ready = health().ready;
+    g.mail_waits = health().mail_waits.empty() ? 0 : 1;
     g.started_at = started_at_;
     co_return g;
   }

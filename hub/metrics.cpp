@@ -108,6 +108,8 @@ constexpr GaugeRow gauge_rows[] = {
      &Gauges::cluster_members},
     {"cluster_members_alive", "Hubs of the cluster that are heard, this one included.",
      &Gauges::cluster_members_alive},
+    {"mail_waits", "1: this hub may not deliver mail that other hubs hold copies of (it is in the minority).",
+     &Gauges::mail_waits},
     {"spool_free_octets", "Free octets of the spool's file system.", &Gauges::spool_free_octets},
     {"spool_wal_octets", "Size of the spool's write-ahead log.", &Gauges::spool_wal_octets},
     {"spool_batches_total", "Group commits since the start, one fsync each.", &Gauges::spool_batches_total},
@@ -240,6 +242,8 @@ std::string metrics_reference() {
          "* `umbra_unprotected_messages` above 0: mail is on one disk only. It is protected again in the "
          "background; if it stays, a hub is missing.\n"
          "* `umbra_cluster_members_alive` below `umbra_cluster_members`: a hub is silent.\n"
+         "* `umbra_mail_waits` 1: this hub keeps its mail because it cannot be sure that no other one delivers it; "
+         "`umbra status` says why.\n"
          "* `umbra_ready` 0: new mail is refused; `/healthz/ready` says why.\n"
          "* `umbra_queue_messages` growing with `umbra_connect_failures_total`: a next hop is away.\n"
          "* `umbra_possible_duplicates_total` growing: recipients may have got a second copy; the log names "

@@ -70,6 +70,7 @@ struct Gauges {
   std::uint64_t outbox_discards = 0;  ///< discard status owed to other hubs
   std::uint64_t cluster_members = 0;  ///< configured, this hub included; 0: no cluster
   std::uint64_t cluster_members_alive = 0;
+  std::uint64_t mail_waits = 0;  ///< 1: this hub may deliver nothing that others hold copies of
   std::uint64_t spool_free_octets = 0;
   std::uint64_t spool_wal_octets = 0;
   std::uint64_t spool_batches_total = 0;  ///< group commits: one fsync each

@@ -93,6 +93,19 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
   return 0;
 }
 
+bool is_agreement(std::string_view text) {
+  return text.size() == 16 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+/// XVOTE hub spool epoch agreement [PROBE]
+std::optional<VoteQuestion> parse_vote(const std::vector<std::string_view>& words) {
+  if (words.size() != 5 && (words.size() != 6 || words[5] != "PROBE")) return std::nullopt;
+  auto spool = parse_spool_id(words[2]);
+  auto epoch = parse_number(words[3]);
+  if (!is_hub_name(words[1]) || !spool || !epoch || *epoch > INT64_MAX || !is_agreement(words[4])) return std::nullopt;
+  return VoteQuestion{std::string(words[1]), *spool, Epoch{*epoch}, std::string(words[4]), words.size() == 6};
+}
+
 /// XCOPY id generation envelope-octets body-octets STREAM|INLINE offered [done]
 Result<ShadowCommand> parse_copy(const std::vector<std::string_view>& words, std::string_view payload) {
   if (words.size() != 7 && words.size() != 8) return wrong("501 5.5.4 XCOPY takes 6 or 7 arguments");
@@ -176,12 +189,22 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     command.verb = ShadowVerb::poll;
     command.limit = std::min<std::uint64_t>(*limit, shadow_batch_max);
   } else if (verb == "XBEAT") {
-    auto epoch = words.size() == 3 ? parse_number(words[1]) : std::nullopt;
-    auto sequence = words.size() == 3 ? parse_number(words[2]) : std::nullopt;
-    if (!epoch || !sequence) return wrong("501 5.5.4 XBEAT epoch sequence");
+    bool is_whole = words.size() == 3 || (words.size() == 4 && is_agreement(words[3]));
+    auto epoch = is_whole ? parse_number(words[1]) : std::nullopt;
+    auto sequence = is_whole ? parse_number(words[2]) : std::nullopt;
+    if (!epoch || !sequence) return wrong("501 5.5.4 XBEAT epoch sequence [agreement]");
+    if (words.size() == 4) command.agreement = words[3];
     command.verb = ShadowVerb::beat;
     command.epoch = Epoch{*epoch};
     command.sequence = Sequence{*sequence};
+  } else if (verb == "XVOTE") {
+    auto question = parse_vote(words);
+    if (!question) return wrong("501 5.5.4 XVOTE hub spool epoch agreement [PROBE]");
+    command.verb = ShadowVerb::vote;
+    command.vote = std::move(*question);
+  } else if (verb == "XEPOCHS") {
+    if (!expect(1)) return wrong("501 5.5.4 XEPOCHS takes nothing");
+    command.verb = ShadowVerb::epochs;
   } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT") {
     if (!expect(2)) return wrong("501 5.5.4 " + std::string(verb) + " takes the number of octets");
     if (!payload.empty() && !payload.ends_with("\r\n")) return wrong("501 5.5.4 lines must end with CRLF");
@@ -314,8 +337,33 @@ std::string format_seen(const std::vector<std::uint64_t>& keys) {
   return "XSEEN " + std::to_string(lines.size()) + "\r\n" + lines;
 }
 
-std::string format_beat(Epoch epoch, Sequence sequence) {
-  return "XBEAT " + std::to_string(epoch.value) + ' ' + std::to_string(sequence.value) + "\r\n";
+std::string format_epochs() { return "XEPOCHS\r\n"; }
+
+std::string format_vote(const VoteQuestion& question) {
+  return "XVOTE " + question.hub + ' ' + to_string(question.spool) + ' ' + std::to_string(question.over_below.value) + ' ' +
+         question.agreement + (question.is_probe ? " PROBE\r\n" : "\r\n");
+}
+
+std::string format_epoch(const KnownEpoch& known) {
+  return known.hub + ' ' + to_string(known.spool) + ' ' + std::to_string(known.lowest.value);
+}
+
+std::vector<KnownEpoch> parse_epochs(std::string_view text) {
+  std::vector<KnownEpoch> result;
+  for (auto line : split(text, '\n')) {
+    auto words = split(line, ' ');
+    if (words.size() != 3 || !is_hub_name(words[0])) continue;
+    auto spool = parse_spool_id(words[1]);
+    auto lowest = parse_number(words[2]);
+    if (spool && lowest) result.push_back({std::string(words[0]), *spool, Epoch{*lowest}});
+  }
+  return result;
+}
+
+std::string format_beat(Epoch epoch, Sequence sequence, std::string_view agreement) {
+  auto command = "XBEAT " + std::to_string(epoch.value) + ' ' + std::to_string(sequence.value);
+  if (!agreement.empty()) command.append(" ").append(agreement);
+  return command + "\r\n";
 }
 
 std::string format_ask(const std::vector<MessageId>& ids) {

@@ -81,7 +81,25 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs };
+
+/// Is a hub silent? Asked by who wants to take over from it (majority ownership).
+struct VoteQuestion {
+  std::string hub;
+  SpoolId spool;
+  Epoch over_below;       ///< every epoch below this shall be over
+  std::string agreement;  ///< 16 hexadecimal digits
+  bool is_probe = false;  ///< binds nobody
+  bool operator==(const VoteQuestion&) const = default;
+};
+
+/// What a hub remembers of another one's epochs.
+struct KnownEpoch {
+  std::string hub;
+  SpoolId spool;
+  Epoch lowest;  ///< that is accepted
+  bool operator==(const KnownEpoch&) const = default;
+};
 
 /// One command as read. Only the members of its verb are set.
 struct ShadowCommand {
@@ -100,6 +118,8 @@ struct ShadowCommand {
   std::vector<std::uint64_t> keys;          ///< seen
   Epoch epoch;                              ///< beat
   Sequence sequence;                        ///< beat
+  std::string agreement;                    ///< beat: empty, or 16 hexadecimal digits
+  VoteQuestion vote;                        ///< vote
   std::vector<MessageId> ids;               ///< ask
   std::vector<std::pair<MessageId, std::uint32_t>> suspects;  ///< suspect: how often a hub ended while it delivered each
 };
@@ -128,12 +148,17 @@ std::string format_done(const std::vector<DiscardItem>& items);
 std::string format_poll(std::uint64_t limit);
 std::string format_suspect(const std::vector<std::pair<MessageId, std::uint32_t>>& suspects);
 std::string format_seen(const std::vector<std::uint64_t>& keys);
-std::string format_beat(Epoch epoch, Sequence sequence);
+std::string format_beat(Epoch epoch, Sequence sequence, std::string_view agreement = {});
+std::string format_vote(const VoteQuestion& question);
+std::string format_epochs();
 std::string format_ask(const std::vector<MessageId>& ids);
 
 // What replies carry, one value per reply line.
 std::string format_answer(const AskAnswer& answer);
 std::optional<AskAnswer> parse_answer(std::string_view line);
+std::string format_epoch(const KnownEpoch& known);
+/// All lines that are one.
+std::vector<KnownEpoch> parse_epochs(std::string_view text);
 std::string format_discard(const DiscardItem& item);
 std::optional<DiscardItem> parse_discard(std::string_view line);
 /// "<hub> <spool> <epoch> <sequence> <nonce> <proof> [<version>]" of the 334 reply.

@@ -25,6 +25,7 @@ struct Health {
   bool live = true;    ///< false: it cannot recover but by a restart (the spool has failed)
   bool ready = false;  ///< it takes mail
   std::string reason;  ///< why not, in words; empty when both are true
+  std::string mail_waits = {};  ///< why this hub delivers nothing that others hold copies of; empty: it does
 };
 
 /// What this hub knows of another one.

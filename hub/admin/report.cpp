@@ -132,6 +132,7 @@ Json status_report(const HubIdentity& identity, const Health& health, const Gaug
           {"live", health.live},
           {"ready", health.ready},
           {"reason", health.reason},
+          {"mail_waits", health.mail_waits},
           {"started_at", to_text(gauges.started_at)},
           {"queue",
            {{"messages", gauges.queue_messages},

@@ -116,6 +116,8 @@ std::string status_view(const Json& status, WallTime now) {
   out += fmt::format("hub         {} ({}), umbra {}\n", plain(status["hub"]), plain(status["host_name"]),
                      plain(status["version"]));
   out += fmt::format("state       {}\n", ready);
+  if (auto waits = status.value("mail_waits", std::string()); !waits.empty())
+    out += fmt::format("mail waits  {}\n", plain(status["mail_waits"]));
   out += fmt::format("running     {}, spool {}, epoch {}\n", age(status["started_at"], now),
                      plain(status["spool"]), plain(status["epoch"]));
   out += fmt::format("queue       {} messages, {} of them held\n", plain(queue["messages"]),

@@ -93,6 +93,13 @@ struct ResolverConfig {
   Duration timeout = 10s;
 };
 
+/// Who may deliver and who may take over (docs/xshadow.md section 6).
+enum class OwnershipMode : std::uint8_t {
+  automatic,  ///< majority where there are three hubs or more, else pairwise
+  pairwise,
+  majority
+};
+
 struct MemberConfig {
   std::string name;
   Endpoint address;  ///< where it listens for hubs; host may be a name
@@ -119,11 +126,13 @@ struct ClusterConfig {
   /// The versions of XSHADOW spoken. Not from a file: tests play the release before and the one after.
   int version_lowest = smtp::shadow_version_lowest;
   int version_highest = smtp::shadow_version_highest;
+  OwnershipMode ownership = OwnershipMode::automatic;
   Duration lease = 10s;
   Duration heartbeat = 1s;
   Duration copy_timeout = 5s;    ///< all attempts to copy one message together
   Duration ask_again = 2s;       ///< pairwise: how long a silent holder is asked before a delivery goes on
   Duration return_wait = 30s;    ///< pairwise: how long a returning hub waits for a silent holder
+  Duration out_wait = 10min;     ///< not pairwise: how long a returning hub waits for a holder that is out
   Duration restart_grace = 30s;  ///< after its own start a hub takes nothing over before this
   Duration reprotect_after = 60s;
   DiscoveryConfig discovery;

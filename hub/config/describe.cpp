@@ -12,6 +12,7 @@ using namespace std::string_view_literals;
 
 constexpr std::array shadow_names = {"require"sv, "prefer"sv, "none"sv};  // ShadowPolicy
 constexpr std::array on_corruption_names = {"automatic"sv, "set_aside"sv, "refuse"sv};  // OnCorruption
+constexpr std::array ownership_names = {"auto"sv, "pairwise"sv, "majority"sv};  // OwnershipMode
 constexpr std::array eight_bit_names = {"bounce"sv, "convert"sv};         // RouteConfig::EightBit
 constexpr std::array level_names = {"debug"sv, "info"sv, "warning"sv, "error"sv};
 
@@ -228,6 +229,13 @@ void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
        "Every hub of the cluster, this one included, the same list on each. Empty: this hub stands alone."},
       cluster.members, describe_member);
   v.group({"discovery", "Where there is no list of members: how hubs find one another."}, cluster.discovery, describe_discovery);
+  v.choice({"ownership",
+            "Who may deliver and who may take over when hubs do not hear one another. `pairwise`: whoever hears nothing for "
+            "a lease takes over; mail always flows, and a partition may give duplicates. `majority`, for a list of three "
+            "hubs or more that is the same on each and stays as it is while they run: a hub that hears fewer than half of "
+            "the others keeps its mail, and nothing is delivered twice. `auto`: `majority` for three or more, else "
+            "`pairwise`."},
+           cluster.ownership, ownership_names);
   v.duration(
       {"lease", "A hub that was silent for this long is taken over from by those that hold its shadows."},
       cluster.lease, {1s, 1h});
@@ -238,12 +246,18 @@ void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
               "All attempts to copy one message together; then `shadow` says what the client is told."},
              cluster.copy_timeout, {100ms, 1min});
   v.duration({"ask_again",
-              "How long a silent holder of shadows is asked once more before a delivery goes on without it."},
+              "How long a silent holder of shadows is asked once more before a delivery goes on without it (`pairwise`), "
+              "or a hub without a lease waits for one before it puts a delivery off (`majority`)."},
              cluster.ask_again, {0s, 1min});
   v.duration({"return_wait",
-              "How long a hub that comes back waits for a silent holder before it delivers what it finds in "
+              "`pairwise`: how long a hub that comes back waits for a silent holder before it delivers what it finds in "
               "its spool."},
              cluster.return_wait, {0s, 1h});
+  v.duration({"out_wait",
+              "`majority`: how long a hub that comes back waits for a holder of its mail that does not answer, from the "
+              "moment when a majority has ended that holder's epoch. Then the mail is delivered and counted as a possible "
+              "duplicate."},
+             cluster.out_wait, {0s, 30 * 24h});
   v.duration({"restart_grace", "After its own start a hub takes nothing over before this."},
              cluster.restart_grace, {0s, 1h});
   v.duration({"reprotect_after",

@@ -199,6 +199,11 @@ void check_cluster(const Config& config, ReadReport& report) {
     report.problem_at("cluster.members",
                       fmt::format("cluster.members: this hub, \"{}\", is not in the list", config.hub_name));
   }
+  if (cluster.ownership == OwnershipMode::majority && cluster.members.size() < 3)
+    report.problem_at("cluster.ownership",
+                      fmt::format("cluster.ownership: \"majority\" needs three hubs or more in cluster.members, here are {}; two "
+                                  "hubs have no majority when one is away: say \"pairwise\"",
+                                  cluster.members.size()));
   if (cluster.heartbeat * 3 > cluster.lease) {
     report.problem_at(report.given("cluster.heartbeat") ? "cluster.heartbeat" : "cluster.lease",
                       fmt::format("cluster.heartbeat ({}) must be at most a third of cluster.lease ({})",

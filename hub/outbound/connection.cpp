@@ -241,7 +241,7 @@ Task<ErrorCode> Connection::write_but_end(End end) {
   end.job->is_withdrawn = true;
   if (error) co_return error;
   // Nothing but an end of the connection takes the message back.
-  close(is_allowed ? "the connection ended" : "the message is not ours to deliver any more");
+  close(is_allowed ? "the connection ended" : why_not(*end.job));
   co_return ErrorCode{};
 }
 
@@ -308,7 +308,10 @@ Task<bool> Connection::begin(JobPtr job) {
   job->is_withdrawn = false;
   if (is_whole && job->body->size() <= at_once_octets_max && session_->can_send_at_once()) {
     if (!co_await may_deliver(job)) {
-      owner_.drop(job);
+      if (job->is_held_back)
+        settle(job, State::deferred, {451, "4.4.0", parts_.guard.why_not_now()});
+      else
+        owner_.drop(job);
       co_return false;
     }
     if (is_closed_ || !session_->can_send_at_once()) {
@@ -330,9 +333,14 @@ Task<bool> Connection::begin(JobPtr job) {
   co_return true;
 }
 
+std::string Connection::why_not(const Job& job) const {
+  return job.is_held_back ? "4.4.0 " + parts_.guard.why_not_now() : "the message is not ours to deliver any more";
+}
+
 // Asked right before the step that cannot be undone.
 Task<bool> Connection::may_deliver(const JobPtr& job) {
   const auto& message = *job->message;
+  job->is_held_back = false;
   if (job->is_forgotten) co_return false;
   if (parts_.guard.may_deliver_now(message)) co_return true;
   auto verdict = co_await parts_.guard.may_deliver(message);
@@ -341,6 +349,10 @@ Task<bool> Connection::may_deliver(const JobPtr& job) {
     job->is_forgotten = true;
   }
   if (job->is_forgotten) co_return false;
+  if (verdict == DeliveryGuard::Verdict::later) {
+    job->is_held_back = true;
+    co_return false;
+  }
   if (verdict == DeliveryGuard::Verdict::go_possible_duplicate) note_possible_duplicate(*job, "ownership could not be confirmed");
   co_return true;
 }
@@ -368,7 +380,7 @@ Task<void> Connection::send_content() {
   bool is_allowed = co_await may_deliver(job);
   if (session_->phase() == Phase::over || is_closed_ || is_write_broken_) co_return;
   // Inside DATA nothing but an end of the connection takes the message back.
-  if (!is_allowed) co_return close("the message is not ours to deliver any more");
+  if (!is_allowed) co_return close(why_not(*job));
   job->state = Job::State::ending;
   session_->end_content();
   end_ = End{session_->output().size(), job};

@@ -106,6 +106,7 @@ class Connection {
   Task<bool> begin(JobPtr job);
   Task<void> send_content();
   Task<bool> may_deliver(const JobPtr& job);
+  [[nodiscard]] std::string why_not(const Job& job) const;
   Task<bool> stream_body(const JobPtr& job);
   Task<bool> write_output();
   Task<ErrorCode> write_but_end(End end);

@@ -34,6 +34,7 @@ struct Job {
   bool is_withdrawn = false;                ///< its end of data was to be sent, and was not
   bool is_marked = false;                   ///< in storage::AttemptMarks
   bool has_outcome = false;                 ///< it was recorded
+  bool is_held_back = false;                ///< the guard has said `later`
   bool is_converted = false;                ///< `body` is a 7-bit form, not what is in the spool
   std::uint64_t octets = 0;                 ///< counted against ready_octets_max
 

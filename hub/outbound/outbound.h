@@ -28,8 +28,9 @@ class DeliveryGuard {
     go,                     ///< this hub owns the message
     go_possible_duplicate,  ///< ownership could not be confirmed (pairwise: a holder is silent): deliver,
                             ///< count, log
-    stop  ///< another hub owns it now: do not deliver; outbound forgets it (the guard has dealt with the
-          ///< spool)
+    stop,  ///< another hub owns it now: do not deliver; outbound forgets it (the guard has dealt with the
+           ///< spool)
+    later  ///< this hub may own it, and may not deliver now (why_not_now): it stays, and is tried again
   };
   virtual ~DeliveryGuard() = default;
   /// Called right before the step that cannot be undone (the final dot, or BDAT LAST). Fast path: an
@@ -37,6 +38,8 @@ class DeliveryGuard {
   virtual bool may_deliver_now(const storage::StoredMessage& message) = 0;
   /// When may_deliver_now() said false: asks the holders again (bounded by ask_again) and decides.
   virtual Task<Verdict> may_deliver(const storage::StoredMessage& message) = 0;
+  /// Why the last verdict was `later`, in words, for `last_error`.
+  virtual std::string why_not_now() { return {}; }
   /// A message found in the spool whose acceptance is still going on (its copy is being made): it must not be
   /// loaded; deliver() brings it when it is answered. Asked for every message that is loaded from the spool.
   virtual bool is_in_acceptance(MessageId id) = 0;

@@ -1,3 +1,4 @@
+// Returning, watching and taking over ask the same questions and change the same rows: long because they are one state machine.
 #include "hub/peering/guardian.h"
 
 #include <algorithm>
@@ -18,6 +19,7 @@ constexpr Duration ask_timeout = 2s;
 constexpr Duration audit_pause = 30s;
 constexpr Duration audit_from_start = 10min;
 constexpr Duration settle_pause = 30s;
+constexpr Duration return_patience = 5s;
 constexpr Duration last_contact_timeout = 500ms;
 
 cluster::Knows to_knows(smtp::AskKind kind) {
@@ -49,12 +51,13 @@ const cluster::Answer* answer_of(const std::vector<cluster::Answer>& answers, co
 
 }  // namespace
 
-Guardian::Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, Copier& copier,
+Guardian::Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, Ownership& ownership, Copier& copier,
                    PendingMessages& pending, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
       members_(members),
+      ownership_(ownership),
       copier_(copier),
       pending_(pending),
       log_(log),
@@ -136,7 +139,10 @@ Task<Guardian::Answers> Guardian::ask(std::vector<MessageId> ids, std::string on
 
 Task<void> Guardian::return_home() {
   auto before = spool_.first_row_of_epoch();
-  auto deadline = MonotonicClock::now() + config_.cluster.return_wait;
+  // Where a holder that does not answer keeps its mail waiting anyway, other mail does not wait for it.
+  auto patience = ownership_.needs_every_answer() ? std::min<Duration>(return_patience, config_.cluster.return_wait)
+                                                  : config_.cluster.return_wait;
+  auto deadline = MonotonicClock::now() + patience;
   auto introductions = MonotonicClock::now() + 3s;
   bool any = false;
   RowId after{0};
@@ -157,23 +163,27 @@ Task<void> Guardian::return_home() {
         if (!co_await wait(50ms)) co_return;
     }
     after = rows->back();
-    auto open = std::move(*rows);
     for (;;) {
-      open = co_await settle_returned(std::move(open));
+      auto open = co_await settle_returned(std::move(*rows));
       if (open.empty() || is_stopping_) break;
       if (MonotonicClock::now() >= deadline) {
         unsettled_.insert(unsettled_.end(), open.begin(), open.end());
         break;
       }
+      rows->clear();
+      for (const auto& unsettled : open) rows->push_back(unsettled.row);
       if (!co_await wait(500ms)) co_return;
     }
   }
   if (!any || is_stopping_) co_return;
-  std::ranges::sort(unsettled_);
+  std::ranges::sort(unsettled_, {}, &Unsettled::row);
   if (unsettled_.empty())
     log_.line(LogLevel::info, "returned: every older message is settled", {});
   else
-    log_.line(LogLevel::warning, "no answer from the holders of some mail: it is delivered as possible duplicates",
+    log_.line(LogLevel::warning,
+              ownership_.needs_every_answer()
+                  ? "no answer from the holders of some mail: it waits until they have answered or are out"
+                  : "no answer from the holders of some mail: it is delivered as possible duplicates",
               {{"messages", static_cast<std::int64_t>(unsettled_.size())}});
 }
 
@@ -181,20 +191,20 @@ Task<void> Guardian::return_home() {
 Task<void> Guardian::settle_rest() {
   if (unsettled_.empty() || MonotonicClock::now() < next_settle_) co_return;
   next_settle_ = MonotonicClock::now() + settle_pause;
-  std::vector<RowId> open;
+  std::vector<Unsettled> open;
   for (std::size_t from = 0; from < unsettled_.size(); from += page) {
-    auto end = std::min(unsettled_.size(), from + page);
-    auto still = co_await settle_returned({unsettled_.begin() + static_cast<std::ptrdiff_t>(from),
-                                           unsettled_.begin() + static_cast<std::ptrdiff_t>(end)});
+    std::vector<RowId> rows;
+    for (auto at = from; at < std::min(unsettled_.size(), from + page); ++at) rows.push_back(unsettled_[at].row);
+    auto still = co_await settle_returned(std::move(rows));
     if (is_stopping_) co_return;
     open.insert(open.end(), still.begin(), still.end());
   }
-  std::ranges::sort(open);
+  std::ranges::sort(open, {}, &Unsettled::row);
   unsettled_ = std::move(open);
   if (unsettled_.empty()) log_.line(LogLevel::info, "every older message is settled now", {});
 }
 
-Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
+Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<RowId> rows) {
   auto loaded = co_await query<std::vector<StoredMessage>>(
       runtime_.io, spool_, [&rows](storage::Reader& r) -> Result<std::vector<StoredMessage>> {
         std::vector<StoredMessage> messages;
@@ -205,19 +215,23 @@ Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
         }
         return messages;
       });
-  if (!loaded) co_return rows;
+  if (!loaded) {
+    std::vector<Unsettled> all;
+    for (auto row : rows) all.push_back({row});
+    co_return all;
+  }
   std::vector<MessageId> ids;
   for (const auto& message : *loaded) ids.push_back(message.id);
   Answers answers;
   if (!ids.empty()) answers = co_await ask(ids, "");
-  std::vector<RowId> open;
+  std::vector<Unsettled> open;
   for (const auto& message : *loaded) {
     if (is_stopping_) break;
     const auto& heard = answers[message.id];
     auto decision = cluster::decide_return(message.generation, heard);
     auto row = message.row;
     if (outbound_->awaits_final_reply(row)) {  // delivered meanwhile, unsettled: what comes of it is to be recorded
-      open.push_back(row);
+      open.push_back({row, is_given_up(row)});
       continue;
     }
     Result<void> done;
@@ -246,6 +260,7 @@ Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
       std::vector<storage::Holder> confirmed;
       std::vector<storage::Holder> gone;
       bool is_known = true;
+      bool is_given_up = true;
       for (const auto& holder : message.holders) {
         const auto* answer = answer_of(heard, holder);
         auto* member = members_.find(holder.hub);
@@ -254,10 +269,14 @@ Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
         bool is_former = holder.state == HolderState::former_owner;
         if (is_replaced)
           gone.push_back(holder);
-        else if (answer == nullptr)
-          is_known = is_known && is_former;
-        else if (answer->knows == cluster::Knows::pending || answer->knows == cluster::Knows::waiting)
+        else if (answer == nullptr && is_former)
+          continue;
+        else if (answer == nullptr) {
           is_known = false;
+          is_given_up = is_given_up && (member != nullptr ? ownership_.is_given_up(*member, holder.spool) : members_.is_removed(holder.hub) || !ownership_.needs_every_answer());
+          if (member != nullptr && members_.is_silent(*member)) silent_holders_.insert(holder.hub);
+        } else if (answer->knows == cluster::Knows::pending || answer->knows == cluster::Knows::waiting)
+          is_known = is_given_up = false;
         else if (answer->knows == cluster::Knows::unknown && !is_former)
           gone.push_back(holder);
       }
@@ -265,7 +284,7 @@ Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
         if (answer.knows == cluster::Knows::held && answer.owner_spool == spool_.id())
           confirmed.push_back({answer.hub, answer.spool, HolderState::holds});
       if (!is_known) {
-        open.push_back(row);
+        open.push_back({row, is_given_up});
         continue;
       }
       ChangeHolders change = [confirmed, gone](std::vector<storage::Holder>& holders) {
@@ -284,7 +303,7 @@ Task<std::vector<RowId>> Guardian::settle_returned(std::vector<RowId> rows) {
       if (after != message.holders || is_protected != message.is_protected)
         done = co_await commit(runtime_.io, spool_, [row, change](storage::Writer& w) { return w.change_holders(row, change); });
     }
-    if (!done) open.push_back(row);
+    if (!done) open.push_back({row});
   }
   co_return open;
 }
@@ -300,7 +319,9 @@ Task<void> Guardian::watch() {
       for (const auto& [hub, spool] : *owners)
         if (!is_stopping_) co_await watch_owner(hub, spool);
     if (!is_stopping_) co_await watch_holders();
+    if (!is_stopping_) co_await end_epochs_of_silent_holders();
     if (!is_stopping_) co_await settle_rest();
+    look_at_ownership();
   }
 }
 
@@ -309,6 +330,35 @@ bool Guardian::is_gone(const std::string& hub, SpoolId spool) {
   if (member == nullptr) return members_.is_removed(hub);
   if (member->identity && member->identity->spool != spool) return true;
   return members_.is_silent(*member);
+}
+
+bool Guardian::may_take_from(const std::string& hub, SpoolId spool) {
+  if (!is_gone(hub, spool)) return false;
+  auto* member = members_.find(hub);
+  bool is_silent = member != nullptr && member->identity && member->identity->spool == spool;
+  return !is_silent || ownership_.is_out(*member, spool);
+}
+
+Task<void> Guardian::end_epochs_of_silent_holders() {
+  for (const auto& hub : std::exchange(silent_holders_, {})) {
+    auto* member = members_.find(hub);
+    if (is_stopping_ || member == nullptr || !member->identity || !members_.is_silent(*member)) continue;
+    if (!ownership_.needs_every_answer()) continue;
+    if (!co_await ownership_.end_epoch(*member, member->identity->spool)) silent_holders_.insert(hub);
+  }
+}
+
+// What this hub may not deliver anyway is not loaded.
+void Guardian::look_at_ownership() {
+  auto why = ownership_.why_mail_waits();
+  bool was_waiting = !why_mail_waits_.empty();
+  if (was_waiting == !why.empty() || is_stopping_) return;
+  why_mail_waits_ = why;
+  if (why.empty())
+    log_.line(LogLevel::info, "mail flows again", {});
+  else
+    log_.line(LogLevel::warning, "mail waits", {{"reason", why}});
+  outbound_->set_loading(why.empty());
 }
 
 Task<void> Guardian::watch_owner(std::string hub, SpoolId spool) {
@@ -415,11 +465,10 @@ Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
     }
     if (is_stopping_ || !is_gone(hub, spool)) co_return;
   }
-  // First of all its present run is fenced: no late copy, no lease for it any more. Every run of it, not only the first that
-  // was seen to end: it may have been back for a moment while this hub was busy with another one.
-  if (is_silent && !member->is_fenced) {
-    if (!co_await members_.end_epoch_of(*member, spool)) co_return;
-    if (is_stopping_ || !is_gone(hub, spool)) co_return;
+  // First of all its present run is fenced: no late copy, no lease for it any more.
+  if (is_silent) {
+    if (!co_await ownership_.end_epoch(*member, spool)) co_return;
+    if (is_stopping_ || !may_take_from(hub, spool)) co_return;
   }
   if (taken_from_.insert(spool).second) {
     ++metrics_.takeovers_total;
@@ -427,7 +476,7 @@ Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
               {{"member", hub}, {"spool", to_string(spool)}});
   }
   RowId after{0};
-  while (!is_stopping_ && is_gone(hub, spool)) {
+  while (!is_stopping_ && may_take_from(hub, spool) && ownership_.may_take_over()) {
     auto shadows = co_await query<std::vector<Shadow>>(
         runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
     if (!shadows || shadows->empty()) break;
@@ -445,6 +494,9 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
   std::vector<Elsewhere> elsewhere;
   for (auto& shadow : shadows) {
     auto decision = cluster::decide_takeover(shadow.generation, shadow.owner_spool, config_.hub_name, answers[shadow.id]);
+    bool is_given_up = false;
+    if (decision.what == cluster::TakeoverDecision::What::take && must_wait_for_others(shadow, answers[shadow.id], is_given_up))
+      decision.what = cluster::TakeoverDecision::What::wait;
     switch (decision.what) {
       case cluster::TakeoverDecision::What::take:
         // Whoever has something of it is owed the "done", also when it was offered its copy after this one was.
@@ -452,6 +504,10 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
           if (a.knows != cluster::Knows::unknown &&
               std::ranges::none_of(shadow.offered, [&](const auto& h) { return h.hub == a.hub && h.spool == a.spool; }))
             shadow.offered.push_back({a.hub, a.spool, HolderState::offered});
+        if (is_given_up) {
+          ++metrics_.possible_duplicates_total;
+          log_.message(MessageEvent::possible_duplicate, shadow.id, {{"reason", "another holder does not answer"}});
+        }
         ours.push_back(std::move(shadow));
         break;
       case cluster::TakeoverDecision::What::follow:
@@ -481,6 +537,26 @@ Task<void> Guardian::follow(std::vector<Elsewhere> copies) {
                  {{"reason", "owned elsewhere"}, {"owner", copy.owner.hub}, {"generation", static_cast<std::int64_t>(copy.owner.generation.value)}});
 }
 
+bool Guardian::must_wait_for_others(const Shadow& shadow, const std::vector<cluster::Answer>& answers, bool& is_given_up) {
+  if (!ownership_.needs_every_answer()) return false;
+  bool must_wait = false;
+  for (const auto& holder : shadow.offered) {
+    if (holder.hub == config_.hub_name || holder.hub == shadow.owner_hub) continue;
+    if (std::ranges::any_of(answers, [&](const auto& a) { return a.hub == holder.hub; })) continue;
+    if (members_.is_removed(holder.hub)) continue;
+    auto* member = members_.find(holder.hub);
+    must_wait = must_wait || member == nullptr;
+    if (member == nullptr || (member->identity && member->identity->spool != holder.spool)) continue;
+    if (ownership_.is_out(*member, holder.spool)) {
+      is_given_up = true;
+      continue;
+    }
+    must_wait = true;
+    if (members_.is_silent(*member)) silent_holders_.insert(holder.hub);
+  }
+  return must_wait;
+}
+
 // Not what has come meanwhile: a hub that took over offers its copy, of a later generation, as soon as it has.
 Task<void> Guardian::drop(Copies copies) {
   auto dropped = co_await commit(runtime_.io, spool_, [copies](storage::Writer& w) -> Result<void> {
@@ -496,8 +572,8 @@ Task<void> Guardian::drop(Copies copies) {
 Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
   // Back meanwhile: it asks for itself, and may have been told "held" already. From here on it is told "pending".
   if (event == MessageEvent::taken_over)
-    std::erase_if(shadows, [&](const auto& s) { return !is_gone(s.owner_hub, s.owner_spool); });
-  if (shadows.empty()) co_return;
+    std::erase_if(shadows, [&](const auto& s) { return !may_take_from(s.owner_hub, s.owner_spool); });
+  if (shadows.empty() || !ownership_.may_take_over()) co_return;
   auto now = WallClock::now();
   std::vector<storage::NewMessage> messages;
   for (auto& shadow : shadows) {

@@ -16,6 +16,7 @@
 #include "hub/outbound/outbound.h"
 #include "hub/peering/copier.h"
 #include "hub/peering/members.h"
+#include "hub/peering/ownership.h"
 #include "hub/peering/shadow_keeper.h"
 #include "storage/spool.h"
 
@@ -23,7 +24,7 @@ namespace umbra::hub {
 
 class Guardian {
  public:
-  Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, Copier& copier,
+  Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, Ownership& ownership, Copier& copier,
            PendingMessages& pending, EventLog& log, Metrics& metrics);
 
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
@@ -34,7 +35,12 @@ class Guardian {
   Task<void> stop();
   [[nodiscard]] bool is_returning() const { return is_returning_; }
   /// Older mail that is delivered though a hub that may have taken it over has not answered: a possible duplicate.
-  [[nodiscard]] bool is_unsettled(RowId row) const { return std::ranges::binary_search(unsettled_, row); }
+  [[nodiscard]] bool is_unsettled(RowId row) const { return std::ranges::binary_search(unsettled_, row, {}, &Unsettled::row); }
+  /// Unsettled, and its silent holders are waited for no longer.
+  [[nodiscard]] bool is_given_up(RowId row) const {
+    auto at = std::ranges::lower_bound(unsettled_, row, {}, &Unsettled::row);
+    return at != unsettled_.end() && at->row == row && (at->is_given_up || !ownership_.needs_every_answer());
+  }
   /// A member's sessions opened, or it has another spool or epoch: what it says of its copies is asked anew.
   void member_changed(Member& member);
 
@@ -44,14 +50,27 @@ class Guardian {
   Task<void> run();
   Task<void> return_home();
   Task<void> tell_suspects();
-  /// Rows whose ownership is not known yet.
-  Task<std::vector<RowId>> settle_returned(std::vector<RowId> rows);
+  /// A row of an earlier epoch whose fate is still to be asked for. Given up: every holder that has not answered is waited for
+  /// no longer.
+  struct Unsettled {
+    RowId row;
+    bool is_given_up = false;
+  };
+  /// Those whose ownership is not known yet.
+  Task<std::vector<Unsettled>> settle_returned(std::vector<RowId> rows);
   Task<void> settle_rest();
   Task<void> watch();
   Task<void> watch_owner(std::string hub, SpoolId spool);
   Task<void> watch_holders();
   Task<void> take_over_from(std::string hub, SpoolId spool);
   Task<bool> last_contact(Member& member);
+  /// Gone, and no run of it that this hub has heard of delivers any more.
+  [[nodiscard]] bool may_take_from(const std::string& hub, SpoolId spool);
+  /// May another hub have a copy of this shadow, and has not answered? `is_given_up`: one that is out may have taken it over.
+  [[nodiscard]] bool must_wait_for_others(const storage::Shadow& shadow, const std::vector<cluster::Answer>& answers,
+                                          bool& is_given_up);
+  Task<void> end_epochs_of_silent_holders();
+  void look_at_ownership();
   [[nodiscard]] bool is_gone(const std::string& hub, SpoolId spool);
   /// Asks everybody about these shadows of one owner and takes, drops or leaves each.
   Task<void> decide(std::vector<storage::Shadow> page, MessageEvent event);
@@ -78,6 +97,7 @@ class Guardian {
   const Config& config_;
   storage::Spool& spool_;
   Members& members_;
+  Ownership& ownership_;
   Copier& copier_;
   PendingMessages& pending_;
   EventLog& log_;
@@ -95,8 +115,9 @@ class Guardian {
     MonotonicTime from_start = MonotonicTime::max();  ///< then everything is asked about again
   };
   std::map<SpoolId, Audit> audits_;
-  /// Rows of earlier epochs whose fate is still to be asked for, ascending.
-  std::vector<RowId> unsettled_;
+  std::vector<Unsettled> unsettled_;  ///< ascending
+  std::set<std::string> silent_holders_;  ///< they keep mail or shadows waiting: their epochs are to be ended
+  std::string why_mail_waits_;
   MonotonicTime next_settle_ = MonotonicTime::min();
   /// Spools of silent holders whose messages were marked unprotected already.
   std::set<SpoolId> lost_holders_;

@@ -254,9 +254,17 @@ std::optional<Duration> Members::heard_beat(const std::string& name, SpoolId spo
   return config_.cluster.lease;
 }
 
-Task<Result<void>> Members::end_epoch_of(Member& member, SpoolId spool) {
-  if (!member.identity || member.identity->spool != spool || member.is_fenced) co_return Result<void>{};
-  if (member.live_epoch.value == member.identity->epoch.value || member.live_epoch.value == 0) member.identity->epoch.value += 1;
+void Members::meet(Member& member, SpoolId spool, Epoch lowest) {
+  UMBRA_ASSERT(!member.identity);
+  member.identity = cluster::Identity{spool, lowest, Sequence{0}};
+}
+
+Task<Result<void>> Members::end_epoch_of(Member& member, SpoolId spool, Epoch below) {
+  if (!member.identity || member.identity->spool != spool) co_return Result<void>{};
+  if (member.is_fenced && member.identity->epoch >= below) co_return Result<void>{};
+  bool ends_lowest = !member.is_fenced && (member.live_epoch == member.identity->epoch || member.live_epoch.value == 0);
+  if (ends_lowest) member.identity->epoch.value += 1;
+  member.identity->epoch = std::max(member.identity->epoch, below);
   storage::PeerMemory memory{member.name(), spool, member.identity->epoch, member.identity->sequence};
   auto saved = co_await commit(runtime_.io, spool_, [memory](storage::Writer& w) { return w.remember_peer(memory); });
   // Unless its next run has come meanwhile.
@@ -318,7 +326,7 @@ Task<void> Members::beat(std::shared_ptr<Member> member) {
   while (!is_stopping_ && !member->is_forgotten) {
     if (member->control->is_open() && member->identity) {
       auto spool = member->identity->spool;
-      auto outcome = co_await member->control->call(smtp::format_beat(spool_.epoch(), spool_.sequence()),
+      auto outcome = co_await member->control->call(smtp::format_beat(spool_.epoch(), spool_.sequence(), agreement_),
                                                    std::max(config_.cluster.lease / 3, 3 * config_.cluster.heartbeat));
       if (outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250) {
         auto milliseconds = parse_number(std::string_view(outcome.reply.text).substr(outcome.reply.text.rfind(' ') + 1));

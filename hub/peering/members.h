@@ -88,7 +88,12 @@ class Members final : public LinkOwner {
   /// A beat on a session of that epoch: the lease to grant, or nothing when that epoch is over.
   std::optional<Duration> heard_beat(const std::string& name, SpoolId spool, Epoch epoch, Sequence sequence);
   /// Its present run may not go on: its mail is being taken over. Durable when it returns.
-  Task<Result<void>> end_epoch_of(Member& member, SpoolId spool);
+  /// No epoch below `below` is accepted from then on either.
+  Task<Result<void>> end_epoch_of(Member& member, SpoolId spool, Epoch below);
+  /// Another hub tells of this one, of which nothing was known here.
+  void meet(Member& member, SpoolId spool, Epoch lowest);
+  /// Goes out with every beat; empty: nothing.
+  void set_agreement(std::string agreement) { agreement_ = std::move(agreement); }
 
   /// Told whenever a member's sessions open or its spool or epoch changes.
   void on_change(std::function<void(Member&)> callback) { changed_ = std::move(callback); }
@@ -124,6 +129,7 @@ class Members final : public LinkOwner {
   cluster::PauseDetector pause_;
   std::optional<Hub::Ended> ended_;
   std::function<void(Member&)> changed_;
+  std::string agreement_;
   bool have_holders_changed_ = false;
   bool is_running_ = false;
   bool is_stopping_ = false;

@@ -228,10 +228,18 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         slot->answer({554, "5.7.0", "Epoch " + std::to_string(command.epoch.value) + " is over"});
         return false;
       }
+      if (const auto* member = server_.members_.find(peer_->hub))
+        lease = server_.ownership_.lease_for(*member, command.agreement);
       auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(*lease).count();
       slot->answer({250, "2.0.0", "lease " + std::to_string(milliseconds)});
       return true;
     }
+    case ShadowVerb::vote:
+      server_.tasks_.spawn("vote", server_.answer_vote(peer_->hub, std::move(command.vote), slot));
+      return true;
+    case ShadowVerb::epochs:
+      server_.tasks_.spawn("tell epochs", server_.answer_vote(peer_->hub, std::nullopt, slot));
+      return true;
     default:
       slot->answer({502, "5.5.1", "Not implemented"});
       return true;
@@ -321,11 +329,12 @@ void PeerServer::Session::handle_chunk(smtp::ShadowCommand& command, const Reply
   if (command.last) streams_.erase(open);
 }
 
-PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, ShadowKeeper& keeper, EventLog& log,
-                       Metrics& metrics)
+PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper,
+                       EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       members_(members),
+      ownership_(ownership),
       keeper_(keeper),
       log_(log),
       metrics_(metrics),
@@ -363,6 +372,15 @@ Task<void> PeerServer::accept_loop() {
     sessions_.push_front(std::make_unique<Session>(*this, std::move(*stream)));
     tasks_.spawn("peer session", serve(sessions_.begin()));
   }
+}
+
+Task<void> PeerServer::answer_vote(std::string asker, std::optional<smtp::VoteQuestion> question, ReplySlotPtr slot) {
+  smtp::Reply reply;
+  if (question)
+    reply = co_await ownership_.vote(std::move(asker), std::move(*question));
+  else
+    reply = co_await ownership_.tell_epochs();
+  slot->answer(reply);
 }
 
 Task<void> PeerServer::serve(std::list<std::unique_ptr<Session>>::iterator at) {

@@ -5,13 +5,15 @@
 #include <list>
 #include <memory>
 
+#include "hub/peering/ownership.h"
 #include "hub/peering/shadow_keeper.h"
 
 namespace umbra::hub {
 
 class PeerServer {
  public:
-  PeerServer(Runtime runtime, const Config& config, Members& members, ShadowKeeper& keeper, EventLog& log, Metrics& metrics);
+  PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, EventLog& log,
+             Metrics& metrics);
   ~PeerServer();
 
   /// Binds the address. Who connects waits until start().
@@ -24,10 +26,13 @@ class PeerServer {
   class Session;
   Task<void> accept_loop();
   Task<void> serve(std::list<std::unique_ptr<Session>>::iterator at);
+  /// XVOTE and XEPOCHS take a commit or a look at the spool.
+  Task<void> answer_vote(std::string asker, std::optional<smtp::VoteQuestion> question, ReplySlotPtr slot);
 
   Runtime runtime_;
   const Config& config_;
   Members& members_;
+  Ownership& ownership_;
   ShadowKeeper& keeper_;
   EventLog& log_;
   Metrics& metrics_;

@@ -9,11 +9,12 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       config_(config),
       spool_(spool),
       members_(runtime, config, spool, log),
+      ownership_(make_ownership(runtime, config, spool, members_, log)),
       copier_(runtime, config, spool, members_, pending_, log, metrics),
       discards_(runtime, spool, members_, metrics),
-      guardian_(runtime, config, spool, members_, copier_, pending_, log, metrics),
+      guardian_(runtime, config, spool, members_, *ownership_, copier_, pending_, log, metrics),
       keeper_(config, spool, members_, pending_, log, metrics, runtime.io),
-      server_(runtime, config, members_, keeper_, log, metrics),
+      server_(runtime, config, members_, *ownership_, keeper_, log, metrics),
       discovery_(runtime, config, spool, members_, log, metrics),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
@@ -47,6 +48,7 @@ Task<void> Peering::run() {
     co_return;
   }
   if (is_stopping_) co_return;
+  ownership_->start();
   guardian_.start();
   if (config_.cluster.enabled()) {
     if (config_.cluster.discovery.enabled()) discovery_.start();
@@ -64,6 +66,7 @@ Task<void> Peering::stop() {
   co_await discovery_.stop();
   // Links first: what waits for an answer of another hub ends with them.
   co_await members_.stop();
+  co_await ownership_->stop();
   co_await guardian_.stop();
   co_await copier_.stop();
   co_await discards_.stop();
@@ -71,44 +74,26 @@ Task<void> Peering::stop() {
 }
 
 bool Peering::may_deliver_now(const storage::StoredMessage& message) {
-  if (members_.ended() || guardian_.is_unsettled(message.row)) return false;
-  // It may have been given other holders since it was read.
-  if ((!message.is_protected || members_.have_holders_changed()) && !members_.all_promises_are_fresh()) return false;
-  for (const auto& holder : message.holders)
-    if (!members_.promise_is_fresh(holder)) return false;
-  return true;
+  return !members_.ended() && !guardian_.is_unsettled(message.row) && ownership_->may_deliver_now(message);
 }
 
 Task<DeliveryGuard::Verdict> Peering::may_deliver(const storage::StoredMessage& message) {
   auto holders = message.holders;
   auto row = message.row;
-  auto deadline = MonotonicClock::now() + config_.cluster.ask_again;
   auto stored = co_await query<std::optional<storage::StoredMessage>>(
       runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
   if (stored && !*stored) co_return Verdict::stop;  // finished or ceded meanwhile
   if (stored) holders = (*stored)->holders;
-  Timer timer(runtime_.io);
-  for (;;) {
-    if (members_.ended() || is_stopping_) co_return Verdict::stop;
-    auto now = MonotonicClock::now();
-    bool all_fresh = true;
-    bool worth_asking = false;
-    for (const auto& holder : holders) {
-      if (members_.promise_is_fresh(holder)) continue;
-      all_fresh = false;
-      auto* member = members_.find(holder.hub);
-      if (member != nullptr && now >= member->known_silent_until) worth_asking = true;
-    }
-    if (all_fresh) co_return guardian_.is_unsettled(row) ? Verdict::go_possible_duplicate : Verdict::go;
-    if (!worth_asking || now >= deadline) break;
-    // The heartbeats ask; a promise that comes is seen here.
-    co_await timer.wait_for(50ms);
-  }
-  auto silent_until = MonotonicClock::now() + config_.cluster.lease;
-  for (const auto& holder : holders)
-    if (auto* member = members_.find(holder.hub); member != nullptr && !members_.promise_is_fresh(holder))
-      if (MonotonicClock::now() >= member->known_silent_until) member->known_silent_until = silent_until;
-  co_return Verdict::go_possible_duplicate;
+  auto verdict = co_await ownership_->may_deliver(std::move(holders));
+  if (is_stopping_ || members_.ended()) co_return Verdict::stop;
+  if (verdict == Verdict::go && guardian_.is_unsettled(row))
+    verdict = guardian_.is_given_up(row) ? Verdict::go_possible_duplicate : Verdict::later;
+  co_return verdict;
+}
+
+std::string Peering::why_not_now() {
+  auto why = ownership_->why_mail_waits();
+  return why.empty() ? "a hub that may have taken the message over has not answered yet" : why;
 }
 
 }  // namespace umbra::hub

@@ -7,6 +7,7 @@
 #include "hub/peering/discovery.h"
 #include "hub/peering/guardian.h"
 #include "hub/peering/members.h"
+#include "hub/peering/ownership.h"
 #include "hub/peering/peer_server.h"
 #include "hub/peering/shadow_keeper.h"
 
@@ -24,11 +25,13 @@ class Peering final : public DeliveryGuard {
   Members& members() { return members_; }
   Copier& copier() { return copier_; }
   PendingMessages& pending() { return pending_; }
+  Ownership& ownership() { return *ownership_; }
   [[nodiscard]] bool is_returning() const { return guardian_.is_returning(); }
 
   // DeliveryGuard
   bool may_deliver_now(const storage::StoredMessage& message) override;
   Task<Verdict> may_deliver(const storage::StoredMessage& message) override;
+  std::string why_not_now() override;
   bool is_in_acceptance(MessageId id) override { return pending_.contains(id); }
   void outbox_grew() override { discards_.look(); }
   void protect_later(RowId) override { copier_.protect_later(); }
@@ -41,6 +44,7 @@ class Peering final : public DeliveryGuard {
   storage::Spool& spool_;
   PendingMessages pending_;
   Members members_;
+  std::unique_ptr<Ownership> ownership_;
   Copier copier_;
   DiscardPusher discards_;
   Guardian guardian_;

@@ -111,6 +111,7 @@ hub::Config Cluster::make_config(int number) const {
     cluster.discovery.interval = 2s;
   }
   cluster.reprotect_after = 5s;
+  cluster.ownership = scenario_.ownership;
   return config;
 }
 

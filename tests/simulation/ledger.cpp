@@ -7,6 +7,9 @@
 namespace umbra::simulation {
 namespace {
 
+// From the final dot to the moment when the next hop takes responsibility.
+constexpr Duration final_reply = std::chrono::seconds{5};
+
 std::string seconds(Duration d) {
   return fmt::format("{:.3f}", std::chrono::duration<double>(d).count());
 }
@@ -111,7 +114,8 @@ std::optional<std::string> Ledger::explain(const Attempt& attempt, const std::ve
     for (const auto& d : circumstances.disturbances) {
       bool is_of_first = d.hub == first.hub || d.sink == first.sink;
       // The hub that delivered was disturbed before its discard status was safe elsewhere.
-      if (is_of_first && first.at <= d.until && d.from <= first.replied_at + circumstances.discard_window)
+      bool was_under_way = !circumstances.is_exclusive || !d.sink.empty() || d.from + final_reply >= first.at;
+      if (is_of_first && was_under_way && first.at <= d.until && d.from <= first.replied_at + circumstances.discard_window)
         return fmt::format("{} was disturbed at {}, {} s after it was told so",
                            d.hub.empty() ? d.sink : d.hub, seconds(d.from),
                            seconds(d.from - first.replied_at));

@@ -56,6 +56,9 @@ struct Circumstances {
   /// From a next hop's 250 to the moment its discard status is durable on the holders: reply, commit, 100 ms
   /// of batching, the way to the holder, commit there. A crash inside it may send a second copy.
   Duration discard_window = std::chrono::seconds{2};
+  /// Not pairwise ownership: a hub that is disturbed already does not deliver what others may deliver. Then only what was under
+  /// way when it was disturbed may come twice.
+  bool is_exclusive = false;
   std::vector<Disturbance> disturbances;  ///< crashes, pauses, partitions of hubs; deaths of next hops
   [[nodiscard]] bool were_any() const { return !disturbances.empty(); }
 };

@@ -259,12 +259,15 @@ int main(int argc, char** argv) {
   std::vector<int> without;
   int hubs = 0;
   int messages = 0;
+  std::string ownership;
   CLI::App app("Runs clusters of hubs on virtual time, from a seed.");
   app.add_option("--seed", seed, "one seed");
   app.add_option("--seeds", seeds, "a range of seeds, A..B");
   app.add_option("--jobs", options.jobs, "processes at once")->check(CLI::Range(1, 64));
   app.add_option("--hubs", hubs, "so many hubs instead of what the seed says")->check(CLI::Range(1, 9));
   app.add_option("--messages", messages, "so many messages per client")->check(CLI::Range(1, 1000));
+  app.add_option("--ownership", ownership, "this mode instead of what the seed says")
+      ->check(CLI::IsMember({"pairwise", "majority"}));
   app.add_option("--only", only, "only these kinds of faults")->delimiter(',');
   app.add_option("--without", without, "leave out these faults, by their number from 1")->delimiter(',');
   app.add_option("--seconds", options.limit_s, "stop after so long");
@@ -274,6 +277,11 @@ int main(int argc, char** argv) {
   if (hubs > 0) {
     options.choices.hubs = hubs;
     options.extra += fmt::format(" --hubs {}", hubs);
+  }
+  if (!ownership.empty()) {
+    options.choices.ownership =
+        ownership == "pairwise" ? hub::OwnershipMode::pairwise : hub::OwnershipMode::majority;
+    options.extra += " --ownership " + ownership;
   }
   if (messages > 0) {
     options.choices.messages = messages;

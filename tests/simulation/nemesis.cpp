@@ -71,8 +71,10 @@ bool Nemesis::may_lose_a_disk() const {
 void Nemesis::disturb_hub(State& state, int hub) {
   if (state.disturbances++ == 0) state.first_disturbance = circumstances_.disturbances.size();
   auto kind = state.fault.kind;
-  bool cuts_off = kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::isolate ||
-                  kind == FaultKind::slow_network;
+  // Only under pairwise ownership may hubs that do not hear one another both deliver.
+  bool is_pairwise = scenario_.ownership == hub::OwnershipMode::pairwise;
+  bool cuts_off = is_pairwise && (kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::isolate ||
+                                  kind == FaultKind::slow_network);
   circumstances_.disturbances.push_back({cluster_.address(hub), {}, world_.now(), not_over, cuts_off});
 }
 

@@ -49,6 +49,7 @@ class Run {
 
   RunResult operator()() {
     circumstances_.discard_window = discard_window();
+    circumstances_.is_exclusive = scenario_.ownership != hub::OwnershipMode::pairwise;
     for (auto& sink : sinks_) sink->open();
     senders_->open();
     nemesis_->start();

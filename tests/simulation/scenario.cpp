@@ -110,6 +110,10 @@ Scenario make_scenario(const Choices& choices) {
   constexpr std::array hub_counts = {2, 3, 3, 3, 3, 3, 4, 5};
   scenario.hubs = hub_counts[random.below(hub_counts.size())];
   if (choices.hubs) scenario.hubs = *choices.hubs;
+  // Of its own: it changes nothing else of what a seed stands for.
+  auto modes = master.fork("ownership");
+  if (scenario.hubs >= 3 && modes.chance(500)) scenario.ownership = hub::OwnershipMode::majority;
+  if (choices.ownership) scenario.ownership = *choices.ownership;
   scenario.sinks = static_cast<int>(random.between(1, 3));
   scenario.clients = static_cast<int>(random.between(1, 4));
   scenario.messages = static_cast<int>(random.chance(200) ? random.between(15, 40) : random.between(2, 12));
@@ -173,6 +177,8 @@ Scenario make_scenario(const Choices& choices) {
     if (choices.without.contains(static_cast<int>(i) + 1)) continue;
     scenario.faults.push_back(drawn[i]);
   }
+  bool is_listed = scenario.membership == Scenario::Membership::list;
+  if (!is_listed && scenario.ownership == hub::OwnershipMode::majority) scenario.ownership = hub::OwnershipMode::pairwise;
   return scenario;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "hub/config/config.h"
 #include "hub/logs/event_log.h"
 #include "tests/simulation/lanes.h"
 #include "tests/simulation/network.h"
@@ -75,6 +76,7 @@ struct Scenario {
   };
   Membership membership = Membership::list;
   std::vector<DnsTrouble> dns_troubles;
+  hub::OwnershipMode ownership = hub::OwnershipMode::pairwise;
   bool is_calm = false;  ///< nothing goes wrong: not one duplicate is allowed
 };
 
@@ -82,6 +84,7 @@ struct Choices {
   std::uint64_t seed = 1;
   std::optional<int> hubs;
   std::optional<int> messages;
+  std::optional<hub::OwnershipMode> ownership;
   std::optional<std::set<FaultKind>> only;  ///< leave out every other kind
   std::set<int> without;                    ///< leave out these faults, by number
   bool print_trace = false;

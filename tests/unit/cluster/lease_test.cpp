@@ -22,6 +22,17 @@ TEST(Lease, TheOwnerStopsBelievingBeforeTheHolderMayTakeOver) {
   EXPECT_TRUE(watch.is_silent(at(110s)));
 }
 
+TEST(Lease, IsRecentOnlySoonAfterItWasAskedFor) {
+  Promise promise;
+  EXPECT_FALSE(promise.is_recent(at(100s), 3s));
+  promise.granted(at(100s), 10s);
+  EXPECT_TRUE(promise.is_recent(at(102s), 3s));
+  EXPECT_FALSE(promise.is_recent(at(103s), 3s));
+  EXPECT_FALSE(promise.is_recent(at(109s), 30s));
+  promise.granted(at(109s), 0s);  // no lease
+  EXPECT_FALSE(promise.is_recent(at(109s), 30s));
+}
+
 TEST(Lease, ALateReplyGivesNoLongerPromise) {
   Promise promise;
   promise.granted(at(100s), 10s);

@@ -75,6 +75,7 @@ PeeringTest::PeeringTest() {
   config.spool.reserve_octets = 0;
   config.cluster.address = {"10.0.0.1", 7025};
   config.cluster.secret = secret;
+  config.cluster.ownership = OwnershipMode::pairwise;
   config.cluster.members = {
       {"hub1", {"10.0.0.1", 7025}}, {"hub2", {"10.0.0.2", 7025}}, {"hub3", {"10.0.0.3", 7025}}};
   network.members["10.0.0.2"].name = "hub2";

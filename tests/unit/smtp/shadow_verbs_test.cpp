@@ -71,6 +71,17 @@ TEST(ShadowParser, ReadsEveryCommandInAnySplit) {
   }
 }
 
+TEST(ShadowParser, ReadsVotesAndEpochs) {
+  VoteQuestion question{"hub-1", SpoolId{7}, Epoch{3}, "0123456789abcdef", true};
+  auto commands = parse_all(format_vote(question) + format_epochs() + format_beat(Epoch{9}, Sequence{2}, "0123456789abcdef"), 7);
+  ASSERT_EQ(commands.size(), 3U);
+  EXPECT_EQ(commands[0].vote, question);
+  EXPECT_EQ(commands[1].verb, ShadowVerb::epochs);
+  EXPECT_EQ(commands[2].agreement, "0123456789abcdef");
+  KnownEpoch known{"hub-2", SpoolId{8}, Epoch{4}};
+  EXPECT_EQ(parse_epochs(format_epoch(known) + "\nhub/3 0000000000000007 1\nhub-3 7\n2"), std::vector{known});
+}
+
 TEST(ShadowParser, AStreamedCopyCarriesOnlyTheEnvelope) {
   auto o = offer();
   o.streamed = true;
@@ -108,6 +119,13 @@ TEST(ShadowParser, AnswersEachMistakeWithItsOwnReply) {
       {"XSEEN 4\r\n-1\r\n", "501"},
       {"XPOLL 0\r\n", "501"},
       {"XBEAT 1\r\n", "501"},
+      {"XBEAT 1 1 0123456789abcde\r\n", "501"},
+      {"XBEAT 1 1 0123456789abcdef more\r\n", "501"},
+      {"XVOTE hub-1 0000000000000007 3\r\n", "501"},
+      {"XVOTE hub-1 0000000000000000 3 0123456789abcdef\r\n", "501"},
+      {"XVOTE hub/1 0000000000000007 3 0123456789abcdef\r\n", "501"},
+      {"XVOTE hub-1 0000000000000007 3 0123456789abcdef MAYBE\r\n", "501"},
+      {"XEPOCHS now\r\n", "501"},
       {"NOOP\rQUIT\r\n", "500"},
       {std::string(5000, 'x'), "500"},
   };
