@@ -6,6 +6,7 @@
 #include "hub/admin/backend.h"
 #include "hub/inbound/acceptor.h"
 #include "hub/inbound/listener.h"
+#include "hub/net/tls_store.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/peering.h"
 #include "hub/spool_recovery.h"
@@ -30,7 +31,8 @@ class WiredHub final : public Hub, public AdminBackend {
  public:
   WiredHub(const Config& config, HubParts parts, std::unique_ptr<storage::Spool> spool, Attempts attempts)
       : config_(config),
-        runtime_(parts.runtime),
+        tls_(config_),
+        runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_},
         log_(parts.log),
         spool_(std::move(spool)),
         attempts_(std::move(attempts)),
@@ -59,6 +61,9 @@ class WiredHub final : public Hub, public AdminBackend {
               {{"spool", to_string(spool_->id())}, {"epoch", static_cast<std::int64_t>(spool_->epoch().value)}});
     return {};
   }
+
+  void reload() override { (void)tls_.reload(log_, metrics_); }
+  Result<void> load_certificates() { return tls_.load(log_); }
 
   Task<void> stop() override {
     acceptor_.close();
@@ -138,6 +143,11 @@ class WiredHub final : public Hub, public AdminBackend {
     g.spool_last_commit_seconds = std::chrono::duration<double>(statistics.last_commit).count();
     g.spool_epoch = spool_->epoch().value;
     g.spools_set_aside = storage::spools_set_aside(config_.spool.directory).size();
+    for (const auto& report : tls_.report()) {
+      if (!report.problem.empty()) ++g.certificates_refused;
+      if (report.valid_until != WallTime::max())
+        g.certificate_expiry.emplace_back(report.place, unix_seconds(report.valid_until));
+    }
     g.log_lines_dropped_total = log_.lines_dropped();
     g.log_octets_lost_total = log_.octets_lost();
     g.ready = health().ready;
@@ -179,6 +189,8 @@ class WiredHub final : public Hub, public AdminBackend {
   Task<Result<std::optional<Shadow>>> shadow(MessageId id) override {
     co_return co_await query<std::optional<Shadow>>(runtime_.io, *spool_, [id](storage::Reader& r) { return r.shadow(id); });
   }
+
+  std::vector<CertificateReport> reload_certificates() override { return tls_.reload(log_, metrics_); }
 
   Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
     auto found = co_await message(id);
@@ -226,6 +238,7 @@ class WiredHub final : public Hub, public AdminBackend {
   }
 
   const Config config_;
+  mutable TlsStore tls_;
   Runtime runtime_;
   EventLog& log_;
   Metrics metrics_;
@@ -268,7 +281,9 @@ Result<std::unique_ptr<Hub>> Hub::make(const Config& config, HubParts parts) {
     spool = open();
   }
   if (!spool) return std::unexpected(spool.error());
-  return std::make_unique<WiredHub>(config, parts, std::move(*spool), std::move(attempts));
+  auto hub = std::make_unique<WiredHub>(config, parts, std::move(*spool), std::move(attempts));
+  if (auto loaded = hub->load_certificates(); !loaded) return std::unexpected(loaded.error());
+  return hub;
 }
 
 }  // namespace umbra::hub

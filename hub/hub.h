@@ -34,6 +34,8 @@ class Hub {
   virtual ~Hub() = default;
   virtual Result<void> start() = 0;
   virtual Task<void> stop() = 0;
+  /// Reads certificates and keys anew (SIGHUP).
+  virtual void reload() = 0;
   [[nodiscard]] virtual const Metrics& metrics() const = 0;
   [[nodiscard]] virtual storage::Spool& spool() = 0;
   /// Set when this hub may not go on as it is: the reason. `restart`: its epoch was ended by another hub (it was silent for

@@ -2,6 +2,7 @@
 // Exit codes: 0 done; 1 a problem (said on standard error); 2 wrong usage; 3 no hub answers; 4 no such
 // message; 5 a damaged spool.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -227,6 +228,18 @@ void add_admin_commands(CLI::App& app, Options& options, std::function<int()>& c
   add_admin_options(peers, options);
   peers->callback(
       [&] { chosen = [&] { return show(options, ask(options, "GET", "/v1/peers"), peers_view); }; });
+
+  auto* reload = app.add_subcommand("reload", "Read certificates and keys anew; what is wrong is refused, and the former ones stay");
+  add_admin_options(reload, options);
+  reload->callback([&] {
+    chosen = [&] {
+      auto answer = ask(options, "POST", "/v1/reload");
+      int shown = show(options, answer, certificates_view);
+      if (!answer || shown != done) return shown;
+      bool is_refused = std::ranges::any_of((*answer)["certificates"], [](const Json& one) { return one["result"] != "loaded"; });
+      return is_refused ? static_cast<int>(problem) : static_cast<int>(done);
+    };
+  });
 
   add_queue_commands(app, options, chosen);
 

@@ -35,6 +35,16 @@ constexpr CounterRow counters[] = {
      &Metrics::messages_deferred_total},
     {"protocol_errors_total", "Commands and data from clients that broke the protocol.",
      &Metrics::protocol_errors_total},
+    {"tls_connections_total", "Connections from clients that were encrypted.", &Metrics::tls_connections_total},
+    {"tls_handshake_failures_total", "TLS handshakes with clients that failed.", &Metrics::tls_handshake_failures_total},
+    {"tls_sessions_resumed_total", "TLS sessions with clients and next hops that went on from an earlier one.",
+     &Metrics::tls_sessions_resumed_total},
+    {"tls_reload_failures_total", "Certificates refused at a reload; the former ones stayed in use.",
+     &Metrics::tls_reload_failures_total},
+    {"tls_connections_out_total", "Connections to next hops that were encrypted.", &Metrics::tls_connections_out_total},
+    {"tls_failures_out_total", "Connections to next hops whose TLS handshake failed.", &Metrics::tls_failures_out_total},
+    {"tls_fallbacks_total", "Connections to next hops made without TLS after it had failed (policy opportunistic).",
+     &Metrics::tls_fallbacks_total},
     {"recipients_delivered_total", "Recipients that a next hop took.", &Metrics::recipients_delivered_total},
     {"recipients_deferred_total", "Attempts per recipient that ended with \"later\".",
      &Metrics::recipients_deferred_total},
@@ -119,6 +129,9 @@ constexpr GaugeRow gauge_rows[] = {
      &Gauges::spool_waiting_operations},
     {"spool_epoch", "Number of starts of this spool.", &Gauges::spool_epoch},
     {"spools_set_aside", "Damaged spools that are kept beside the present one.", &Gauges::spools_set_aside},
+    {"certificates_refused",
+     "Listeners, routes and cluster whose certificate was refused at the last reload, or is not valid now.",
+     &Gauges::certificates_refused},
     {"log_lines_dropped_total", "Debug lines dropped because the log could not keep up.",
      &Gauges::log_lines_dropped_total},
     {"log_octets_lost_total", "Octets of the log that could not be written.", &Gauges::log_octets_lost_total},
@@ -135,6 +148,16 @@ class Families {
     ClientMetric metric;
     (is_counter(name) ? metric.counter.value : metric.gauge.value) = value;
     family.metric.push_back(std::move(metric));
+  }
+  void add_places(const char* name, const char* help, const std::vector<std::pair<std::string, std::int64_t>>& values) {
+    if (values.empty()) return;
+    auto& family = begin(name, help, MetricType::Gauge);
+    for (const auto& [place, value] : values) {
+      ClientMetric metric;
+      metric.label.push_back({"place", place});
+      metric.gauge.value = static_cast<double>(value);
+      family.metric.push_back(std::move(metric));
+    }
   }
   void add(const char* name, const char* help, const Histogram& histogram) {
     auto& family = begin(name, help, MetricType::Histogram);
@@ -192,6 +215,8 @@ std::uint64_t open_descriptors() {
 
 constexpr const char* ready_help = "1 when the hub takes mail.";
 constexpr const char* commit_help = "How long the last group commit took.";
+constexpr const char* expiry_help =
+    "Unix time at which a certificate in use ends; one series per listener, route and cluster that has one.";
 constexpr const char* start_help = "Unix time of the hub's start.";
 constexpr const char* memory_help = "Resident memory of the process.";
 constexpr const char* processor_help = "Processor time of the process.";
@@ -207,6 +232,7 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   for (const auto& row : gauge_rows) families.add(row.name, row.help, static_cast<double>(gauges.*row.value));
   families.add("spool_last_commit_seconds", commit_help, gauges.spool_last_commit_seconds);
   families.add("ready", ready_help, gauges.ready ? 1 : 0);
+  families.add_places("certificate_expiry_timestamp_seconds", expiry_help, gauges.certificate_expiry);
   families.add("start_time_seconds", start_help,
                std::chrono::duration<double>(gauges.started_at.time_since_epoch()).count());
   families.add("process_resident_octets", memory_help, static_cast<double>(resident_octets()));
@@ -219,7 +245,7 @@ std::string metrics_reference() {
   std::ostringstream out;
   out << "# Metrics\n\n<!-- Made by `make docs` from the program itself; a test compares the two. -->\n\n"
          "`GET /metrics` on `admin.address`, in the Prometheus text format. There are no labels but the "
-         "bounds of histograms: the number "
+         "bounds of histograms and the places of certificates: the number "
          "of series does not grow with domains, next hops or messages.\n\n| name | type | what it counts "
          "|\n|---|---|---|\n";
   auto row = [&](const char* name, const char* type, const char* help) {
@@ -234,6 +260,7 @@ std::string metrics_reference() {
   for (const auto& gauge : gauge_rows) simple(gauge.name, gauge.help);
   simple("spool_last_commit_seconds", commit_help);
   simple("ready", ready_help);
+  simple("certificate_expiry_timestamp_seconds", expiry_help);
   simple("start_time_seconds", start_help);
   simple("process_resident_octets", memory_help);
   simple("process_processor_seconds_total", processor_help);
@@ -249,6 +276,8 @@ std::string metrics_reference() {
          "* `umbra_possible_duplicates_total` growing: recipients may have got a second copy; the log names "
          "each message.\n"
          "* `umbra_spools_set_aside` above 0: a spool was damaged; see operations, \"spool damaged\".\n"
+         "* `umbra_certificates_refused` above 0: a certificate could not be loaded, or has expired; the log says which "
+         "and why. `umbra_certificate_expiry_timestamp_seconds` tells before.\n"
          "* `umbra_spool_free_octets` near `spool.reserve`: new mail will be refused with 452.\n";
   return out.str();
 }

@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -36,6 +38,10 @@ struct Metrics {
   std::uint64_t messages_deferred_total = 0;  ///< 4xx at or after MAIL: the client keeps it
   std::uint64_t protocol_errors_total = 0;
   Histogram accept_seconds;  ///< final dot to reply
+  std::uint64_t tls_connections_total = 0;
+  std::uint64_t tls_handshake_failures_total = 0;
+  std::uint64_t tls_sessions_resumed_total = 0;  ///< in either direction
+  std::uint64_t tls_reload_failures_total = 0;
   // delivery
   std::uint64_t recipients_delivered_total = 0;
   std::uint64_t recipients_deferred_total = 0;
@@ -44,6 +50,9 @@ struct Metrics {
   std::uint64_t messages_poisoned_total = 0;  ///< held because the hub ended during their attempts
   std::uint64_t connections_out_total = 0;
   std::uint64_t connect_failures_total = 0;
+  std::uint64_t tls_connections_out_total = 0;
+  std::uint64_t tls_failures_out_total = 0;
+  std::uint64_t tls_fallbacks_total = 0;  ///< plain after TLS failed
   std::int64_t connections_out = 0;
   // redundancy
   std::uint64_t shadows_made_total = 0;  ///< copies of ours confirmed by another hub
@@ -80,6 +89,9 @@ struct Gauges {
   double spool_last_commit_seconds = 0;
   std::uint64_t spool_epoch = 0;
   std::uint64_t spools_set_aside = 0;  ///< folders of damaged spools beside the present one
+  std::uint64_t certificates_refused = 0;  ///< places whose certificate is not what its files say, or not valid
+  /// Place and Unix time at which its certificate ends.
+  std::vector<std::pair<std::string, std::int64_t>> certificate_expiry;
   std::uint64_t log_lines_dropped_total = 0;
   std::uint64_t log_octets_lost_total = 0;
   bool ready = false;

@@ -33,6 +33,17 @@ void raise_descriptor_limit() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/// SIGHUP: certificates and keys are read anew. Again and again, until `signals` is cancelled.
+Task<void> reload_on(asio::basic_signal_set<IoExecutor>& signals, Hub& hub, EventLog& log) {
+  while (true) {
+    ErrorCode error;
+    co_await signals.async_wait(asio::redirect_error(use_task, error));
+    if (error) co_return;
+    log.line(LogLevel::info, "reloading: signal received", {});
+    hub.reload();
+  }
+}
+
 Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after) {
   using Signals = asio::basic_signal_set<IoExecutor>;
   Signals signals(io, SIGTERM, SIGINT);
@@ -44,6 +55,9 @@ Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after
     if (!error) is_signalled = true;
     stop_now.set();
   });
+  Signals reload_signals(io, SIGHUP);
+  TaskScope reloading(io);
+  reloading.spawn("reload", reload_on(reload_signals, hub, log));
   Timer look(io);
   while (!is_signalled && !hub.ended()) co_await look.wait_for(100ms);
   if (is_signalled) {
@@ -54,6 +68,8 @@ Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after
     log.line(LogLevel::warning, "stopping", {{"reason", hub.ended()->reason}});
     if (!hub.ended()->restart) std::fprintf(stderr, "umbra: %s\n", hub.ended()->reason.c_str());
   }
+  reload_signals.cancel();
+  co_await reloading.join();
   co_await hub.stop();
   if (is_waiting) {
     signals.cancel();

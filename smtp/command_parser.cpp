@@ -223,6 +223,7 @@ Parsed parse_command(std::string_view line, const CommandContext& context) {
   if (is("DATA")) return without_arguments(arguments, Data{});
   if (is("RSET")) return without_arguments(arguments, Rset{});
   if (is("QUIT")) return without_arguments(arguments, Quit{});
+  if (is("STARTTLS")) return without_arguments(arguments, StartTls{});
   if (is("EHLO")) return parse_hello(arguments, true);
   if (is("HELO")) return parse_hello(arguments, false);
   if (is("NOOP")) return Noop{};
@@ -231,7 +232,7 @@ Parsed parse_command(std::string_view line, const CommandContext& context) {
     if (arguments.empty()) return problem(501, "5.5.4", "syntax: VRFY text");
     return Vrfy{};
   }
-  if (is_one_of(verb, {"STARTTLS", "AUTH", "EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "XCLIENT",
+  if (is_one_of(verb, {"AUTH", "EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "XCLIENT",
                        "XFORWARD"}))
     return problem(502, "5.5.1", "command not offered here");
   // A browser can be made to talk to port 25; what follows its request line must not be read as commands.

@@ -2,9 +2,9 @@
 
 namespace umbra::smtp {
 
-std::string extension_lines(std::uint64_t message_octets_max) {
+std::string extension_lines(std::uint64_t message_octets_max, bool with_starttls) {
   return "PIPELINING\nSIZE " + std::to_string(message_octets_max) +
-         "\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nDSN\nHELP";
+         "\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nDSN\n" + (with_starttls ? "STARTTLS\n" : "") + "HELP";
 }
 
 }  // namespace umbra::smtp

@@ -7,6 +7,6 @@
 namespace umbra::smtp {
 
 /// Lines separated by '\n', ready for Reply::text. `message_octets_max` stands behind SIZE (RFC 1870).
-std::string extension_lines(std::uint64_t message_octets_max);
+std::string extension_lines(std::uint64_t message_octets_max, bool with_starttls);
 
 }  // namespace umbra::smtp

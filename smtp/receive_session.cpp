@@ -39,6 +39,7 @@ ReceiveSession::Event ReceiveSession::next(std::string_view& input) {
       case State::commands:
         take_command(input);
         if (awaiting_ == Awaiting::begin) return {Event::Kind::data_begin, {}};
+        if (awaiting_ == Awaiting::tls && begins_tls(input)) return {Event::Kind::start_tls, {}};
         break;
       case State::data:
         if (auto event = take_data(input)) return *event;
@@ -109,14 +110,48 @@ void ReceiveSession::on(const Hello& hello) {
   is_extended_ = hello.is_extended;
   hello_name_ = hello.name;
   if (!is_extended_) return say({250, "", host_name_});
+  const bool offers_tls = limits_.starttls != StartTlsOffer::none && !is_secured_;
   say({250, "",
-       host_name_ + " greets " + hello_name_ + "\n" + extension_lines(limits_.body.message_octets_max)});
+       host_name_ + " greets " + hello_name_ + "\n" + extension_lines(limits_.body.message_octets_max, offers_tls)});
+}
+
+void ReceiveSession::on(const StartTls&) {
+  if (is_secured_) return protocol_error({503, "5.5.1", "TLS has begun already"});
+  if (limits_.starttls == StartTlsOffer::none) return protocol_error({502, "5.5.1", "command not offered here"});
+  if (!is_extended_ || hello_name_.empty()) return protocol_error({503, "5.5.1", "EHLO first"});
+  if (in_transaction_) return protocol_error({503, "5.5.1", "a transaction is open"});
+  awaiting_ = Awaiting::tls;
+}
+
+/// STARTTLS is the last command of a group (RFC 3207 section 4.1). What stands behind it was not encrypted: it may be anybody's.
+bool ReceiveSession::begins_tls(std::string_view& input) {
+  if (input.empty()) {
+    say({220, "2.0.0", "ready to start TLS"});
+    return true;
+  }
+  awaiting_ = Awaiting::nothing;
+  input = {};
+  protocol_error({554, "5.5.0", "octets behind STARTTLS that are not encrypted, closing"});
+  state_ = State::closed;
+  return false;
+}
+
+void ReceiveSession::tls_started() {
+  UMBRA_ASSERT(!is_secured_ && state_ == State::commands && line_.empty() && !line_too_long_);
+  awaiting_ = Awaiting::nothing;
+  is_secured_ = true;
+  reset_transaction();
+  hello_name_.clear();
+  is_extended_ = false;
+  errors_ = 0;
 }
 
 void ReceiveSession::on(MailFrom& mail) {
   if (chunks_refused_) reset_transaction();  // the message failed; the client begins anew without RSET
   if (hello_name_.empty()) return protocol_error({503, "5.5.1", "EHLO or HELO first"});
   if (in_transaction_) return protocol_error({503, "5.5.1", "a transaction is open"});
+  if (limits_.starttls == StartTlsOffer::required && !is_secured_)
+    return protocol_error({530, "5.7.0", "STARTTLS first"});
   if (mail.has_parameters && !is_extended_) return protocol_error({555, "5.5.4", "parameters need EHLO"});
   if (auto refusal = policy_.refuse_sender(mail)) return say(*refusal);
   in_transaction_ = true;

@@ -1,8 +1,9 @@
 // The receiving side of one SMTP session: octets in, replies and events out. RFC 5321 with PIPELINING (RFC
 // 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING (RFC 3030), ENHANCEDSTATUSCODES
-// (RFC 2034), DSN (RFC 3461). No socket and no clock: the driver (hub/inbound/session) moves octets, keeps
-// deadlines and decides the fate of messages. Any split of the input gives the same replies and the same
-// message.
+// (RFC 2034), DSN (RFC 3461), STARTTLS (RFC 3207). No socket and no clock: the driver (hub/inbound/session) moves
+// octets, makes the TLS handshake, keeps deadlines and decides the fate of messages. Any split of the input gives
+// the same replies and the same message, but for octets behind STARTTLS: those that came with it end the session,
+// later ones reach the TLS layer, which takes them for a broken handshake. Nothing said before TLS is known after it.
 #pragma once
 
 #include <cstdint>
@@ -27,11 +28,19 @@ class ReceivePolicy {
   virtual std::optional<Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) = 0;
 };
 
+/// What a session that is not encrypted yet says of STARTTLS.
+enum class StartTlsOffer : std::uint8_t {
+  none,     ///< nothing: 502
+  offered,
+  required  ///< no mail without: 530 5.7.0
+};
+
 struct ReceiveSessionLimits {
   BodyLimits body;
   std::uint32_t recipients_max = 1000;      ///< then 452 4.5.3
   std::uint32_t command_octets_max = 2048;  ///< with CRLF, at least 64; then 500 5.5.2
   std::uint32_t errors_max = 10;            ///< protocol errors answered; the next one gets 421 4.7.0
+  StartTlsOffer starttls = StartTlsOffer::none;
 };
 
 class ReceiveSession {
@@ -48,6 +57,8 @@ class ReceiveSession {
       body_end,  ///< the message is complete; call end_body(). With `refusal`, that is the reply to give and
                  ///< nothing may be kept (after a refused BDAT chunk the client may go on: the session
                  ///< handles that)
+      start_tls,  ///< write output(), make the handshake, forget what is left of the input (there is none),
+                  ///< call tls_started(); when the handshake fails, close
       abandon,   ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
                  ///< nothing
       close      ///< write output(), then close
@@ -67,6 +78,11 @@ class ReceiveSession {
   /// The session ends now with this reply (421 on shut-down): next() gives close, after abandon when a body
   /// was open. Only where need_input or flush was the last event.
   void close_with(const Reply& reply);
+
+  /// The connection is encrypted from now on: after start_tls, or before the first octet where TLS is implicit. Everything
+  /// the client has said is forgotten (RFC 3207 section 4.2).
+  void tls_started();
+  [[nodiscard]] bool is_secured() const { return is_secured_; }
 
   /// Replies not yet written. The driver writes and clears it.
   std::string& output() { return output_; }
@@ -98,7 +114,7 @@ class ReceiveSession {
     skip_chunk,  ///< chunk_left_ octets that mean nothing, then chunk_reply_
     closed
   };
-  enum class Awaiting : std::uint8_t { nothing, begin, end };
+  enum class Awaiting : std::uint8_t { nothing, begin, end, tls };
 
   void take_command(std::string_view& input);
   void on_line(std::string_view line);
@@ -113,6 +129,8 @@ class ReceiveSession {
   void on(const Vrfy&);
   void on(const Help&);
   void on(const Quit&);
+  void on(const StartTls&);
+  bool begins_tls(std::string_view& input);
   std::optional<Reply> out_of_order_for_body() const;
   std::optional<Event> take_data(std::string_view& input);
   std::optional<Event> take_chunk(std::string_view& input);
@@ -138,6 +156,7 @@ class ReceiveSession {
   std::uint32_t errors_ = 0;
   State state_ = State::commands;
   Awaiting awaiting_ = Awaiting::nothing;
+  bool is_secured_ = false;
   bool is_extended_ = false;
   bool in_transaction_ = false;  // MAIL was accepted
   bool rcpt_tried_ = false;

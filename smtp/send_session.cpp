@@ -50,6 +50,7 @@ NextHopExtensions parse_extensions(std::string_view text) {
     if (equals_ignoring_case(keyword, "CHUNKING")) found.chunking = true;
     if (equals_ignoring_case(keyword, "DSN")) found.dsn = true;
     if (equals_ignoring_case(keyword, "ENHANCEDSTATUSCODES")) found.enhanced_codes = true;
+    if (equals_ignoring_case(keyword, "STARTTLS")) found.starttls = true;
     if (equals_ignoring_case(keyword, "SIZE")) {
       found.size = true;
       found.size_max = parse_number(rest.substr(0, rest.find(' '))).value_or(0);
@@ -71,12 +72,14 @@ std::optional<Reply> refuses(const NextHopExtensions& next_hop, const Envelope& 
   return std::nullopt;
 }
 
-SendSession::SendSession(std::string helo_name) : helo_name_(std::move(helo_name)) {}
+SendSession::SendSession(std::string helo_name, StartTlsUse starttls)
+    : helo_name_(std::move(helo_name)), starttls_(starttls) {}
 
 // ---- replies
 
 void SendSession::feed(std::string_view octets) {
   while (!octets.empty() && phase_ != Phase::over) {
+    if (phase_ == Phase::handshake) return broken("octets behind the reply to STARTTLS that are not encrypted");
     auto step = parser_.feed(octets);
     octets.remove_prefix(step.consumed);
     if (step.status == ReplyParser::Status::malformed) return broken(parser_.problem());
@@ -97,6 +100,8 @@ void SendSession::take_reply(Reply reply) {
   switch (expected.command) {
     case Command::hello:
       return take_hello(std::move(reply));
+    case Command::starttls:
+      return take_starttls(reply);
     case Command::quit:
       return end(std::move(reply));
     case Command::reset:
@@ -125,9 +130,10 @@ void SendSession::take_greeting(const Reply& reply) {
 }
 
 void SendSession::take_hello(Reply reply) {
+  awaits_hello_after_tls_ = false;
   if (reply.is_positive()) {
     if (!is_helo_) extensions_ = parse_extensions(reply.text);
-    phase_ = Phase::ready;
+    if (!begins_tls()) phase_ = Phase::ready;
     return;
   }
   if (!is_helo_ && reply.is_permanent()) {
@@ -135,6 +141,41 @@ void SendSession::take_hello(Reply reply) {
     return send(Command::hello, "HELO " + helo_name_ + "\r\n", false);
   }
   end(std::move(reply));
+}
+
+/// True: STARTTLS is sent instead of mail, or the session is over for want of it.
+bool SendSession::begins_tls() {
+  if (is_secured_ || starttls_ == StartTlsUse::never) return false;
+  if (!extensions_.starttls) {
+    if (starttls_ == StartTlsUse::if_offered) return false;
+    end(unanswered("4.7.4 the next hop does not offer STARTTLS"));
+    return true;
+  }
+  phase_ = Phase::tls;
+  send(Command::starttls, "STARTTLS\r\n", false);
+  return true;
+}
+
+void SendSession::take_starttls(const Reply& reply) {
+  // Still in output(): this answer was there before the question.
+  if (!output_.empty()) return broken("a reply to STARTTLS before it was said");
+  if (reply.code == 220) {
+    phase_ = Phase::handshake;
+    awaits_hello_after_tls_ = true;
+  } else if (reply.code == 421 || starttls_ == StartTlsUse::always || reply.is_positive() || reply.is_intermediate()) {
+    end(reply.is_permanent() || reply.is_transient() ? reply : unanswered("protocol error: reply to STARTTLS: " + to_line(reply)));
+  } else {
+    phase_ = Phase::ready;
+  }
+}
+
+void SendSession::tls_started() {
+  UMBRA_ASSERT(phase_ == Phase::handshake && !is_secured_ && !parser_.is_within_reply());
+  is_secured_ = true;
+  extensions_ = {};
+  is_helo_ = false;
+  phase_ = Phase::hello;
+  send(Command::hello, "EHLO " + helo_name_ + "\r\n", false);
 }
 
 void SendSession::take_mail(Active& active, const Reply& reply) {

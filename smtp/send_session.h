@@ -1,5 +1,6 @@
 // The client side of an SMTP connection, sans-I/O: replies in, commands out (RFC 5321; PIPELINING RFC 2920, SIZE 1870,
-// 8BITMIME 6152, SMTPUTF8 6531, CHUNKING 3030, DSN 3461, ENHANCEDSTATUSCODES 2034). Driven by hub/outbound/delivery.
+// 8BITMIME 6152, SMTPUTF8 6531, CHUNKING 3030, DSN 3461, ENHANCEDSTATUSCODES 2034, STARTTLS 3207). Driven by
+// hub/outbound/connection.
 //
 // What was sent and what was answered have cursors of their own. Transactions come one after another on one connection;
 // two may be under way: with PIPELINING the MAIL..DATA group of the next one may follow the final dot of the present one
@@ -9,7 +10,8 @@
 // The step that cannot be undone is end_content(), or begin() with a body: whoever calls them has asked before whether the
 // message may be delivered. A recipient counts as delivered only by a 2xx reply to the end of data.
 //
-// Any reply that cannot belong to what was sent ends the session. A 421 anywhere ends it too.
+// Any reply that cannot belong to what was sent ends the session. A 421 anywhere ends it too. So does anything that is not
+// encrypted behind the reply to STARTTLS: it may be anybody's. What was said before TLS is forgotten; EHLO is said again.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +37,7 @@ struct NextHopExtensions {
   bool chunking = false;
   bool dsn = false;
   bool enhanced_codes = false;
+  bool starttls = false;
   bool size = false;
   std::uint64_t size_max = 0;  ///< 0: no fixed limit
 };
@@ -73,23 +76,38 @@ struct TransactionResult {
   std::vector<RecipientResult> recipients;  ///< none is pending
 };
 
+/// When a session says STARTTLS.
+enum class StartTlsUse : std::uint8_t {
+  never,
+  if_offered,  ///< and goes on without when the next hop says no to it
+  always       ///< or ends
+};
+
 class SendSession {
  public:
   enum class Phase : std::uint8_t {
     greeting,  ///< waits for the greeting
     hello,     ///< EHLO or HELO is out
+    tls,       ///< STARTTLS is out
+    handshake,  ///< the next hop said 220 to it: make the handshake, then call tls_started()
     ready,
     quitting,  ///< QUIT is out
     over       ///< refused, broken, 421, or QUIT answered: close the connection
   };
 
   /// `helo_name`: what EHLO says.
-  explicit SendSession(std::string helo_name);
+  explicit SendSession(std::string helo_name, StartTlsUse starttls = StartTlsUse::never);
 
   /// Octets from the next hop. Afterwards look at phase(), wants_content(), results() and output().
   void feed(std::string_view octets);
   /// The connection has ended or must end (`why`, for display): everything unfinished gets its result. Phase: over.
   void lost(std::string_view why);
+
+  /// The handshake is done: everything the next hop said is forgotten, EHLO is in output().
+  void tls_started();
+  [[nodiscard]] bool is_secured() const { return is_secured_; }
+  /// STARTTLS was answered with 220, and nothing was understood since.
+  [[nodiscard]] bool awaits_hello_after_tls() const { return awaits_hello_after_tls_; }
 
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] const NextHopExtensions& next_hop() const { return extensions_; }
@@ -128,7 +146,7 @@ class SendSession {
   void quit();
 
  private:
-  enum class Command : std::uint8_t { hello, mail, rcpt, data, content, reset, quit };
+  enum class Command : std::uint8_t { hello, starttls, mail, rcpt, data, content, reset, quit };
   struct Expected {
     Command command;
     std::uint32_t recipient = 0;  // position in Active::result.recipients
@@ -149,6 +167,8 @@ class SendSession {
   void take_reply(Reply reply);
   void take_greeting(const Reply& reply);
   void take_hello(Reply reply);
+  void take_starttls(const Reply& reply);
+  bool begins_tls();
   void take_mail(Active& active, const Reply& reply);
   void take_rcpt(Active& active, std::uint32_t position, const Reply& reply);
   void take_data(Active& active, const Reply& reply);
@@ -167,6 +187,9 @@ class SendSession {
   ReplyParser parser_;
   NextHopExtensions extensions_;
   Phase phase_ = Phase::greeting;
+  StartTlsUse starttls_;
+  bool is_secured_ = false;
+  bool awaits_hello_after_tls_ = false;
   bool is_helo_ = false;
   bool needs_reset_ = false;
   Reply over_reason_;

@@ -37,8 +37,10 @@ std::string received_field(const Trace& trace) {
   out.append(trace.client_address).append("])");
   out.append("\r\n\tby ").append(trace.host_name);
   out.append(" with ").append(trace.smtputf8 ? "UTF8SMTP" : (trace.is_extended ? "ESMTP" : "SMTP"));
+  if (!trace.tls_cipher.empty() && trace.is_extended) out.append("S");
   out.append(trace.host_name.size() > 24 ? "\r\n\tid " : " id ").append(to_string(trace.id));
   if (!trace.recipient.empty()) out.append("\r\n\tfor <").append(trace.recipient).append(">");
+  if (!trace.tls_cipher.empty()) out.append("\r\n\ttls ").append(trace.tls_cipher);
   out.append(";\r\n\t").append(date_time(trace.time)).append("\r\n");
   return out;
 }

@@ -16,6 +16,7 @@ struct Trace {
   std::string_view host_name;       ///< ours
   bool is_extended = true;          ///< EHLO: ESMTP
   bool smtputf8 = false;            ///< UTF8SMTP (RFC 6531 section 4.3)
+  std::string_view tls_cipher = {};  ///< IANA's name; empty: not encrypted. ESMTPS (RFC 3848), "tls" (RFC 8314 section 4.3)
   MessageId id;
   std::string_view
       recipient;  ///< only when the message has a single one, else empty: nobody learns of the others

@@ -98,6 +98,7 @@ Task<ApiResponse> AdminApi::commands(ApiRequest request) {
     co_return co_await status();
   }
   if (rest == "peers") co_return is_get ? peers() : wrong_method("GET");
+  if (rest == "reload") co_return request.method == "POST" ? reload() : wrong_method("POST");
   if (rest == "queue" || rest == "shadows") {
     if (!is_get) co_return wrong_method("GET");
     if (rest == "queue") co_return co_await queue(std::move(query));
@@ -144,6 +145,12 @@ ApiResponse AdminApi::peers() const {
   Json list = Json::array();
   for (const auto& peer : backend_.peers()) list.push_back(peer_report(peer));
   return json_response({{"peers", std::move(list)}});
+}
+
+ApiResponse AdminApi::reload() {
+  Json list = Json::array();
+  for (const auto& report : backend_.reload_certificates()) list.push_back(certificate_report(report));
+  return json_response({{"certificates", std::move(list)}});
 }
 
 Task<ApiResponse> AdminApi::queue(std::string query) {

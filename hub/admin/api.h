@@ -41,6 +41,7 @@ class AdminApi {
   Task<ApiResponse> shadows(std::string query);
   ApiResponse health(bool ready) const;
   ApiResponse peers() const;
+  ApiResponse reload();
 
   AdminBackend& backend_;
 };

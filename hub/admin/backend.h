@@ -10,6 +10,7 @@
 #include "hub/config/config.h"
 #include "hub/metrics.h"
 #include "hub/net/task.h"
+#include "hub/net/tls_store.h"
 #include "storage/spool.h"
 
 namespace umbra::hub {
@@ -68,6 +69,9 @@ class AdminBackend {
   virtual Task<Result<std::optional<storage::StoredMessage>>> message(MessageId id) = 0;
   virtual Task<Result<std::vector<storage::Shadow>>> shadows(RowId after, std::size_t limit) = 0;
   virtual Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) = 0;
+
+  /// Reads certificates and keys anew; what is wrong stays as it was.
+  virtual std::vector<CertificateReport> reload_certificates() = 0;
 
   /// Durable when it returns.
   virtual Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) = 0;

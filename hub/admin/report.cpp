@@ -219,4 +219,14 @@ Json peer_report(const PeerReport& peer) {
   return report;
 }
 
+Json certificate_report(const CertificateReport& report) {
+  bool is_good = report.problem.empty();
+  bool has_end = report.valid_until != WallTime::max();
+  return {{"place", report.place},
+          {"result", is_good ? "loaded" : "refused"},
+          {"problem", report.problem},
+          {"valid_until", has_end ? Json(to_text(report.valid_until)) : Json(nullptr)},
+          {"names", report.names}};
+}
+
 }  // namespace umbra::hub

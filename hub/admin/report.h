@@ -21,6 +21,7 @@ Json message_report(const storage::StoredMessage& message, const std::string& th
 Json shadow_summary(const storage::Shadow& shadow);
 Json shadow_report(const storage::Shadow& shadow);
 Json peer_report(const PeerReport& peer);
+Json certificate_report(const CertificateReport& report);
 
 std::string_view to_string(storage::MessageState state);
 std::optional<storage::MessageState> parse_message_state(std::string_view text);

@@ -203,6 +203,14 @@ std::string message_view(const Json& message) {
   return out;
 }
 
+std::string certificates_view(const Json& answer) {
+  if (answer["certificates"].empty()) return "no certificates are in use\n";
+  std::vector<std::vector<std::string>> rows = {{"PLACE", "RESULT", "VALID UNTIL", "PROBLEM"}};
+  for (const auto& one : answer["certificates"])
+    rows.push_back({plain(one["place"]), plain(one["result"]), plain(one["valid_until"]), plain(one["problem"])});
+  return table(rows);
+}
+
 std::string shadows_view(const Json& answer, WallTime now) {
   if (answer["shadows"].empty()) return "no shadows\n";
   std::vector<std::vector<std::string>> rows = {

@@ -15,6 +15,7 @@
 #include "hub/config/validate.h"
 #include "hub/config/visitor.h"
 #include "hub/config/yaml_reader.h"
+#include "hub/net/tls_store.h"
 
 namespace umbra::hub {
 namespace {
@@ -56,6 +57,25 @@ std::expected<FileText, std::string> read_file(const std::string& path, std::siz
 std::string from_folder_of(const std::string& file, const std::string& path) {
   if (path.empty() || path.starts_with('/')) return path;
   return (std::filesystem::path(file).parent_path() / path).lexically_normal().string();
+}
+
+template <class Use>
+void for_each_tls_path(Config& config, Use use) {
+  auto both = [&](TlsFiles& files) {
+    use(files.certificate);
+    use(files.key);
+  };
+  for (auto& listener : config.listeners) {
+    both(listener.tls.files);
+    for (auto& files : listener.tls.more_certificates) both(files);
+    use(listener.tls.client_ca);
+  }
+  for (auto& route : config.routes) {
+    both(route.tls.files);
+    use(route.tls.ca);
+  }
+  both(config.cluster.tls.files);
+  use(config.cluster.tls.ca);
 }
 
 void read_secret(Config& config, const std::string& secret_file, ReadReport& report) {
@@ -109,8 +129,12 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
   }
   for (auto* path : {&config.spool.directory, &config.admin.socket, &config.log.file})
     *path = from_folder_of(file, *path);
+  for_each_tls_path(config, [&](std::string& path) { path = from_folder_of(file, path); });
   read_secret(config, secret_file, report);
   validate(config, report);
+  if (report.problems.empty()) {
+    for (const auto& [path, what] : tls_problems(config)) report.problem_at(path, path + ": " + what);
+  }
   if (report.problems.empty()) return config;
   std::ranges::sort(report.problems, [](const ConfigProblem& a, const ConfigProblem& b) {
     return std::tie(a.line, a.what) < std::tie(b.line, b.what);

@@ -45,12 +45,54 @@ struct ReceiveLimits {
   Duration data_timeout = 3min;     ///< between two pieces of a message (RFC 5321 4.5.3.2.5)
 };
 
+enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
+
+/// PEM files. An empty `key`: it stands in the certificate's file.
+struct TlsFiles {
+  std::string certificate;
+  std::string key;
+};
+
+struct ListenerTlsConfig {
+  enum class Mode : std::uint8_t {
+    none,
+    starttls,
+    required,  ///< STARTTLS, and no mail without
+    implicit   ///< TLS from the first octet
+  };
+  enum class ClientCertificates : std::uint8_t { none, request, require };
+  Mode mode = Mode::none;
+  TlsFiles files;
+  std::vector<TlsFiles> more_certificates;  ///< for clients that name another host (SNI)
+  TlsVersion minimum_version = TlsVersion::v1_2;
+  ClientCertificates client_certificates = ClientCertificates::none;
+  std::string client_ca;
+  std::vector<std::string> client_names;  ///< who may relay from anywhere, by its certificate
+};
+
+struct RouteTlsConfig {
+  enum class Policy : std::uint8_t { none, opportunistic, encrypt, verify };
+  Policy policy = Policy::opportunistic;
+  std::string ca;                  ///< verify; empty: the system's
+  std::vector<std::string> names;  ///< verify; empty: the host's own name
+  TlsFiles files;                  ///< shown to next hops that ask
+  TlsVersion minimum_version = TlsVersion::v1_2;
+};
+
+/// Mutual TLS between hubs.
+struct ClusterTlsConfig {
+  TlsFiles files;
+  std::string ca;
+  [[nodiscard]] bool enabled() const { return !files.certificate.empty(); }
+};
+
 struct ListenerConfig {
   std::string name;
   Endpoint address;
   std::vector<AddressRange> networks;  ///< clients that may relay; empty: nobody
   ShadowPolicy shadow = ShadowPolicy::require;
   ReceiveLimits limits;
+  ListenerTlsConfig tls = {};
 };
 
 struct RouteHost {
@@ -68,6 +110,7 @@ struct RouteConfig {
   EightBit eight_bit = EightBit::bounce;  ///< 8-bit mail to a next hop without 8BITMIME
   std::uint32_t connections_max = 20;     ///< at once, per destination
   std::uint32_t messages_per_connection_max = 1000;
+  RouteTlsConfig tls = {};
 };
 
 struct RetryStep {
@@ -122,6 +165,7 @@ struct DiscoveryConfig {
 struct ClusterConfig {
   Endpoint address;                   ///< where this hub listens for other hubs; port 0: no cluster
   std::string secret;                 ///< shared by all hubs (from secret_file or UMBRA_CLUSTER_SECRET)
+  ClusterTlsConfig tls = {};
   std::vector<MemberConfig> members;  ///< every hub, this one included; empty with discovery
   /// The versions of XSHADOW spoken. Not from a file: tests play the release before and the one after.
   int version_lowest = smtp::shadow_version_lowest;

@@ -16,6 +16,11 @@ constexpr std::array ownership_names = {"auto"sv, "pairwise"sv, "majority"sv};  
 constexpr std::array eight_bit_names = {"bounce"sv, "convert"sv};         // RouteConfig::EightBit
 constexpr std::array level_names = {"debug"sv, "info"sv, "warning"sv, "error"sv};
 
+constexpr std::array tls_mode_names = {"none"sv, "starttls"sv, "required"sv, "implicit"sv};  // ListenerTlsConfig::Mode
+constexpr std::array client_certificate_names = {"none"sv, "request"sv, "require"sv};
+constexpr std::array tls_policy_names = {"none"sv, "opportunistic"sv, "encrypt"sv, "verify"sv};  // RouteTlsConfig::Policy
+constexpr std::array tls_version_names = {"TLSv1.2"sv, "TLSv1.3"sv};
+
 constexpr TextRule plain_name = {is_plain_name,
                                  "expected letters, digits, \".\", \"-\" or \"_\", at most 64 of them"};
 constexpr TextRule host_name = {is_domain_name, "expected a host name such as mx1.example.com"};
@@ -26,6 +31,14 @@ constexpr TextRule route_domain = {
       return is_domain_name(text);
     },
     "expected example.com, *.example.com (any domain below it) or * (every other domain)"};
+
+constexpr TextRule certificate_name = {
+    [](std::string_view text) {
+      if (is_address_literal(std::string(text))) return true;
+      if (text.starts_with('.')) text.remove_prefix(1);
+      return is_domain_name(text);
+    },
+    "expected mx1.example.com, .example.com (any host below it) or an address"};
 
 void describe_hub(ConfigVisitor& v, Config& config) {
   v.text({"name",
@@ -86,6 +99,32 @@ void describe_limits(ConfigVisitor& v, ReceiveLimits& limits) {
              limits.data_timeout, {1s, 24h});
 }
 
+void describe_tls_files(ConfigVisitor& v, TlsFiles& files) {
+  v.path({"certificate", "PEM file: the certificate first, then those that lead to its root.", true}, files.certificate);
+  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file."}, files.key);
+}
+
+void describe_listener_tls(ConfigVisitor& v, ListenerTlsConfig& tls) {
+  v.choice({"mode",
+            "`starttls`: offered. `required`: and no mail is taken without it (`530 5.7.0`). `implicit`: TLS from the first octet, as "
+            "on port 465."},
+           tls.mode, tls_mode_names);
+  v.path({"certificate", "PEM file: the certificate first, then those that lead to its root. Needed but with `mode: none`."},
+         tls.files.certificate);
+  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file."}, tls.files.key);
+  v.list({"more_certificates", "For clients that ask for another host name (SNI): the first whose names fit; else the one above."},
+         tls.more_certificates, describe_tls_files);
+  v.choice({"minimum_version", "Older versions are refused."}, tls.minimum_version, tls_version_names);
+  v.choice({"client_certificates",
+            "`request`: a client may show one; one that does not lead to `client_ca` counts as none. `require`: without a good one there is no "
+            "session."},
+           tls.client_certificates, client_certificate_names);
+  v.path({"client_ca", "PEM file with the authorities that certificates of clients must lead to."}, tls.client_ca);
+  v.texts({"client_names",
+           "Clients whose certificate carries one of these DNS names may relay from any address, as if they were in `networks`."},
+          tls.client_names, host_name);
+}
+
 void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
   v.text({"name", "What the listener is called in logs.", true}, listener.name, plain_name);
   v.endpoint({"address",
@@ -104,7 +143,25 @@ void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
             "`none`: this hub only. The "
             "default is `require`; a hub without a cluster must say `none`."},
            listener.shadow, shadow_names);
+  v.group({"tls", "Encryption and client certificates. Files are read again on `umbra reload` and SIGHUP."}, listener.tls,
+          describe_listener_tls);
   v.group({"limits", "What a client may ask of this listener."}, listener.limits, describe_limits);
+}
+
+void describe_route_tls(ConfigVisitor& v, RouteTlsConfig& tls) {
+  v.choice({"policy",
+            "`none`: never. `opportunistic`: where the next hop offers STARTTLS, whatever certificate it shows; when the handshake fails, "
+            "plain on a new connection. `encrypt`: never without TLS, whatever the certificate. `verify`: the certificate must lead to "
+            "`ca` and carry one of `names`. Where `encrypt` and `verify` cannot be had, mail waits (4.7.x)."},
+           tls.policy, tls_policy_names);
+  v.path({"ca", "With `verify`: PEM file with the authorities to trust. Default: those of the system."}, tls.ca);
+  v.texts({"names",
+           "With `verify`: the names to look for in the certificate, `mx.example.com` or `.example.com` (any host below it). Default: the "
+           "host's own name as in `hosts`, or as its MX record says (which without DNSSEC anybody may have written)."},
+          tls.names, certificate_name);
+  v.path({"certificate", "PEM file with a certificate for next hops that ask for one."}, tls.files.certificate);
+  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file."}, tls.files.key);
+  v.choice({"minimum_version", "Older versions are refused."}, tls.minimum_version, tls_version_names);
 }
 
 void describe_route_host(ConfigVisitor& v, RouteHost& host) {
@@ -133,6 +190,8 @@ void describe_route(ConfigVisitor& v, RouteConfig& route) {
   v.number({"connections", "Connections at once to one destination."}, route.connections_max, {1, 10'000});
   v.number({"messages_per_connection", "Messages on one connection; then a new one is made."},
            route.messages_per_connection_max, {1, 1'000'000});
+  v.group({"tls", "Encryption towards the next hops (STARTTLS). Files are read again on `umbra reload` and SIGHUP."}, route.tls,
+          describe_route_tls);
 }
 
 void describe_retry(ConfigVisitor& v, RetryStep& step) {
@@ -208,6 +267,15 @@ void describe_discovery(ConfigVisitor& v, DiscoveryConfig& discovery) {
              discovery.forget_after, {10s, 30 * 24h});
 }
 
+void describe_cluster_tls(ConfigVisitor& v, ClusterTlsConfig& tls) {
+  v.path({"certificate",
+          "PEM file: this hub's certificate, for servers and clients, with its hub name as a DNS name or as the URI "
+          "`umbra://hub/NAME`."},
+         tls.files.certificate);
+  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file."}, tls.files.key);
+  v.path({"ca", "PEM file with the authority of the cluster. Whoever has a certificate of it with a hub's name is that hub."}, tls.ca);
+}
+
 struct ClusterSection {
   ClusterConfig& cluster;
   std::string& secret_file;
@@ -222,8 +290,13 @@ void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
       {"secret_file",
        "A file with the secret that all hubs of the cluster share: at least 16 octets, not readable by "
        "everybody. "
-       "The environment variable `UMBRA_CLUSTER_SECRET` takes its place. The secret itself is never sent."},
+       "The environment variable `UMBRA_CLUSTER_SECRET` takes its place. The secret itself is never sent. With `tls` there need "
+       "be none."},
       section.secret_file);
+  v.group({"tls",
+           "Mutual TLS (1.3) between hubs: each shows a certificate with its hub name. All hubs or none; files are read again on `umbra reload` "
+           "and SIGHUP."},
+          cluster.tls, describe_cluster_tls);
   v.list(
       {"members",
        "Every hub of the cluster, this one included, the same list on each. Empty: this hub stands alone."},

@@ -51,6 +51,34 @@ void check_listen_addresses(const Config& config, ReadReport& report) {
   if (config.admin.address) add("admin.address", *config.admin.address);
 }
 
+void check_listener_tls(const ListenerTlsConfig& tls, const std::string& path, ReadReport& report) {
+  using Mode = ListenerTlsConfig::Mode;
+  using Clients = ListenerTlsConfig::ClientCertificates;
+  if (tls.mode == Mode::none && !tls.files.certificate.empty())
+    report.problem_at(path + ".certificate", path + ".mode is missing: starttls, required or implicit");
+  if (tls.mode != Mode::none && tls.files.certificate.empty())
+    report.problem_at(path + ".mode", path + ".certificate is missing");
+  if (tls.client_certificates != Clients::none && tls.client_ca.empty())
+    report.problem_at(path + ".client_certificates", path + ".client_ca is missing: whom to trust");
+  if (tls.client_certificates == Clients::none && !tls.client_names.empty())
+    report.problem_at(path + ".client_names", path + ".client_names: no certificate is asked for; say client_certificates: request");
+}
+
+void check_route_tls(const RouteTlsConfig& tls, const std::string& path, ReadReport& report) {
+  if (tls.policy != RouteTlsConfig::Policy::verify && (!tls.ca.empty() || !tls.names.empty()))
+    report.problem_at(path, path + ": ca and names are looked at with policy: verify only");
+  if (tls.files.certificate.empty() && !tls.files.key.empty())
+    report.problem_at(path + ".key", path + ".key: the certificate is missing");
+}
+
+void check_cluster_tls(const ClusterConfig& cluster, ReadReport& report) {
+  const auto& tls = cluster.tls;
+  if (tls.files.certificate.empty() && (!tls.ca.empty() || !tls.files.key.empty()))
+    report.problem_at("cluster.tls", "cluster.tls.certificate is missing");
+  if (!tls.files.certificate.empty() && tls.ca.empty())
+    report.problem_at("cluster.tls", "cluster.tls.ca is missing: the authority of all hubs of the cluster");
+}
+
 void check_listeners(Config& config, ReadReport& report) {
   if (report.given("listeners") && config.listeners.empty()) {
     report.problem_at("listeners", "listeners: expected at least one");
@@ -66,6 +94,7 @@ void check_listeners(Config& config, ReadReport& report) {
       report.problem_at(path + ".name",
                         fmt::format("{}.name: \"{}\" is the name of another listener", path, listener.name));
     }
+    check_listener_tls(listener.tls, path + ".tls", report);
     if (has_peers || listener.shadow == ShadowPolicy::none) continue;
     if (report.given(path + ".shadow")) {
       report.problem_at(
@@ -98,6 +127,7 @@ void check_routes(Config& config, ReadReport& report) {
       report.problem_at(path + ".name",
                         fmt::format("{}.name: \"{}\" is the name of another route", path, route.name));
     }
+    check_route_tls(route.tls, path + ".tls", report);
     if (report.given(path + ".domains") && route.domains.empty()) {
       report.problem_at(path + ".domains", fmt::format("{}.domains: expected at least one", path));
     }
@@ -169,9 +199,12 @@ void check_cluster(const Config& config, ReadReport& report) {
   }
   if (!report.given("cluster.address"))
     report.problem_at("cluster", "cluster.address is missing: where this hub listens for the others");
-  if (cluster.secret.empty()) {
+  check_cluster_tls(cluster, report);
+  if (cluster.secret.empty() && cluster.tls.enabled()) {
+    // Certificates say who is who.
+  } else if (cluster.secret.empty()) {
     report.problem_at("cluster",
-                      "the cluster has no secret: give cluster.secret_file or set UMBRA_CLUSTER_SECRET");
+                      "the cluster has no secret: give cluster.secret_file or set UMBRA_CLUSTER_SECRET, or use cluster.tls");
   } else if (cluster.secret.size() < secret_octets_min) {
     report.problem_at("cluster.secret_file",
                       fmt::format("the cluster's secret has {} octets, expected at least {}",

@@ -9,7 +9,7 @@ constexpr Duration turn_away_timeout = 5s;
 /// More clients than this at once are closed without a word.
 constexpr std::size_t turning_away_max = 100;
 
-smtp::ReceiveSessionLimits session_limits(const ReceiveLimits& limits) {
+smtp::ReceiveSessionLimits session_limits(const ReceiveLimits& limits, const ListenerTlsConfig& tls) {
   smtp::ReceiveSessionLimits out;
   out.body.message_octets_max = limits.message_octets_max;
   out.body.line_octets_max = limits.line_octets_max;
@@ -18,6 +18,8 @@ smtp::ReceiveSessionLimits session_limits(const ReceiveLimits& limits) {
   out.recipients_max = limits.recipients_max;
   out.command_octets_max = limits.command_octets_max;
   out.errors_max = limits.errors_max;
+  if (tls.mode == ListenerTlsConfig::Mode::starttls) out.starttls = smtp::StartTlsOffer::offered;
+  if (tls.mode == ListenerTlsConfig::Mode::required) out.starttls = smtp::StartTlsOffer::required;
   return out;
 }
 
@@ -26,8 +28,13 @@ smtp::ReceiveSessionLimits session_limits(const ReceiveLimits& limits) {
 Listener::Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name,
                    MessageIntake& intake, EventLog& log, Metrics& metrics)
     : scope_(runtime.io),
-      shared_{runtime, config, host_name, intake, log, metrics, scope_, session_limits(config.limits)},
-      pause_(runtime.io) {}
+      shared_{runtime, config, host_name, intake, log, metrics, scope_, session_limits(config.limits, config.tls)},
+      pause_(runtime.io) {
+  if (config.tls.mode == ListenerTlsConfig::Mode::none) return;
+  UMBRA_ASSERT(runtime.tls != nullptr);
+  shared_.tls = runtime.tls->listener(config.name);
+  UMBRA_ASSERT(shared_.tls != nullptr);
+}
 
 Listener::~Listener() = default;
 
@@ -65,7 +72,8 @@ Task<void> Listener::accept_clients() {
     ++shared_.metrics.connections_total;
     if (!is_closing_ && sessions_.size() < shared_.config.limits.connections_max) {
       scope_.spawn("session", serve(std::move(*stream)));
-    } else if (!is_closing_ && turning_away_ < turning_away_max) {
+    } else if (!is_closing_ && turning_away_ < turning_away_max &&
+               shared_.config.tls.mode != ListenerTlsConfig::Mode::implicit) {
       scope_.spawn("turn away", turn_away(std::move(*stream)));
     } else {
       (*stream)->close();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "smtp/address.h"
+
 namespace umbra::hub {
 
 InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake,
@@ -13,6 +15,13 @@ InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, M
       metrics_(metrics),
       may_relay_(
           std::ranges::any_of(config.networks, [&](const AddressRange& r) { return r.contains(client_); })) {}
+
+void InboundPolicy::note_certificate(const CertificateNames& names) {
+  may_relay_ = may_relay_ || std::ranges::any_of(names.dns, [&](const std::string& name) {
+    return std::ranges::any_of(config_.tls.client_names,
+                               [&](const std::string& known) { return smtp::equals_ignoring_case(known, name); });
+  });
+}
 
 std::optional<smtp::Reply> InboundPolicy::refuse_sender(const smtp::MailFrom& mail) {
   auto reply = intake_.refuse(mail.announced_octets);

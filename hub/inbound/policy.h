@@ -1,5 +1,5 @@
-// Who may send what through a listener: relay rights by client network (closed by default) and whether the
-// hub can take mail now. One per session, asked by smtp::ReceiveSession at MAIL and RCPT. Every refusal is
+// Who may send what through a listener: relay rights by client network or certificate (closed by default) and
+// whether the hub can take mail now. One per session, asked by smtp::ReceiveSession at MAIL and RCPT. Every refusal is
 // counted and logged here.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include "hub/inbound/accept.h"
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
+#include "hub/net/certificate_files.h"
 #include "smtp/receive_session.h"
 
 namespace umbra::hub {
@@ -23,6 +24,9 @@ class InboundPolicy final : public smtp::ReceivePolicy {
   std::optional<smtp::Reply> refuse_sender(const smtp::MailFrom& mail) override;
   /// 550 5.7.1 when the client may not relay; 421 4.7.0 when it keeps trying.
   std::optional<smtp::Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) override;
+
+  /// The client has shown a certificate that holds, with these names.
+  void note_certificate(const CertificateNames& names);
 
   [[nodiscard]] const std::string& client() const { return client_; }
 

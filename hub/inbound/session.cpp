@@ -14,6 +14,7 @@ constexpr std::size_t large_buffer_octets = 64 << 10;
 constexpr std::size_t large_buffers_max = 256;
 constexpr std::size_t output_octets_kept = 1 << 10;
 constexpr Duration goodbye_timeout = 5s;
+constexpr Duration handshake_timeout = 60s;
 constexpr Duration closing_grace = 10s;
 constexpr int slow_start = 20;  // times data_timeout
 constexpr std::uint64_t octets_per_second_min = 1000;
@@ -46,6 +47,7 @@ Task<void> ClientSession::run() {
 Task<void> ClientSession::converse() {
   using Kind = smtp::ReceiveSession::Event::Kind;
   std::string_view input;
+  if (shared_.config.tls.mode == ListenerTlsConfig::Mode::implicit && !co_await start_tls()) co_return;
   while (true) {
     const auto event = protocol_.next(input);
     shared_.metrics.protocol_errors_total +=
@@ -75,15 +77,47 @@ Task<void> ClientSession::converse() {
         if (close_silently) co_return;
         break;
       }
+      case Kind::start_tls:
+        if (!co_await flush() || !co_await start_tls()) co_return;
+        break;
       case Kind::abandon:
         co_await acceptance_->abandon();
         acceptance_.reset();
         break;
       case Kind::close:
         co_await flush();
+        deadline_.set(MonotonicClock::now() + goodbye_timeout);
+        co_await stream_->finish();
         co_return;
     }
   }
+}
+
+Task<bool> ClientSession::start_tls() {
+  const auto context = shared_.tls->context();
+  auto wrapped = std::make_unique<TlsStream>(shared_.runtime.io, std::move(stream_), context);
+  auto& tls = *wrapped;
+  stream_ = std::move(wrapped);
+  phase_ = Phase::handshake;
+  auto until = MonotonicClock::now() + std::min(handshake_timeout, shared_.config.limits.command_timeout);
+  deadline_.set(closing_until_ ? std::min(until, *closing_until_) : until);
+  const auto done = co_await tls.handshake();
+  deadline_.clear();
+  phase_ = Phase::busy;
+  if (!done) {
+    ++shared_.metrics.tls_handshake_failures_total;
+    shared_.log.line(LogLevel::info, "TLS handshake failed",
+                     {{"listener", shared_.config.name}, {"client", policy_.client()}, {"reason", done.error().what}});
+    co_return false;
+  }
+  ++shared_.metrics.tls_connections_total;
+  if (tls.is_resumed()) ++shared_.metrics.tls_sessions_resumed_total;
+  tls_cipher_ = tls.cipher();
+  policy_.note_certificate(tls.peer_names());
+  command_until_ = MonotonicClock::now() + shared_.config.limits.command_timeout;
+  protocol_.tls_started();
+  errors_counted_ = 0;
+  co_return true;
 }
 
 Task<void> ClientSession::begin_message() {
@@ -101,6 +135,7 @@ Task<void> ClientSession::begin_message() {
                                                   .host_name = shared_.host_name,
                                                   .is_extended = protocol_.is_extended(),
                                                   .smtputf8 = smtputf8,
+                                                  .tls_cipher = tls_cipher_,
                                                   .id = acceptance_->id(),
                                                   .recipient = recipient,
                                                   .time = WallClock::now()});
@@ -209,6 +244,7 @@ void ClientSession::release_buffer() {
 void ClientSession::close_gently() {
   if (closing_until_) return;
   closing_until_ = MonotonicClock::now() + closing_grace;
+  if (phase_ == Phase::handshake) deadline_.set(*closing_until_);
   if (phase_ != Phase::reading) return;
   if (protocol_.expects_body()) {
     deadline_.set(*closing_until_);
@@ -236,6 +272,7 @@ void ClientSession::start_goodbye(smtp::Reply reply) {
 Task<void> ClientSession::say_goodbye(smtp::Reply reply) {
   const std::string octets = smtp::to_wire(reply);
   co_await stream_->write(octets);
+  co_await stream_->finish();
   stream_->close();
   goodbye_said_.set();
 }

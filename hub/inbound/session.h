@@ -16,6 +16,8 @@
 #include "hub/inbound/deadline.h"
 #include "hub/inbound/policy.h"
 #include "hub/net/runtime.h"
+#include "hub/net/tls_store.h"
+#include "hub/net/tls_stream.h"
 #include "smtp/receive_session.h"
 
 namespace umbra::hub {
@@ -30,6 +32,7 @@ struct ListenerShared {
   Metrics& metrics;
   TaskScope& scope;
   smtp::ReceiveSessionLimits limits;
+  TlsPlace* tls = nullptr;  ///< null: this listener has none
   std::size_t large_buffers = 0;
 };
 
@@ -48,9 +51,11 @@ class ClientSession {
   void close_gently();
 
  private:
-  enum class Phase : std::uint8_t { busy, reading, goodbye };
+  enum class Phase : std::uint8_t { busy, reading, handshake, goodbye };
 
   Task<void> converse();
+  /// From here on the connection is encrypted, or it is over (false).
+  Task<bool> start_tls();
   Task<bool> read(std::string_view& input);
   Task<bool> flush();
   Task<void> begin_message();
@@ -63,6 +68,7 @@ class ClientSession {
 
   ListenerShared& shared_;
   std::unique_ptr<Stream> stream_;
+  std::string tls_cipher_;  // empty: plain
   InboundPolicy policy_;
   smtp::ReceiveSession protocol_;
   std::unique_ptr<Acceptance> acceptance_;

@@ -6,11 +6,14 @@
 
 namespace umbra::hub {
 
+class TlsStore;
+
 struct Runtime {
   asio::io_context& io;
   Random& random;
   Network& network;
   Resolver& resolver;
+  TlsStore* tls = nullptr;  ///< null: everything is plain
 };
 
 }  // namespace umbra::hub

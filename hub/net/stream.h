@@ -37,6 +37,9 @@ class Stream {
   /// before octets leave waits here first: a write() that has to wait goes on by itself afterwards, also after the process
   /// was stopped meanwhile. A stream that cannot tell returns at once.
   virtual Task<ErrorCode> writable() { co_return ErrorCode{}; }
+  /// Tells the other side that nothing more will be written, where there is a way to say it before the end of the
+  /// connection (TLS). Counts as a write.
+  virtual Task<void> finish() { co_return; }
   virtual void close() noexcept = 0;
   [[nodiscard]] virtual const Endpoint& remote() const = 0;
 };

@@ -22,6 +22,13 @@ constexpr std::size_t taken_at_once_octets = 16U << 10;
 constexpr std::size_t end_octets = 3;  // ".\r\n"; with BDAT a piece of the body
 constexpr auto quit_timeout = std::chrono::seconds(5);
 constexpr auto drain_timeout = std::chrono::seconds(5);
+constexpr auto handshake_timeout = std::chrono::seconds(60);
+
+smtp::StartTlsUse use_of(RouteTlsConfig::Policy policy) {
+  if (policy == RouteTlsConfig::Policy::none) return smtp::StartTlsUse::never;
+  if (policy == RouteTlsConfig::Policy::opportunistic) return smtp::StartTlsUse::if_offered;
+  return smtp::StartTlsUse::always;
+}
 
 }  // namespace
 
@@ -43,7 +50,7 @@ void Connection::cut() {
 
 Remote Connection::remote() const {
   if (!host_) return {};
-  return {host_->name, to_string(host_->endpoint)};
+  return {host_->name, to_string(host_->endpoint), tls_};
 }
 
 // ---- opening
@@ -73,6 +80,10 @@ Task<void> Connection::work() {
   owner_.established(*this);
   owner_.scope().spawn("replies", read_replies(self_.lock()));
   co_await converse();
+  if (!is_closed_ && !is_write_broken_) {
+    watchdog_->expires_after(quit_timeout);
+    co_await stream_->finish();
+  }
   close("the connection ended");
   session_->lost(closed_why_);
   while (session_->has_result()) handle(session_->next_result());
@@ -82,9 +93,24 @@ Task<void> Connection::work() {
   --parts_.metrics.connections_out;
 }
 
-// Connects and says hello. Every failure here is the host's: the next one is tried.
+// Connects and says hello, as encrypted as the route wants it. Every failure here is the host's: the next one is tried.
 Task<bool> Connection::open(HostAddress host, std::string& why) {
+  const auto& route = *destination_.target->route;
+  auto starttls = parts_.runtime.tls == nullptr ? smtp::StartTlsUse::never : use_of(route.tls.policy);
+  bool is_open = co_await connect(host, starttls, why);
+  if (is_open || is_cut_ || !has_begun_tls_) co_return is_open;
+  ++parts_.metrics.tls_failures_out_total;
+  if (starttls != smtp::StartTlsUse::if_offered || !session_->awaits_hello_after_tls()) co_return false;
+  parts_.log.line(LogLevel::warning, "TLS failed, going on without",
+                  {{"route", route.name}, {"host", host.name}, {"address", to_string(host.endpoint)}, {"reason", why}});
+  ++parts_.metrics.tls_fallbacks_total;
+  co_return co_await connect(host, smtp::StartTlsUse::never, why);
+}
+
+Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std::string& why) {
   const auto& times = parts_.config.delivery;
+  has_begun_tls_ = false;
+  tls_.clear();
   watchdog_.reset();
   auto connected = co_await parts_.runtime.network.connect(host.endpoint, MonotonicClock::now() + times.connect_timeout);
   if (!connected) {
@@ -97,10 +123,14 @@ Task<bool> Connection::open(HostAddress host, std::string& why) {
     co_return false;
   }
   host_ = host;
-  session_.emplace(parts_.config.host_name);
+  session_.emplace(parts_.config.host_name, starttls);
   watchdog_.emplace(parts_.runtime.io, *stream_);
   while (session_->phase() != Phase::ready && session_->phase() != Phase::over) {
     watchdog_->expires_after(times.command_timeout);
+    if (session_->phase() == Phase::handshake) {
+      co_await start_tls(host);
+      continue;
+    }
     if (!session_->output().empty()) {
       writing_.swap(session_->output());
       ErrorCode error = co_await stream_->write(writing_);
@@ -122,6 +152,35 @@ Task<bool> Connection::open(HostAddress host, std::string& why) {
   watchdog_.reset();
   stream_->close();
   co_return false;
+}
+
+// The next hop has said 220 to STARTTLS.
+Task<void> Connection::start_tls(HostAddress host) {
+  const auto& route = *destination_.target->route;
+  has_begun_tls_ = true;
+  auto* place = parts_.runtime.tls->route(route.name);
+  auto context = place == nullptr ? nullptr : place->context();
+  if (context == nullptr) co_return session_->lost("4.7.5 TLS is not set up: " + (place == nullptr ? "" : place->problem()));
+  TlsServerName server{host.name, {}, host.name + " " + to_string(host.endpoint)};
+  if (route.tls.policy == RouteTlsConfig::Policy::verify) {
+    server.names = route.tls.names;
+    if (server.names.empty()) server.names.push_back(host.name);
+  }
+  watchdog_.reset();
+  auto wrapped = std::make_unique<TlsStream>(parts_.runtime.io, std::move(stream_), std::move(context), server);
+  auto& tls = *wrapped;
+  stream_ = std::move(wrapped);
+  watchdog_.emplace(parts_.runtime.io, *stream_);
+  watchdog_->expires_after(std::min<Duration>(handshake_timeout, parts_.config.delivery.command_timeout));
+  auto done = co_await tls.handshake();
+  if (is_cut_) co_return session_->lost("4.4.2 the hub is stopping");
+  if (!done)
+    co_return session_->lost("4.7.5 " + host.name + ": " +
+                             (watchdog_->fired() ? "the TLS handshake took too long" : done.error().what));
+  tls_ = tls.version() + " " + tls.cipher();
+  ++parts_.metrics.tls_connections_out_total;
+  if (tls.is_resumed()) ++parts_.metrics.tls_sessions_resumed_total;
+  session_->tls_started();
 }
 
 // Mail for this destination can never be delivered: every message gets that answer.

@@ -17,6 +17,8 @@
 #include "hub/outbound/job.h"
 #include "hub/outbound/parts.h"
 #include "hub/outbound/recorder.h"
+#include "hub/net/tls_store.h"
+#include "hub/net/tls_stream.h"
 #include "smtp/send_session.h"
 
 namespace umbra::hub {
@@ -98,6 +100,8 @@ class Connection {
 
   Task<void> work();
   Task<bool> open(HostAddress host, std::string& why);
+  Task<bool> connect(HostAddress host, smtp::StartTlsUse starttls, std::string& why);
+  Task<void> start_tls(HostAddress host);
   Task<void> converse();
   Task<void> refuse_all(smtp::Reply reply);
   Task<void> begin_next();
@@ -141,6 +145,8 @@ class Connection {
   std::size_t completed_ = 0;  // transactions that the next hop answered
   std::size_t unrecorded_ = 0;
   std::string closed_why_;
+  std::string tls_;         // version and cipher; empty: plain
+  bool has_begun_tls_ = false;
   bool is_closed_ = false;  // the stream has ended, or was ended
   bool is_write_broken_ = false;
   bool is_ending_ = false;

@@ -213,8 +213,13 @@ void Recorder::tell(Pending& p) {
     auto attempt = static_cast<std::int64_t>(p.job->attempts) + 1;
     if (r.state == State::delivered) {
       ++parts_.metrics.recipients_delivered_total;
-      parts_.log.message(MessageEvent::delivered, message.id,
-                         {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"reply", reply}});
+      if (p.remote.tls.empty())
+        parts_.log.message(MessageEvent::delivered, message.id,
+                           {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"reply", reply}});
+      else
+        parts_.log.message(
+            MessageEvent::delivered, message.id,
+            {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"tls", p.remote.tls}, {"reply", reply}});
     } else if (r.state == State::failed) {
       ++parts_.metrics.recipients_bounced_total;
       bool is_told = wants_failure(message.envelope.recipients[r.index]);

@@ -30,6 +30,7 @@ class RecorderOwner {
 struct Remote {
   std::string name;
   std::string address;
+  std::string tls = {};  ///< version and cipher; empty: plain
 };
 
 class Recorder {

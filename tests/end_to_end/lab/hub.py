@@ -15,7 +15,7 @@ class Hub:
     """One hub. Its folder holds config, spool, log and admin socket; the spool survives kill() and start()."""
 
     def __init__(self, folder, name, routes, *, shadow="none", networks=("127.0.0.0/8",), members=None, secret=None, lease="10s",
-                 limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info"):
+                 limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info", tls=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -31,7 +31,7 @@ class Hub:
         self.config = self.folder / "hub.yaml"
         self.process = None
         self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
-                              delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level)
+                              delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls)
         self.members = members
         self.cluster_address = f"127.0.0.1:{self.cluster_port}"
         self.resolver = None  # the address of a name server; else the system's
@@ -40,12 +40,18 @@ class Hub:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
+    def change(self, **settings):
+        """Settings for the next start, named as for the constructor."""
+        self._settings.update(settings)
+
     def write_config(self):
         # JSON is YAML: nothing to quote by hand.
         s = self._settings
         listener = {"name": "default", "address": self.address, "networks": list(s["networks"]), "shadow": s["shadow"]}
         if s["limits"]:
             listener["limits"] = s["limits"]
+        if s["tls"]:
+            listener["tls"] = s["tls"]
         config = {
             "hub": {"name": self.name, "host_name": f"{self.name}.example"},
             "spool": {"directory": str(self.spool), "reserve": s["reserve"]},
@@ -59,7 +65,7 @@ class Hub:
         if self.members is not None:
             config["cluster"] = {
                 "address": self.cluster_address,
-                "secret_file": str(s["secret"]),
+                **({"secret_file": str(s["secret"])} if s["secret"] else {}),
                 "lease": s["lease"],
                 "members": [{"name": m.name, "address": f"127.0.0.1:{m.cluster_port}"} for m in self.members],
                 **s["cluster"],

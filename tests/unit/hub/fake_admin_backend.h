@@ -29,6 +29,7 @@ class FakeAdminBackend final : public AdminBackend {
     co_return page(held, after, limit);
   }
   Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) override { co_return find(held, id); }
+  std::vector<CertificateReport> reload_certificates() override { return certificates; }
   Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
     if (!find(queue, id)) co_return ActionOutcome{ActionOutcome::Kind::not_found, {}};
     acted.emplace_back(id, action);
@@ -69,6 +70,7 @@ class FakeAdminBackend final : public AdminBackend {
   std::vector<storage::Shadow> held;
   std::vector<std::pair<MessageId, QueueAction>> acted;
   ActionOutcome answer;
+  std::vector<CertificateReport> certificates;
 
  private:
   template <class Row>

@@ -90,7 +90,7 @@ class Inbound : public ::testing::Test {
   ~Inbound() override { stop(); }
 
   void start() {
-    listener = std::make_unique<Listener>(Runtime{io, random, network, resolver}, config, host_name, intake,
+    listener = std::make_unique<Listener>(Runtime{io, random, network, resolver, tls.get()}, config, host_name, intake,
                                           log, metrics);
     ASSERT_TRUE(listener->start());
     time.settle(io);
@@ -136,6 +136,7 @@ class Inbound : public ::testing::Test {
   Metrics metrics;
   ListenerConfig config;
   std::string host_name = "hub.example";
+  std::unique_ptr<TlsStore> tls;
   std::unique_ptr<Listener> listener;
 };
 

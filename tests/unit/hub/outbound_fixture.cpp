@@ -100,7 +100,7 @@ void FakeLink::take_line(const std::string& line) {
     answer("221 2.0.0 bye\r\n");
     return end();
   }
-  say("500 5.5.2 what\r\n");
+  answer("500 5.5.2 what\r\n");
 }
 
 void FakeLink::end_of_data() {
@@ -203,7 +203,7 @@ void OutboundTest::start(bool is_loading) {
     UMBRA_ASSERT(opened);
     spool = std::move(*opened);
   }
-  outbound = Outbound::make({io, random, network, resolver}, config, *spool, guard, log, metrics);
+  outbound = Outbound::make({io, random, network, resolver, tls.get()}, config, *spool, guard, log, metrics);
   outbound->start();
   if (is_loading) outbound->set_loading(true);
 }

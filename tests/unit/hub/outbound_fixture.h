@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hub/logs/memory_log.h"
+#include "hub/net/tls_store.h"
 #include "hub/outbound/outbound.h"
 #include "storage/memory_disk.h"
 
@@ -249,6 +250,7 @@ class OutboundTest : public testing::Test {
   MemoryLog log{"hub1"};
   Metrics metrics;
   Config config;
+  std::unique_ptr<TlsStore> tls;
   std::unique_ptr<storage::Spool> spool;
   std::unique_ptr<Outbound> outbound;
 };

@@ -150,7 +150,7 @@ TEST(CommandParser, GivesEachMistakeItsOwnCode) {
            {"BDAT -1", "501 5.5.4"},
            {"BDAT 5 FIRST", "501 5.5.4"},
            {"BDAT 5 LAST LAST", "501 5.5.4"},
-           {"STARTTLS", "502 5.5.1"},
+           {"STARTTLS now", "501 5.5.4"},
            {"auth plain", "502 5.5.1"},
            {"EXPN x", "502 5.5.1"},
            {"SOML FROM:<a@b>", "502 5.5.1"},

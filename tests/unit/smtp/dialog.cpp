@@ -129,6 +129,8 @@ class Dialog {
       limits_.command_octets_max = value;
     } else if (name == "errors") {
       limits_.errors_max = value;
+    } else if (name == "starttls") {
+      limits_.starttls = value == 2 ? StartTlsOffer::required : StartTlsOffer::offered;
     } else {
       fail("no such limit: " + name);
     }

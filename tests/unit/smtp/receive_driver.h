@@ -1,6 +1,8 @@
 // A driver of ReceiveSession for tests: feeds it, keeps the messages it accepts, answers as it was told to.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +55,12 @@ class ReceiveDriver final : public ReceivePolicy {
           session.end_body(event.refusal != nullptr ? *event.refusal : answer);
           open_ = {};
           break;
+        case Kind::start_tls:
+          EXPECT_TRUE(octets.empty());
+          ++handshakes;
+          said_ += std::exchange(session.output(), {});
+          session.tls_started();
+          break;
         case Kind::abandon:
           ++abandoned;
           open_ = {};
@@ -89,6 +97,7 @@ class ReceiveDriver final : public ReceivePolicy {
   bool may_relay = true;
   std::vector<KeptMessage> kept;
   int begun = 0;
+  int handshakes = 0;
   int abandoned = 0;
   int refused = 0;
   int flushes = 0;
