@@ -31,7 +31,8 @@ class WiredHub final : public Hub, public AdminBackend {
  public:
   WiredHub(const Config& config, HubParts parts, std::unique_ptr<storage::Spool> spool, Attempts attempts)
       : config_(config),
-        tls_(config_),
+        own_tls_(parts.runtime.tls != nullptr ? nullptr : std::make_unique<TlsStore>(config_)),
+        tls_(parts.runtime.tls != nullptr ? *parts.runtime.tls : *own_tls_),
         runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_},
         log_(parts.log),
         spool_(std::move(spool)),
@@ -63,7 +64,7 @@ class WiredHub final : public Hub, public AdminBackend {
   }
 
   void reload() override { (void)tls_.reload(log_, metrics_); }
-  Result<void> load_certificates() { return tls_.load(log_); }
+  Result<void> load_certificates() { return own_tls_ ? own_tls_->load(log_) : Result<void>{}; }
 
   Task<void> stop() override {
     acceptor_.close();
@@ -238,7 +239,8 @@ class WiredHub final : public Hub, public AdminBackend {
   }
 
   const Config config_;
-  mutable TlsStore tls_;
+  const std::unique_ptr<TlsStore> own_tls_;  // unless one was passed in
+  TlsStore& tls_;
   Runtime runtime_;
   EventLog& log_;
   Metrics metrics_;

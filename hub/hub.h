@@ -16,7 +16,7 @@
 namespace umbra::hub {
 
 struct HubParts {
-  Runtime runtime;
+  Runtime runtime;  ///< without `tls` the hub reads its certificates itself
   storage::Executor& writer_lane;
   storage::Executor& reader_lane;
   storage::Executor& home;  ///< posts to the io_context

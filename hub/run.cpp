@@ -9,6 +9,7 @@
 #include "hub/logs/background_log.h"
 #include "hub/net/dns.h"
 #include "hub/net/tcp.h"
+#include "hub/net/tls_store.h"
 #include "storage/thread_executor.h"
 
 namespace umbra::hub {
@@ -77,7 +78,7 @@ Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after
   }
 }
 
-After run_once(const Config& config, EventLog& log) {
+After run_once(const Config& config, TlsStore& tls, EventLog& log) {
   asio::io_context io(1);
   HomeExecutor home(io);
   storage::ThreadExecutor writer("umbra-writer");
@@ -85,7 +86,7 @@ After run_once(const Config& config, EventLog& log) {
   SystemRandom random;
   auto network = make_tcp_network(io);
   auto resolver = make_cares_resolver(io, config.resolver);
-  auto hub = Hub::make(config, {{io, random, *network, *resolver}, writer, reader, home, log, ""});
+  auto hub = Hub::make(config, {{io, random, *network, *resolver, &tls}, writer, reader, home, log, ""});
   if (!hub) {
     log.line(LogLevel::error, "could not start", {{"reason", hub.error().what}});
     std::fprintf(stderr, "umbra: %s\n", hub.error().what.c_str());
@@ -117,8 +118,20 @@ int run_hub(const Config& config) {
     std::fprintf(stderr, "umbra: %s: %s\n", log.error().what.c_str(), log.error().code.message().c_str());
     return 1;
   }
+  // For the whole life of the process: a hub that begins its next epoch goes on with the certificates it has, whatever has
+  // become of the files.
+  TlsStore tls(config);
+  if (auto loaded = tls.load(**log); !loaded) {
+    (*log)->line(LogLevel::error, "could not start", {{"reason", loaded.error().what}});
+    std::fprintf(stderr, "umbra: %s\n", loaded.error().what.c_str());
+    (*log)->stop();
+    return 1;
+  }
   After after = After::again;
-  while (after == After::again) after = run_once(config, **log);
+  while (after == After::again) {
+    std::signal(SIGHUP, SIG_IGN);  // between two runs: it must not end the process
+    after = run_once(config, tls, **log);
+  }
   (*log)->stop();
   return after == After::exit_well ? 0 : 1;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hub/peering/hub_channel.h"
 #include "hub/spool_tasks.h"
 
 namespace umbra::hub {
@@ -140,14 +141,24 @@ Task<Opening> Discovery::open(Endpoint address) {
   for (int offered = spoken.highest; offered >= spoken.lowest && !is_stopping_; --offered) {
     auto stream = co_await runtime_.network.connect(address, MonotonicClock::now() + connect_timeout);
     if (!stream || is_stopping_) co_return opening;
-    Watchdog watchdog(runtime_.io, **stream);
+    HubChannel channel(runtime_, std::move(*stream), false);
+    Watchdog watchdog(runtime_.io, *channel.stream);
     watchdog.expires_after(handshake_timeout);
-    meeting_.insert(stream->get());
-    std::string input;
-    opening = co_await open_hub_session(**stream, input, members_.make_hello(), cluster.secret, offered, spoken);
-    if (opening.kind == Opening::Kind::proved) (void)co_await (*stream)->write("QUIT\r\n");
-    meeting_.erase(stream->get());
-    (*stream)->close();
+    meeting_.insert(channel.stream.get());
+    auto trust = co_await secure_hub_channel(channel.tls, cluster.secret);
+    if (trust) {
+      std::string input;
+      opening = co_await open_hub_session(*channel.stream, input, members_.make_hello(), trust->proof_key, offered, spoken);
+      if (opening.kind == Opening::Kind::proved) (void)co_await channel.stream->write("QUIT\r\n");
+      if (opening.kind == Opening::Kind::proved && !trust->may_be(opening.server.hub)) {
+        opening.kind = Opening::Kind::failed;
+        opening.why = "its certificate does not name " + opening.server.hub;
+      }
+    } else {
+      opening.why = trust.error().what;
+    }
+    meeting_.erase(channel.stream.get());
+    channel.stream->close();
     if (opening.kind != Opening::Kind::other_version) break;
   }
   co_return opening;

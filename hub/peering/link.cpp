@@ -6,6 +6,7 @@ namespace {
 constexpr Duration connect_timeout = 2s;
 constexpr Duration handshake_timeout = 3s;
 constexpr Duration reconnect_pause = 250ms;
+constexpr Duration untrusted_pause = 2s;
 constexpr std::size_t output_octets_max = 64U << 20;
 
 }  // namespace
@@ -75,12 +76,14 @@ Task<void> Link::one_session() {
   Endpoint to{resolved_[attempts_++ % resolved_.size()], member_.address.port};
   auto stream = co_await runtime_.network.connect(to, MonotonicClock::now() + connect_timeout);
   if (!stream || is_stopping_) co_return;
-  stream_ = std::move(*stream);
+  HubChannel channel(runtime_, std::move(*stream), false);
+  stream_ = std::move(channel.stream);
   watchdog_ = std::make_unique<Watchdog>(runtime_.io, *stream_);
   watchdog_->expires_after(handshake_timeout);
   input_.clear();
   output_.clear();
-  if (co_await handshake(*stream_)) {
+  bool is_trusted = co_await secure(channel.tls);
+  if (is_trusted && co_await handshake(*stream_)) {
     watchdog_->expires_at(MonotonicTime::max());
     is_open_ = true;
     writer_ended_ = false;
@@ -94,6 +97,21 @@ Task<void> Link::one_session() {
   watchdog_.reset();
   stream_->close();
   stream_.reset();
+  if (!is_trusted && !is_stopping_) co_await pause_.wait_for(untrusted_pause);
+}
+
+/// Where there is TLS, the certificate must be this member's, whatever the address.
+Task<bool> Link::secure(TlsStream* tls) {
+  auto trust = co_await secure_hub_channel(tls, secret_);
+  if (is_stopping_) co_return false;
+  if (!trust) {
+    complain(trust.error().what);
+    co_return false;
+  }
+  trust_ = std::move(*trust);
+  if (trust_.may_be(member_.name)) co_return true;
+  complain("the certificate of whoever answers at its address does not name it");
+  co_return false;
 }
 
 void Link::end_session() {
@@ -108,7 +126,7 @@ void Link::end_session() {
 
 Task<bool> Link::handshake(Stream& stream) {
   auto own = owner_.make_hello();
-  auto opening = co_await open_hub_session(stream, input_, own, secret_, offer_, spoken_);
+  auto opening = co_await open_hub_session(stream, input_, own, trust_.proof_key, offer_, spoken_);
   if (opening.kind != Opening::Kind::proved) {
     if (opening.kind == Opening::Kind::other_version) {
       // One release before ours knows no choice of versions: it takes its own or none. The next session offers a lower one.
@@ -123,7 +141,7 @@ Task<bool> Link::handshake(Stream& stream) {
     co_return false;
   }
   version_ = opening.version;
-  auto answer = smtp::format_proof(smtp::hub_proof(secret_, "client", own, opening.server, version_)) + "EHLO " + own.hub + "\r\n";
+  auto answer = smtp::format_proof(smtp::hub_proof(trust_.proof_key, "client", own, opening.server, version_)) + "EHLO " + own.hub + "\r\n";
   if (co_await stream.write(answer)) co_return false;
   auto accepted = co_await read_hub_reply(stream, input_);
   if (!accepted) co_return false;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "hub/config/config.h"
+#include "hub/peering/hub_channel.h"
 #include "hub/net/runtime.h"
 #include "hub/peering/opening.h"
 #include "smtp/reply.h"
@@ -66,6 +67,7 @@ class Link {
   struct Call;
   Task<void> run();
   Task<void> one_session();
+  Task<bool> secure(TlsStream* tls);
   Task<bool> handshake(Stream& stream);
   Task<void> read_replies(Stream& stream);
   Task<void> write_commands();
@@ -75,6 +77,7 @@ class Link {
   Runtime runtime_;
   MemberConfig member_;
   std::string secret_;
+  HubTrust trust_;  // in the present session
   SpokenVersions spoken_;
   int offer_;  // the version to offer next: lower after a 504
   smtp::ShadowVersion version_;

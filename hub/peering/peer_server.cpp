@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 
+#include "hub/peering/hub_channel.h"
 #include "smtp/shadow_capabilities.h"
 
 namespace umbra::hub {
@@ -14,6 +15,7 @@ constexpr Duration handshake_timeout = 5s;
 constexpr std::size_t waiting_replies_max = 4096;
 constexpr std::size_t waiting_octets_max = 32U << 20;
 constexpr std::size_t streams_max = 64;
+constexpr Duration untrusted_interval = 10s;
 constexpr std::size_t unproved_octets_max = 8192;  // of a stranger that are kept
 
 }  // namespace
@@ -22,9 +24,10 @@ constexpr std::size_t unproved_octets_max = 8192;  // of a stranger that are kep
 /// and then answer nobody.
 class PeerServer::Session {
  public:
-  Session(PeerServer& server, std::unique_ptr<Stream> stream)
+  Session(PeerServer& server, HubChannel channel)
       : server_(server),
-        stream_(std::move(stream)),
+        stream_(std::move(channel.stream)),
+        tls_(channel.tls),
         watchdog_(server.runtime_.io, *stream_),
         output_ready_(server.runtime_.io),
         drained_(server.runtime_.io),
@@ -75,12 +78,15 @@ class PeerServer::Session {
 
   /// False: the session is over.
   bool handle(smtp::ShadowCommand command);
+  Task<bool> secure();
   bool handle_opening(smtp::ShadowCommand& command, const ReplySlotPtr& slot);
   void handle_chunk(smtp::ShadowCommand& command, const ReplySlotPtr& slot);
   void drop_streams_that_are_over();
 
   PeerServer& server_;
   std::unique_ptr<Stream> stream_;
+  TlsStream* tls_;  // stream_, or null
+  HubTrust trust_;
   Watchdog watchdog_;
   Event output_ready_;
   Event drained_;
@@ -99,6 +105,10 @@ class PeerServer::Session {
 
 Task<void> PeerServer::Session::run() {
   watchdog_.expires_after(handshake_timeout);
+  if (!co_await secure()) {
+    stream_->close();
+    co_return;
+  }
   output_ = "220 " + server_.config_.host_name + " ESMTP Umbra hub " + server_.config_.hub_name + "\r\n";
   output_ready_.set();
   server_.tasks_.spawn("peer session writer", write_replies());
@@ -134,6 +144,22 @@ Task<void> PeerServer::Session::run() {
   output_ready_.set();
   while (!writer_ended_) co_await writer_done_.wait();
   stream_->close();
+}
+
+Task<bool> PeerServer::Session::secure() {
+  auto trust = co_await secure_hub_channel(tls_, server_.config_.cluster.secret);
+  if (trust) {
+    trust_ = std::move(*trust);
+    co_return true;
+  }
+  ++server_.metrics_.hub_protocol_errors_total;
+  auto& logged = server_.untrusted_logged_;
+  auto now = MonotonicClock::now();
+  if (server_.is_stopping_ || (logged != MonotonicTime::min() && now < logged + untrusted_interval)) co_return false;
+  logged = now;
+  server_.log_.line(LogLevel::warning, "a hub session was refused: TLS",
+                    {{"remote", stream_->remote().host}, {"reason", trust.error().what}});
+  co_return false;
 }
 
 Task<void> PeerServer::Session::write_replies() {
@@ -269,7 +295,7 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
       return false;
     }
     auto own = server_.members_.make_hello();
-    auto proof = smtp::hub_proof(config.cluster.secret, "server", command.hello, own, version_);
+    auto proof = smtp::hub_proof(trust_.proof_key, "server", command.hello, own, version_);
     slot->answer({334, "", smtp::format_challenge(own, proof, version_)});
     hellos_.emplace(std::move(command.hello), std::move(own));
     return true;
@@ -280,7 +306,8 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
   }
   auto [client, own] = std::move(*hellos_);
   hellos_.reset();
-  bool is_proved = smtp::proofs_equal(command.proof, smtp::hub_proof(config.cluster.secret, "client", client, own, version_));
+  bool is_proved = smtp::proofs_equal(command.proof, smtp::hub_proof(trust_.proof_key, "client", client, own, version_)) &&
+                   trust_.may_be(client.hub);
   auto* member = is_proved ? server_.members_.find_or_admit(client.hub) : nullptr;
   if (member == nullptr) {
     ++server_.metrics_.hub_protocol_errors_total;
@@ -369,7 +396,7 @@ Task<void> PeerServer::accept_loop() {
       continue;
     }
     if (sessions_.size() >= sessions_max) continue;
-    sessions_.push_front(std::make_unique<Session>(*this, std::move(*stream)));
+    sessions_.push_front(std::make_unique<Session>(*this, HubChannel(runtime_, std::move(*stream), true)));
     tasks_.spawn("peer session", serve(sessions_.begin()));
   }
 }

@@ -40,6 +40,7 @@ class PeerServer {
   Timer pause_;
   std::unique_ptr<Acceptor> acceptor_;
   std::list<std::unique_ptr<Session>> sessions_;
+  MonotonicTime untrusted_logged_ = MonotonicTime::min();
   bool is_stopping_ = false;
 };
 

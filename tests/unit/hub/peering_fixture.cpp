@@ -93,7 +93,7 @@ void PeeringTest::make() {
   auto opened = storage::Spool::open(options, random, writer, reader, home);
   ASSERT_TRUE(opened) << opened.error().what;
   spool = std::move(*opened);
-  peering = std::make_unique<Peering>(Runtime{io, random, network, resolver}, config, *spool, log, metrics);
+  peering = std::make_unique<Peering>(Runtime{io, random, network, resolver, tls.get()}, config, *spool, log, metrics);
   peering->set_outbound(outbound);
 }
 

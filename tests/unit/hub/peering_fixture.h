@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "hub/logs/memory_log.h"
+#include "hub/net/tls_store.h"
 #include "hub/peering/peering.h"
 #include "storage/memory_disk.h"
 #include "tests/support/memory_stream.h"
@@ -260,6 +261,7 @@ class PeeringTest : public ::testing::Test {
   MemoryLog log{"hub1"};
   Metrics metrics;
   Config config;
+  std::unique_ptr<TlsStore> tls;  ///< null: hub sessions are plain
   std::unique_ptr<storage::Spool> spool;
   NoOutbound outbound;
   std::unique_ptr<Peering> peering;
