@@ -9,6 +9,13 @@ constexpr std::uint64_t format_version = 1;
 constexpr std::uint64_t recipients_max = 100'000;
 
 std::uint64_t to_number(WallTime t) { return static_cast<std::uint64_t>(t.time_since_epoch().count()); }
+// Protection among the flags: from bit 2 three bits, 0 one copy, 1 no copy, else so many; from bit 5 two bits, the zones.
+std::uint64_t to_flags(const Envelope& e) {
+  std::uint64_t copies = e.protection.copies > 1 ? e.protection.copies : 1U - e.protection.copies;
+  return (e.body_8bit ? 1U : 0U) | (e.smtputf8 ? 2U : 0U) | copies << 2U |
+         static_cast<std::uint64_t>(e.protection.zones) << 5U;
+}
+
 WallTime to_time(std::uint64_t n) { return WallTime{WallTime::duration{static_cast<std::int64_t>(n)}}; }
 
 }  // namespace
@@ -20,7 +27,7 @@ std::string encode(const Envelope& e) {
   put_string(out, e.sender);
   put_string(out, e.envelope_id);
   put_number(out, static_cast<std::uint64_t>(e.dsn_return));
-  put_number(out, (e.body_8bit ? 1U : 0U) | (e.smtputf8 ? 2U : 0U));
+  put_number(out, to_flags(e));
   put_number(out, to_number(e.accepted_at));
   put_number(out, to_number(e.expires_at));
   put_string(out, e.client_address);
@@ -45,7 +52,11 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   if (ret > 2) return bad("unknown RET");
   e.dsn_return = static_cast<DsnReturn>(ret);
   auto flags = in.number();
-  if (flags > 3) return bad("unknown flags");
+  auto copies = (flags >> 2U) & 7U;
+  auto zones = (flags >> 5U) & 3U;
+  if (flags > 127 || zones > 2) return bad("unknown flags");
+  e.protection.copies = static_cast<std::uint8_t>(copies > 1 ? copies : 1U - copies);
+  e.protection.zones = static_cast<ZonePreference>(zones);
   e.body_8bit = (flags & 1U) != 0;
   e.smtputf8 = (flags & 2U) != 0;
   e.accepted_at = to_time(in.number());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/protection.h"
 #include "base/result.h"
 
 namespace umbra {
@@ -36,6 +37,7 @@ struct Envelope {
   WallTime expires_at{};
   std::string client_address;  ///< who gave it to us, e.g. "192.0.2.1"; empty for our own DSNs
   std::string client_helo;
+  Protection protection;  ///< how many copies it must have elsewhere
   bool operator==(const Envelope&) const = default;
 };
 

@@ -1,4 +1,5 @@
-// Which hub is offered a copy: of those that are reachable, the one with least copies under way; among equals, in turn.
+// Which hub is offered a copy: of those that can take one, the one that suits the zones best; of these, the one with least
+// copies under way; among equals, in turn.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/protection.h"
+
 namespace umbra::cluster {
 
 struct Candidate {
@@ -14,12 +17,21 @@ struct Candidate {
   bool is_reachable = false;  ///< an authenticated session is open and its promise is fresh
   bool is_refusing = false;   ///< it has just said that it cannot take copies (disk full)
   std::size_t under_way = 0;
+  std::string zone = {};  ///< empty: not said, which is a zone like any other
+};
+
+/// Where a copy may go. The default: anywhere.
+struct ZoneWish {
+  ZonePreference preference = ZonePreference::any;
+  std::string own;                 ///< the owner's
+  std::vector<std::string> taken;  ///< of the copies that there are, or are being made
 };
 
 class Placement {
  public:
   /// Index into `candidates`; nothing when none of them can take a copy. `excluded` are hub names.
-  std::optional<std::size_t> choose(std::span<const Candidate> candidates, std::span<const std::string> excluded);
+  std::optional<std::size_t> choose(std::span<const Candidate> candidates, std::span<const std::string> excluded,
+                                    const ZoneWish& wish = {});
 
  private:
   std::size_t turn_ = 0;

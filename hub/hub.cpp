@@ -127,7 +127,7 @@ class WiredHub final : public Hub, public AdminBackend {
     Gauges g;
     g.queue_messages = counts->messages;
     g.queue_held = counts->held;
-    g.unprotected_messages = counts->unprotected;
+    g.unprotected_messages = counts->unprotected + peering_.short_messages();
     g.shadow_messages = counts->shadows;
     g.outbox_discards = counts->outbox;
     g.cluster_members = config_.cluster.enabled() ? peering_.members().size() + 1 : 0;

@@ -45,6 +45,18 @@ constexpr CounterRow counters[] = {
     {"tls_failures_out_total", "Connections to next hops whose TLS handshake failed.", &Metrics::tls_failures_out_total},
     {"tls_fallbacks_total", "Connections to next hops made without TLS after it had failed (policy opportunistic).",
      &Metrics::tls_fallbacks_total},
+    {"acknowledgements_delayed_total",
+     "Messages without a copy whose 250 waited for delivery (delayed acknowledgement).",
+     &Metrics::acknowledgements_delayed_total},
+    {"acknowledgements_delayed_in_vain_total", "Of these, still unprotected when the 250 was sent.",
+     &Metrics::acknowledgements_delayed_in_vain_total},
+    {"acknowledgements_not_delayed_full_total", "Messages without a copy whose 250 did not wait: too many were waiting.",
+     &Metrics::acknowledgements_not_delayed_full_total},
+    {"acknowledgements_not_delayed_off_total",
+     "Messages without a copy whose 250 did not wait: max_acknowledgement_delay is 0, or on_failure is accept.",
+     &Metrics::acknowledgements_not_delayed_off_total},
+    {"acknowledgements_not_delayed_closing_total", "Messages without a copy whose 250 did not wait: the hub was stopping.",
+     &Metrics::acknowledgements_not_delayed_closing_total},
     {"recipients_delivered_total", "Recipients that a next hop took.", &Metrics::recipients_delivered_total},
     {"recipients_deferred_total", "Attempts per recipient that ended with \"later\".",
      &Metrics::recipients_deferred_total},
@@ -56,6 +68,7 @@ constexpr CounterRow counters[] = {
     {"connect_failures_total", "Connections to next hops that failed.", &Metrics::connect_failures_total},
     {"shadows_made_total", "Copies of this hub's messages that another hub confirmed as durable.",
      &Metrics::shadows_made_total},
+    {"shadows_made_early_total", "Of these, large bodies that were copied while they came in.", &Metrics::shadows_made_early_total},
     {"shadow_failures_total", "Offers of a copy that ended without a confirmation.",
      &Metrics::shadow_failures_total},
     {"shadows_stored_total", "Copies stored here for other hubs.", &Metrics::shadows_stored_total},
@@ -85,6 +98,7 @@ struct LevelRow {
 constexpr LevelRow levels[] = {
     {"connections", "Open connections from clients.", &Metrics::connections},
     {"connections_out", "Open connections to next hops.", &Metrics::connections_out},
+    {"acknowledgements_waiting", "Clients whose 250 waits for delivery.", &Metrics::acknowledgements_waiting},
 };
 
 struct HistogramRow {

@@ -37,6 +37,12 @@ struct Metrics {
   std::uint64_t messages_rejected_total = 0;  ///< 5xx at or after MAIL
   std::uint64_t messages_deferred_total = 0;  ///< 4xx at or after MAIL: the client keeps it
   std::uint64_t protocol_errors_total = 0;
+  std::uint64_t acknowledgements_delayed_total = 0;
+  std::uint64_t acknowledgements_delayed_in_vain_total = 0;  ///< of these, still unprotected at the end
+  std::uint64_t acknowledgements_not_delayed_full_total = 0;
+  std::uint64_t acknowledgements_not_delayed_off_total = 0;
+  std::uint64_t acknowledgements_not_delayed_closing_total = 0;
+  std::int64_t acknowledgements_waiting = 0;
   Histogram accept_seconds;  ///< final dot to reply
   std::uint64_t tls_connections_total = 0;
   std::uint64_t tls_handshake_failures_total = 0;
@@ -56,6 +62,7 @@ struct Metrics {
   std::int64_t connections_out = 0;
   // redundancy
   std::uint64_t shadows_made_total = 0;  ///< copies of ours confirmed by another hub
+  std::uint64_t shadows_made_early_total = 0;  ///< of these, copied while the body came in
   std::uint64_t shadow_failures_total = 0;
   std::uint64_t shadows_stored_total = 0;  ///< copies of others stored here
   std::uint64_t discards_sent_total = 0;

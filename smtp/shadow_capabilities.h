@@ -11,8 +11,11 @@
 
 namespace umbra::smtp {
 
+inline constexpr std::string_view early_capability = "XEARLY";            ///< XCOPY BEGIN and END
+inline constexpr std::string_view protection_capability = "XPROTECTION";  ///< copies and zones in an envelope's flags
+
 /// Offered by this program to every hub that has proved itself.
-inline constexpr std::array<std::string_view, 1> shadow_capabilities = {"XSUSPECT"};
+inline constexpr std::array<std::string_view, 3> shadow_capabilities = {"XSUSPECT", early_capability, protection_capability};
 
 using Keywords = std::set<std::string, std::less<>>;
 

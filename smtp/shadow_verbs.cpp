@@ -84,7 +84,11 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
   if (verb == "XCOPY") {
     auto envelope = at(3);
     if (!envelope || words.size() < 6) return std::nullopt;
-    if (words[5] == "STREAM") return envelope;
+    if (words[5] == "STREAM" || words[5] == "BEGIN") return envelope;
+    if (words[5].starts_with("END+")) {
+      auto rest = parse_number(words[5].substr(4));
+      return rest && *rest <= shadow_chunk_octets_max ? std::optional(*envelope + *rest) : std::nullopt;
+    }
     auto body = at(4);
     return body ? std::optional(*envelope + *body) : std::nullopt;
   }
@@ -119,7 +123,11 @@ Result<ShadowCommand> parse_copy(const std::vector<std::string_view>& words, std
   command.copy.id = *id;
   command.copy.generation = *generation;
   command.copy.body_octets = *body;
-  if (words[5] != "STREAM" && words[5] != "INLINE") return wrong("501 5.5.4 XCOPY: STREAM or INLINE expected");
+  if (words[5] != "STREAM" && words[5] != "INLINE" && words[5] != "BEGIN" && !words[5].starts_with("END+"))
+    return wrong("501 5.5.4 XCOPY: STREAM, INLINE, BEGIN or END+n expected");
+  if (words[5] == "BEGIN" && (*envelope != 0 || *body != 0)) return wrong("501 5.5.4 XCOPY BEGIN: sizes are 0");
+  if (words[5] == "BEGIN") command.copy.part = CopyOffer::Part::begin;
+  if (words[5].starts_with("END+")) command.copy.part = CopyOffer::Part::end;
   command.copy.streamed = words[5] == "STREAM";
   for (auto entry : split(words[6], ',')) {
     auto slash = entry.find('/');
@@ -293,7 +301,10 @@ std::string format_copy(const CopyOffer& offer) {
   out.reserve(256 + offer.envelope.size() + offer.body.size());
   out += "XCOPY " + to_string(offer.id) + ' ' + std::to_string(offer.generation.value) + ' ' +
          std::to_string(offer.envelope.size()) + ' ' + std::to_string(offer.body_octets) +
-         (offer.streamed ? " STREAM " : " INLINE ");
+         (offer.part == CopyOffer::Part::begin ? " BEGIN "
+          : offer.part == CopyOffer::Part::end ? " END+" + std::to_string(offer.body.size()) + ' '
+          : offer.streamed                     ? " STREAM "
+                                               : " INLINE ");
   bool first = true;
   for (const auto& [hub, spool] : offer.offered) {
     if (!first) out += ',';

@@ -49,9 +49,12 @@ struct HubChallenge {
 };
 
 struct CopyOffer {
+  /// A body that is copied while it comes in is begun without size and envelope, and ended with both (keyword XEARLY).
+  enum class Part : std::uint8_t { whole, begin, end };
   MessageId id;
   Generation generation;
   std::uint64_t body_octets = 0;
+  Part part = Part::whole;
   bool streamed = false;  ///< the body follows in XCHUNK commands; else it is part of this command's octets
   std::vector<std::pair<std::string, SpoolId>> offered;  ///< every hub the copy was offered to, in order, the receiver last
   std::vector<std::uint32_t> done;                       ///< recipients already finished, ascending

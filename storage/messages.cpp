@@ -24,11 +24,47 @@ void count(const MessageRow& message, std::int64_t sign, Counts& counts) {
   if (!message.is_protected) counts.unprotected += sign;
 }
 
+std::optional<std::uint64_t> held_by_column(const std::vector<Holder>& holders) {
+  const auto* first = first_holder(holders);
+  return first == nullptr ? std::nullopt : std::optional(first->spool.value);
+}
+
 bool same_entries(const MessageRow& a, const MessageRow& b) {
   return a.state == b.state && a.queue == b.queue;
 }
 
 }  // namespace
+
+const Holder* first_holder(const std::vector<Holder>& holders) {
+  auto copy = std::ranges::find(holders, Holder::State::holds, &Holder::state);
+  if (copy != holders.end()) return &*copy;
+  return holders.empty() ? nullptr : &holders.front();
+}
+
+std::uint32_t copies_held(std::span<const Holder> holders) {
+  std::uint32_t count = 0;
+  for (std::size_t i = 0; i < holders.size(); ++i) {
+    if (holders[i].state != Holder::State::holds) continue;
+    // Two spools of one hub are one hub: the older one is about to be taken off.
+    bool is_counted = std::ranges::any_of(holders.first(i), [&](const Holder& other) {
+      return other.state == Holder::State::holds && other.hub == holders[i].hub;
+    });
+    if (!is_counted) ++count;
+  }
+  return count;
+}
+
+void Messages::name_further_holders(RowId row, const std::vector<Holder>& holders) {
+  const auto* first = first_holder(holders);
+  for (const auto& holder : holders)
+    if (&holder != first && holder.spool != first->spool)
+      add_further_holder_.run(holder.spool.value, row.value, holder.state == Holder::State::holds);
+}
+
+void Messages::remove_further_holders(RowId row, const std::vector<Holder>& holders) {
+  if (holders.size() < 2) return;
+  for (const auto& holder : holders) remove_further_holder_.run(holder.spool.value, row.value);
+}
 
 void Messages::enqueue(const MessageRow& message) {
   if (message.state != MessageState::queued) return;
@@ -61,7 +97,9 @@ void Messages::insert(const NewMessage& message, Counts& counts) {
               static_cast<int>(MessageState::queued),
               protection_column(message.is_protected, message.holders), message.size,
               to_column(message.alarm_at), recipients, done, Blob{encode_holders(message.holders)},
-              Blob{encode_queue(message.queue)}, envelope_inline);
+              Blob{encode_queue(message.queue)}, envelope_inline, message.envelope.protection.copies,
+              held_by_column(message.holders));
+  if (message.holders.size() > 1) name_further_holders(message.row, message.holders);
   if (is_large) insert_envelope_.run(message.row.value, Blob{envelope});
   for (const auto& entry : message.queue) queue_.add(message.row, entry);
   ++counts.messages;
@@ -79,7 +117,11 @@ void Messages::update(const MessageRow& before, const MessageRow& after, Counts&
   update_.run(after.row.value, after.generation.value, static_cast<int>(after.state),
               protection_column(after.is_protected, after.holders), to_column(after.alarm_at), after.done,
               Blob{encode_holders(after.holders)}, Blob{encode_queue(after.queue)}, forks_column,
-              after.last_error);
+              after.last_error, held_by_column(after.holders));
+  if (before.holders != after.holders) {
+    remove_further_holders(before.row, before.holders);
+    if (after.holders.size() > 1) name_further_holders(after.row, after.holders);
+  }
   count(before, -1, counts);
   count(after, 1, counts);
 }
@@ -89,6 +131,7 @@ void Messages::remove(const MessageRow& message, Counts& counts) {
   remove_.run(message.row.value);
   remove_envelope_.run(message.row.value);
   remove_progress_.run(message.row.value);
+  remove_further_holders(message.row, message.holders);
   count(message, -1, counts);
 }
 
@@ -136,6 +179,7 @@ std::optional<MessageRow> Messages::read(const Statement::Rows& rows) {
     if (forks) message.forks = std::move(*forks);
   }
   message.last_error = rows.octets(13);
+  message.copies = static_cast<std::uint32_t>(rows.number(14));
   if (!holders || !queue) {
     database_.fail(SQLITE_CORRUPT, "message row");
     return std::nullopt;
@@ -162,7 +206,7 @@ std::optional<StoredMessage> Messages::load(RowId row) {
     message.alarm_at = found->alarm_at;
     message.queue = std::move(found->queue);
     message.last_error = std::move(found->last_error);
-    auto envelope = decode_sealed(rows.octets(14));
+    auto envelope = decode_sealed(rows.octets(15));
     if (!envelope) {
       database_.fail(SQLITE_CORRUPT, "envelope");
       return std::nullopt;
@@ -207,21 +251,27 @@ std::vector<RowId> Messages::list(RowId after, RowId before, std::size_t limit) 
 }
 
 std::vector<RowId> Messages::held_by(SpoolId spool, RowId after, std::size_t limit) {
-  // No index: asked when a hub is gone or comes back, and an index would cost every acceptance two more
-  // writes.
   std::vector<RowId> result;
-  auto rows = holders_.rows(after.value);
-  while (result.size() < limit && rows.next()) {
-    auto holders = decode_holders(rows.octets(1));
-    if (!holders) {
-      database_.fail(SQLITE_CORRUPT, "holders");
-      break;
-    }
-    if (std::ranges::any_of(*holders, [&](const Holder& holder) { return holder.spool == spool; })) {
-      result.push_back(RowId{rows.number(0)});
-    }
+  for (int protection = 0; protection <= 2; ++protection) {
+    auto part = rows_of(held_by_.rows(spool.value, protection, after.value, std::uint64_t{limit}));
+    result.insert(result.end(), part.begin(), part.end());
   }
+  auto further = rows_of(further_held_by_.rows(spool.value, after.value, std::uint64_t{limit}));
+  result.insert(result.end(), further.begin(), further.end());
+  std::ranges::sort(result);
+  auto repeated = std::ranges::unique(result);
+  result.erase(repeated.begin(), repeated.end());
+  if (result.size() > limit) result.resize(limit);
   return result;
+}
+
+std::uint64_t Messages::copies_on(SpoolId spool) {
+  std::uint64_t count = 0;
+  for (auto* statement : {&copies_on_, &further_copies_on_}) {
+    auto rows = statement->rows(spool.value);
+    if (rows.next()) count += rows.unsigned_number(0);
+  }
+  return count;
 }
 
 }  // namespace umbra::storage

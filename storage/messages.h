@@ -24,6 +24,7 @@ struct MessageRow {
   WallTime alarm_at{};
   std::uint32_t recipients = 0;
   std::uint32_t done = 0;
+  std::uint32_t copies = 1;  ///< that it must have elsewhere
   std::vector<Holder> holders;
   std::vector<QueueEntry> queue;
   std::vector<std::uint64_t> forks;  ///< ascending
@@ -38,6 +39,9 @@ struct Counts {
   std::int64_t shadows = 0;
   std::int64_t outbox = 0;
 };
+
+/// The holder that is in the row's index: the first with a copy, else the first. All others are in further_holders.
+const Holder* first_holder(const std::vector<Holder>& holders);
 
 class Messages {
  public:
@@ -62,10 +66,13 @@ class Messages {
   std::vector<RowId> unprotected(RowId after, std::size_t limit);
   std::vector<RowId> list(RowId after, RowId before, std::size_t limit);
   std::vector<RowId> held_by(SpoolId spool, RowId after, std::size_t limit);
+  std::uint64_t copies_on(SpoolId spool);
 
   Queue& queue() { return queue_; }
 
  private:
+  void name_further_holders(RowId row, const std::vector<Holder>& holders);
+  void remove_further_holders(RowId row, const std::vector<Holder>& holders);
   void enqueue(const MessageRow& message);
   void dequeue(const MessageRow& message);
   std::optional<MessageRow> read(const Statement::Rows& rows);
@@ -76,23 +83,23 @@ class Messages {
   Queue queue_{database_};
 
   Statement insert_{database_,
-                    "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?)"};
+                    "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?, ?, ?)"};
   Statement insert_envelope_{database_, "INSERT INTO envelopes VALUES(?, ?)"};
   Statement update_{
       database_,
       "UPDATE messages SET generation = ?2, state = ?3, protection = ?4, alarm_at = ?5, done = ?6, "
-      "holders = ?7, queue = ?8, forks = ?9, last_error = ?10 WHERE row = ?1"};
+      "holders = ?7, queue = ?8, forks = ?9, last_error = ?10, held_by = ?11 WHERE row = ?1"};
   Statement remove_{database_, "DELETE FROM messages WHERE row = ?"};
   Statement remove_envelope_{database_, "DELETE FROM envelopes WHERE row = ?"};
   Statement remove_progress_{database_, "DELETE FROM progress WHERE row = ?"};
   Statement row_{database_,
                  "SELECT row, origin_spool, origin_number, generation, state, protection, size, alarm_at, "
                  "recipients, done, "
-                 "holders, queue, forks, last_error FROM messages WHERE row = ?"};
+                 "holders, queue, forks, last_error, copies FROM messages WHERE row = ?"};
   Statement row_and_envelope_{database_,
                               "SELECT row, origin_spool, origin_number, generation, state, protection, size, "
                               "alarm_at, recipients, done, holders, "
-                              "queue, forks, last_error, coalesce(envelope, (SELECT envelope FROM envelopes "
+                              "queue, forks, last_error, copies, coalesce(envelope, (SELECT envelope FROM envelopes "
                               "e WHERE e.row = messages.row)) "
                               "FROM messages WHERE row = ?"};
   Statement recipient_state_{database_, "SELECT state FROM progress WHERE row = ? AND recipient = ?"};
@@ -106,7 +113,14 @@ class Messages {
   Statement unprotected_{database_,
                          "SELECT row FROM messages WHERE row > ? AND protection = 0 ORDER BY row LIMIT ?"};
   Statement list_{database_, "SELECT row FROM messages WHERE row > ? AND row < ? ORDER BY row LIMIT ?"};
-  Statement holders_{database_, "SELECT row, holders FROM messages WHERE row > ? ORDER BY row"};
+  Statement held_by_{database_,
+                     "SELECT row FROM messages WHERE held_by = ? AND protection = ? AND row > ? ORDER BY row LIMIT ?"};
+  Statement further_held_by_{database_,
+                             "SELECT row FROM further_holders WHERE spool = ? AND row > ? ORDER BY row LIMIT ?"};
+  Statement copies_on_{database_, "SELECT count(*) FROM messages WHERE held_by = ? AND protection = 2"};
+  Statement further_copies_on_{database_, "SELECT count(*) FROM further_holders WHERE spool = ? AND is_copy = 1"};
+  Statement add_further_holder_{database_, "INSERT OR REPLACE INTO further_holders VALUES(?, ?, ?)"};
+  Statement remove_further_holder_{database_, "DELETE FROM further_holders WHERE spool = ? AND row = ?"};
 };
 
 }  // namespace umbra::storage

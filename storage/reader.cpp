@@ -39,6 +39,10 @@ Result<std::vector<RowId>> SpoolReader::messages_held_by(SpoolId spool, RowId af
   return ask([&] { return messages_.held_by(spool, after, limit); });
 }
 
+Result<std::uint64_t> SpoolReader::copies_on(SpoolId spool) {
+  return ask([&] { return messages_.copies_on(spool); });
+}
+
 Result<std::vector<Shadow>> SpoolReader::shadows(RowId after, std::size_t limit) {
   return ask([&] { return shadows_.list(after, limit); });
 }

@@ -32,6 +32,7 @@ class SpoolReader final : public Reader {
   Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) override;
   Result<std::vector<RowId>> messages(RowId after, RowId before, std::size_t limit) override;
   Result<std::vector<RowId>> messages_held_by(SpoolId spool, RowId after, std::size_t limit) override;
+  Result<std::uint64_t> copies_on(SpoolId spool) override;
   Result<std::vector<Shadow>> shadows(RowId after, std::size_t limit) override;
   Result<std::vector<Shadow>> shadows_of(SpoolId owner, RowId after, std::size_t limit) override;
   Result<std::vector<std::pair<std::string, SpoolId>>> shadow_owners() override;

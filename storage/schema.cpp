@@ -5,6 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "storage/encoding.h"
+#include "storage/messages.h"
+
 namespace umbra::storage {
 namespace {
 
@@ -93,7 +96,50 @@ CREATE TABLE suspects(
   PRIMARY KEY(origin_spool, origin_number)) WITHOUT ROWID;
 )";
 
-constexpr const char* later_versions[] = {version_2, version_3};
+// Who holds copies of what, without a look at every row. In messages is the holder that counts most, which is the only one of
+// most mail; the rest is rare.
+constexpr const char* version_4 = R"(
+ALTER TABLE messages ADD COLUMN copies INTEGER NOT NULL DEFAULT 1;  -- that its policy asks for on other hubs
+ALTER TABLE messages ADD COLUMN held_by INTEGER;                    -- spool of its first holder that has a copy, or of the first
+UPDATE messages SET copies = 0 WHERE protection = 1;
+CREATE INDEX messages_held_by ON messages(held_by, protection) WHERE held_by IS NOT NULL;
+CREATE TABLE further_holders(spool INTEGER NOT NULL, row INTEGER NOT NULL, is_copy INTEGER NOT NULL,
+  PRIMARY KEY(spool, row)) WITHOUT ROWID;
+)";
+
+void name_holders(Database& database) {
+  Statement page(database, "SELECT row, holders FROM messages WHERE row > ? ORDER BY row LIMIT 1000");
+  Statement name(database, "UPDATE messages SET held_by = ? WHERE row = ?");
+  Statement further(database, "INSERT OR REPLACE INTO further_holders VALUES(?, ?, ?)");
+  std::int64_t after = 0;
+  for (;;) {
+    std::vector<std::pair<std::int64_t, std::vector<Holder>>> found;
+    {
+      auto rows = page.rows(after);
+      while (rows.next()) {
+        after = rows.number(0);
+        auto holders = decode_holders(rows.octets(1));
+        if (!holders) return database.fail(SQLITE_CORRUPT, "holders");
+        found.emplace_back(after, std::move(*holders));
+      }
+    }
+    if (found.empty() || !database.ok()) return;
+    for (const auto& [row, holders] : found) {
+      const auto* first = first_holder(holders);
+      if (first == nullptr) continue;
+      name.run(first->spool.value, row);
+      for (const auto& holder : holders)
+        if (holder.spool != first->spool)
+          further.run(holder.spool.value, row, holder.state == Holder::State::holds);
+    }
+  }
+}
+
+struct Step {
+  const char* statements;
+  void (*then)(Database&) = nullptr;
+};
+constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {
@@ -135,8 +181,11 @@ Result<void> migrate(Database& database, Random& random) {
     return database.outcome();
   }
   if (version == 0) create(database, random);
-  for (auto step = std::max<std::int64_t>(version, 1); step < schema_version; ++step)
-    database.execute(later_versions[step - 1]);
+  for (auto at = std::max<std::int64_t>(version, 1); at < schema_version; ++at) {
+    const auto& step = later_versions[at - 1];
+    database.execute(step.statements);
+    if (step.then != nullptr) step.then(database);
+  }
   database.execute(fmt::format("PRAGMA user_version={}", schema_version).c_str());
   database.execute("COMMIT");
   auto result = database.outcome();

@@ -47,6 +47,9 @@ struct Holder {
   bool operator==(const Holder&) const = default;
 };
 
+/// On how many hubs a copy is known to be durable.
+std::uint32_t copies_held(std::span<const Holder> holders);
+
 /// When to try a message next, for the recipients that route to one destination.
 struct QueueEntry {
   std::string destination;  ///< name of the queue (a domain, or a route's name)
@@ -205,7 +208,7 @@ class Writer {
   virtual Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except) = 0;
   virtual Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) = 0;
   /// Changes the holders as they are in the spool now, whatever changed them since the caller looked. Afterwards the message is
-  /// protected if one of them `holds`.
+  /// protected if as many of them `holds` as its envelope asks for.
   virtual Result<void> change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) = 0;
   virtual Result<void> set_generation(RowId row, Generation generation) = 0;
   /// queued <-> held. Leaving `queued` takes the entries out of the due queue; `queue` are those of a message
@@ -272,8 +275,10 @@ class Reader {
   virtual Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) = 0;
   /// All messages in any state, by row; before `before` (exclusive).
   virtual Result<std::vector<RowId>> messages(RowId after, RowId before, std::size_t limit) = 0;
-  /// Messages that name `spool` among their holders, by row.
+  /// Messages that name `spool` among their holders, by row. By an index: costs per message found.
   virtual Result<std::vector<RowId>> messages_held_by(SpoolId spool, RowId after, std::size_t limit) = 0;
+  /// How many messages count a copy on `spool`: they would have one less without it. Reads an index only.
+  virtual Result<std::uint64_t> copies_on(SpoolId spool) = 0;
 
   virtual Result<std::vector<Shadow>> shadows(RowId after, std::size_t limit) = 0;
   virtual Result<std::vector<Shadow>> shadows_of(SpoolId owner, RowId after, std::size_t limit) = 0;

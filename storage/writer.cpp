@@ -175,8 +175,7 @@ Result<void> SpoolWriter::set_holders(RowId row, const std::vector<Holder>& hold
 Result<void> SpoolWriter::change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) {
   return change_message(row, "change holders", [&](MessageRow& message) {
     change(message.holders);
-    message.is_protected = std::ranges::any_of(
-        message.holders, [](const Holder& holder) { return holder.state == Holder::State::holds; });
+    message.is_protected = copies_held(message.holders) >= message.copies;
   });
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/protection.h"
 #include "hub/net/stream.h"
 #include "smtp/shadow_verbs.h"
 
@@ -19,8 +20,14 @@ using namespace std::chrono_literals;
 /// How much of redundancy a listener asks for before it says 250.
 enum class ShadowPolicy : std::uint8_t {
   require,  ///< two hubs or 451 4.4.0
-  prefer,   ///< two hubs if possible; otherwise accepted, counted as unprotected, and protected later
+  prefer,   ///< two hubs if possible; otherwise on_failure says, and it is counted as unprotected and protected later
   none
+};
+
+/// Under `prefer`, what happens to a message of which no other hub could take a copy.
+enum class OnShadowFailure : std::uint8_t {
+  delay,  ///< the 250 waits for its delivery, at most max_acknowledgement_delay
+  accept  ///< 250 at once
 };
 
 /// An IPv4 or IPv6 network in CIDR form; IPv4-mapped IPv6 is taken as IPv4.
@@ -91,6 +98,10 @@ struct ListenerConfig {
   Endpoint address;
   std::vector<AddressRange> networks;  ///< clients that may relay; empty: nobody
   ShadowPolicy shadow = ShadowPolicy::require;
+  Protection protection;  ///< under require and prefer
+  OnShadowFailure on_failure = OnShadowFailure::delay;
+  Duration acknowledgement_delay_max = 30s;             ///< 0: off
+  std::uint32_t delayed_acknowledgements_max = 1000;  ///< clients that may wait at once
   ReceiveLimits limits;
   ListenerTlsConfig tls = {};
 };
@@ -146,6 +157,7 @@ enum class OwnershipMode : std::uint8_t {
 struct MemberConfig {
   std::string name;
   Endpoint address;  ///< where it listens for hubs; host may be a name
+  std::string zone = {};  ///< what fails together with it (rack, room, site); empty: not said
 };
 
 /// How hubs find one another where there is no list: by a DNS name that stands for all of them.
@@ -179,8 +191,16 @@ struct ClusterConfig {
   Duration out_wait = 10min;     ///< not pairwise: how long a returning hub waits for a holder that is out
   Duration restart_grace = 30s;  ///< after its own start a hub takes nothing over before this
   Duration reprotect_after = 60s;
+  std::uint32_t reprotect_messages_per_second = 500;
+  std::uint64_t reprotect_octets_per_second = 50ULL << 20;
   DiscoveryConfig discovery;
   [[nodiscard]] bool enabled() const { return !members.empty() || discovery.enabled(); }
+  /// Of a member; empty where none is said.
+  [[nodiscard]] std::string zone_of(std::string_view hub) const {
+    for (const auto& member : members)
+      if (member.name == hub) return member.zone;
+    return {};
+  }
 };
 
 struct AdminConfig {

@@ -13,6 +13,8 @@ using namespace std::string_view_literals;
 constexpr std::array shadow_names = {"require"sv, "prefer"sv, "none"sv};  // ShadowPolicy
 constexpr std::array on_corruption_names = {"automatic"sv, "set_aside"sv, "refuse"sv};  // OnCorruption
 constexpr std::array ownership_names = {"auto"sv, "pairwise"sv, "majority"sv};  // OwnershipMode
+constexpr std::array zone_names = {"prefer_other_zone"sv, "only_other_zone"sv, "any"sv};  // ZonePreference
+constexpr std::array on_failure_names = {"delay"sv, "accept"sv};                        // OnShadowFailure
 constexpr std::array eight_bit_names = {"bounce"sv, "convert"sv};         // RouteConfig::EightBit
 constexpr std::array level_names = {"debug"sv, "info"sv, "warning"sv, "error"sv};
 
@@ -139,12 +141,32 @@ void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
   v.choice({"shadow",
             "How much redundancy a message has before its `250`. `require`: durable on two hubs, or `451 "
             "4.4.0`. `prefer`: on two "
-            "hubs where one can be reached, else accepted, counted as unprotected and protected later. "
+            "hubs where one can be reached, else as `on_failure` says, counted as unprotected and protected later. "
             "`none`: this hub only. The "
             "default is `require`; a hub without a cluster must say `none`."},
            listener.shadow, shadow_names);
   v.group({"tls", "Encryption and client certificates. Files are read again on `umbra reload` and SIGHUP."}, listener.tls,
           describe_listener_tls);
+  v.number({"copies",
+            "On how many hubs besides this one a message must be. They are made side by side; `require` and `prefer` "
+            "mean all of them."},
+           listener.protection.copies, {1, Protection::copies_max});
+  v.choice({"zones",
+            "Where the copies may be, by `cluster.members.zone`. `prefer_other_zone`: another zone than this hub's, and one for "
+            "each copy, where such hubs can be reached. `only_other_zone`: never in this hub's zone. `any`: zones do not matter."},
+           listener.protection.zones, zone_names);
+  v.choice({"on_failure",
+            "Under `prefer`, for a message of which no other hub could take a copy. `delay`: its `250` waits until it is delivered "
+            "or another hub has a copy, at most `max_acknowledgement_delay`. `accept`: `250` at once."},
+           listener.on_failure, on_failure_names);
+  v.duration({"max_acknowledgement_delay",
+              "Delayed acknowledgement: how long a `250` may wait for the delivery of a message that no other hub could "
+              "take a copy of. Then the client gets its `250`: the message is durable here. `0`: never. Keep it far below the 10 minutes "
+              "after which a client may give up (RFC 5321 section 4.5.3.2.6)."},
+             listener.acknowledgement_delay_max, {0s, 5min});
+  v.number({"delayed_acknowledgements",
+            "How many clients may wait so at once; a further one gets its `250` without waiting, and the log says why."},
+           listener.delayed_acknowledgements_max, {1, 1'000'000});
   v.group({"limits", "What a client may ask of this listener."}, listener.limits, describe_limits);
 }
 
@@ -244,6 +266,8 @@ void describe_resolver(ConfigVisitor& v, ResolverConfig& resolver) {
 void describe_member(ConfigVisitor& v, MemberConfig& member) {
   v.text({"name", "The hub's `hub.name`.", true}, member.name, plain_name);
   v.endpoint({"address", "`host:port` where that hub listens for other hubs.", true}, member.address, 0);
+  v.text({"zone", "What fails together with that hub: a rack, a room, a site. Copies go to another zone where they can (`listeners.zones`)."},
+         member.zone, plain_name);
 }
 
 constexpr std::array<std::string_view, 2> discovery_types = {"srv", "address"};
@@ -336,6 +360,11 @@ void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
   v.duration({"reprotect_after",
               "A message that a holder of its shadow was silent for so long gets another copy elsewhere."},
              cluster.reprotect_after, {0s, 24h});
+  v.number({"reprotect_rate", "Messages per second that are copied again in the background, after a take-over, a lost holder or an "
+            "acceptance without copies."},
+           cluster.reprotect_messages_per_second, {1, 1'000'000});
+  v.size({"reprotect_bandwidth", "Octets per second of these copies."}, cluster.reprotect_octets_per_second,
+         {64U << 10, 1ULL << 40});
 }
 
 void describe_admin(ConfigVisitor& v, AdminConfig& admin) {

@@ -79,6 +79,25 @@ void check_cluster_tls(const ClusterConfig& cluster, ReadReport& report) {
     report.problem_at("cluster.tls", "cluster.tls.ca is missing: the authority of all hubs of the cluster");
 }
 
+/// Copies that no hub could ever hold.
+void check_copies(const Config& config, const ListenerConfig& listener, const std::string& path, ReadReport& report) {
+  if (config.cluster.discovery.enabled()) {
+    if (listener.protection.zones == ZonePreference::only_other_zone)
+      report.problem_at(path + ".zones", fmt::format("{}.zones: zones are said in cluster.members, and there is no list; \"any\" is what works", path));
+    return;
+  }
+  auto own_zone = config.cluster.zone_of(config.hub_name);
+  bool is_other_only = listener.protection.zones == ZonePreference::only_other_zone;
+  auto able = std::ranges::count_if(config.cluster.members, [&](const MemberConfig& m) {
+    return m.name != config.hub_name && (!is_other_only || m.zone != own_zone);
+  });
+  if (std::cmp_greater_equal(able, listener.protection.copies)) return;
+  report.problem_at(report.given(path + ".copies") ? path + ".copies" : path,
+                    fmt::format("{}.copies: {} asked for, but only {} other hub{} can hold one{}", path,
+                                listener.protection.copies, able, able == 1 ? "" : "s",
+                                is_other_only ? " in another zone (zones: only_other_zone)" : ""));
+}
+
 void check_listeners(Config& config, ReadReport& report) {
   if (report.given("listeners") && config.listeners.empty()) {
     report.problem_at("listeners", "listeners: expected at least one");
@@ -95,6 +114,7 @@ void check_listeners(Config& config, ReadReport& report) {
                         fmt::format("{}.name: \"{}\" is the name of another listener", path, listener.name));
     }
     check_listener_tls(listener.tls, path + ".tls", report);
+    if (has_peers && listener.shadow != ShadowPolicy::none) check_copies(config, listener, path, report);
     if (has_peers || listener.shadow == ShadowPolicy::none) continue;
     if (report.given(path + ".shadow")) {
       report.problem_at(

@@ -41,7 +41,8 @@ class MessageIntake {
   /// 451 when the spool is unhealthy, 421 4.3.2 when closing), nothing when it can.
   virtual std::optional<smtp::Reply> refuse(std::uint64_t announced_octets) = 0;
   /// `envelope` is complete but for accepted_at and expires_at.
-  virtual std::unique_ptr<Acceptance> begin(Envelope envelope, ShadowPolicy policy) = 0;
+  /// `listener` says how the message is to be protected; it outlives the acceptance.
+  virtual std::unique_ptr<Acceptance> begin(Envelope envelope, const ListenerConfig& listener) = 0;
 };
 
 }  // namespace umbra::hub

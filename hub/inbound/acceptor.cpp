@@ -20,13 +20,17 @@ smtp::Reply failure_reply(const Error& error) {
 /// One message on its way in.
 class MessageAcceptor::Incoming final : public Acceptance {
  public:
-  Incoming(MessageAcceptor& owner, Envelope envelope, ShadowPolicy policy)
+  Incoming(MessageAcceptor& owner, Envelope envelope, const ListenerConfig& listener)
       : owner_(owner),
-        policy_(owner.config_.cluster.enabled() ? policy : ShadowPolicy::none),
+        listener_(listener),
+        policy_(owner.config_.cluster.enabled() ? listener.shadow : ShadowPolicy::none),
         row_(owner.spool_.next_row()),
         id_{owner.spool_.id(), static_cast<std::uint64_t>(row_.value)},
         envelope_(std::move(envelope)),
-        body_(std::make_shared<std::string>()) {}
+        body_(std::make_shared<std::string>()) {
+    envelope_.protection = listener.protection;
+    if (policy_ == ShadowPolicy::none) envelope_.protection.copies = 0;
+  }
   ~Incoming() override { UMBRA_ASSERT(is_ended_); }
 
   MessageId id() const override { return id_; }
@@ -45,6 +49,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
   Task<smtp::Reply> finish() override {
     is_ended_ = true;
     if (failed_) {
+      give_up_early();
       co_await drop_chunks();
       co_return failure_reply(*failed_);
     }
@@ -56,13 +61,17 @@ class MessageAcceptor::Incoming final : public Acceptance {
 
   Task<void> abandon() override {
     is_ended_ = true;
+    give_up_early();
     co_await drop_chunks();
   }
 
  private:
   Task<void> flush() {
     if (!failed_) {
+      if (chunks_ == 0 && policy_ != ShadowPolicy::none && !owner_.peering_.members().ended())
+        early_ = owner_.peering_.copier().begin_early(id_, envelope_.protection);
       auto number = chunks_++;
+      for (const auto& early : early_) co_await owner_.peering_.copier().send_early(early, body_);
       auto stored = co_await commit(
           owner_.runtime_.io, owner_.spool_,
           [row = row_, number, body = body_](storage::Writer& w) { return w.put_chunk(row, number, *body); }, body_->size());
@@ -71,6 +80,11 @@ class MessageAcceptor::Incoming final : public Acceptance {
     } else {
       body_->clear();
     }
+  }
+
+  void give_up_early() {
+    for (const auto& early : early_) owner_.peering_.copier().give_up_early(early);
+    early_.clear();
   }
 
   Task<void> drop_chunks() {
@@ -82,10 +96,10 @@ class MessageAcceptor::Incoming final : public Acceptance {
   Task<smtp::Reply> make_safe() {
     auto& spool = owner_.spool_;
     auto& copier = owner_.peering_.copier();
-    std::vector<storage::Holder> holders;
-    if (policy_ != ShadowPolicy::none)
-      if (auto first = copier.choose({})) holders.push_back(*first);
-    if (policy_ == ShadowPolicy::require && holders.empty()) {
+    const auto protection = envelope_.protection;
+    auto holders = choose_holders(protection);
+    if (policy_ == ShadowPolicy::require && holders.size() < protection.copies) {
+      give_up_early();
       co_await drop_chunks();
       co_return not_redundant();
     }
@@ -97,7 +111,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
     message.size = size_;
     message.holders = holders;
     inserted_holders_ = holders;
-    message.is_protected = policy_ == ShadowPolicy::none || !holders.empty();
+    message.is_protected = holders.size() >= protection.copies;
     message.alarm_at = owner_.outbound_.first_alarm(envelope_);
     message.queue = owner_.outbound_.entries_for(envelope_, {}, envelope_.accepted_at);
     auto queue = message.queue;
@@ -121,19 +135,82 @@ class MessageAcceptor::Incoming final : public Acceptance {
     bool is_held = false;
     bool waited = false;
     if (!holders.empty()) {
-      if (chunks_ != 0) {  // a long body is copied from the spool: it has to be there first
+      if (chunks_ != 0) {
+        // What went out early needs its end only. Otherwise a long body is copied from the spool: it has to be there first.
+        std::erase_if(holders, [this](const auto& holder) { return !is_early(holder); });
+        if (!early_.empty()) co_await copier.end_early(early_, copy_source(), body_, holders, deadline());
         co_await committed.wait();
         waited = true;
+        if (stored) is_held = co_await copier.copy_rest(copy_source(), holders, protection, deadline());
+      } else {
+        is_held = co_await copier.copy(copy_source(), holders, protection, deadline());
       }
-      if (!waited || stored) is_held = co_await copier.copy(copy_source(), holders, true, deadline());
-      else holders.clear();
     }
     if (!waited) co_await committed.wait();
 
     auto reply = co_await conclude(stored, is_held, holders);
     owner_.peering_.pending().erase(id_);
-    if (reply.code == 250) hand_over(std::move(queue), alarm_at, std::move(holders), is_held);
+    if (reply.code == 250) {
+      bool has_no_copy = policy_ == ShadowPolicy::prefer && storage::copies_held(holders) == 0;
+      hand_over(std::move(queue), alarm_at, std::move(holders), is_held);
+      if (has_no_copy) co_await delay_acknowledgement();
+    }
     co_return reply;
+  }
+
+  /// No other hub could take a copy: the 250 waits until the message is delivered, or a hub has taken one after all. Whatever
+  /// comes of that, the message is ours and durable here: the reply is 250 in the end, also to a client that has gone meanwhile.
+  Task<void> delay_acknowledgement() {
+    auto& metrics = owner_.metrics_;
+    auto& waiting = owner_.waiting_[listener_.name];
+    std::string_view why_not;
+    if (listener_.on_failure == OnShadowFailure::accept || listener_.acknowledgement_delay_max == Duration{0}) {
+      ++metrics.acknowledgements_not_delayed_off_total;
+      why_not = "switched off";
+    } else if (owner_.is_closing_) {
+      ++metrics.acknowledgements_not_delayed_closing_total;
+      why_not = "the hub is stopping";
+    } else if (waiting >= listener_.delayed_acknowledgements_max) {
+      ++metrics.acknowledgements_not_delayed_full_total;
+      why_not = "too many are waiting";
+    }
+    if (!why_not.empty()) {
+      owner_.log_.message(MessageEvent::acknowledgement_not_delayed, id_, {{"reason", why_not}, {"listener", listener_.name}});
+      co_return;
+    }
+    ++waiting;
+    ++metrics.acknowledgements_waiting;
+    ++metrics.acknowledgements_delayed_total;
+    auto began = MonotonicClock::now();
+    auto end = co_await owner_.peering_.waits().wait(row_, listener_.acknowledgement_delay_max);
+    --waiting;
+    --metrics.acknowledgements_waiting;
+    using End = SafetyWaits::End;
+    if (end == End::timed_out || end == End::closing) ++metrics.acknowledgements_delayed_in_vain_total;
+    auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(MonotonicClock::now() - began).count();
+    std::string_view outcome = end == End::delivered    ? "delivered"
+                               : end == End::protected_ ? "protected"
+                               : end == End::timed_out  ? "timed out"
+                                                        : "the hub is stopping";
+    owner_.log_.message(MessageEvent::acknowledgement_delayed, id_,
+                        {{"outcome", outcome}, {"waited_ms", static_cast<std::int64_t>(waited)}, {"listener", listener_.name}});
+  }
+
+  /// First those that have most of it already.
+  std::vector<storage::Holder> choose_holders(const Protection& protection) {
+    auto holders = owner_.peering_.copier().choose_all(protection);
+    // One that failed is gone on the other side too; its hub may be offered the whole body in the end.
+    std::erase_if(early_, [](const auto& early) { return early->has_failed; });
+    if (early_.empty()) return holders;
+    std::erase_if(holders, [this](const auto& holder) { return is_early(holder); });
+    std::vector<storage::Holder> all;
+    for (const auto& early : early_) all.push_back(early->holder);
+    for (auto& holder : holders)
+      if (all.size() < protection.copies) all.push_back(std::move(holder));
+    return all;
+  }
+  [[nodiscard]] bool is_early(const storage::Holder& holder) const {
+    return std::ranges::any_of(early_, [&](const auto& early) { return early->holder.spool == holder.spool; });
   }
 
   CopySource copy_source() {
@@ -168,12 +245,12 @@ class MessageAcceptor::Incoming final : public Acceptance {
         auto saved = co_await commit(io, spool, [row = row_, holders](storage::Writer& w) { return w.set_holders(row, holders, true); });
         if (!saved) co_return smtp::Reply{};
       }
-      co_return accepted(holders, is_held);
+      co_return accepted(holders);
     }
     if (policy_ == ShadowPolicy::prefer) {
       auto saved = co_await commit(io, spool, [row = row_, holders](storage::Writer& w) { return w.set_holders(row, holders, false); });
       if (!saved) co_return smtp::Reply{};
-      co_return accepted(holders, false);
+      co_return accepted(holders);
     }
     // require: 451 only when nothing of it is left anywhere.
     auto gone = co_await commit(io, spool, [row = row_](storage::Writer& w) { return w.forget_message(row); });
@@ -187,9 +264,16 @@ class MessageAcceptor::Incoming final : public Acceptance {
     return {451, "4.4.0", "Message could not be made redundant; try again later"};
   }
 
-  smtp::Reply accepted(const std::vector<storage::Holder>& holders, bool is_held) {
+  static std::string names_of_holders(const std::vector<storage::Holder>& holders) {
+    std::string names;
+    for (const auto& holder : holders)
+      if (holder.state == storage::Holder::State::holds) names += (names.empty() ? "" : " ") + holder.hub;
+    return names;
+  }
+
+  smtp::Reply accepted(const std::vector<storage::Holder>& holders) {
     std::string text = "queued as " + to_string(id_);
-    if (is_held) text += ", copy on " + holders.back().hub;
+    if (auto names = names_of_holders(holders); !names.empty()) text += ", copy on " + names;
     return {250, "2.6.0", std::move(text)};
   }
 
@@ -203,9 +287,9 @@ class MessageAcceptor::Incoming final : public Acceptance {
                          {"client", envelope_.client_address}});
     bool is_unprotected = policy_ != ShadowPolicy::none && !is_held;
     if (is_held)
-      owner_.log_.message(MessageEvent::protected_, id_, {{"holder", holders.back().hub}});
+      owner_.log_.message(MessageEvent::protected_, id_, {{"holder", names_of_holders(holders)}});
     else if (is_unprotected)
-      owner_.log_.message(MessageEvent::unprotected, id_, {{"reason", "no hub took a copy"}});
+      owner_.log_.message(MessageEvent::unprotected, id_, {{"reason", "too few hubs took a copy"}, {"holder", names_of_holders(holders)}});
     ReadyMessage ready;
     ready.message.row = row_;
     ready.message.id = id_;
@@ -222,6 +306,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
   }
 
   MessageAcceptor& owner_;
+  const ListenerConfig& listener_;
   ShadowPolicy policy_;
   RowId row_;
   MessageId id_;
@@ -229,6 +314,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
   std::shared_ptr<std::string> body_;  // what is not in the spool yet
   std::uint32_t chunks_ = 0;           // that are in the spool already
   std::uint64_t size_ = 0;
+  std::vector<EarlyCopyPtr> early_;    // that are under way
   std::vector<storage::Holder> inserted_holders_;  // as the row was written
   std::optional<Error> failed_;
   bool is_ended_ = false;
@@ -251,8 +337,8 @@ std::optional<smtp::Reply> MessageAcceptor::refuse(std::uint64_t announced_octet
   return std::nullopt;
 }
 
-std::unique_ptr<Acceptance> MessageAcceptor::begin(Envelope envelope, ShadowPolicy policy) {
-  return std::make_unique<Incoming>(*this, std::move(envelope), policy);
+std::unique_ptr<Acceptance> MessageAcceptor::begin(Envelope envelope, const ListenerConfig& listener) {
+  return std::make_unique<Incoming>(*this, std::move(envelope), listener);
 }
 
 std::string MessageAcceptor::why_not_ready() {

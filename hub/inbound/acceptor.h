@@ -2,6 +2,8 @@
 // (MessageIntake of hub/inbound/accept.h). The 250 is never sent before both are durable, or the policy says otherwise.
 #pragma once
 
+#include <map>
+
 #include "hub/inbound/accept.h"
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
@@ -17,10 +19,13 @@ class MessageAcceptor final : public MessageIntake {
                   EventLog& log, Metrics& metrics);
 
   std::optional<smtp::Reply> refuse(std::uint64_t announced_octets) override;
-  std::unique_ptr<Acceptance> begin(Envelope envelope, ShadowPolicy policy) override;
+  std::unique_ptr<Acceptance> begin(Envelope envelope, const ListenerConfig& listener) override;
 
   /// From now on MAIL gets 421: the hub is closing.
-  void close() { is_closing_ = true; }
+  void close() {
+    is_closing_ = true;
+    peering_.waits().close();
+  }
   /// Why no mail is taken now; empty: it is. For readiness.
   [[nodiscard]] std::string why_not_ready();
 
@@ -36,6 +41,7 @@ class MessageAcceptor final : public MessageIntake {
   Metrics& metrics_;
   const MonotonicTime started_at_ = MonotonicClock::now();
   bool is_closing_ = false;
+  std::map<std::string, std::size_t> waiting_;  ///< acknowledgements that are delayed, by listener
   std::uint64_t free_octets_ = 0;
   MonotonicTime free_octets_at_ = MonotonicTime::min();
 };

@@ -128,7 +128,7 @@ Task<void> ClientSession::begin_message() {
   const bool smtputf8 = envelope.smtputf8;
   const std::string recipient =
       envelope.recipients.size() == 1 ? envelope.recipients.front().address : std::string{};
-  acceptance_ = shared_.intake.begin(std::move(envelope), shared_.config.shadow);
+  acceptance_ = shared_.intake.begin(std::move(envelope), shared_.config);
   protocol_.accept_body();
   const std::string trace = smtp::received_field({.client_name = protocol_.hello_name(),
                                                   .client_address = policy_.client(),

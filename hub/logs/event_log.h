@@ -34,7 +34,9 @@ enum class MessageEvent : std::uint8_t {
   expired,
   held,
   released,
-  forgotten
+  forgotten,
+  acknowledgement_delayed,      ///< the 250 waited for delivery or a copy
+  acknowledgement_not_delayed,  ///< it was sent without waiting, though its message is unprotected
 };
 std::string_view to_string(MessageEvent event);
 

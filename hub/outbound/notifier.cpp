@@ -66,6 +66,9 @@ std::optional<Notification> make_notification(Parts& parts, const storage::Store
   message.envelope.accepted_at = now;
   message.envelope.expires_at = now + std::chrono::duration_cast<WallClock::duration>(parts.config.delivery.expiry);
   message.size = made.text.size();
+  // As well protected as the message that it tells about.
+  message.envelope.protection = original.envelope.protection;
+  if (parts.config.cluster.enabled()) message.envelope.protection.copies = std::max<std::uint8_t>(message.envelope.protection.copies, 1);
   message.is_protected = !parts.config.cluster.enabled();
   message.alarm_at = message.envelope.expires_at;
   message.queue = parts.router.entries_for(message.envelope, {}, now);

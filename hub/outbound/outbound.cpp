@@ -37,6 +37,8 @@ class OutboundHub final : public Outbound {
   bool awaits_final_reply(RowId row) override { return scheduler_.awaits_final_reply(row); }
   void suspect(MessageId id, std::uint32_t crashes) override { scheduler_.suspect(id, crashes); }
   void pardon(MessageId id) override { scheduler_.pardon(id); }
+  bool is_stuck(const storage::StoredMessage& message) override { return scheduler_.is_stuck(message); }
+  bool has_in_memory(RowId row) override { return scheduler_.has_in_memory(row); }
   Task<Result<void>> bounce(RowId row, std::string why) override {
     co_return co_await alarms_.bounce(row, std::move(why));
   }

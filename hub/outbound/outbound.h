@@ -45,6 +45,8 @@ class DeliveryGuard {
   virtual bool is_in_acceptance(MessageId id) = 0;
   /// Discard status became due (a commit wrote to the outbox): push it within 100 ms.
   virtual void outbox_grew() = 0;
+  /// Every recipient of the message has ended, and that is durable.
+  virtual void message_finished(RowId) {}
   /// A new message without copies (a DSN) is in the spool, unprotected: make its copies in the background.
   virtual void protect_later(RowId row) = 0;
 };
@@ -86,6 +88,10 @@ class Outbound {
   virtual void suspect(MessageId id, std::uint32_t crashes) = 0;
   /// Operator: it is no suspect any more (and is not in the spool either).
   virtual void pardon(MessageId id) = 0;
+  /// Nothing of it can be tried now: it is held, none of it is due, or its destinations cannot be reached.
+  virtual bool is_stuck(const storage::StoredMessage&) { return false; }
+  /// Delivery may have an older state of the message in memory. RowId{0}: of any message.
+  virtual bool has_in_memory(RowId) { return true; }
   /// Operator: ends the message with a DSN to its sender (unless null), reason in `why`.
   virtual Task<Result<void>> bounce(RowId row, std::string why) = 0;
 };

@@ -53,6 +53,7 @@ struct Recorder::Pending {
   std::optional<Notification> notification;
   std::string front;
   std::optional<Timer> retry;
+  bool is_finished = false;
 };
 
 void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done) {
@@ -155,6 +156,7 @@ void Recorder::write(PendingPtr pending) {
         }
         auto effect = writer.record_attempt(p->record);
         if (!effect) return std::unexpected(effect.error());
+        p->is_finished = effect->message_finished;
         return {};
       },
       octets, [this, pending = std::move(pending)](Result<void> result) mutable {
@@ -194,6 +196,7 @@ void Recorder::written(PendingPtr pending, Result<void> result) {
   tell(p);
   // Not only when this job's message names holders: it may have been protected since it was read.
   if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
+  if (p.is_finished) parts_.guard.message_finished(p.job->row());
   owner_.recorded(p.job, p.again);
   if (p.notification) {
     RowId row = p.notification->message.row;

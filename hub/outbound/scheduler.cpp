@@ -193,6 +193,16 @@ bool Scheduler::awaits_final_reply(RowId row) {
   });
 }
 
+bool Scheduler::is_stuck(const storage::StoredMessage& message) const {
+  if (message.state != storage::MessageState::queued) return true;
+  const auto now = WallClock::now();
+  return std::ranges::all_of(message.queue, [&](const storage::QueueEntry& entry) {
+    if (entry.due > now) return true;
+    auto found = destinations_.find(entry.destination);
+    return found != destinations_.end() && found->second->failures != 0;
+  });
+}
+
 bool Scheduler::claim(RowId row) {
   if (claimed_.contains(row.value)) return false;
   auto [first, last] = jobs_.equal_range(row.value);

@@ -39,6 +39,10 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   bool awaits_final_reply(RowId row);
   void suspect(MessageId id, std::uint32_t crashes) { trial_.suspect(id, crashes); }
   void pardon(MessageId id) { trial_.pardon(id); }
+  [[nodiscard]] bool is_stuck(const storage::StoredMessage& message) const;
+  [[nodiscard]] bool has_in_memory(RowId row) const {
+    return loads_ != 0 || (row == RowId{0} ? !jobs_.empty() : jobs_.contains(row.value));
+  }
 
   /// For those who change a message themselves (alarms, the operator): takes it out of the queues in memory.
   /// False when a connection has it, or its outcome is being recorded: not now. Until give_up_claim() it is

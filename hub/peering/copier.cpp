@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "hub/peering/copy_round.h"
 #include "hub/spool_tasks.h"
 
 namespace umbra::hub {
@@ -23,37 +24,71 @@ std::vector<std::uint32_t> done_of(const storage::StoredMessage& message) {
   return done;
 }
 
+/// A hub of an older release takes no flags that it does not know.
+std::string envelope_for(const Member& member, const std::string& encoded) {
+  if (member.data->offers(smtp::protection_capability)) return encoded;
+  auto envelope = decode_envelope(encoded);
+  UMBRA_ASSERT(envelope.has_value());
+  if (envelope->protection == Protection{}) return encoded;
+  envelope->protection = {};
+  return encode(*envelope);
+}
+
 }  // namespace
 
 Copier::Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending,
-               EventLog& log, Metrics& metrics)
+               SafetyWaits& waits, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
       members_(members),
       pending_(pending),
+      waits_(waits),
       log_(log),
       metrics_(metrics),
       tasks_(runtime.io),
-      wake_(runtime.io) {}
+      wake_(runtime.io),
+      rate_timer_(runtime.io),
+      messages_rate_(config.cluster.reprotect_messages_per_second),
+      octets_rate_(config.cluster.reprotect_octets_per_second) {}
 
 void Copier::start() { tasks_.spawn("protect", protect_loop()); }
 
 Task<void> Copier::stop() {
   is_stopping_ = true;
   wake_.cancel();
+  rate_timer_.cancel();
   co_await tasks_.join();
 }
 
-std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>& holders) {
+std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>& holders, const Protection& protection,
+                                              bool in_background) {
   std::vector<std::string> excluded;
-  for (const auto& holder : holders)
-    if (holder.state == State::holds) excluded.push_back(holder.hub);
+  cluster::ZoneWish wish{protection.zones, config_.cluster.zone_of(config_.hub_name), {}};
+  for (const auto& holder : holders) {
+    if (holder.state != State::holds) continue;
+    excluded.push_back(holder.hub);
+    if (protection.copies > 1) wish.taken.push_back(config_.cluster.zone_of(holder.hub));
+  }
+  // A hub that was lost and is back may have the copies still: it is asked before it is sent them again.
+  if (in_background)
+    for (const auto& member : members_.all())
+      if (member->is_lost) excluded.push_back(member->name());
   auto candidates = members_.candidates();
-  auto chosen = placement_.choose(candidates, excluded);
+  auto chosen = placement_.choose(candidates, excluded, wish);
   if (!chosen) return std::nullopt;
   auto* member = members_.find(candidates[*chosen].hub);
   return storage::Holder{member->name(), member->identity->spool, State::holds};
+}
+
+std::vector<storage::Holder> Copier::choose_all(const Protection& protection) {
+  std::vector<storage::Holder> holders;
+  while (holders.size() < protection.copies) {
+    auto next = choose(holders, protection, false);
+    if (!next) break;
+    holders.push_back(std::move(*next));
+  }
+  return holders;
 }
 
 Task<Link::Outcome> Copier::stream_body(const CopySource& source, Member& member, MonotonicTime deadline) {
@@ -76,15 +111,18 @@ Task<Link::Outcome> Copier::stream_body(const CopySource& source, Member& member
 
 Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<storage::Holder>& holders, Member& member,
                                    MonotonicTime deadline) {
+  auto to = member.identity->spool;
   smtp::CopyOffer offer;
   offer.id = source.id;
   offer.generation = source.generation;
   offer.body_octets = source.size;
   offer.streamed = source.body == nullptr || source.body->size() > smtp::shadow_chunk_octets_max;
-  offer.envelope = source.envelope;
+  offer.envelope = envelope_for(member, source.envelope);
   if (!offer.streamed) offer.body = *source.body;
   offer.done = source.done;
-  for (const auto& holder : holders) offer.offered.emplace_back(holder.hub, holder.spool);
+  for (const auto& holder : holders)
+    if (holder.spool != to) offer.offered.emplace_back(holder.hub, holder.spool);
+  offer.offered.emplace_back(member.name(), to);
   auto started = MonotonicClock::now();
   auto outcome = co_await member.data->call(smtp::format_copy(offer), std::max<Duration>(deadline - started, 100ms));
   bool reached_body = false;
@@ -92,52 +130,90 @@ Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<s
     reached_body = true;
     outcome = co_await stream_body(source, member, deadline);
   }
+  // In pieces: before the last piece nothing can be held; and what was not sent cannot be either.
+  co_return judge(outcome, member, started, !offer.streamed || reached_body);
+}
+
+Copier::Answer Copier::judge(const Link::Outcome& outcome, Member& member, MonotonicTime started, bool may_be_held) {
   switch (outcome.kind) {
     case Link::Outcome::Kind::not_sent:
-      // Before the last piece nothing can be held; and the last piece was not sent.
-      co_return Answer::refused;
+      return Answer::refused;
     case Link::Outcome::Kind::lost:
-      co_return offer.streamed && !reached_body ? Answer::refused : Answer::unknown;
+      return may_be_held ? Answer::unknown : Answer::refused;
     case Link::Outcome::Kind::replied:
       break;
   }
   if (outcome.reply.code == 250) {
     metrics_.shadow_seconds.observe(MonotonicClock::now() - started);
-    co_return Answer::held;
+    return Answer::held;
   }
   if (outcome.reply.code == 452) member.refuses_copies_until = MonotonicClock::now() + 5s;
   log_.line(LogLevel::info, "a hub refused a copy", {{"member", member.name()}, {"reply", smtp::to_line(outcome.reply)}});
-  co_return Answer::refused;
+  return Answer::refused;
 }
 
-Task<bool> Copier::copy(CopySource source, std::vector<storage::Holder>& holders, bool first, MonotonicTime deadline) {
-  std::vector<storage::Holder> tried;  // as `holds`, which choose() leaves out
-  while (!is_stopping_ && MonotonicClock::now() < deadline) {
-    if (!first) {
-      auto excluded = tried;
+Task<bool> Copier::copy(CopySource source, std::vector<storage::Holder>& holders, Protection protection,
+                        MonotonicTime deadline) {
+  auto wanted = std::max<std::size_t>(protection.copies, 1);
+  auto round = std::make_shared<Round>(runtime_.io, std::move(source), holders, protection, deadline);
+  std::vector<std::optional<storage::Holder>> firsts;
+  for (const auto& holder : holders)
+    if (holder.state == State::holds) firsts.emplace_back(holder);
+  while (firsts.size() < wanted) firsts.emplace_back(std::nullopt);
+  co_return co_await run_round(std::move(round), std::move(firsts));
+}
+
+Task<bool> Copier::copy_rest(CopySource source, std::vector<storage::Holder>& holders, Protection protection,
+                             MonotonicTime deadline) {
+  auto round = std::make_shared<Round>(runtime_.io, std::move(source), holders, protection, deadline);
+  auto held = storage::copies_held(holders);
+  if (held >= protection.copies) co_return true;
+  std::vector<std::optional<storage::Holder>> firsts(protection.copies - held);
+  co_return co_await run_round(std::move(round), std::move(firsts));
+}
+
+Task<bool> Copier::run_round(std::shared_ptr<Round> round, std::vector<std::optional<storage::Holder>> firsts) {
+  round->running = firsts.size() - 1;
+  for (std::size_t i = 1; i < firsts.size(); ++i) tasks_.spawn("copy", place_and_tell(round, firsts[i]));
+  co_await place(round, firsts.front());
+  while (round->running != 0) co_await round->ended.wait();
+  co_return storage::copies_held(round->holders) >= std::max<std::uint32_t>(round->protection.copies, 1);
+}
+
+Task<void> Copier::place_and_tell(std::shared_ptr<Round> round, std::optional<storage::Holder> first) {
+  co_await place(round, std::move(first));
+  if (--round->running == 0) round->ended.set();
+}
+
+// One copy: on the hub chosen before, or on another one.
+Task<void> Copier::place(std::shared_ptr<Round> round, std::optional<storage::Holder> first) {
+  auto& holders = round->holders;
+  while (!is_stopping_ && MonotonicClock::now() < round->deadline) {
+    auto holder = std::exchange(first, std::nullopt);
+    if (!holder) {
+      auto excluded = round->tried;
       excluded.insert(excluded.end(), holders.begin(), holders.end());
-      auto chosen = choose(excluded);
-      if (!chosen) break;
-      std::erase_if(holders, [&](const auto& h) { return h.hub == chosen->hub && h.spool == chosen->spool; });
-      holders.push_back(*chosen);
+      holder = choose(excluded, round->protection, false);
+      if (!holder) co_return;
+      std::erase_if(holders, [&](const auto& h) { return is_same(h, *holder); });
+      holders.push_back(*holder);
     }
-    first = false;
-    auto& holder = holders.back();
-    auto* member = members_.find(holder.hub);
+    round->tried.push_back(*holder);
+    auto* member = members_.find(holder->hub);
     UMBRA_ASSERT(member != nullptr);
-    tried.push_back(holder);
-    auto answer = co_await offer(source, holders, *member, deadline);
+    auto answer = co_await offer(round->source, holders, *member, round->deadline);
     if (answer == Answer::held) {
       ++metrics_.shadows_made_total;
-      co_return true;
+      co_return;
     }
     ++metrics_.shadow_failures_total;
+    auto at = std::ranges::find_if(holders, [&](const auto& h) { return is_same(h, *holder); });
+    UMBRA_ASSERT(at != holders.end());
     if (answer == Answer::refused)
-      holders.pop_back();
+      holders.erase(at);
     else
-      holders.back().state = State::offered;
+      at->state = State::offered;
   }
-  co_return false;
 }
 
 Task<bool> Copier::forget(MessageId id, Generation generation, std::vector<storage::Holder> holders) {
@@ -160,20 +236,59 @@ Task<void> Copier::protect_loop() {
       co_await wake_.wait_for(1s);
       if (is_stopping_) break;
     }
-    RowId after{is_older_mail_settled_ ? 0 : spool_.first_row_of_epoch().value - 1};
-    while (!is_stopping_) {
-      auto rows = co_await query<std::vector<RowId>>(runtime_.io, spool_,
-                                                     [after](storage::Reader& r) { return r.unprotected(after, page); });
-      if (!rows || rows->empty()) break;
-      after = rows->back();
-      if (!choose({})) break;
-      for (auto row : *rows) {
-        while (under_way_.size() >= protections_at_once && !is_stopping_) co_await wake_.wait_for(20ms);
-        if (is_stopping_) break;
-        if (under_way_.insert(row).second) tasks_.spawn("protect a message", protect(row));
-      }
+    members_.settle_holder_changes([this](RowId row) { return under_way_.contains(row) || outbound_->has_in_memory(row); });
+    // First what lies here for long; what is being delivered this moment may not need a copy any more.
+    if (co_await protect_all(true)) co_await protect_all(false);
+  }
+}
+
+// A look at everything unprotected. False: no hub can take a copy, or the hub is stopping.
+Task<bool> Copier::protect_all(bool stuck) {
+  struct Item {
+    RowId row;
+    std::uint64_t size = 0;
+  };
+  RowId after{is_older_mail_settled_ ? 0 : spool_.first_row_of_epoch().value - 1};
+  while (!is_stopping_) {
+    auto messages = co_await query<std::vector<storage::StoredMessage>>(
+        runtime_.io, spool_, [after](storage::Reader& r) -> Result<std::vector<storage::StoredMessage>> {
+          std::vector<storage::StoredMessage> found;
+          auto rows = r.unprotected(after, page);
+          if (!rows) return std::unexpected(rows.error());
+          for (auto row : *rows) {
+            auto message = r.message(row);
+            if (!message) return std::unexpected(message.error());
+            if (*message) found.push_back(std::move(**message));
+          }
+          return found;
+        });
+    if (!messages || messages->empty()) break;
+    after = messages->back().row;
+    if (!choose({}, {}, true)) co_return false;
+    std::vector<Item> chosen;
+    for (const auto& message : *messages)
+      if (!under_way_.contains(message.row) && !pending_.contains(message.id) && outbound_->is_stuck(message) == stuck)
+        chosen.push_back({message.row, message.size});
+    messages->clear();
+    for (auto [row, size] : chosen) {
+      while (under_way_.size() >= protections_at_once && !is_stopping_) co_await wake_.wait_for(20ms);
+      if (!co_await keep_to_rate(size)) co_return false;
+      if (under_way_.insert(row).second) tasks_.spawn("protect a message", protect(row));
     }
   }
+  co_return !is_stopping_;
+}
+
+Task<bool> Copier::keep_to_rate(std::uint64_t octets) {
+  while (!is_stopping_) {
+    auto now = MonotonicClock::now();
+    auto wait = std::max(messages_rate_.wait(now), octets_rate_.wait(now));
+    if (wait == Duration{0}) break;
+    co_await rate_timer_.wait_for(std::min<Duration>(wait, 1s));
+  }
+  messages_rate_.take(1);
+  octets_rate_.take(octets);
+  co_return !is_stopping_;
 }
 
 Task<std::optional<storage::StoredMessage>> Copier::read(RowId row) {
@@ -186,12 +301,12 @@ Task<void> Copier::protect(RowId row) {
   auto message = co_await read(row);
   // One that is still being accepted is the acceptor's.
   if (message && !message->is_protected && !pending_.contains(message->id)) {
-    if (auto chosen = choose(message->holders)) {
+    if (auto chosen = choose(message->holders, message->envelope.protection, true)) {
       chosen->state = State::offered;
       // The hub is named among the holders before it is offered anything, and what is done is read after that: what ends from
       // now on is owed to that hub like to every other.
       if (message->holders.empty() || message->holders.back() != *chosen) {
-        members_.holders_change();
+        members_.holders_change(row);
         auto named = co_await commit(runtime_.io, spool_, [row, chosen = *chosen](storage::Writer& w) {
           return w.change_holders(row, [&chosen](std::vector<storage::Holder>& holders) {
             std::erase_if(holders, [&](const auto& h) { return is_same(h, chosen); });
@@ -249,7 +364,10 @@ Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder ch
         *at = chosen;
     });
   });
-  if (saved) log_.message(MessageEvent::protected_, source.id, {{"holder", chosen.hub}});
+  if (!saved) co_return;
+  log_.message(MessageEvent::protected_, source.id, {{"holder", chosen.hub}});
+  waits_.tell(message.row, SafetyWaits::End::protected_);
+  if (storage::copies_held(message.holders) + 1 < message.envelope.protection.copies) has_work_ = true;
 }
 
 }  // namespace umbra::hub

@@ -1,7 +1,8 @@
 // Makes copies of this hub's messages on other hubs: before the 250 (called by the acceptor), and in the background for
-// what is unprotected (DSNs, mail taken over, mail whose holder was lost).
+// what is unprotected (DSNs, mail taken over, mail whose holder was lost), at a bounded rate, first what cannot be delivered now.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -10,7 +11,10 @@
 
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
+#include "hub/peering/early_copy.h"
 #include "hub/peering/members.h"
+#include "hub/peering/rate.h"
+#include "hub/peering/safety_waits.h"
 #include "hub/peering/shadow_keeper.h"
 #include "storage/spool.h"
 
@@ -29,18 +33,34 @@ struct CopySource {
 class Copier {
  public:
   Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending,
-         EventLog& log, Metrics& metrics);
+         SafetyWaits& waits, EventLog& log, Metrics& metrics);
+
+  void set_outbound(Outbound* outbound) { outbound_ = outbound; }
 
   void start();
   Task<void> stop();
 
-  /// A hub that could take a copy now, as a holder to be; nothing when there is none.
-  std::optional<storage::Holder> choose(const std::vector<storage::Holder>& holders);
+  /// Hubs that could take a copy now, as holders to be: as many as `protection` asks for, or as there are.
+  std::vector<storage::Holder> choose_all(const Protection& protection);
 
-  /// Offers the message until one hub holds it, or nobody is left, or the deadline. True: held. `holders` is brought up to
-  /// date: hubs that refused are taken out, hubs that did not answer stay as `offered`. When its last entry is `holds` and
-  /// `first` is set, that hub (chosen before) is offered first. The caller's vector must outlive the call.
-  Task<bool> copy(CopySource source, std::vector<storage::Holder>& holders, bool first, MonotonicTime deadline);
+  /// Offers the message to the holders to be, all at once, and to other hubs in their place, until it has the copies that
+  /// `protection` asks for, or nobody is left, or the deadline. True: it has them. `holders` is brought up to date: hubs that refused
+  /// are taken out, hubs that did not answer stay as `offered`. The caller's vector must outlive the call.
+  Task<bool> copy(CopySource source, std::vector<storage::Holder>& holders, Protection protection, MonotonicTime deadline);
+
+  /// The same for the copies that `holders` lacks: it names hubs that hold the message already.
+  Task<bool> copy_rest(CopySource source, std::vector<storage::Holder>& holders, Protection protection, MonotonicTime deadline);
+
+  /// Begins copies of a body that is coming in, on hubs that can take them so.
+  std::vector<EarlyCopyPtr> begin_early(MessageId id, const Protection& protection);
+  /// The next piece; waits while the one before it has not gone out.
+  Task<void> send_early(EarlyCopyPtr early, std::shared_ptr<const std::string> piece);
+  /// Ends them, side by side; `rest` is what was not sent yet. `holders` is those of `earlies`, as `holds`; it is brought up to
+  /// date as by copy(), and must outlive the call.
+  Task<void> end_early(std::vector<EarlyCopyPtr> earlies, CopySource source, std::shared_ptr<const std::string> rest,
+                       std::vector<storage::Holder>& holders, MonotonicTime deadline);
+  /// Nothing will come of it.
+  void give_up_early(const EarlyCopyPtr& early);
 
   /// Tells every hub that was offered the message to forget it. True: all of them confirmed.
   Task<bool> forget(MessageId id, Generation generation, std::vector<storage::Holder> holders);
@@ -56,6 +76,19 @@ class Copier {
 
  private:
   enum class Answer : std::uint8_t { held, refused, unknown };
+  struct Round;
+  std::optional<storage::Holder> choose(const std::vector<storage::Holder>& holders, const Protection& protection,
+                                        bool in_background);
+  Task<void> place(std::shared_ptr<Round> round, std::optional<storage::Holder> first);
+  Task<bool> run_round(std::shared_ptr<Round> round, std::vector<std::optional<storage::Holder>> firsts);
+  Task<void> run_early(EarlyCopyPtr early);
+  Task<void> end_one_early(EarlyCopyPtr early, std::shared_ptr<Round> round, std::shared_ptr<const std::string> rest);
+  Task<void> end_one_early_and_tell(EarlyCopyPtr early, std::shared_ptr<Round> round, std::shared_ptr<const std::string> rest);
+  Task<void> forget_early(EarlyCopyPtr early);
+  Answer judge(const Link::Outcome& outcome, Member& member, MonotonicTime started, bool may_be_held);
+  Task<void> place_and_tell(std::shared_ptr<Round> round, std::optional<storage::Holder> first);
+  Task<bool> protect_all(bool stuck);
+  Task<bool> keep_to_rate(std::uint64_t octets);
   Task<Answer> offer(const CopySource& source, const std::vector<storage::Holder>& holders, Member& member,
                      MonotonicTime deadline);
   Task<Link::Outcome> stream_body(const CopySource& source, Member& member, MonotonicTime deadline);
@@ -69,12 +102,18 @@ class Copier {
   storage::Spool& spool_;
   Members& members_;
   PendingMessages& pending_;
+  SafetyWaits& waits_;
   EventLog& log_;
   Metrics& metrics_;
+  Outbound* outbound_ = nullptr;
   TaskScope tasks_;
   Timer wake_;
+  Timer rate_timer_;
+  Rate messages_rate_;
+  Rate octets_rate_;
   cluster::Placement placement_;
   std::set<RowId> under_way_;
+  std::map<std::string, std::size_t> early_under_way_;  ///< by hub
   bool has_work_ = true;
   bool is_older_mail_settled_ = false;
   bool is_stopping_ = false;

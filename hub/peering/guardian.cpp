@@ -299,9 +299,11 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
       };
       auto after = message.holders;
       change(after);
-      bool is_protected = std::ranges::any_of(after, [](const auto& h) { return h.state == HolderState::holds; });
-      if (after != message.holders || is_protected != message.is_protected)
+      bool is_protected = storage::copies_held(after) >= message.envelope.protection.copies;
+      if (after != message.holders || is_protected != message.is_protected) {
         done = co_await commit(runtime_.io, spool_, [row, change](storage::Writer& w) { return w.change_holders(row, change); });
+        members_.holders_change(row);
+      }
     }
     if (!done) open.push_back({row});
   }
@@ -396,21 +398,14 @@ Task<void> Guardian::watch_holders() {
     }
     auto lost_at = member->watch.silent_from();
     if (members_.is_silent(*member) && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {
+      member->is_lost = true;
       if (lost_holders_.insert(spool).second) co_await holder_lost(spool, false);
-    } else {
+    } else if (member->is_lost && member->control->is_open() && !members_.is_silent(*member)) {
       lost_holders_.erase(spool);
+      if (co_await holder_is_back(member->name(), spool)) member->is_lost = false;
     }
   }
-}
-
-Task<void> Guardian::holder_lost(SpoolId spool, bool is_replaced) {
-  ChangeHolders change = [spool, is_replaced](std::vector<storage::Holder>& holders) {
-    if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool; });
-    for (auto& holder : holders)
-      if (holder.spool == spool && holder.state == HolderState::holds) holder.state = HolderState::offered;
-  };
-  co_await change_messages_of(spool, std::move(change), "holder lost");
-  copier_.protect_later();
+  if (!is_stopping_) co_await count_short();
 }
 
 // It has been told what was taken over from it, and keeps that as a shadow: from now on it is a holder whose promise counts.
@@ -438,7 +433,7 @@ Task<void> Guardian::change_messages_of(SpoolId spool, ChangeHolders change, std
       auto holders = (*found)->holders;
       change(holders);
       if (holders == (*found)->holders) continue;
-      bool is_protected = std::ranges::any_of(holders, [](const auto& h) { return h.state == HolderState::holds; });
+      bool is_protected = storage::copies_held(holders) >= (*found)->envelope.protection.copies;
       auto saved = co_await commit(runtime_.io, spool_, [row, change](storage::Writer& w) { return w.change_holders(row, change); });
       if (saved && (*found)->is_protected && !is_protected)
         log_.message(MessageEvent::unprotected, (*found)->id, {{"reason", why_unprotected}});
@@ -582,7 +577,6 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
     message.id = shadow.id;
     message.generation = Generation{shadow.generation.value + 1};
     message.size = shadow.size;
-    message.is_protected = false;
     for (auto index : shadow.done)
       message.progress.push_back({index, RecipientOutcome::State::delivered, "done by the former owner"});
     if (auto* owner = members_.find(shadow.owner_hub);
@@ -596,6 +590,7 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
     message.alarm_at = outbound_->first_alarm(shadow.envelope);
     message.queue = outbound_->entries_for(shadow.envelope, message.progress, now);
     message.envelope = std::move(shadow.envelope);
+    message.is_protected = message.envelope.protection.copies == 0;
     messages.push_back(std::move(message));
     // Until it is committed nobody is told "held": the owner may have come back this very moment and ask.
     pending_.insert(shadow.id);

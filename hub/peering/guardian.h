@@ -41,6 +41,8 @@ class Guardian {
     auto at = std::ranges::lower_bound(unsettled_, row, {}, &Unsettled::row);
     return at != unsettled_.end() && at->row == row && (at->is_given_up || !ownership_.needs_every_answer());
   }
+  /// Messages whose copies are on hubs that are silent, but not for so long that they are copied again.
+  [[nodiscard]] std::uint64_t short_messages() const { return short_messages_; }
   /// A member's sessions opened, or it has another spool or epoch: what it says of its copies is asked anew.
   void member_changed(Member& member);
 
@@ -84,7 +86,9 @@ class Guardian {
   Task<void> follow(std::vector<Elsewhere> copies);
   Task<void> drop(Copies copies);
   Task<void> audit(std::string hub, SpoolId spool);
+  Task<void> count_short();
   Task<void> holder_lost(SpoolId spool, bool is_replaced);
+  Task<bool> holder_is_back(std::string hub, SpoolId spool);
   Task<void> former_owner_is_back(SpoolId spool);
   using ChangeHolders = std::function<void(std::vector<storage::Holder>&)>;
   Task<void> change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected);
@@ -121,6 +125,9 @@ class Guardian {
   MonotonicTime next_settle_ = MonotonicTime::min();
   /// Spools of silent holders whose messages were marked unprotected already.
   std::set<SpoolId> lost_holders_;
+  std::vector<SpoolId> short_of_;
+  std::uint64_t short_messages_ = 0;
+  MonotonicTime next_count_ = MonotonicTime::min();
   /// Owners whose mail is being taken over, for one log line and one count each.
   std::set<SpoolId> taken_from_;
 };

@@ -187,7 +187,7 @@ std::vector<cluster::Candidate> Members::candidates() {
     result.push_back({member->name(),
                       member->data->is_open() && member->identity.has_value() && member->promise.is_fresh(now) &&
                           member->promised_by == member->identity->spool,
-                      now < member->refuses_copies_until, member->data->under_way()});
+                      now < member->refuses_copies_until, member->data->under_way(), member->config.zone});
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct Member {
   MonotonicTime known_silent_until = MonotonicTime::min();  ///< asked in vain lately: not asked again for each message
   Sequence saved_sequence;
   MonotonicTime answered_at = MonotonicTime::min();  ///< its last reply to a beat
+  bool is_lost = false;  ///< silent for so long that its copies do not count; until it has said which it has still
   std::vector<SpoolId> replaced_spools;  ///< its former spools, seen to be gone in this run of ours
   SpoolId rival;                         ///< another spool that claims its name
   std::string trouble;                   ///< why there is no session to it, where that is known
@@ -78,8 +80,18 @@ class Members final : public LinkOwner {
   [[nodiscard]] bool all_promises_are_fresh() const;
   /// Some message got another holder after it was accepted: what delivery has in memory of holders may be out of date, and
   /// only all promises together are enough to go on without a look into the spool.
-  void holders_change() { have_holders_changed_ = true; }
-  [[nodiscard]] bool have_holders_changed() const { return have_holders_changed_; }
+  void holders_change(RowId row) {
+    if (changed_holders_.size() < changed_holders_max) changed_holders_.insert(row);
+    else are_more_changed_ = true;
+  }
+  [[nodiscard]] bool have_holders_changed(RowId row) const { return are_more_changed_ || changed_holders_.contains(row); }
+  /// Forgets those of which no older state can be in memory any more: neither is the change under way (`is_in_use`), nor has
+  /// delivery the message, so it will read it anew.
+  template <class IsInUse>
+  void settle_holder_changes(IsInUse is_in_use) {
+    std::erase_if(changed_holders_, [&](RowId row) { return !is_in_use(row); });
+    if (changed_holders_.empty() && are_more_changed_) are_more_changed_ = is_in_use(RowId{0});
+  }
   /// The candidates for a copy, in the order of all().
   [[nodiscard]] std::vector<cluster::Candidate> candidates();
 
@@ -130,8 +142,10 @@ class Members final : public LinkOwner {
   std::optional<Hub::Ended> ended_;
   std::function<void(Member&)> changed_;
   std::string agreement_;
-  bool have_holders_changed_ = false;
   bool is_running_ = false;
+  static constexpr std::size_t changed_holders_max = 100'000;
+  std::set<RowId> changed_holders_;  ///< messages that got other holders than those that delivery may have in memory
+  bool are_more_changed_ = false;    ///< more of them than are remembered
   bool is_stopping_ = false;
 };
 

@@ -6,7 +6,7 @@ namespace umbra::hub {
 
 bool PairwiseOwnership::may_deliver_now(const storage::StoredMessage& message) {
   // It may have been given other holders since it was read.
-  if ((!message.is_protected || members_.have_holders_changed()) && !members_.all_promises_are_fresh()) return false;
+  if ((!message.is_protected || members_.have_holders_changed(message.row)) && !members_.all_promises_are_fresh()) return false;
   return std::ranges::all_of(message.holders, [this](const auto& holder) { return members_.promise_is_fresh(holder); });
 }
 

@@ -203,7 +203,17 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
   auto& keeper = server_.keeper_;
   switch (verb) {
     case ShadowVerb::copy:
-      if (!command.copy.streamed) {
+      if (command.copy.part == smtp::CopyOffer::Part::end) {
+        auto begun = streams_.find(command.copy.id);
+        if (begun == streams_.end() || !begun->second.is_early) {
+          slot->answer({503, "5.5.1", "XCOPY BEGIN first"});
+        } else {
+          keeper.end(*peer_, std::move(begun->second), command.copy, slot);
+          streams_.erase(begun);
+        }
+        return true;
+      }
+      if (!command.copy.streamed && command.copy.part == smtp::CopyOffer::Part::whole) {
         keeper.store(*peer_, std::move(command.copy), slot);
         return true;
       }

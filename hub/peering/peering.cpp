@@ -8,9 +8,10 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
     : runtime_(runtime),
       config_(config),
       spool_(spool),
+      waits_(runtime.io),
       members_(runtime, config, spool, log),
       ownership_(make_ownership(runtime, config, spool, members_, log)),
-      copier_(runtime, config, spool, members_, pending_, log, metrics),
+      copier_(runtime, config, spool, members_, pending_, waits_, log, metrics),
       discards_(runtime, spool, members_, metrics),
       guardian_(runtime, config, spool, members_, *ownership_, copier_, pending_, log, metrics),
       keeper_(config, spool, members_, pending_, log, metrics, runtime.io),
@@ -30,6 +31,7 @@ void Peering::set_outbound(Outbound& outbound) {
   outbound_ = &outbound;
   keeper_.set_outbound(&outbound);
   guardian_.set_outbound(&outbound);
+  copier_.set_outbound(&outbound);
 }
 
 Result<void> Peering::start() {
@@ -60,6 +62,7 @@ Task<void> Peering::run() {
 
 Task<void> Peering::stop() {
   is_stopping_ = true;
+  waits_.close();
   if (!is_started_) co_return;
   co_await tasks_.join();
   co_await server_.stop();

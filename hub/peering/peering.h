@@ -26,6 +26,9 @@ class Peering final : public DeliveryGuard {
   Copier& copier() { return copier_; }
   PendingMessages& pending() { return pending_; }
   Ownership& ownership() { return *ownership_; }
+  SafetyWaits& waits() { return waits_; }
+  /// Besides those that the spool counts as unprotected: see Guardian.
+  [[nodiscard]] std::uint64_t short_messages() const { return guardian_.short_messages(); }
   [[nodiscard]] bool is_returning() const { return guardian_.is_returning(); }
 
   // DeliveryGuard
@@ -35,6 +38,7 @@ class Peering final : public DeliveryGuard {
   bool is_in_acceptance(MessageId id) override { return pending_.contains(id); }
   void outbox_grew() override { discards_.look(); }
   void protect_later(RowId) override { copier_.protect_later(); }
+  void message_finished(RowId row) override { waits_.tell(row, SafetyWaits::End::delivered); }
 
  private:
   Task<void> run();
@@ -43,6 +47,7 @@ class Peering final : public DeliveryGuard {
   const Config& config_;
   storage::Spool& spool_;
   PendingMessages pending_;
+  SafetyWaits waits_;
   Members members_;
   std::unique_ptr<Ownership> ownership_;
   Copier copier_;

@@ -124,6 +124,13 @@ void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr s
 
 std::optional<smtp::Reply> ShadowKeeper::begin(const Peer& peer, const smtp::CopyOffer& offer, Stream& stream) {
   if (auto reply = refuse(peer, offer)) return reply;
+  if (offer.part == smtp::CopyOffer::Part::begin) {
+    stream = Stream{{}, 0, 0, std::make_shared<bool>(false), true};
+    stream.shadow.row = spool_.next_row();
+    stream.shadow.id = offer.id;
+    stream.shadow.generation = offer.generation;
+    return std::nullopt;
+  }
   auto shadow = make_shadow(peer, offer);
   if (!shadow) return smtp::Reply{501, "5.5.4", shadow.error().what};
   stream = Stream{std::move(*shadow), 0, 0, std::make_shared<bool>(false)};
@@ -136,7 +143,12 @@ void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, 
     return slot->answer({451, "4.3.0", "A piece of this copy was refused"});
   }
   stream.received += octets.size();
-  if (stream.received > stream.shadow.size || (last && stream.received != stream.shadow.size)) {
+  if (stream.is_early && spool_.free_octets() < config_.spool.reserve_octets / 2 + octets.size()) {
+    *stream.has_failed = true;
+    return slot->answer({452, "4.3.1", "Insufficient system storage"});
+  }
+  bool has_wrong_size = stream.is_early ? last : stream.received > stream.shadow.size || (last && stream.received != stream.shadow.size);
+  if (has_wrong_size) {
     *stream.has_failed = true;
     if (last) give_up(stream);
     return slot->answer({501, "5.5.4", "XCHUNK: the body has another size"});
@@ -160,11 +172,34 @@ void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, 
     give_up(stream);
     return slot->answer(*reply);
   }
+  commit_copy(peer, stream, number, std::move(octets), std::move(slot));
+}
+
+void ShadowKeeper::end(const Peer& peer, Stream stream, const smtp::CopyOffer& offer, ReplySlotPtr slot) {
+  std::optional<smtp::Reply> wrong = refuse(peer, offer);
+  if (*stream.has_failed) wrong = {451, "4.3.0", "A piece of this copy was refused"};
+  if (!wrong && (offer.body_octets != stream.received + offer.body.size() || offer.body_octets == 0 || offer.generation != stream.shadow.generation))
+    wrong = {501, "5.5.4", "XCOPY END: not what was begun"};
+  auto shadow = make_shadow(peer, offer);
+  if (!wrong && !shadow) wrong = {501, "5.5.4", shadow.error().what};
+  if (wrong) {
+    give_up(stream);
+    return slot->answer(*wrong);
+  }
+  shadow->row = stream.shadow.row;
+  stream.shadow = std::move(*shadow);
+  auto number = stream.next_chunk;
+  commit_copy(peer, std::move(stream), number, offer.body, std::move(slot));
+}
+
+void ShadowKeeper::commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets, ReplySlotPtr slot) {
+  auto size = octets.size() + 256;
   write(
       [shadow = stream.shadow, number, octets = std::move(octets)](storage::Writer& w) -> Result<void> {
         auto inserted = w.insert_shadow(shadow);
         if (!inserted) return std::unexpected(inserted.error());
-        return *inserted ? w.put_chunk(shadow.row, number, octets) : w.drop_body(shadow.row);
+        if (!*inserted) return w.drop_body(shadow.row);
+        return octets.empty() ? Result<void>{} : w.put_chunk(shadow.row, number, octets);
       },
       size,
       [this, stream, owner = peer.hub, slot](Result<void> result) {

@@ -50,6 +50,7 @@ class ShadowKeeper {
     std::uint32_t next_chunk = 0;
     std::uint64_t received = 0;
     std::shared_ptr<bool> has_failed;  ///< a piece was refused
+    bool is_early = false;             ///< neither size nor envelope are known before the end
   };
 
   /// The whole copy in one command.
@@ -57,6 +58,8 @@ class ShadowKeeper {
   /// Begins a copy in pieces; a reply when it can not be taken.
   std::optional<smtp::Reply> begin(const Peer& peer, const smtp::CopyOffer& offer, Stream& stream);
   void append(const Peer& peer, Stream& stream, std::string octets, bool last, ReplySlotPtr slot);
+  /// Ends a copy that was begun early: now it is a copy.
+  void end(const Peer& peer, Stream stream, const smtp::CopyOffer& offer, ReplySlotPtr slot);
   /// The session ended in the middle of a copy.
   void give_up(const Stream& stream);
   /// Nobody will end this copy: a piece of it was refused, or the message is done.
@@ -81,6 +84,7 @@ class ShadowKeeper {
  private:
   void write(storage::Spool::WriteJob job, std::size_t octets, std::function<void(Result<void>)> done);
   void end_operation();
+  void commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets, ReplySlotPtr slot);
   std::optional<smtp::Reply> refuse(const Peer& peer, const smtp::CopyOffer& offer);
   Result<storage::Shadow> make_shadow(const Peer& peer, const smtp::CopyOffer& offer);
   void bury(MessageId id, Generation generation);

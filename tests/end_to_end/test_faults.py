@@ -155,7 +155,8 @@ class SmallClusters(LabCase):
     def test_prefer_takes_mail_alone_counts_it_and_protects_it_later(self):
         capture = self.capture()
         capture.rcpt_reply = lambda address: "451 4.2.1 later"
-        cluster = self.cluster(2, capture.address, shadow="prefer", cluster={"copy_timeout": "1s", "reprotect_after": "1s"})
+        cluster = self.cluster(2, capture.address, shadow="prefer", listener={"on_failure": "accept"},
+                               cluster={"copy_timeout": "1s", "reprotect_after": "1s"})
         cluster.hubs[1].kill()
         with session(cluster.hubs[0].address) as talk:
             code, text = talk.send_mail()

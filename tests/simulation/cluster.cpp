@@ -70,7 +70,13 @@ hub::Config Cluster::make_config(int number) const {
   listener.name = "relay";
   listener.address = {slots_[static_cast<std::size_t>(number)]->address, client_port};
   listener.networks.push_back(*hub::AddressRange::parse("10.0.0.0/8"));
-  listener.shadow = hub::ShadowPolicy::require;
+  listener.shadow = scenario_.shadow;
+  listener.protection = scenario_.protection;
+  // Zones are said in the list of members.
+  if (scenario_.membership != Scenario::Membership::list) listener.protection.zones = ZonePreference::any;
+  listener.on_failure = scenario_.on_failure;
+  listener.acknowledgement_delay_max = scenario_.acknowledgement_delay_max;
+  listener.delayed_acknowledgements_max = scenario_.delayed_acknowledgements_max;
   for (int i = 0; i < scenario_.sinks; ++i) {
     auto& route = config.routes.emplace_back();
     route.name = fmt::format("domain{}", i + 1);
@@ -102,7 +108,8 @@ hub::Config Cluster::make_config(int number) const {
   if (scenario_.membership == Scenario::Membership::list) {
     for (int i = 0; i < scenario_.hubs; ++i)
       cluster.members.push_back(
-          {fmt::format("hub{}", i + 1), {slots_[static_cast<std::size_t>(i)]->address, hub_port}});
+          {fmt::format("hub{}", i + 1), {slots_[static_cast<std::size_t>(i)]->address, hub_port},
+           scenario_.zones[static_cast<std::size_t>(i)]});
   } else {
     bool is_srv = scenario_.membership == Scenario::Membership::services;
     cluster.discovery.dns = is_srv ? "_hub._tcp.hubs.test" : "hubs.test";

@@ -159,7 +159,11 @@ Ledger::Verdict Ledger::check(const Circumstances& circumstances) const {
       bool was_accepted = attempt.accepted.contains(recipient);
       if (attempt.outcome == Outcome::acknowledged && was_accepted) {
         bool may_be_silent = attempt.sender.empty() && is_rejected_everywhere(recipient);
-        if (copies == 0 && fate.failure_notices.empty() && !may_be_silent) {
+        bool had_one_disk = attempt.reply.find("copy on ") == std::string::npos &&
+                            std::ranges::any_of(circumstances.lost_disks, [&](const auto& lost) {
+                              return lost.first == attempt.hub && lost.second >= attempt.ended - std::chrono::minutes{1};
+                            });
+        if (copies == 0 && fate.failure_notices.empty() && !may_be_silent && !had_one_disk) {
           ++counts.lost;
           verdict.failures.push_back("lost: " + where);
         }

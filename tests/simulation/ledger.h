@@ -60,6 +60,8 @@ struct Circumstances {
   /// way when it was disturbed may come twice.
   bool is_exclusive = false;
   std::vector<Disturbance> disturbances;  ///< crashes, pauses, partitions of hubs; deaths of next hops
+  /// Whose disk was lost, and when. Mail that no other hub had, and whose 250 said so (`prefer`), may be lost with it.
+  std::vector<std::pair<std::string, Duration>> lost_disks;
   [[nodiscard]] bool were_any() const { return !disturbances.empty(); }
 };
 

@@ -99,7 +99,10 @@ void Nemesis::take_down(State& state) {
     world_.say("nemesis", "hub{} keeps its disk: another one was lost lately", fault.target + 1);
     loses_disk = false;
   }
-  if (loses_disk) has_lost_a_disk_ = true;
+  if (loses_disk) {
+    has_lost_a_disk_ = true;
+    circumstances_.lost_disks.emplace_back(cluster_.address(fault.target), world_.now());
+  }
   disturb_hub(state, fault.target);
   cluster_.kill(fault.target, fault.kind != FaultKind::crash, loses_disk);
 }

@@ -134,6 +134,21 @@ Scenario make_scenario(const Choices& choices) {
     scenario.clocks.push_back(clock);
   }
 
+  auto protection = master.fork("protection");
+  if (protection.chance(250)) scenario.shadow = hub::ShadowPolicy::prefer;
+  scenario.on_failure = protection.chance(600) ? hub::OnShadowFailure::delay : hub::OnShadowFailure::accept;
+  scenario.acknowledgement_delay_max = protection.between(Duration{0}, Duration{15s});
+  if (protection.chance(300)) scenario.delayed_acknowledgements_max = 1;
+  if (scenario.hubs > 2 && protection.chance(300)) scenario.protection.copies = 2;
+  bool has_zones = protection.chance(400);
+  for (int i = 0; i < scenario.hubs; ++i)
+    scenario.zones.push_back(has_zones ? (i % 2 == 0 ? "east" : "west") : "");
+  if (has_zones) {
+    constexpr std::array wishes = {ZonePreference::prefer_other_zone, ZonePreference::only_other_zone, ZonePreference::any};
+    scenario.protection.zones = wishes[protection.below(wishes.size())];
+    // Each zone needs so many hubs in the other one.
+    if (scenario.protection.zones == ZonePreference::only_other_zone && scenario.hubs < 4) scenario.protection.copies = 1;
+  }
   scenario.is_calm = random.chance(60);
   if (!scenario.is_calm && random.chance(400)) {
     scenario.mood.defers_recipient = random.below(100);

@@ -77,6 +77,13 @@ struct Scenario {
   Membership membership = Membership::list;
   std::vector<DnsTrouble> dns_troubles;
   hub::OwnershipMode ownership = hub::OwnershipMode::pairwise;
+  // How mail is protected.
+  hub::ShadowPolicy shadow = hub::ShadowPolicy::require;
+  Protection protection;
+  hub::OnShadowFailure on_failure = hub::OnShadowFailure::delay;
+  Duration acknowledgement_delay_max{};
+  std::uint32_t delayed_acknowledgements_max = 1000;
+  std::vector<std::string> zones;  ///< of the hubs
   bool is_calm = false;  ///< nothing goes wrong: not one duplicate is allowed
 };
 

@@ -15,7 +15,8 @@ class Hub:
     """One hub. Its folder holds config, spool, log and admin socket; the spool survives kill() and start()."""
 
     def __init__(self, folder, name, routes, *, shadow="none", networks=("127.0.0.0/8",), members=None, secret=None, lease="10s",
-                 limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info", tls=None):
+                 limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info", tls=None,
+                 listener=None, zone=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -31,7 +32,8 @@ class Hub:
         self.config = self.folder / "hub.yaml"
         self.process = None
         self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
-                              delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls)
+                              delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls, listener=listener or {})
+        self.zone = zone
         self.members = members
         self.cluster_address = f"127.0.0.1:{self.cluster_port}"
         self.resolver = None  # the address of a name server; else the system's
@@ -47,7 +49,8 @@ class Hub:
     def write_config(self):
         # JSON is YAML: nothing to quote by hand.
         s = self._settings
-        listener = {"name": "default", "address": self.address, "networks": list(s["networks"]), "shadow": s["shadow"]}
+        listener = {"name": "default", "address": self.address, "networks": list(s["networks"]), "shadow": s["shadow"],
+                    **s["listener"]}
         if s["limits"]:
             listener["limits"] = s["limits"]
         if s["tls"]:
@@ -67,7 +70,8 @@ class Hub:
                 "address": self.cluster_address,
                 **({"secret_file": str(s["secret"])} if s["secret"] else {}),
                 "lease": s["lease"],
-                "members": [{"name": m.name, "address": f"127.0.0.1:{m.cluster_port}"} for m in self.members],
+                "members": [{"name": m.name, "address": f"127.0.0.1:{m.cluster_port}", **({"zone": m.zone} if m.zone else {})}
+                            for m in self.members],
                 **s["cluster"],
             }
             if "discovery" in s["cluster"]:
@@ -172,7 +176,7 @@ def route_to(*addresses, name="all", domains=("*",), connections=20, **more):
 class Cluster:
     """`size` hubs that protect one another's mail."""
 
-    def __init__(self, folder, size, routes, *, shadow="require", lease="2s", cluster=None, **more):
+    def __init__(self, folder, size, routes, *, shadow="require", lease="2s", cluster=None, zones=(), **more):
         folder = pathlib.Path(folder)
         secret = folder / "secret"
         secret.write_text("a secret for this folder only, 0123456789\n")
@@ -181,7 +185,7 @@ class Cluster:
         settings = {"restart_grace": "1s", "heartbeat": "500ms", **(cluster or {})}
         for i in range(1, size + 1):
             self.hubs.append(Hub(folder / f"hub-{i}", f"hub-{i}", routes, shadow=shadow, members=self.hubs, secret=secret,
-                                 lease=lease, cluster=settings, **more))
+                                 lease=lease, cluster=settings, zone=zones[i - 1] if zones else None, **more))
 
     def start(self, wait=True):
         for hub in self.hubs:

@@ -29,5 +29,40 @@ TEST(Placement, TakesEqualsInTurn) {
   EXPECT_NE(first, second);
 }
 
+std::vector<Candidate> in_zones(std::initializer_list<const char*> zones) {
+  std::vector<Candidate> hubs;
+  for (const auto* zone : zones) hubs.push_back({"hub" + std::to_string(hubs.size()), true, false, 0, zone});
+  return hubs;
+}
+
+TEST(Placement, PrefersAnotherZoneEvenIfItIsBusier) {
+  Placement placement;
+  auto hubs = in_zones({"east", "east", "west"});
+  hubs[2].under_way = 9;
+  ZoneWish wish{ZonePreference::prefer_other_zone, "east", {}};
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(placement.choose(hubs, {}, wish), 2U);
+  hubs[2].is_reachable = false;
+  EXPECT_TRUE(placement.choose(hubs, {}, wish)) << "preferred is not required";
+}
+
+TEST(Placement, SpreadsCopiesOverZones) {
+  Placement placement;
+  auto hubs = in_zones({"east", "west", "west", "north"});
+  ZoneWish wish{ZonePreference::prefer_other_zone, "east", {"west"}};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}, wish), 3U);
+  wish.taken.push_back("north");
+  std::vector<std::string> excluded{"hub3"};
+  for (int i = 0; i < 4; ++i) EXPECT_NE(placement.choose(hubs, excluded, wish), 0U) << "the owner's zone comes last";
+}
+
+TEST(Placement, TakesNoHubOfTheOwnZoneWhereOnlyOthersMayHoldCopies) {
+  Placement placement;
+  auto hubs = in_zones({"east", "east"});
+  EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::only_other_zone, "east", {}}), std::nullopt);
+  EXPECT_TRUE(placement.choose(hubs, {}, {ZonePreference::any, "east", {}}));
+  hubs.push_back({"far", true, false, 3, "west"});
+  EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::only_other_zone, "east", {}}), 2U);
+}
+
 }  // namespace
 }  // namespace umbra::cluster

@@ -288,6 +288,31 @@ TEST_F(ClusterParse, AsksForRequireByDefault) {
   EXPECT_TRUE(config->cluster.enabled());
 }
 
+TEST_F(ClusterParse, TakesCopiesZonesAndTheDelayOfAcknowledgements) {
+  auto text = with("  address: 127.0.0.1:1\n  reprotect_rate: 9\n  reprotect_bandwidth: 1MiB\n"
+                   "  members: [{name: a, address: \"127.0.0.1:1\", zone: east}, {name: b, address: \"127.0.0.1:2\", zone: west},"
+                   " {name: c, address: \"127.0.0.1:3\", zone: west}]\n",
+                   "prefer, copies: 2, zones: only_other_zone, on_failure: accept, max_acknowledgement_delay: 5s, "
+                   "delayed_acknowledgements: 7");
+  auto config = parse_config(text, "f");
+  ASSERT_TRUE(config) << to_string(config.error().front());
+  const auto& listener = config->listeners[0];
+  EXPECT_EQ(listener.protection, (Protection{2, ZonePreference::only_other_zone}));
+  EXPECT_EQ(listener.on_failure, OnShadowFailure::accept);
+  EXPECT_EQ(listener.acknowledgement_delay_max, Duration(5s));
+  EXPECT_EQ(listener.delayed_acknowledgements_max, 7U);
+  EXPECT_EQ(config->cluster.zone_of("c"), "west");
+  EXPECT_EQ(config->cluster.reprotect_messages_per_second, 9U);
+  EXPECT_EQ(config->cluster.reprotect_octets_per_second, 1U << 20);
+}
+
+TEST_F(ClusterParse, RefusesMoreCopiesThanThereAreHubsForThem) {
+  EXPECT_THAT(problems_of(with(two_hubs, "require, copies: 2")),
+              ElementsAre(HasSubstr("listeners[0].copies: 2 asked for, but only 1 other hub can hold one")));
+  EXPECT_THAT(problems_of(with(two_hubs, "require, zones: only_other_zone")),
+              ElementsAre(HasSubstr("in another zone")));
+}
+
 TEST_F(ClusterParse, WantsThisHubInTheList) {
   EXPECT_THAT(
       problems_of(with("  address: 127.0.0.1:2525\n  members: [{name: b, address: \"127.0.0.1:2526\"}]\n")),

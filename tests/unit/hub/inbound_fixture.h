@@ -28,8 +28,8 @@ class FakeIntake final : public MessageIntake {
     announced = octets;
     return refusal;
   }
-  std::unique_ptr<Acceptance> begin(Envelope envelope, ShadowPolicy policy_given) override {
-    policy = policy_given;
+  std::unique_ptr<Acceptance> begin(Envelope envelope, const ListenerConfig& listener) override {
+    policy = listener.shadow;
     return std::make_unique<One>(*this, std::move(envelope));
   }
 

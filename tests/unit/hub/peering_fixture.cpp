@@ -55,6 +55,8 @@ void FakeNetwork::reply(Session& session, const smtp::ShadowCommand& command) {
   m.commands.push_back(command);
   if (m.is_silent) return;
   if (m.on_command) m.on_command(command);
+  if (m.answers)
+    if (auto answer = m.answers(command)) return say(*answer);
   if (command.verb == ShadowVerb::beat) return say({250, "2.0.0", "lease 10000"});
   if (command.verb != ShadowVerb::ask) return say({250, "2.0.0", "Ok"});
   std::string text;

@@ -98,6 +98,7 @@ struct FakeMember {
   std::string keywords = "\nXSHADOW 1";
   std::function<smtp::AskAnswer(MessageId)> knows;
   std::function<void(const smtp::ShadowCommand&)> on_command;
+  std::function<std::optional<smtp::Reply>(const smtp::ShadowCommand&)> answers;  ///< instead of the usual 250
   std::vector<smtp::ShadowCommand> commands;
   std::vector<smtp::ShadowVersion> versions;  ///< of each session that was opened
 

@@ -255,6 +255,46 @@ TEST_F(MessagesTest, TellsWhichAreUnprotectedAndWhoHoldsWhat) {
   EXPECT_EQ(held_by(33), std::vector<RowId>{lone.row});
 }
 
+TEST_F(MessagesTest, IsProtectedByAsManyCopiesAsItsEnvelopeAsksFor) {
+  auto message = new_message(spool(), {"a@example.com"});
+  message.envelope.protection.copies = 2;
+  message.is_protected = false;
+  must([&](Writer& writer) { return accept(writer, message); });
+  auto name = [&](Holder named) {
+    must([&](Writer& writer) {
+      return writer.change_holders(message.row, [&](std::vector<Holder>& holders) { holders.push_back(named); });
+    });
+  };
+  name(holder("hub2", 22));
+  EXPECT_EQ(counts().unprotected, 1U);
+  name(holder("hub2", 23));
+  EXPECT_EQ(counts().unprotected, 1U) << "two spools of one hub are one hub";
+  name(holder("hub3", 33));
+  EXPECT_EQ(counts().unprotected, 0U);
+}
+
+TEST_F(MessagesTest, FindsMessagesAndCopiesOfEveryHolderByIndex) {
+  auto message = new_message(spool(), {"a@example.com"});
+  message.holders = {holder("hub2", 22, Holder::State::former_owner), holder("hub3", 33), holder("hub4", 44)};
+  must([&](Writer& writer) { return accept(writer, message); });
+  auto held_by = [&](std::uint64_t id) {
+    return ask([&](Reader& reader) { return reader.messages_held_by(SpoolId{id}, RowId{0}, 10); });
+  };
+  auto copies_on = [&](std::uint64_t id) { return ask([&](Reader& reader) { return reader.copies_on(SpoolId{id}); }); };
+  for (std::uint64_t id : {22U, 33U, 44U}) EXPECT_EQ(held_by(id), std::vector<RowId>{message.row}) << id;
+  EXPECT_EQ(copies_on(22), 0U) << "a former owner is no copy";
+  EXPECT_EQ(copies_on(33), 1U);
+  EXPECT_EQ(copies_on(44), 1U);
+  must([&](Writer& writer) {
+    return writer.change_holders(message.row, [](std::vector<Holder>& holders) { holders.erase(holders.begin() + 1); });
+  });
+  EXPECT_TRUE(held_by(33).empty());
+  EXPECT_EQ(copies_on(44), 1U);
+  must([&](Writer& writer) { return writer.finish_message(message.row, std::nullopt, SpoolId{0}); });
+  for (std::uint64_t id : {22U, 44U}) EXPECT_TRUE(held_by(id).empty()) << id;
+  EXPECT_EQ(copies_on(44), 0U);
+}
+
 TEST_F(MessagesTest, ChangesTheHoldersAsTheyAreNowNotAsSomebodyReadThem) {
   auto message = new_message(spool(), {"a@example.com"});
   message.holders = {holder("hub2", 22)};

@@ -158,6 +158,22 @@ TEST_F(OpeningTest, RefusesANewerSchemaAndLeavesItAsItIs) {
   EXPECT_EQ(box->spool->epoch(), Epoch{2}) << "the refused start did not count";
 }
 
+TEST_F(OpeningTest, BringsAnOlderSpoolUpToDateWithItsHoldersIndexed) {
+  open();
+  auto message = new_message(*box->spool, {"a@example.com"});
+  message.holders = {holder("hub2", 22, Holder::State::offered), holder("hub3", 33)};
+  ASSERT_TRUE(box->write([&](Writer& writer) { return accept(writer, message); }));
+  box->close();
+  sql("DROP INDEX messages_held_by; DROP TABLE further_holders; ALTER TABLE messages DROP COLUMN held_by;"
+      "ALTER TABLE messages DROP COLUMN copies; PRAGMA user_version=3");
+  open();
+  for (std::uint64_t hub : {22U, 33U})
+    EXPECT_EQ(box->read([&](Reader& r) { return r.messages_held_by(SpoolId{hub}, RowId{0}, 9); }).value(),
+              std::vector<RowId>{message.row});
+  EXPECT_EQ(box->read([](Reader& r) { return r.copies_on(SpoolId{33}); }).value(), 1U);
+  EXPECT_EQ(box->read([](Reader& r) { return r.copies_on(SpoolId{22}); }).value(), 0U);
+}
+
 TEST_F(OpeningTest, RefusesARestoredBackup) {
   open();
   box->close();

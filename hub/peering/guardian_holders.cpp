@@ -1,0 +1,106 @@
+// Holders that are silent, and those that are back: what is short of copies, and which need not be made again. Part of Guardian.
+#include "hub/peering/guardian.h"
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+namespace {
+
+using storage::StoredMessage;
+using HolderState = storage::Holder::State;
+
+constexpr std::size_t page = 200;
+constexpr Duration count_pause = 5s;
+
+}  // namespace
+
+// What a silent hub holds counts as missing from the first moment, though it is copied again only after reprotect_after: the
+// hub may just be restarting.
+Task<void> Guardian::count_short() {
+  auto now = MonotonicClock::now();
+  std::vector<SpoolId> silent;
+  for (auto& member : members_.all())
+    if (member->identity && !lost_holders_.contains(member->identity->spool) && members_.is_silent(*member))
+      silent.push_back(member->identity->spool);
+  if (silent == short_of_ && now < next_count_) co_return;
+  next_count_ = now + count_pause;
+  auto counted = co_await query<std::uint64_t>(runtime_.io, spool_, [silent](storage::Reader& r) -> Result<std::uint64_t> {
+    std::uint64_t sum = 0;
+    for (auto spool : silent) {
+      auto copies = r.copies_on(spool);
+      if (!copies) return copies;
+      sum += *copies;
+    }
+    return sum;
+  });
+  if (!counted) co_return;
+  if (silent != short_of_ && *counted != 0)
+    log_.line(LogLevel::warning, "holders of copies are silent", {{"messages", static_cast<std::int64_t>(*counted)}});
+  short_of_ = std::move(silent);
+  short_messages_ = *counted;
+}
+
+Task<void> Guardian::holder_lost(SpoolId spool, bool is_replaced) {
+  ChangeHolders change = [spool, is_replaced](std::vector<storage::Holder>& holders) {
+    if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool; });
+    for (auto& holder : holders)
+      if (holder.spool == spool && holder.state == HolderState::holds) holder.state = HolderState::offered;
+  };
+  co_await change_messages_of(spool, std::move(change), "holder lost");
+  copier_.protect_later();
+}
+
+// A hub whose copies did not count any more has come back with its spool: which of them has it still? Those need not be
+// sent again. False: it has not answered yet.
+Task<bool> Guardian::holder_is_back(std::string hub, SpoolId spool) {
+  RowId after{0};
+  std::int64_t kept = 0;
+  while (!is_stopping_) {
+    auto messages = co_await query<std::vector<StoredMessage>>(
+        runtime_.io, spool_, [spool, after](storage::Reader& r) -> Result<std::vector<StoredMessage>> {
+          std::vector<StoredMessage> found;
+          auto rows = r.messages_held_by(spool, after, page);
+          if (!rows) return std::unexpected(rows.error());
+          for (auto row : *rows) {
+            auto message = r.message(row);
+            if (!message) return std::unexpected(message.error());
+            if (*message) found.push_back(std::move(**message));
+          }
+          return found;
+        });
+    if (!messages) co_return false;
+    if (messages->empty()) break;
+    after = messages->back().row;
+    std::vector<MessageId> ids;
+    for (const auto& message : *messages) ids.push_back(message.id);
+    auto answers = co_await ask(std::move(ids), hub);
+    std::vector<RowId> held;
+    for (const auto& message : *messages) {
+      auto heard = answers.find(message.id);
+      if (heard == answers.end()) co_return false;
+      const auto& answer = heard->second.front();
+      if (answer.spool == spool && answer.knows == cluster::Knows::held && answer.owner_spool == spool_.id() &&
+          answer.generation == message.generation)
+        held.push_back(message.row);
+    }
+    auto saved = co_await commit(
+        runtime_.io, spool_,
+        [held, spool](storage::Writer& w) -> Result<void> {
+          for (auto row : held) {
+            auto changed = w.change_holders(row, [spool](std::vector<storage::Holder>& holders) {
+              for (auto& holder : holders)
+                if (holder.spool == spool && holder.state == HolderState::offered) holder.state = HolderState::holds;
+            });
+            // Finished meanwhile.
+            if (!changed && changed.error().code != std::errc::no_such_file_or_directory) return changed;
+          }
+          return {};
+        },
+        held.size() * 128);
+    if (!saved) co_return false;
+    kept += static_cast<std::int64_t>(held.size());
+  }
+  if (kept != 0) log_.line(LogLevel::info, "a holder is back with its copies", {{"member", hub}, {"messages", kept}});
+  co_return !is_stopping_;
+}
+
+}  // namespace umbra::hub
