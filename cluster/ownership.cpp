@@ -8,7 +8,10 @@ ReturnDecision decide_return(Generation own, std::span<const Answer> answers) {
   for (const auto& a : answers) {
     // "Done" is a fact, whoever says it and from whatever generation.
     if (a.knows == Knows::done) return {ReturnDecision::What::finish, a.hub, a.spool, a.epoch, a.generation};
-    if (a.generation <= best.generation) continue;
+    // Two owners of one generation: a hub took it over that could reach neither this one nor who handed it over. It has gone on
+    // delivering meanwhile; who returns gives way.
+    bool is_equal = a.generation == own && best.what == ReturnDecision::What::own && (a.knows == Knows::live || a.knows == Knows::waiting);
+    if (a.generation <= best.generation && !is_equal) continue;
     if (a.knows == Knows::live || a.knows == Knows::waiting)
       best = {ReturnDecision::What::cede, a.hub, a.spool, a.epoch, a.generation};
     else if (a.knows == Knows::held)
@@ -29,7 +32,8 @@ TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::string_vie
       best = {TakeoverDecision::What::follow, a.hub, a.spool, a.epoch, a.generation};
     else if (is_later && a.knows == Knows::held)
       best = {TakeoverDecision::What::follow, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};
-    else if (a.knows == Knows::held && a.generation == held && a.owner_spool == owner && a.hub < self)
+    // The owner that says itself that it holds it: both gave way to one another.
+    else if (a.knows == Knows::held && a.generation == held && (a.owner_spool == owner || a.spool == owner) && a.hub < self)
       must_wait = true;
   }
   if (best.what == TakeoverDecision::What::take && must_wait) best.what = TakeoverDecision::What::wait;

@@ -203,6 +203,8 @@ class WiredHub final : public Hub, public AdminBackend {
       co_return ActionOutcome{ActionOutcome::Kind::refused, "the message is being accepted or taken over this moment"};
     if (peering_.is_returning() && row < spool_->first_row_of_epoch())
       co_return ActionOutcome{ActionOutcome::Kind::refused, "this hub is still asking who owns the message"};
+    if (storage::is_handing_over(stored.state))
+      co_return ActionOutcome{ActionOutcome::Kind::refused, "the message is being handed over to another hub"};
     if (action == QueueAction::bounce) {
       auto bounced = co_await outbound_->bounce(row, "bounced by the operator");
       if (!bounced) co_return std::unexpected(bounced.error());

@@ -82,6 +82,8 @@ constexpr CounterRow counters[] = {
      &Metrics::messages_ceded_total},
     {"messages_recovered_total", "Messages delivered although no 250 is known to have been sent for them.",
      &Metrics::messages_recovered_total},
+    {"messages_handed_over_total", "Messages handed over to other hubs.", &Metrics::messages_handed_over_total},
+    {"messages_received_total", "Messages that other hubs handed over to this one.", &Metrics::messages_received_total},
     {"possible_duplicates_total", "Attempts that may have given a recipient a second copy.",
      &Metrics::possible_duplicates_total},
     {"hub_protocol_errors_total", "Words of other hubs that broke the protocol.",

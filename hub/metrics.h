@@ -71,6 +71,8 @@ struct Metrics {
   std::uint64_t messages_taken_over_total = 0;
   std::uint64_t messages_ceded_total = 0;
   std::uint64_t messages_recovered_total = 0;
+  std::uint64_t messages_handed_over_total = 0;  ///< to other hubs
+  std::uint64_t messages_received_total = 0;     ///< handed over by other hubs
   std::uint64_t possible_duplicates_total = 0;
   std::uint64_t hub_protocol_errors_total = 0;
   std::uint64_t discovery_failures_total = 0;

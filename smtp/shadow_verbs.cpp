@@ -81,7 +81,7 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
     auto n = parse_number(words[i]);
     return n && *n <= shadow_payload_octets_max ? n : std::nullopt;
   };
-  if (verb == "XCOPY") {
+  if (verb == "XCOPY" || verb == "XHAND") {
     auto envelope = at(3);
     if (!envelope || words.size() < 6) return std::nullopt;
     if (words[5] == "STREAM" || words[5] == "BEGIN") return envelope;
@@ -146,6 +146,30 @@ Result<ShadowCommand> parse_copy(const std::vector<std::string_view>& words, std
   return command;
 }
 
+/// XHAND id generation record-octets body-octets STREAM|INLINE KEEP|MOVE number
+Result<ShadowCommand> parse_hand(const std::vector<std::string_view>& words, std::string_view payload) {
+  if (words.size() != 8) return wrong("501 5.5.4 XHAND takes 7 arguments");
+  ShadowCommand command;
+  command.verb = ShadowVerb::hand;
+  auto id = parse_message_id(words[1]);
+  auto generation = parse_generation(words[2]);
+  auto record = parse_number(words[3]);
+  auto body = parse_number(words[4]);
+  auto number = parse_number(words[7]);
+  if (!id || !generation || !record || !body || !number) return wrong("501 5.5.4 XHAND: bad id, generation, size or number");
+  if (words[5] != "STREAM" && words[5] != "INLINE") return wrong("501 5.5.4 XHAND: STREAM or INLINE expected");
+  if (words[6] != "KEEP" && words[6] != "MOVE") return wrong("501 5.5.4 XHAND: KEEP or MOVE expected");
+  command.copy.id = *id;
+  command.copy.generation = *generation;
+  command.copy.body_octets = *body;
+  command.copy.streamed = words[5] == "STREAM";
+  command.keep = words[6] == "KEEP";
+  command.number = *number;
+  command.copy.envelope = payload.substr(0, *record);
+  command.copy.body = payload.substr(*record);
+  return command;
+}
+
 Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std::string_view>& words,
                                     std::string_view payload) {
   ShadowCommand command;
@@ -176,6 +200,17 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     command.proof = words[1];
   } else if (verb == "XCOPY") {
     return parse_copy(words, payload);
+  } else if (verb == "XHAND") {
+    return parse_hand(words, payload);
+  } else if (verb == "XBACK") {
+    auto id = words.size() == 4 ? parse_message_id(words[1]) : std::nullopt;
+    auto generation = words.size() == 4 ? parse_generation(words[2]) : std::nullopt;
+    auto number = words.size() == 4 ? parse_number(words[3]) : std::nullopt;
+    if (!id || !generation || !number) return wrong("501 5.5.4 XBACK id generation number");
+    command.verb = ShadowVerb::back;
+    command.id = *id;
+    command.generation = *generation;
+    command.number = *number;
   } else if (verb == "XCHUNK") {
     auto id = words.size() > 1 ? parse_message_id(words[1]) : std::nullopt;
     if (!id || words.size() > 4 || (words.size() == 4 && words[3] != "LAST")) return wrong("501 5.5.4 XCHUNK id octets [LAST]");
@@ -377,6 +412,22 @@ std::string format_beat(Epoch epoch, Sequence sequence, std::string_view agreeme
   return command + "\r\n";
 }
 
+std::string format_hand(const HandOffer& offer) {
+  const auto& copy = offer.copy;
+  std::string out;
+  out.reserve(256 + copy.envelope.size() + copy.body.size());
+  out += "XHAND " + to_string(copy.id) + ' ' + std::to_string(copy.generation.value) + ' ' +
+         std::to_string(copy.envelope.size()) + ' ' + std::to_string(copy.body_octets) +
+         (copy.streamed ? " STREAM " : " INLINE ") + (offer.keep ? "KEEP " : "MOVE ") + std::to_string(offer.number) + "\r\n";
+  out += copy.envelope;
+  if (!copy.streamed) out += copy.body;
+  return out;
+}
+
+std::string format_back(MessageId id, Generation generation, std::uint64_t number) {
+  return "XBACK " + to_string(id) + ' ' + std::to_string(generation.value) + ' ' + std::to_string(number) + "\r\n";
+}
+
 std::string format_ask(const std::vector<MessageId>& ids) {
   std::string lines;
   for (auto id : ids) lines += to_string(id) + "\r\n";
@@ -414,7 +465,7 @@ std::optional<AskAnswer> parse_answer(std::string_view line) {
 
 std::string format_discard(const DiscardItem& item) {
   return std::to_string(item.key) + ' ' + to_string(item.id) + ' ' + std::to_string(item.generation.value) + ' ' +
-         (item.all ? "all" : format_indexes(item.recipients));
+         (item.superseded ? "superseded" : item.all ? "all" : format_indexes(item.recipients));
 }
 
 std::optional<DiscardItem> parse_discard(std::string_view line) {
@@ -429,7 +480,8 @@ std::optional<DiscardItem> parse_discard(std::string_view line) {
   item.id = *id;
   item.generation = *generation;
   item.all = words[3] == "all";
-  if (!item.all) {
+  item.superseded = words[3] == "superseded";
+  if (!item.all && !item.superseded) {
     auto recipients = parse_indexes(words[3]);
     if (!recipients) return std::nullopt;
     item.recipients = std::move(*recipients);

@@ -62,6 +62,13 @@ struct CopyOffer {
   std::string body;                                      ///< when not streamed
 };
 
+/// A message that is handed over: `envelope` of the offer is the whole record of it (docs/xshadow.md section 12).
+struct HandOffer {
+  CopyOffer copy;
+  std::uint64_t number = 0;  ///< of the offer, in this run of the giver
+  bool keep = false;         ///< the giver stays as a holder
+};
+
 /// A piece of discard status: `key` names it in the sender's outbox.
 struct DiscardItem {
   std::uint64_t key = 0;
@@ -69,6 +76,7 @@ struct DiscardItem {
   Generation generation;
   bool all = true;
   std::vector<std::uint32_t> recipients;
+  bool superseded = false;  ///< not done: a later owner has it, and a copy of this generation is not needed
   bool operator==(const DiscardItem&) const = default;
 };
 
@@ -84,7 +92,7 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back };
 
 /// Is a hub silent? Asked by who wants to take over from it (majority ownership).
 struct VoteQuestion {
@@ -112,8 +120,10 @@ struct ShadowCommand {
   int version = 0;                          ///< hub: the highest that the client speaks
   std::string proof;                        ///< proof
   CopyOffer copy;                           ///< copy
-  MessageId id;                             ///< chunk, forget
-  Generation generation;                    ///< forget
+  bool keep = false;                        ///< hand (whose offer is in `copy`)
+  std::uint64_t number = 0;                 ///< hand, back
+  MessageId id;                             ///< chunk, forget, back
+  Generation generation;                    ///< forget, back
   std::string octets;                       ///< chunk
   bool last = false;                        ///< chunk
   std::vector<DiscardItem> discards;        ///< done
@@ -154,6 +164,8 @@ std::string format_seen(const std::vector<std::uint64_t>& keys);
 std::string format_beat(Epoch epoch, Sequence sequence, std::string_view agreement = {});
 std::string format_vote(const VoteQuestion& question);
 std::string format_epochs();
+std::string format_hand(const HandOffer& offer);
+std::string format_back(MessageId id, Generation generation, std::uint64_t number);
 std::string format_ask(const std::vector<MessageId>& ids);
 
 // What replies carry, one value per reply line.

@@ -37,6 +37,16 @@ std::int64_t Discards::slot_of(const Holder& holder) {
 void Discards::owe(const Holder& holder, MessageId id, Generation generation,
                    const std::vector<std::uint32_t>& recipients, const std::vector<std::uint64_t>& forks,
                    Counts& counts) {
+  add(holder, id, generation, recipients.empty() ? Word::all : Word::some, recipients, forks, counts);
+}
+
+void Discards::owe_superseded(const Holder& holder, MessageId id, Generation generation, Counts& counts) {
+  add(holder, id, generation, Word::superseded, {}, {}, counts);
+}
+
+void Discards::add(const Holder& holder, MessageId id, Generation generation, Word word,
+                   const std::vector<std::uint32_t>& recipients, const std::vector<std::uint64_t>& forks,
+                   Counts& counts) {
   if (holder.spool.value == 0) return;
   auto slot = slot_of(holder);
   if (slot == 0) return;  // a failure stuck
@@ -52,7 +62,7 @@ void Discards::owe(const Holder& holder, MessageId id, Generation generation,
   std::string list = recipients.empty() ? std::string() : encode_indexes(recipients);
   std::optional<Blob> list_column;
   if (!recipients.empty()) list_column = Blob{list};
-  insert_.run(key, id.spool.value, id.number, generation.value, recipients.empty(), !forks.empty(),
+  insert_.run(key, id.spool.value, id.number, generation.value, static_cast<int>(word), !forks.empty(),
               list_column);
   for (auto fork : forks) insert_fork_.run(key, fork);
   ++counts.outbox;
@@ -113,7 +123,9 @@ std::vector<OutboxItem> Discards::list(SpoolId to, std::uint64_t after_key, std:
     item.spool = to;
     item.id = {SpoolId{rows.unsigned_number(1)}, rows.unsigned_number(2)};
     item.generation.value = static_cast<std::uint32_t>(rows.number(3));
-    item.all = rows.number(4) != 0;
+    auto word = static_cast<Word>(rows.number(4));
+    item.all = word == Word::all;
+    item.superseded = word == Word::superseded;
     if (!rows.is_null(5)) {
       auto recipients = decode_indexes(rows.octets(5));
       if (!recipients) {

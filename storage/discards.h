@@ -25,6 +25,8 @@ class Discards {
   void owe(const Holder& holder, MessageId id, Generation generation,
            const std::vector<std::uint32_t>& recipients, const std::vector<std::uint64_t>& forks,
            Counts& counts);
+  /// Not done: a later owner has the message, this generation's copy is not needed any more.
+  void owe_superseded(const Holder& holder, MessageId id, Generation generation, Counts& counts);
   void confirmed(std::uint64_t key, Counts& counts);
   void forget_spool(SpoolId spool, Counts& counts);
   void forget(const std::string& hub);
@@ -37,6 +39,10 @@ class Discards {
   std::vector<PeerMemory> peers();
 
  private:
+  /// The column `whole`.
+  enum class Word : std::uint8_t { some = 0, all = 1, superseded = 2 };
+  void add(const Holder& holder, MessageId id, Generation generation, Word word,
+           const std::vector<std::uint32_t>& recipients, const std::vector<std::uint64_t>& forks, Counts& counts);
   std::int64_t slot_of(const Holder& holder);
 
   Database& database_;

@@ -48,7 +48,7 @@ std::optional<std::vector<Holder>> decode_holders(std::string_view octets) {
     holder.spool.value = reader.number();
     auto state = reader.number();
     holder.state = static_cast<Holder::State>(state);
-    return state <= static_cast<std::uint64_t>(Holder::State::owed);
+    return state <= static_cast<std::uint64_t>(Holder::State::receiver);
   });
 }
 

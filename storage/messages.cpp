@@ -20,7 +20,7 @@ int protection_column(bool is_protected, const std::vector<Holder>& holders) {
 
 void count(const MessageRow& message, std::int64_t sign, Counts& counts) {
   counts.messages += sign;
-  if (message.state == MessageState::held) counts.held += sign;
+  if (message.state == MessageState::held || message.state == MessageState::handing_over_held) counts.held += sign;
   if (!message.is_protected) counts.unprotected += sign;
 }
 
@@ -244,6 +244,10 @@ std::vector<RowId> Messages::alarms(WallTime until, std::size_t limit) {
 
 std::vector<RowId> Messages::unprotected(RowId after, std::size_t limit) {
   return rows_of(unprotected_.rows(after.value, std::uint64_t{limit}));
+}
+
+std::vector<RowId> Messages::handing_over(RowId after, std::size_t limit) {
+  return rows_of(handing_over_.rows(after.value, std::uint64_t{limit}));
 }
 
 std::vector<RowId> Messages::list(RowId after, RowId before, std::size_t limit) {

@@ -31,6 +31,10 @@ Result<std::vector<RowId>> SpoolReader::unprotected(RowId after, std::size_t lim
   return ask([&] { return messages_.unprotected(after, limit); });
 }
 
+Result<std::vector<RowId>> SpoolReader::handing_over(RowId after, std::size_t limit) {
+  return ask([&] { return messages_.handing_over(after, limit); });
+}
+
 Result<std::vector<RowId>> SpoolReader::messages(RowId after, RowId before, std::size_t limit) {
   return ask([&] { return messages_.list(after, before, limit); });
 }
@@ -67,7 +71,8 @@ Knowledge SpoolReader::known(MessageId id) {
   Knowledge knowledge;
   if (auto row = messages_.find(id)) {
     if (auto message = messages_.find_row(*row)) {
-      knowledge.kind = Knowledge::Kind::live;
+      knowledge.kind =
+          is_handing_over(message->state) ? Knowledge::Kind::handing_over : Knowledge::Kind::live;
       knowledge.row = *row;
       knowledge.generation = message->generation;
       return knowledge;

@@ -30,6 +30,7 @@ class SpoolReader final : public Reader {
                                       std::span<const RowId> skip) override;
   Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) override;
   Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) override;
+  Result<std::vector<RowId>> handing_over(RowId after, std::size_t limit) override;
   Result<std::vector<RowId>> messages(RowId after, RowId before, std::size_t limit) override;
   Result<std::vector<RowId>> messages_held_by(SpoolId spool, RowId after, std::size_t limit) override;
   Result<std::uint64_t> copies_on(SpoolId spool) override;

@@ -107,6 +107,11 @@ CREATE TABLE further_holders(spool INTEGER NOT NULL, row INTEGER NOT NULL, is_co
   PRIMARY KEY(spool, row)) WITHOUT ROWID;
 )";
 
+// What is being handed over is looked for at every start, and while it goes on.
+constexpr const char* version_5 = R"(
+CREATE INDEX messages_handing_over ON messages(row) WHERE state >= 2;
+)";
+
 void name_holders(Database& database) {
   Statement page(database, "SELECT row, holders FROM messages WHERE row > ? ORDER BY row LIMIT 1000");
   Statement name(database, "UPDATE messages SET held_by = ? WHERE row = ?");
@@ -139,7 +144,7 @@ struct Step {
   const char* statements;
   void (*then)(Database&) = nullptr;
 };
-constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}};
+constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {

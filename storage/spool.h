@@ -37,9 +37,10 @@ struct Holder {
   enum class State : std::uint8_t {
     offered = 0,      ///< no answer: it may hold the copy
     holds = 1,        ///< said that its copy is durable
-    former_owner = 2, ///< owned the message before, and has not been heard of since: it is owed the "done" too
-    owed = 3          ///< of a shadow: got its copy from this hub while this hub was the owner, and the owner of today may not
-                      ///< know of it: this hub passes the "done" on to it
+    former_owner = 2,  ///< owned the message before, and has not been heard of since: it is owed the "done" too
+    owed = 3,          ///< of a shadow: got its copy from this hub while this hub was the owner, and the owner of today may not
+                       ///< know of it: this hub passes the "done" on to it
+    receiver = 4       ///< is being handed the message: it owns it under the next generation, if it said yes
   };
   std::string hub;
   SpoolId spool;
@@ -61,7 +62,10 @@ struct QueueEntry {
 enum class MessageState : std::uint8_t {
   queued = 0,
   held = 1,  ///< by the operator: not delivered until released
+  handing_over = 2,       ///< being handed to another hub, which may own it by now: undeliverable, kept as the copy
+  handing_over_held = 3,  ///< the same of one that the operator held
 };
+inline bool is_handing_over(MessageState state) { return state >= MessageState::handing_over; }
 
 struct RecipientOutcome {
   enum class State : std::uint8_t { pending = 0, delivered = 1, failed = 2, expanded_elsewhere = 3 };
@@ -129,6 +133,7 @@ struct OutboxItem {
   MessageId id;
   Generation generation;
   bool all = true;                        ///< done with the whole message; else only with `recipients`
+  bool superseded = false;                ///< not done: a later owner has it, and this generation's copy is not needed
   std::vector<std::uint32_t> recipients;  ///< ascending
 };
 
@@ -152,7 +157,7 @@ struct AttemptEffect {
 
 /// What this spool knows about a message id.
 struct Knowledge {
-  enum class Kind : std::uint8_t { unknown, live, held_for_other, done };
+  enum class Kind : std::uint8_t { unknown, live, held_for_other, done, handing_over };
   Kind kind = Kind::unknown;
   RowId row;              ///< live, held_for_other
   Generation generation;  ///< all but unknown
@@ -228,6 +233,8 @@ class Writer {
   /// Removes a shadow (and body) that is done or was never accepted; only hubs that are `owed` it are told. A copy of a
   /// generation later than `up_to` stays: it came after the caller looked, and its owner counts on it.
   virtual Result<void> drop_shadow(MessageId id, Generation up_to) = 0;
+  /// Removes a shadow that is not needed any more though its message is not done. Hubs that are `owed` hear that theirs is superseded.
+  virtual Result<void> release_shadow(MessageId id, Generation up_to) = 0;
   /// Another hub owns the message by now. A copy of a generation up to `up_to` is not needed any more and goes; but if some hub
   /// is `owed` its "done" by this one, it is kept as a shadow of that owner, until there is a "done" to be passed on.
   virtual Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) = 0;
@@ -239,6 +246,24 @@ class Writer {
   /// outbox yet, but its holders are `owed` the "done" from now on. (It may be the last copy, so it is never just dropped.)
   virtual Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
                             Epoch owner_epoch) = 0;
+
+  // Hand-over: ownership moves with the owner's consent (docs/xshadow.md).
+  /// Before the offer: from now on the message is undeliverable, and `receiver` may own it under the next generation. Fails
+  /// with device_or_resource_busy when it is being handed over already, or a fork still holds back its discard status.
+  virtual Result<void> begin_hand_over(RowId row, const Holder& receiver) = 0;
+  /// `owner` has it under `generation`. The holders of ours are told that their copies are superseded. `keep`: it becomes a
+  /// shadow held for the owner (as by cede()); else message and body are gone.
+  virtual Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch, bool keep) = 0;
+  /// Ours again. `receiver_may_have_it`: under a later generation than it was offered; the receiver is owed the "done".
+  virtual Result<void> take_back(RowId row, Generation generation, bool receiver_may_have_it) = 0;
+  struct HandedOver {
+    RowId row;
+    bool is_new = false;       ///< false: it was accepted before (a second offer)
+    bool wants_body = false;   ///< its chunks go under `row`; else the body was here already
+  };
+  /// The receiver's side: the message is ours under message.generation, whatever copy of it was here. Fails with file_exists
+  /// when a later owner, or its end, is known here.
+  virtual Result<HandedOver> accept_hand_over(const NewMessage& message, bool is_held) = 0;
 
   // Outbox and peers.
   virtual Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) = 0;
@@ -273,6 +298,8 @@ class Reader {
   /// Messages whose alarm_at <= until, by alarm time.
   virtual Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) = 0;
   virtual Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) = 0;
+  /// Those that are being handed over.
+  virtual Result<std::vector<RowId>> handing_over(RowId after, std::size_t limit) = 0;
   /// All messages in any state, by row; before `before` (exclusive).
   virtual Result<std::vector<RowId>> messages(RowId after, RowId before, std::size_t limit) = 0;
   /// Messages that name `spool` among their holders, by row. By an index: costs per message found.

@@ -234,6 +234,11 @@ Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
 
 Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, SpoolId from) {
   std::optional<RowId> ended;
+  if (item.superseded) {
+    auto dropped = release_shadow(item.id, item.generation);
+    if (!dropped) return std::unexpected(dropped.error());
+    return ended;
+  }
   if (auto shadow = shadows_.find_row(item.id)) {
     if (item.all) {
       remove_shadow(*shadow, from);
@@ -327,33 +332,42 @@ Result<void> SpoolWriter::take_over(const NewMessage& message) {
 
 Result<void> SpoolWriter::cede(RowId row, Generation generation, const std::string& owner_hub,
                                SpoolId owner_spool, Epoch owner_epoch) {
-  auto message = messages_.load(row);
   auto found = messages_.find_row(row);
   if (!database_.ok()) return database_.outcome();
-  if (!message || !found) return not_there(row, "cede");
-  if (generation <= found->generation) {
+  if (!found) return not_there(row, "cede");
+  if (generation < found->generation) {
     return failure(std::errc::invalid_argument,
-                   fmt::format("cede {}: generation {} is not above {}", to_string(found->id),
-                               generation.value, found->generation.value));
+                   fmt::format("cede {}: generation {} is below {}", to_string(found->id), generation.value,
+                               found->generation.value));
   }
-  Shadow shadow{.row = row,
-                .id = found->id,
+  keep_as_shadow(*found, generation, {owner_hub, owner_spool}, owner_epoch, false);
+  return database_.outcome();
+}
+
+void SpoolWriter::keep_as_shadow(const MessageRow& found, Generation generation, const Holder& owner,
+                                 Epoch owner_epoch, bool by_consent) {
+  auto message = messages_.load(found.row);
+  if (!message) return;  // a failure stuck
+  Shadow shadow{.row = found.row,
+                .id = found.id,
                 .generation = generation,
-                .owner_hub = owner_hub,
-                .owner_spool = owner_spool,
+                .owner_hub = owner.hub,
+                .owner_spool = owner.spool,
                 .owner_epoch = owner_epoch,
                 .envelope = std::move(message->envelope),
-                .size = found->size,
-                .offered = found->holders,
+                .size = found.size,
+                .offered = found.holders,
                 .done = {}};
-  for (auto& holder : shadow.offered)
-    if (holder.spool != owner_spool) holder.state = Holder::State::owed;
+  std::erase_if(shadow.offered, [](const Holder& h) { return h.state == Holder::State::receiver; });
+  // A new owner that was handed the message knows its holders; one that took it over may not.
+  if (!by_consent)
+    for (auto& holder : shadow.offered)
+      if (holder.spool != owner.spool) holder.state = Holder::State::owed;
   for (const auto& outcome : message->progress) {
     if (outcome.state != RecipientOutcome::State::pending) shadow.done.push_back(outcome.index);
   }
-  messages_.remove(*found, counts);
+  messages_.remove(found, counts);
   shadows_.insert(shadow, counts);
-  return database_.outcome();
 }
 
 // ---------------------------------------------------------------------------------------------- outbox and

@@ -34,10 +34,16 @@ class SpoolWriter final : public Writer {
   Result<bool> insert_shadow(const Shadow& shadow) override;
   Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) override;
   Result<void> drop_shadow(MessageId id, Generation up_to) override;
+  Result<void> release_shadow(MessageId id, Generation up_to) override;
   Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) override;
   Result<void> take_over(const NewMessage& message) override;
   Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
                     Epoch owner_epoch) override;
+  Result<void> begin_hand_over(RowId row, const Holder& receiver) override;
+  Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch,
+                             bool keep) override;
+  Result<void> take_back(RowId row, Generation generation, bool receiver_may_have_it) override;
+  Result<HandedOver> accept_hand_over(const NewMessage& message, bool is_held) override;
   Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) override;
   Result<void> outbox_forget_spool(SpoolId spool) override;
   Result<void> remember_peer(const PeerMemory& peer) override;
@@ -51,6 +57,9 @@ class SpoolWriter final : public Writer {
   Result<void> change_message(RowId row, const char* operation, Change change);
   /// Removes message and body; discard status goes to its holders but `except`.
   void end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except);
+  /// Message and queue entries go, the body becomes that of a shadow held for `owner`.
+  void keep_as_shadow(const MessageRow& message, Generation generation, const Holder& owner, Epoch owner_epoch, bool by_consent);
+  void owe_superseded(const MessageRow& message, SpoolId except);
   void owe_all(const MessageRow& message, const std::vector<std::uint32_t>& recipients,
                const std::vector<std::uint64_t>& forks, SpoolId except);
   void pass_on(const Shadow& shadow, const std::vector<std::uint32_t>& recipients, SpoolId from);

@@ -21,6 +21,8 @@ std::string_view to_string(storage::Holder::State state) {
       return "former_owner";
     case storage::Holder::State::owed:
       return "owed";
+    case storage::Holder::State::receiver:
+      return "receiver";
   }
   return "unknown";
 }
@@ -105,12 +107,15 @@ std::string_view to_string(storage::MessageState state) {
       return "queued";
     case storage::MessageState::held:
       return "held";
+    case storage::MessageState::handing_over:
+    case storage::MessageState::handing_over_held:
+      return "handing_over";
   }
   return "unknown";
 }
 
 std::optional<storage::MessageState> parse_message_state(std::string_view text) {
-  for (auto state : {storage::MessageState::queued, storage::MessageState::held}) {
+  for (auto state : {storage::MessageState::queued, storage::MessageState::held, storage::MessageState::handing_over}) {
     if (to_string(state) == text) return state;
   }
   return std::nullopt;

@@ -34,6 +34,8 @@ class OutboundHub final : public Outbound {
   void deliver(ReadyMessage message) override { scheduler_.deliver(std::move(message)); }
   void look_again() override { scheduler_.look_again(); }
   void forget(RowId row) override { scheduler_.forget(row); }
+  bool claim(RowId row) override { return scheduler_.claim(row); }
+  void give_up_claim(RowId row) override { scheduler_.give_up_claim(row); }
   bool awaits_final_reply(RowId row) override { return scheduler_.awaits_final_reply(row); }
   void suspect(MessageId id, std::uint32_t crashes) override { scheduler_.suspect(id, crashes); }
   void pardon(MessageId id) override { scheduler_.pardon(id); }

@@ -82,6 +82,10 @@ class Outbound {
   /// The message is not ours to deliver any more (finished elsewhere, ceded, held). An attempt under way may
   /// end, but records nothing that the spool would refuse.
   virtual void forget(RowId row) = 0;
+  /// For those who change a message themselves (a hand-over): takes it out of the queues in memory. False when it is being
+  /// sent, or its outcome is being recorded: not now. Until give_up_claim() it is not loaded.
+  virtual bool claim(RowId row) = 0;
+  virtual void give_up_claim(RowId row) = 0;
   /// True while a final reply is awaited: asked by a hub that wants to know what is done ("wait").
   virtual bool awaits_final_reply(RowId row) = 0;
   /// This message was being delivered so often when a hub ended: it is tried alone, or held (delivery.crashes).

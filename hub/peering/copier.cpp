@@ -300,26 +300,52 @@ Task<std::optional<storage::StoredMessage>> Copier::read(RowId row) {
 Task<void> Copier::protect(RowId row) {
   auto message = co_await read(row);
   // One that is still being accepted is the acceptor's.
-  if (message && !message->is_protected && !pending_.contains(message->id)) {
-    if (auto chosen = choose(message->holders, message->envelope.protection, true)) {
-      chosen->state = State::offered;
-      // The hub is named among the holders before it is offered anything, and what is done is read after that: what ends from
-      // now on is owed to that hub like to every other.
-      if (message->holders.empty() || message->holders.back() != *chosen) {
-        members_.holders_change(row);
-        auto named = co_await commit(runtime_.io, spool_, [row, chosen = *chosen](storage::Writer& w) {
-          return w.change_holders(row, [&chosen](std::vector<storage::Holder>& holders) {
-            std::erase_if(holders, [&](const auto& h) { return is_same(h, chosen); });
-            holders.push_back(chosen);
-          });
-        });
-        message.reset();
-        if (named) message = co_await read(row);
-      }
-      if (message) co_await protect_on(std::move(*message), *chosen);
-    }
+  if (message && !message->is_protected && !storage::is_handing_over(message->state) && !pending_.contains(message->id)) {
+    if (auto chosen = choose(message->holders, message->envelope.protection, true)) co_await make_copy(std::move(*message), *chosen);
   }
   under_way_.erase(row);
+}
+
+// The hub is named among the holders before it is offered anything, and what is done is read after that: what ends from now on
+// is owed to that hub like to every other.
+Task<void> Copier::make_copy(storage::StoredMessage message, storage::Holder chosen) {
+  chosen.state = State::offered;
+  if (message.holders.empty() || message.holders.back() != chosen) {
+    members_.holders_change(message.row);
+    auto named = co_await commit(runtime_.io, spool_, [row = message.row, chosen](storage::Writer& w) {
+      return w.change_holders(row, [&chosen](std::vector<storage::Holder>& holders) {
+        std::erase_if(holders, [&](const auto& h) { return is_same(h, chosen); });
+        holders.push_back(chosen);
+      });
+    });
+    if (!named) co_return;
+    auto found = co_await read(message.row);
+    if (!found) co_return;
+    message = std::move(*found);
+  }
+  co_await protect_on(std::move(message), chosen);
+}
+
+Task<bool> Copier::copy_elsewhere(RowId row, SpoolId but) {
+  auto is_elsewhere = [but](const storage::StoredMessage& message) {
+    return std::ranges::any_of(message.holders, [but](const auto& h) { return h.state == State::holds && h.spool != but; });
+  };
+  std::vector<storage::Holder> tried;
+  while (!is_stopping_) {
+    auto message = co_await read(row);
+    if (!message) co_return true;  // finished meanwhile
+    if (is_elsewhere(*message)) co_return true;
+    auto excluded = message->holders;
+    for (auto& holder : excluded)
+      if (holder.spool == but) holder.state = State::holds;
+    excluded.insert(excluded.end(), tried.begin(), tried.end());
+    auto chosen = choose(excluded, message->envelope.protection, true);
+    if (!chosen || !under_way_.insert(row).second) co_return false;
+    tried.push_back(*chosen);
+    co_await make_copy(std::move(*message), *chosen);
+    under_way_.erase(row);
+  }
+  co_return false;
 }
 
 Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder chosen) {

@@ -62,6 +62,9 @@ class Copier {
   /// Nothing will come of it.
   void give_up_early(const EarlyCopyPtr& early);
 
+  /// Makes one more copy of a message of ours on a hub other than `but`, unless there is one. True: there is.
+  Task<bool> copy_elsewhere(RowId row, SpoolId but);
+
   /// Tells every hub that was offered the message to forget it. True: all of them confirmed.
   Task<bool> forget(MessageId id, Generation generation, std::vector<storage::Holder> holders);
 
@@ -94,6 +97,7 @@ class Copier {
   Task<Link::Outcome> stream_body(const CopySource& source, Member& member, MonotonicTime deadline);
   Task<void> protect_loop();
   Task<void> protect(RowId row);
+  Task<void> make_copy(storage::StoredMessage message, storage::Holder chosen);
   Task<void> protect_on(storage::StoredMessage message, storage::Holder chosen);
   Task<std::optional<storage::StoredMessage>> read(RowId row);
 

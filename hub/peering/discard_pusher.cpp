@@ -71,7 +71,7 @@ Task<void> DiscardPusher::push(std::string hub, SpoolId spool) {
     std::vector<smtp::DiscardItem> discards;
     std::vector<std::uint64_t> keys;
     for (const auto& item : *items) {
-      discards.push_back({item.key, item.id, item.generation, item.all, item.recipients});
+      discards.push_back({item.key, item.id, item.generation, item.all, item.recipients, item.superseded});
       keys.push_back(item.key);
     }
     auto* member = members_.find(hub);

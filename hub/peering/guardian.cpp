@@ -22,18 +22,6 @@ constexpr Duration settle_pause = 30s;
 constexpr Duration return_patience = 5s;
 constexpr Duration last_contact_timeout = 500ms;
 
-cluster::Knows to_knows(smtp::AskKind kind) {
-  switch (kind) {
-    case smtp::AskKind::unknown: return cluster::Knows::unknown;
-    case smtp::AskKind::pending: return cluster::Knows::pending;
-    case smtp::AskKind::live: return cluster::Knows::live;
-    case smtp::AskKind::waiting: return cluster::Knows::waiting;
-    case smtp::AskKind::held: return cluster::Knows::held;
-    case smtp::AskKind::done: return cluster::Knows::done;
-  }
-  return cluster::Knows::unknown;
-}
-
 std::vector<std::string> split_lines(const std::string& text) {
   std::vector<std::string> lines;
   std::size_t from = 0;
@@ -50,6 +38,18 @@ const cluster::Answer* answer_of(const std::vector<cluster::Answer>& answers, co
 }
 
 }  // namespace
+
+cluster::Knows to_knows(smtp::AskKind kind) {
+  switch (kind) {
+    case smtp::AskKind::unknown: return cluster::Knows::unknown;
+    case smtp::AskKind::pending: return cluster::Knows::pending;
+    case smtp::AskKind::live: return cluster::Knows::live;
+    case smtp::AskKind::waiting: return cluster::Knows::waiting;
+    case smtp::AskKind::held: return cluster::Knows::held;
+    case smtp::AskKind::done: return cluster::Knows::done;
+  }
+  return cluster::Knows::unknown;
+}
 
 Guardian::Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, Ownership& ownership, Copier& copier,
                    PendingMessages& pending, EventLog& log, Metrics& metrics)
@@ -227,6 +227,10 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
   std::vector<Unsettled> open;
   for (const auto& message : *loaded) {
     if (is_stopping_) break;
+    if (storage::is_handing_over(message.state)) {  // the hander finds out; then it is asked about like every other
+      open.push_back({message.row});
+      continue;
+    }
     const auto& heard = answers[message.id];
     auto decision = cluster::decide_return(message.generation, heard);
     auto row = message.row;
@@ -449,22 +453,26 @@ Task<bool> Guardian::last_contact(Member& member) {
   co_return outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250;
 }
 
-Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
+Task<bool> Guardian::end_run_of(std::string hub, SpoolId spool) {
+  if (!is_gone(hub, spool)) co_return false;
   auto* member = members_.find(hub);
   bool is_silent = member != nullptr && member->identity && member->identity->spool == spool;
-  if (is_silent) {
-    if (co_await last_contact(*member)) {
-      // It hears us, though we did not hear it: its beats come again, or the session ends.
-      member->watch.heard(MonotonicClock::now(), config_.cluster.heartbeat * 3);
-      co_return;
-    }
-    if (is_stopping_ || !is_gone(hub, spool)) co_return;
+  if (!is_silent) co_return true;
+  if (co_await last_contact(*member)) {
+    // It hears us, though we did not hear it: its beats come again, or the session ends.
+    member->watch.heard(MonotonicClock::now(), config_.cluster.heartbeat * 3);
+    co_return false;
   }
+  if (is_stopping_ || !is_gone(hub, spool)) co_return false;
   // First of all its present run is fenced: no late copy, no lease for it any more.
-  if (is_silent) {
-    if (!co_await ownership_.end_epoch(*member, spool)) co_return;
-    if (is_stopping_ || !may_take_from(hub, spool)) co_return;
-  }
+  if (!co_await ownership_.end_epoch(*member, spool)) co_return false;
+  co_return !is_stopping_ && may_take_from(hub, spool);
+}
+
+Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
+  if (!co_await end_run_of(hub, spool)) co_return;
+  auto* member = members_.find(hub);
+  bool is_silent = member != nullptr && member->identity && member->identity->spool == spool;
   if (taken_from_.insert(spool).second) {
     ++metrics_.takeovers_total;
     log_.line(LogLevel::warning, is_silent ? "a hub is silent: taking its mail over" : "a hub's spool is gone: taking its mail over",

@@ -22,6 +22,8 @@
 
 namespace umbra::hub {
 
+cluster::Knows to_knows(smtp::AskKind kind);
+
 class Guardian {
  public:
   Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, Ownership& ownership, Copier& copier,
@@ -46,9 +48,14 @@ class Guardian {
   /// A member's sessions opened, or it has another spool or epoch: what it says of its copies is asked anew.
   void member_changed(Member& member);
 
- private:
   using Answers = std::map<MessageId, std::vector<cluster::Answer>>;
+  /// Asks every member that is connected (or only `only`). A hub that does not answer has no entry.
+  Task<Answers> ask(std::vector<MessageId> ids, std::string only);
+  /// True when that spool is gone: replaced, or silent for longer than a lease, not to be reached by one more word, and fenced
+  /// durably, so that what it held or owned may be taken over.
+  Task<bool> end_run_of(std::string hub, SpoolId spool);
 
+ private:
   Task<void> run();
   Task<void> return_home();
   Task<void> tell_suspects();
@@ -93,8 +100,6 @@ class Guardian {
   using ChangeHolders = std::function<void(std::vector<storage::Holder>&)>;
   Task<void> change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected);
 
-  /// Asks every member that is connected (or only `only`). A hub that does not answer has no entry.
-  Task<Answers> ask(std::vector<MessageId> ids, std::string only);
   Task<bool> wait(Duration span);
 
   Runtime runtime_;

@@ -203,7 +203,8 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
   auto& keeper = server_.keeper_;
   switch (verb) {
     case ShadowVerb::copy:
-      if (command.copy.part == smtp::CopyOffer::Part::end) {
+    case ShadowVerb::hand:
+      if (verb == ShadowVerb::copy && command.copy.part == smtp::CopyOffer::Part::end) {
         auto begun = streams_.find(command.copy.id);
         if (begun == streams_.end() || !begun->second.is_early) {
           slot->answer({503, "5.5.1", "XCOPY BEGIN first"});
@@ -214,7 +215,10 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         return true;
       }
       if (!command.copy.streamed && command.copy.part == smtp::CopyOffer::Part::whole) {
-        keeper.store(*peer_, std::move(command.copy), slot);
+        if (verb == ShadowVerb::hand)
+          server_.receiver_.take(*peer_, {std::move(command.copy), command.number, command.keep}, slot);
+        else
+          keeper.store(*peer_, std::move(command.copy), slot);
         return true;
       }
       if (streams_.size() >= streams_max) drop_streams_that_are_over();
@@ -222,7 +226,10 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         slot->answer({452, "4.5.3", "Too many copies at once"});
       } else {
         ShadowKeeper::Stream open;
-        if (auto reply = keeper.begin(*peer_, command.copy, open)) {
+        auto reply = verb == ShadowVerb::hand
+                         ? server_.receiver_.begin(*peer_, {command.copy, command.number, command.keep}, open)
+                         : keeper.begin(*peer_, command.copy, open);
+        if (reply) {
           slot->answer(*reply);
         } else {
           if (auto old = streams_.find(command.copy.id); old != streams_.end()) keeper.give_up(old->second);
@@ -252,6 +259,13 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       return true;
     case ShadowVerb::suspect:
       keeper.suspect(*peer_, std::move(command.suspects), slot);
+      return true;
+    case ShadowVerb::back:
+      if (auto open = streams_.find(command.id); open != streams_.end()) {
+        keeper.give_up(open->second);
+        streams_.erase(open);
+      }
+      server_.receiver_.back(*peer_, command.id, command.generation, command.number, slot);
       return true;
     case ShadowVerb::ask:
       keeper.ask(std::move(command.ids), slot);
@@ -366,13 +380,14 @@ void PeerServer::Session::handle_chunk(smtp::ShadowCommand& command, const Reply
   if (command.last) streams_.erase(open);
 }
 
-PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper,
+PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
                        EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       members_(members),
       ownership_(ownership),
       keeper_(keeper),
+      receiver_(receiver),
       log_(log),
       metrics_(metrics),
       tasks_(runtime.io),

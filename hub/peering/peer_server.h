@@ -5,6 +5,7 @@
 #include <list>
 #include <memory>
 
+#include "hub/peering/hand_receiver.h"
 #include "hub/peering/ownership.h"
 #include "hub/peering/shadow_keeper.h"
 
@@ -12,8 +13,8 @@ namespace umbra::hub {
 
 class PeerServer {
  public:
-  PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, EventLog& log,
-             Metrics& metrics);
+  PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
+             EventLog& log, Metrics& metrics);
   ~PeerServer();
 
   /// Binds the address. Who connects waits until start().
@@ -34,6 +35,7 @@ class PeerServer {
   Members& members_;
   Ownership& ownership_;
   ShadowKeeper& keeper_;
+  HandReceiver& receiver_;
   EventLog& log_;
   Metrics& metrics_;
   TaskScope tasks_;

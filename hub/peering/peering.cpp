@@ -15,11 +15,14 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       discards_(runtime, spool, members_, metrics),
       guardian_(runtime, config, spool, members_, *ownership_, copier_, pending_, log, metrics),
       keeper_(config, spool, members_, pending_, log, metrics, runtime.io),
-      server_(runtime, config, members_, *ownership_, keeper_, log, metrics),
+      receiver_(runtime, config, spool, members_, keeper_, copier_, pending_, log, metrics),
+      hander_(runtime, spool, members_, guardian_, pending_, log, metrics),
+      server_(runtime, config, members_, *ownership_, keeper_, receiver_, log, metrics),
       discovery_(runtime, config, spool, members_, log, metrics),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
   guardian_.on_outbox_grew([this] { discards_.look(); });
+  hander_.on_outbox([this] { discards_.look(); });
   members_.on_change([this](Member& member) {
     guardian_.member_changed(member);
     discards_.look();
@@ -32,6 +35,8 @@ void Peering::set_outbound(Outbound& outbound) {
   keeper_.set_outbound(&outbound);
   guardian_.set_outbound(&outbound);
   copier_.set_outbound(&outbound);
+  receiver_.set_outbound(&outbound);
+  hander_.set_outbound(&outbound);
 }
 
 Result<void> Peering::start() {
@@ -56,6 +61,7 @@ Task<void> Peering::run() {
     if (config_.cluster.discovery.enabled()) discovery_.start();
     server_.start();
     copier_.start();
+    hander_.start();
     discards_.start();
   }
 }
@@ -72,6 +78,8 @@ Task<void> Peering::stop() {
   co_await ownership_->stop();
   co_await guardian_.stop();
   co_await copier_.stop();
+  co_await hander_.stop();
+  co_await receiver_.stop();
   co_await discards_.stop();
   co_await keeper_.quiet();
 }

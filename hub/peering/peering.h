@@ -6,6 +6,8 @@
 #include "hub/peering/discard_pusher.h"
 #include "hub/peering/discovery.h"
 #include "hub/peering/guardian.h"
+#include "hub/peering/hand_receiver.h"
+#include "hub/peering/hander.h"
 #include "hub/peering/members.h"
 #include "hub/peering/ownership.h"
 #include "hub/peering/peer_server.h"
@@ -24,6 +26,8 @@ class Peering final : public DeliveryGuard {
 
   Members& members() { return members_; }
   Copier& copier() { return copier_; }
+  Hander& hander() { return hander_; }
+  HandReceiver& receiver() { return receiver_; }
   PendingMessages& pending() { return pending_; }
   Ownership& ownership() { return *ownership_; }
   SafetyWaits& waits() { return waits_; }
@@ -54,6 +58,8 @@ class Peering final : public DeliveryGuard {
   DiscardPusher discards_;
   Guardian guardian_;
   ShadowKeeper keeper_;
+  HandReceiver receiver_;
+  Hander hander_;
   PeerServer server_;
   Discovery discovery_;
   TaskScope tasks_;

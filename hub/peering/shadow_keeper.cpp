@@ -13,6 +13,7 @@ storage::OutboxItem to_item(const smtp::DiscardItem& d) {
   item.generation = d.generation;
   item.all = d.all;
   item.recipients = d.recipients;
+  item.superseded = d.superseded;
   return item;
 }
 
@@ -125,7 +126,7 @@ void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr s
 std::optional<smtp::Reply> ShadowKeeper::begin(const Peer& peer, const smtp::CopyOffer& offer, Stream& stream) {
   if (auto reply = refuse(peer, offer)) return reply;
   if (offer.part == smtp::CopyOffer::Part::begin) {
-    stream = Stream{{}, 0, 0, std::make_shared<bool>(false), true};
+    stream = Stream{{}, 0, 0, std::make_shared<bool>(false), true, nullptr};
     stream.shadow.row = spool_.next_row();
     stream.shadow.id = offer.id;
     stream.shadow.generation = offer.generation;
@@ -133,7 +134,9 @@ std::optional<smtp::Reply> ShadowKeeper::begin(const Peer& peer, const smtp::Cop
   }
   auto shadow = make_shadow(peer, offer);
   if (!shadow) return smtp::Reply{501, "5.5.4", shadow.error().what};
-  stream = Stream{std::move(*shadow), 0, 0, std::make_shared<bool>(false)};
+  stream = Stream{};
+  stream.shadow = std::move(*shadow);
+  stream.has_failed = std::make_shared<bool>(false);
   return std::nullopt;
 }
 
@@ -164,6 +167,7 @@ void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, 
                    slot->answer(spool_failure_reply(result.error()));
                  });
   }
+  if (stream.finish) return stream.finish(number, std::move(octets), std::move(slot));
   // The end: the chunk and the shadow in one commit. A copy that was here already needs no second body.
   smtp::CopyOffer offer;
   offer.id = stream.shadow.id;
@@ -270,7 +274,7 @@ void ShadowKeeper::poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot
         auto items = r.outbox(spool, 0, limit);
         if (!items) return;
         for (const auto& item : *items)
-          *text += smtp::format_discard({item.key, item.id, item.generation, item.all, item.recipients}) + '\n';
+          *text += smtp::format_discard({item.key, item.id, item.generation, item.all, item.recipients, item.superseded}) + '\n';
         *count = items->size();
       },
       [this, text, count, slot] {
@@ -313,7 +317,11 @@ void ShadowKeeper::seen(std::vector<std::uint64_t> keys, ReplySlotPtr slot) {
         });
 }
 
-void ShadowKeeper::ask(std::vector<MessageId> ids, ReplySlotPtr slot) {
+void ShadowKeeper::ask(std::vector<MessageId> ids, ReplySlotPtr slot) { ask(std::move(ids), true, std::move(slot)); }
+
+void ShadowKeeper::ask_one(MessageId id, ReplySlotPtr slot) { ask({id}, false, std::move(slot)); }
+
+void ShadowKeeper::ask(std::vector<MessageId> ids, bool is_counted, ReplySlotPtr slot) {
   struct Question {
     std::vector<MessageId> ids;
     std::vector<bool> was_pending;
@@ -337,7 +345,7 @@ void ShadowKeeper::ask(std::vector<MessageId> ids, ReplySlotPtr slot) {
           question->found.push_back(std::move(*known));
         }
       },
-      [this, question, slot] {
+      [this, question, slot, is_counted] {
         // A read that failed, or was not done at all, must not become "unknown".
         if (question->failed || question->found.size() != question->ids.size()) {
           slot->answer({451, "4.3.0", "The spool cannot answer now"});
@@ -350,7 +358,8 @@ void ShadowKeeper::ask(std::vector<MessageId> ids, ReplySlotPtr slot) {
           answer.id = question->ids[i];
           answer.generation = known.generation;
           using Kind = storage::Knowledge::Kind;
-          if (question->was_pending[i] || pending_.contains(answer.id)) {
+          // What is being handed over may have an owner elsewhere: this hub finds out, and knows in a moment.
+          if (question->was_pending[i] || pending_.contains(answer.id) || known.kind == Kind::handing_over) {
             answer.kind = smtp::AskKind::pending;
           } else if (known.kind == Kind::live) {
             bool waits = outbound_ != nullptr && outbound_->awaits_final_reply(known.row);
@@ -362,9 +371,9 @@ void ShadowKeeper::ask(std::vector<MessageId> ids, ReplySlotPtr slot) {
           } else if (known.kind == Kind::done) {
             answer.kind = smtp::AskKind::done;
           }
-          text += smtp::format_answer(answer) + '\n';
+          text += smtp::format_answer(answer) + (is_counted ? "\n" : "");
         }
-        slot->answer({250, "2.0.0", text + std::to_string(question->ids.size())});
+        slot->answer({250, "2.0.0", is_counted ? text + std::to_string(question->ids.size()) : text});
         end_operation();
       });
 }

@@ -51,6 +51,8 @@ class ShadowKeeper {
     std::uint64_t received = 0;
     std::shared_ptr<bool> has_failed;  ///< a piece was refused
     bool is_early = false;             ///< neither size nor envelope are known before the end
+    /// Set for a message that is handed over: called with the last piece instead of storing a shadow.
+    std::function<void(std::uint32_t number, std::string octets, ReplySlotPtr slot)> finish;
   };
 
   /// The whole copy in one command.
@@ -72,6 +74,10 @@ class ShadowKeeper {
   void suspect(const Peer& peer, std::vector<std::pair<MessageId, std::uint32_t>> suspects, ReplySlotPtr slot);
   void seen(std::vector<std::uint64_t> keys, ReplySlotPtr slot);
   void ask(std::vector<MessageId> ids, ReplySlotPtr slot);
+  /// The same about one, without the line that counts.
+  void ask_one(MessageId id, ReplySlotPtr slot);
+  /// A write that quiet() waits for.
+  void write(storage::Spool::WriteJob job, std::size_t octets, std::function<void(Result<void>)> done);
 
   /// Delivery, which is made after this.
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
@@ -82,7 +88,7 @@ class ShadowKeeper {
 
 
  private:
-  void write(storage::Spool::WriteJob job, std::size_t octets, std::function<void(Result<void>)> done);
+  void ask(std::vector<MessageId> ids, bool is_counted, ReplySlotPtr slot);
   void end_operation();
   void commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets, ReplySlotPtr slot);
   std::optional<smtp::Reply> refuse(const Peer& peer, const smtp::CopyOffer& offer);

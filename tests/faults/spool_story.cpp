@@ -186,6 +186,40 @@ std::vector<Step> spool_story() {
   steps.push_back(single("cede 4", [](SpoolBox&, Writer& writer) {
     return writer.cede(row(4), Generation{2}, "hub3", hub3, Epoch{2});
   }));
+  steps.push_back(single("accept 20 and 21", [](SpoolBox& box, Writer& writer) {
+    if (auto first = accept(writer, message(box, 20, {"a@example.com", "b@example.com"})); !first) return first;
+    return accept(writer, message(box, 21, {"a@example.com"}), std::string(9000, '2'));
+  }));
+  steps.push_back(single("begin to hand over 20", [](SpoolBox&, Writer& writer) {
+    return writer.begin_hand_over(row(20), holder("hub3", hub3.value));
+  }));
+  steps.push_back(single("begin to hand over 21", [](SpoolBox&, Writer& writer) {
+    return writer.begin_hand_over(row(21), holder("hub3", hub3.value));
+  }));
+  steps.push_back(single("take back 21", [](SpoolBox&, Writer& writer) { return writer.take_back(row(21), Generation{1}, false); }));
+  steps.push_back(single("20 is hub3's, kept here", [](SpoolBox&, Writer& writer) {
+    return writer.end_hand_over(row(20), Generation{2}, holder("hub3", hub3.value), Epoch{2}, true);
+  }));
+  steps.push_back(single("hand over 21 after all", [](SpoolBox&, Writer& writer) {
+    if (auto begun = writer.begin_hand_over(row(21), holder("hub3", hub3.value)); !begun) return begun;
+    return writer.end_hand_over(row(21), Generation{2}, holder("hub3", hub3.value), Epoch{2}, false);
+  }));
+  steps.push_back(single("20 comes back", [](SpoolBox& box, Writer& writer) -> Result<void> {
+    auto back = message(box, 22, {"a@example.com", "b@example.com"});
+    back.id = {box.spool->id(), static_cast<std::uint64_t>(row(20).value)};
+    back.generation = Generation{3};
+    auto accepted = writer.accept_hand_over(back, true);
+    if (!accepted) return std::unexpected(accepted.error());
+    return accepted->wants_body ? failure(std::errc::bad_message, "the body was here") : Result<void>{};
+  }));
+  steps.push_back(single("hub3 hands 23 over", [](SpoolBox& box, Writer& writer) -> Result<void> {
+    auto given = message(box, 23, {"a@example.com"});
+    given.id = {hub3, 23};
+    given.generation = Generation{5};
+    auto accepted = writer.accept_hand_over(given, false);
+    if (!accepted) return std::unexpected(accepted.error());
+    return accepted->wants_body ? writer.put_chunk(accepted->row, 0, "body\n") : Result<void>{};
+  }));
   steps.push_back(single("remember hub2", [](SpoolBox&, Writer& writer) {
     return writer.remember_peer({"hub2", hub2, Epoch{7}, Sequence{100}});
   }));
@@ -358,7 +392,7 @@ std::string damage(const MemoryDisk& disk) {
       {"wrong counts",
        "SELECT * FROM meta WHERE messages <> (SELECT count(*) FROM messages) OR held <> (SELECT count(*) "
        "FROM messages "
-       "WHERE state = 1) OR unprotected <> (SELECT count(*) FROM messages WHERE protection = 0) OR "
+       "WHERE state IN (1, 3)) OR unprotected <> (SELECT count(*) FROM messages WHERE protection = 0) OR "
        "shadows <> (SELECT count(*) FROM shadows) OR outbox <> (SELECT count(*) FROM outbox)"},
   };
   for (const auto& check : checks) {

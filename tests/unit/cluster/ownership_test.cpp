@@ -51,6 +51,17 @@ TEST(DecideReturn, KeepsAMessageOfItsOwnLaterGeneration) {
   EXPECT_EQ(decide_return(Generation{2}, answers).what, Return::own);
 }
 
+TEST(DecideReturn, GivesWayToAnOwnerOfTheSameGeneration) {
+  // A hand-over whose both ends were away, and a holder that took over the generation before.
+  std::vector<Answer> answers{answer("b", spool_b, Knows::live, 2), answer("c", spool_c, Knows::unknown)};
+  EXPECT_EQ(decide_return(Generation{2}, answers).what, Return::cede);
+}
+
+TEST(DecideTakeover, EndsTheStalemateOfTwoThatGaveWayToOneAnother) {
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_b, "a", std::vector{held("b", spool_b, 2, "a", spool_a)}).what, Take::take);
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_a, "b", std::vector{held("a", spool_a, 2, "b", spool_b)}).what, Take::wait);
+}
+
 TEST(DecideReturn, TakesDoneAsAFactFromAnyGeneration) {
   std::vector<Answer> answers{answer("b", spool_b, Knows::live, 4), answer("c", spool_c, Knows::done, 1)};
   EXPECT_EQ(decide_return(Generation{3}, answers).what, Return::finish);

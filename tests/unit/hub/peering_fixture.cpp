@@ -56,7 +56,7 @@ void FakeNetwork::reply(Session& session, const smtp::ShadowCommand& command) {
   if (m.is_silent) return;
   if (m.on_command) m.on_command(command);
   if (m.answers)
-    if (auto answer = m.answers(command)) return say(*answer);
+    if (auto own = m.answers(command)) return own->code == 0 ? void() : say(*own);
   if (command.verb == ShadowVerb::beat) return say({250, "2.0.0", "lease 10000"});
   if (command.verb != ShadowVerb::ask) return say({250, "2.0.0", "Ok"});
   std::string text;

@@ -95,10 +95,10 @@ struct FakeMember {
   int version_lowest = 1;
   int version_highest = 1;
   bool chooses_version = true;         ///< false: as the first release, which takes its own version or none
-  std::string keywords = "\nXSHADOW 1";
+  std::string keywords = "\nXSHADOW 1\nXHAND";
   std::function<smtp::AskAnswer(MessageId)> knows;
   std::function<void(const smtp::ShadowCommand&)> on_command;
-  std::function<std::optional<smtp::Reply>(const smtp::ShadowCommand&)> answers;  ///< instead of the usual 250
+  std::function<std::optional<smtp::Reply>(const smtp::ShadowCommand&)> answers;  ///< instead of the usual reply; code 0: none
   std::vector<smtp::ShadowCommand> commands;
   std::vector<smtp::ShadowVersion> versions;  ///< of each session that was opened
 
@@ -182,6 +182,8 @@ class NoOutbound final : public Outbound {
   void deliver(ReadyMessage) override {}
   void look_again() override {}
   void forget(RowId row) override { forgotten.insert(row); }
+  bool claim(RowId row) override { return !claimed.contains(row) && claimed.insert(row).second; }
+  void give_up_claim(RowId row) override { claimed.erase(row); }
   bool awaits_final_reply(RowId) override { return false; }
   void suspect(MessageId id, std::uint32_t crashes) override { suspects[id] = crashes; }
   void pardon(MessageId) override {}
@@ -190,6 +192,7 @@ class NoOutbound final : public Outbound {
   bool is_loading = false;
   std::set<RowId> forgotten;
   std::map<MessageId, std::uint32_t> suspects;
+  std::set<RowId> claimed;
 };
 
 /// A session of another hub to this one.

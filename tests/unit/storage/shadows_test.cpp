@@ -405,7 +405,7 @@ TEST_F(ShadowsTest, DoesNotCedeToAnOlderGeneration) {
   message.generation = Generation{3};
   must([&](Writer& writer) { return accept(writer, message); });
   auto result = box.write(
-      [&](Writer& writer) { return writer.cede(message.row, Generation{3}, "hub2", owner, Epoch{1}); });
+      [&](Writer& writer) { return writer.cede(message.row, Generation{2}, "hub2", owner, Epoch{1}); });
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, std::errc::invalid_argument);
   EXPECT_TRUE(ask([&](Reader& reader) { return reader.message(message.row); }));

@@ -1,0 +1,22 @@
+// What a hand-over carries besides the body: envelope, due times and attempts, what is known of each recipient, hold and alarm,
+// and who holds copies of the generation before. One binary form (docs/xshadow.md section 12).
+#pragma once
+
+#include "storage/spool.h"
+
+namespace umbra::hub {
+
+struct HandOverRecord {
+  Envelope envelope;
+  bool is_held = false;
+  WallTime alarm_at{};
+  std::vector<storage::QueueEntry> queue;
+  std::vector<storage::RecipientOutcome> progress;
+  std::vector<storage::Holder> holders;  ///< of the generation before; the receiver is not among them
+};
+
+std::string encode(const HandOverRecord& record);
+/// Of another hub, hostile until read: what cannot be is an error.
+Result<HandOverRecord> decode_hand_over(std::string_view octets);
+
+}  // namespace umbra::hub

@@ -1,0 +1,74 @@
+// The giver's side of a hand-over: gives one message to another hub, and finds out how a hand-over ended whose answer never
+// came. Used by drain and leave, and wherever ownership is to move by consent. The receiver's side is HandReceiver.
+//
+// Order: the spool says "being handed over" (undeliverable, kept as the copy) before the offer leaves; a positive answer ends
+// it, a refusal makes the message ours again, no answer leaves it to the resolver, which asks the receiver until it knows.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include "cluster/hand_over.h"
+#include "hub/logs/event_log.h"
+#include "hub/metrics.h"
+#include "hub/outbound/outbound.h"
+#include "hub/peering/guardian.h"
+#include "hub/peering/members.h"
+#include "hub/peering/shadow_keeper.h"
+#include "storage/spool.h"
+
+namespace umbra::hub {
+
+class Hander {
+ public:
+  Hander(Runtime runtime, storage::Spool& spool, Members& members, Guardian& guardian, PendingMessages& pending,
+         EventLog& log, Metrics& metrics);
+
+  void set_outbound(Outbound* outbound) { outbound_ = outbound; }
+  /// Told whenever discard status may be owed.
+  void on_outbox(std::function<void()> callback) { on_outbox_ = std::move(callback); }
+  void start();
+  Task<void> stop();
+
+  enum class Outcome : std::uint8_t {
+    moved,    ///< the other hub owns it and has a copy elsewhere: nothing is left here
+    kept,     ///< the other hub owns it; this hub holds the copy
+    refused,  ///< it did not take it: ours, as before
+    unclear,  ///< no answer came: the resolver finds out
+    not_now   ///< not begun: it is being sent, accepted, or not known to be ours; or the hub cannot be reached
+  };
+  /// `keep`: this hub stays as the holder (no second body is sent anywhere). Else the receiver makes a copy elsewhere before it
+  /// answers; where it cannot, this hub stays as the holder all the same.
+  Task<Outcome> hand(RowId row, std::string hub, bool keep);
+  /// Messages whose hand-over goes on.
+  [[nodiscard]] std::size_t under_way() const { return under_way_.size(); }
+
+ private:
+  Task<Outcome> give(storage::StoredMessage message, Member& member, bool keep);
+  Task<Link::Outcome> offer(const storage::StoredMessage& message, Member& member, bool keep);
+  Task<void> resolve_loop();
+  Task<void> resolve(RowId row);
+  Task<void> carry_out(storage::StoredMessage message, cluster::HandOverDecision decision);
+  Task<Result<void>> end(const storage::StoredMessage& message, storage::Holder owner, Epoch epoch, Generation generation, bool keep);
+  Task<bool> take_back(const storage::StoredMessage& message);
+  Task<std::optional<storage::StoredMessage>> read(RowId row);
+
+  Runtime runtime_;
+  storage::Spool& spool_;
+  Members& members_;
+  Guardian& guardian_;
+  PendingMessages& pending_;
+  EventLog& log_;
+  Metrics& metrics_;
+  Outbound* outbound_ = nullptr;
+  std::function<void()> on_outbox_;
+  TaskScope tasks_;
+  Timer wake_;
+  std::set<RowId> under_way_;
+  std::uint64_t next_offer_ = 1;
+  bool has_unclear_ = true;
+  bool is_stopping_ = false;
+};
+
+}  // namespace umbra::hub

@@ -1,0 +1,378 @@
+// Goal: whatever happens to either hub during a hand-over, the message has one owner in the end, and a copy.
+// Method: one hub's Peering on virtual time as the giver or the receiver; the other side is played by the test.
+#include "hub/peering/hand_over_record.h"
+#include "tests/unit/hub/peering_fixture.h"
+
+namespace umbra::hub::peering_test {
+namespace {
+
+using smtp::AskAnswer;
+using smtp::AskKind;
+using smtp::Reply;
+using smtp::ShadowCommand;
+using smtp::ShadowVerb;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class HandOverTests : public PeeringTest {
+ protected:
+  HandOverTests() { member("10.0.0.3").is_up = false; }
+  FakeMember& hub2() { return member("10.0.0.2"); }
+
+  storage::NewMessage owned(std::vector<Holder> holders = {}) {
+    auto message = own_message(std::move(holders));
+    put(message);
+    return message;
+  }
+  /// Begins a hand-over to hub2.
+  void hand(RowId row, bool keep = false) {
+    struct Handing {
+      static Task<void> run(Peering& peering, RowId row, bool keep, std::optional<Hander::Outcome>& to) {
+        to = co_await peering.hander().hand(row, "hub2", keep);
+      }
+    };
+    outcome.reset();
+    scope.spawn("hand", Handing::run(*peering, row, keep, outcome));
+    settle();
+  }
+  /// hub2 answers XHAND with this, XBACK with what it knows.
+  void answer_hand(std::optional<Reply> reply, AskAnswer knows = {}) {
+    hub2().answers = [this, reply, knows](const ShadowCommand& c) -> std::optional<Reply> {
+      if (c.verb == ShadowVerb::hand && reply) return reply;
+      if (c.verb == ShadowVerb::hand) {
+        network.cut(hub2());
+        return Reply{};
+      }
+      if (c.verb != ShadowVerb::back) return std::nullopt;
+      auto answer = knows;
+      answer.id = c.id;
+      return Reply{250, "2.0.0", smtp::format_answer(answer)};
+    };
+  }
+  /// hub2 beats to this hub: it is alive.
+  void keep_alive(Duration span) {
+    std::unique_ptr<Caller> caller;
+    ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+    for (Duration passed{}; passed < span; passed += 1s) {
+      ASSERT_THAT(say(*caller, smtp::format_beat(Epoch{1}, Sequence{2})), StartsWith("250 "));
+      pass(1s);
+    }
+  }
+  std::string record(std::vector<Holder> holders = {}, bool is_held = false) {
+    HandOverRecord r;
+    r.envelope.sender = "sender@example.org";
+    r.envelope.recipients = {{"a@example.com", "", notify_unset}, {"b@example.com", "", notify_unset}};
+    r.envelope.accepted_at = WallClock::now();
+    r.envelope.expires_at = WallClock::now() + 48h;
+    r.alarm_at = r.envelope.expires_at;
+    r.is_held = is_held;
+    r.queue = {{"example.com", WallClock::now() + 5min, 7}};
+    r.progress = {{1, storage::RecipientOutcome::State::delivered, "250 ok"}};
+    r.holders = std::move(holders);
+    return encode(r);
+  }
+  std::string xhand(MessageId id, std::uint32_t generation, std::uint64_t number, bool keep = true, bool is_held = false) {
+    smtp::HandOffer offer;
+    offer.copy.id = id;
+    offer.copy.generation = Generation{generation};
+    offer.copy.envelope = record({}, is_held);
+    offer.copy.body = "body\n";
+    offer.copy.body_octets = 5;
+    offer.number = number;
+    offer.keep = keep;
+    return smtp::format_hand(offer);
+  }
+  std::optional<storage::StoredMessage> found(MessageId id) {
+    auto row = ask([id](storage::Reader& r) { return r.find_message(id); });
+    return row ? message(*row) : std::nullopt;
+  }
+  std::unique_ptr<Caller> caller_hub2() {
+    std::unique_ptr<Caller> caller;
+    EXPECT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+    return caller;
+  }
+  std::optional<Hander::Outcome> outcome;
+};
+
+// ---- the giver
+
+TEST_F(HandOverTests, IsDurablyBeingHandedOverBeforeTheOfferLeaves) {
+  start();
+  auto m = owned();
+  bool was_durable = false;
+  hub2().on_command = [&](const ShadowCommand& c) {
+    if (c.verb != ShadowVerb::hand) return;
+    EXPECT_EQ(c.copy.generation, Generation{2});
+    EXPECT_EQ(c.copy.body, "body\n");
+    was_durable = storage::is_handing_over(message(m.row)->state);
+  };
+  answer_hand(Reply{250, "2.6.0", "owned and protected"});
+  hand(m.row);
+  EXPECT_TRUE(was_durable);
+  EXPECT_EQ(outcome, Hander::Outcome::moved);
+  EXPECT_FALSE(message(m.row));
+  EXPECT_FALSE(shadow(m.id));
+}
+
+TEST_F(HandOverTests, CarriesWhatIsKnownOfTheMessage) {
+  start();
+  auto m = own_message({{"hub3", spool3, Holder::State::holds}}, 2);
+  m.queue = {{"example.com", WallClock::now() + 7min, 5}};
+  m.progress = {{1, storage::RecipientOutcome::State::delivered, "250"}};
+  put(m);
+  must([&](storage::Writer& w) { return w.set_state(m.row, storage::MessageState::held, {}); });
+  answer_hand(Reply{250, "2.6.0", "owned"});
+  hand(m.row, true);
+  auto offers = hub2().of(ShadowVerb::hand);
+  ASSERT_EQ(offers.size(), 1U);
+  auto r = decode_hand_over(offers[0].copy.envelope);
+  ASSERT_TRUE(r) << r.error().what;
+  EXPECT_TRUE(r->is_held);
+  EXPECT_EQ(r->queue, m.queue);
+  EXPECT_EQ(r->progress, m.progress);
+  EXPECT_EQ(r->alarm_at, m.alarm_at);
+  EXPECT_EQ(r->envelope, m.envelope);
+  ASSERT_EQ(r->holders.size(), 1U);
+  EXPECT_EQ(r->holders[0].hub, "hub3");
+}
+
+TEST_F(HandOverTests, StaysTheHolderWhenAskedToOrWhenThereIsNoOther) {
+  start();
+  for (bool keep : {true, false}) {
+    auto m = owned();
+    answer_hand(Reply{250, "2.6.0", "owned"});
+    hand(m.row, keep);
+    EXPECT_EQ(outcome, Hander::Outcome::kept);
+    EXPECT_FALSE(message(m.row));
+    auto held = shadow(m.id);
+    ASSERT_TRUE(held);
+    EXPECT_EQ(held->owner_hub, "hub2");
+    EXPECT_EQ(held->generation, Generation{2});
+  }
+}
+
+TEST_F(HandOverTests, IsOursAgainWhenItIsRefused) {
+  start();
+  auto m = owned();
+  answer_hand(Reply{452, "4.3.1", "Insufficient system storage"});
+  hand(m.row);
+  EXPECT_EQ(outcome, Hander::Outcome::refused);
+  auto again = message(m.row);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->state, storage::MessageState::queued);
+  EXPECT_EQ(again->generation, Generation{1});
+}
+
+TEST_F(HandOverTests, AsksAfterASilenceAndIsOursAgainWhenTheReceiverDoesNotKnowIt) {
+  start();
+  auto m = owned();
+  answer_hand(std::nullopt);  // the session breaks; the receiver knows nothing of it
+  hand(m.row);
+  EXPECT_EQ(outcome, Hander::Outcome::unclear);
+  keep_alive(5s);
+  ASSERT_FALSE(hub2().of(ShadowVerb::back).empty());
+  auto again = message(m.row);
+  ASSERT_TRUE(again) << "unknown is never a reason to drop what may be the only copy";
+  EXPECT_EQ(again->state, storage::MessageState::queued);
+}
+
+TEST_F(HandOverTests, AsksAfterASilenceAndFollowsTheReceiverThatOwnsIt) {
+  start();
+  auto m = owned();
+  AskAnswer live;
+  live.kind = AskKind::live;
+  live.generation = Generation{2};
+  answer_hand(std::nullopt, live);
+  hub2().knows = [live](MessageId) { return live; };
+  hand(m.row);
+  keep_alive(5s);
+  EXPECT_FALSE(message(m.row));
+  auto held = shadow(m.id);
+  ASSERT_TRUE(held);
+  EXPECT_EQ(held->owner_spool, spool2);
+}
+
+TEST_F(HandOverTests, NeitherDeliversNorDropsWhileTheReceiverIsSilent) {
+  start();
+  std::unique_ptr<Caller> caller = caller_hub2();
+  auto m = owned();
+  hub2().is_silent = true;
+  hand(m.row);
+  pass(5s);
+  EXPECT_TRUE(storage::is_handing_over(message(m.row)->state));
+}
+
+TEST_F(HandOverTests, TakesOverFromAReceiverThatIsGone) {
+  start();
+  auto caller = caller_hub2();
+  auto m = owned();
+  answer_hand(std::nullopt);
+  hub2().on_command = [&](const ShadowCommand& c) {
+    if (c.verb == ShadowVerb::hand) hub2().is_up = false;
+  };
+  hand(m.row);
+  pass(50s);
+  auto again = found(m.id);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->state, storage::MessageState::queued);
+  EXPECT_EQ(again->generation, Generation{3}) << "above the one that the receiver may own";
+}
+
+TEST_F(HandOverTests, FindsOutAfterARestart) {
+  start();
+  auto m = owned();
+  hub2().is_silent = true;
+  hand(m.row);
+  ASSERT_TRUE(storage::is_handing_over(message(m.row)->state));
+  stop();
+  hub2().is_silent = false;
+  answer_hand(Reply{250, "2.6.0", "owned"});
+  start();
+  keep_alive(10s);
+  auto again = message(m.row);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->state, storage::MessageState::queued);
+  EXPECT_EQ(hub2().of(ShadowVerb::hand).size(), 1U);
+}
+
+TEST_F(HandOverTests, DoesNotOfferToAHubThatDoesNotKnowTheVerb) {
+  make();
+  auto m = owned();
+  hub2().is_up = false;
+  start();
+  hand(m.row);
+  EXPECT_EQ(outcome, Hander::Outcome::not_now);
+  EXPECT_EQ(message(m.row)->state, storage::MessageState::queued);
+}
+
+// ---- the receiver
+
+TEST_F(HandOverTests, AcceptsOnceHoweverOftenItIsOffered) {
+  start();
+  auto caller = caller_hub2();
+  MessageId id{spool2, 77};
+  EXPECT_THAT(say(*caller, xhand(id, 2, 1)), StartsWith("250 2.6.0 "));
+  EXPECT_THAT(say(*caller, xhand(id, 2, 2)), StartsWith("250 2.6.0 "));
+  auto m = found(id);
+  ASSERT_TRUE(m);
+  EXPECT_EQ(m->generation, Generation{2});
+  EXPECT_EQ(m->queue.at(0).attempts, 7U);
+  EXPECT_EQ(m->progress.at(0).index, 1U);
+  ASSERT_EQ(m->holders.size(), 1U);
+  EXPECT_EQ(m->holders[0], (Holder{"hub2", spool2, Holder::State::holds}));
+  EXPECT_TRUE(m->is_protected);
+}
+
+TEST_F(HandOverTests, KeepsTheOperatorsHold) {
+  start();
+  auto caller = caller_hub2();
+  MessageId id{spool2, 78};
+  EXPECT_THAT(say(*caller, xhand(id, 2, 1, true, true)), StartsWith("250 "));
+  EXPECT_EQ(found(id)->state, storage::MessageState::held);
+}
+
+TEST_F(HandOverTests, RefusesAnOfferThatWasAskedBackEvenWhenItComesLate) {
+  start();
+  auto caller = caller_hub2();
+  MessageId id{spool2, 79};
+  EXPECT_THAT(say(*caller, smtp::format_back(id, Generation{2}, 5)), HasSubstr(" unknown "));
+  EXPECT_THAT(say(*caller, xhand(id, 2, 5)), StartsWith("550 "));
+  EXPECT_FALSE(found(id));
+  // A new offer is another thing.
+  EXPECT_THAT(say(*caller, xhand(id, 2, 6)), StartsWith("250 "));
+  EXPECT_THAT(say(*caller, smtp::format_back(id, Generation{2}, 6)), HasSubstr(" live 2"));
+}
+
+TEST_F(HandOverTests, AnswersPendingWhileItIsBeingStored) {
+  start();
+  auto caller = caller_hub2();
+  std::unique_ptr<Caller> second = caller_hub2();
+  MessageId id{spool2, 80};
+  writer.is_held = true;
+  EXPECT_EQ(say(*caller, xhand(id, 2, 1)), "");
+  EXPECT_THAT(say(*second, smtp::format_back(id, Generation{2}, 1)), HasSubstr(" pending "));
+  writer.let_go();
+  settle();
+  EXPECT_THAT(caller->received(), StartsWith("250 "));
+}
+
+TEST_F(HandOverTests, TakesNothingWhileItIsDrainedItself) {
+  start();
+  peering->receiver().set_refusing(true);
+  auto caller = caller_hub2();
+  EXPECT_THAT(say(*caller, xhand({spool2, 81}, 2, 1)), StartsWith("452 4.3.2"));
+}
+
+TEST_F(HandOverTests, TakesNothingOfAnEpochThatIsOver) {
+  start();
+  auto caller = caller_hub2();
+  std::unique_ptr<Caller> next;
+  ASSERT_THAT(call(next, "hub2", spool2, Epoch{2}, Sequence{5}), StartsWith("235 "));
+  EXPECT_THAT(say(*caller, xhand({spool2, 82}, 2, 1)), StartsWith("554 "));
+}
+
+TEST_F(HandOverTests, MakesACopyElsewhereBeforeItSaysYes) {
+  auto& hub3 = member("10.0.0.3");
+  hub3.is_up = true;
+  start();
+  pass(2s);
+  auto caller = caller_hub2();
+  MessageId id{spool2, 83};
+  bool was_answered = false;
+  hub3.on_command = [&](const ShadowCommand& c) {
+    if (c.verb == ShadowVerb::copy) was_answered = !caller->received().empty();
+  };
+  EXPECT_THAT(say(*caller, xhand(id, 2, 1, false)), HasSubstr(" owned and protected"));
+  EXPECT_FALSE(was_answered);
+  ASSERT_EQ(hub3.of(ShadowVerb::copy).size(), 1U);
+  auto m = found(id);
+  ASSERT_TRUE(m);
+  EXPECT_EQ(m->holders.front(), (Holder{"hub2", spool2, Holder::State::former_owner})) << "still owed the done";
+  EXPECT_EQ(m->holders.back(), (Holder{"hub3", spool3, Holder::State::holds}));
+}
+
+TEST_F(HandOverTests, LeavesTheGiverAsTheHolderWhenThereIsNoOtherHub) {
+  start();
+  auto caller = caller_hub2();
+  auto answer = say(*caller, xhand({spool2, 84}, 2, 1, false));
+  EXPECT_THAT(answer, StartsWith("250 "));
+  EXPECT_THAT(answer, ::testing::Not(HasSubstr("protected")));
+}
+
+TEST_F(HandOverTests, TakesALargeMessageInPieces) {
+  start();
+  auto caller = caller_hub2();
+  MessageId id{spool2, 85};
+  smtp::HandOffer offer;
+  offer.copy.id = id;
+  offer.copy.generation = Generation{2};
+  offer.copy.envelope = record();
+  offer.copy.streamed = true;
+  offer.copy.body_octets = 300'000;
+  offer.number = 1;
+  offer.keep = true;
+  EXPECT_THAT(say(*caller, smtp::format_hand(offer)), StartsWith("250 2.0.0"));
+  EXPECT_THAT(say(*caller, smtp::format_chunk(id, std::string(200'000, 'x'), false)), StartsWith("250 "));
+  EXPECT_FALSE(found(id));
+  EXPECT_THAT(say(*caller, smtp::format_chunk(id, std::string(100'000, 'y'), true)), StartsWith("250 2.6.0"));
+  auto m = found(id);
+  ASSERT_TRUE(m);
+  EXPECT_EQ(ask([&](storage::Reader& r) { return r.chunk(m->row, 1); }).size(), 100'000U);
+}
+
+TEST_F(HandOverTests, TakesNoRecordThatIsWrong) {
+  start();
+  auto good = record();
+  for (std::size_t length = 0; length < good.size(); ++length) EXPECT_FALSE(decode_hand_over(std::string_view(good).substr(0, length)));
+  EXPECT_TRUE(decode_hand_over(good));
+  EXPECT_FALSE(decode_hand_over(good + "x"));
+  auto caller = caller_hub2();
+  smtp::HandOffer offer;
+  offer.copy.id = {spool2, 86};
+  offer.copy.generation = Generation{2};
+  offer.copy.envelope = "nonsense";
+  EXPECT_THAT(say(*caller, smtp::format_hand(offer)), StartsWith("501 "));
+}
+
+}  // namespace
+}  // namespace umbra::hub::peering_test
