@@ -1,5 +1,5 @@
 # The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
-.PHONY: all release setup demo test bench fuzz soak format format-check tidy docs clean
+.PHONY: all release setup demo test model bench fuzz soak format format-check tidy docs clean
 all: release
 
 setup:
@@ -16,6 +16,10 @@ demo: setup
 # Everything that continuous integration runs.
 test: setup
 	@scripts/test
+
+# The formal model of the shadow protocol, checked by spin.
+model: setup
+	@tests/model/run
 
 # Umbra beside Postfix in one run; writes docs/benchmarks.md.
 bench: setup
