@@ -110,7 +110,7 @@ class Discovery(LabCase):
         self.names.mode = "answers"
         self.sink_.wait_for(sent, 30)
         hubs.wait_empty(30)
-        self.assertIn("DNS names the cluster's hubs again", one.log.read_text())
+        wait_until(lambda: "DNS names the cluster's hubs again" in one.log.read_text(), 10, "the word that DNS is back")
 
     def test_a_hub_that_dns_does_not_name_any_more_is_taken_over_from_only_when_silent_and_then_forgotten(self):
         hubs = self.hubs(3, "srv")
