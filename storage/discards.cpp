@@ -80,6 +80,17 @@ void Discards::confirmed(std::uint64_t key, Counts& counts) {
   --counts.outbox;
 }
 
+void Discards::confirmed_by(SpoolId spool, std::span<const std::uint64_t> keys, Counts& counts) {
+  std::uint64_t slot = 0;
+  {
+    auto rows = slot_.rows(spool.value);
+    if (!rows.next()) return;
+    slot = rows.unsigned_number(0);
+  }
+  for (auto key : keys)
+    if (key >> counter_bits == slot) confirmed(key, counts);
+}
+
 void Discards::forget_spool(SpoolId spool, Counts& counts) {
   std::int64_t slot = 0;
   {

@@ -28,6 +28,8 @@ class Discards {
   /// Not done: a later owner has the message, this generation's copy is not needed any more.
   void owe_superseded(const Holder& holder, MessageId id, Generation generation, Counts& counts);
   void confirmed(std::uint64_t key, Counts& counts);
+  /// The same of many, said by the hub with this spool: keys of what others are owed are passed over.
+  void confirmed_by(SpoolId spool, std::span<const std::uint64_t> keys, Counts& counts);
   void forget_spool(SpoolId spool, Counts& counts);
   void forget(const std::string& hub);
   void remember(const PeerMemory& peer);

@@ -267,6 +267,8 @@ class Writer {
 
   // Outbox and peers.
   virtual Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) = 0;
+  /// The same, said by the hub with this spool: keys of what is owed to others are passed over.
+  virtual Result<void> outbox_confirmed_by(SpoolId spool, std::span<const std::uint64_t> keys) = 0;
   /// Drops what is owed to a spool that is gone for good.
   virtual Result<void> outbox_forget_spool(SpoolId spool) = 0;
   virtual Result<void> remember_peer(const PeerMemory& peer) = 0;

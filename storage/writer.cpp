@@ -378,6 +378,11 @@ Result<void> SpoolWriter::outbox_confirmed(std::span<const std::uint64_t> keys) 
   return database_.outcome();
 }
 
+Result<void> SpoolWriter::outbox_confirmed_by(SpoolId spool, std::span<const std::uint64_t> keys) {
+  discards_.confirmed_by(spool, keys, counts);
+  return database_.outcome();
+}
+
 Result<void> SpoolWriter::outbox_forget_spool(SpoolId spool) {
   discards_.forget_spool(spool, counts);
   return database_.outcome();

@@ -45,6 +45,7 @@ class SpoolWriter final : public Writer {
   Result<void> take_back(RowId row, Generation generation, bool receiver_may_have_it) override;
   Result<HandedOver> accept_hand_over(const NewMessage& message, bool is_held) override;
   Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) override;
+  Result<void> outbox_confirmed_by(SpoolId spool, std::span<const std::uint64_t> keys) override;
   Result<void> outbox_forget_spool(SpoolId spool) override;
   Result<void> remember_peer(const PeerMemory& peer) override;
   Result<void> forget_peer(const std::string& hub) override;

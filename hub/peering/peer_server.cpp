@@ -255,7 +255,7 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       keeper.poll(*peer_, command.limit, slot);
       return true;
     case ShadowVerb::seen:
-      keeper.seen(std::move(command.keys), slot);
+      keeper.seen(*peer_, std::move(command.keys), slot);
       return true;
     case ShadowVerb::suspect:
       keeper.suspect(*peer_, std::move(command.suspects), slot);

@@ -229,7 +229,8 @@ bool ShadowKeeper::is_over(const Stream& stream) const {
 }
 
 void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation, ReplySlotPtr slot) {
-  (void)peer;
+  // Only whoever accepts a message, this moment, takes its copies back. Everybody else ends one by XDONE.
+  if (id.spool != peer.spool) return slot->answer({550, "5.7.1", "Not a message of yours"});
   bury(id, generation);
   write([id, generation](storage::Writer& w) { return w.drop_shadow(id, generation); }, 64, [this, id, slot](Result<void> result) {
     if (!result) return slot->answer(spool_failure_reply(result.error()));
@@ -308,9 +309,9 @@ void ShadowKeeper::suspect(const Peer& peer, std::vector<std::pair<MessageId, st
       });
 }
 
-void ShadowKeeper::seen(std::vector<std::uint64_t> keys, ReplySlotPtr slot) {
+void ShadowKeeper::seen(const Peer& peer, std::vector<std::uint64_t> keys, ReplySlotPtr slot) {
   auto count = keys.size();
-  write([keys = std::move(keys)](storage::Writer& w) { return w.outbox_confirmed(keys); }, count * 16,
+  write([keys = std::move(keys), from = peer.spool](storage::Writer& w) { return w.outbox_confirmed_by(from, keys); }, count * 16,
         [slot](Result<void> result) {
           if (!result) return slot->answer(spool_failure_reply(result.error()));
           slot->answer({250, "2.0.0", "Seen"});

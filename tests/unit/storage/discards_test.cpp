@@ -71,6 +71,18 @@ TEST_F(DiscardsTest, ForgetsWhatWasConfirmed) {
   EXPECT_EQ(ask([](Reader& reader) { return reader.counts(); }).outbox, 0U);
 }
 
+TEST_F(DiscardsTest, LetsAHubConfirmOnlyWhatItIsOwed) {
+  auto message = accepted();
+  record(attempt(message.row, {delivered(0)}));
+  std::vector keys{outbox(hub2).at(0).key, outbox(hub3).at(0).key, std::uint64_t{0}, ~std::uint64_t{0}};
+  must([&](Writer& writer) { return writer.outbox_confirmed_by(SpoolId{0x77}, keys); });
+  EXPECT_EQ(ask([](Reader& reader) { return reader.counts(); }).outbox, 2U) << "a hub that is owed nothing";
+  must([&](Writer& writer) { return writer.outbox_confirmed_by(hub2, keys); });
+  EXPECT_TRUE(outbox(hub2).empty());
+  EXPECT_EQ(outbox(hub3).size(), 1U);
+  EXPECT_EQ(ask([](Reader& reader) { return reader.counts(); }).outbox, 1U);
+}
+
 TEST_F(DiscardsTest, NeverUsesAKeyTwiceInOneProcess) {
   auto first = accepted();
   record(attempt(first.row, {delivered(0)}));
