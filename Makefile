@@ -1,5 +1,5 @@
 # The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
-.PHONY: all release setup demo test model bench fuzz soak format format-check tidy docs clean
+.PHONY: all release setup demo test test-kubernetes model bench fuzz soak format format-check tidy docs clean
 all: release
 
 setup:
@@ -20,6 +20,10 @@ test: setup
 # The formal model of the shadow protocol, checked by spin.
 model: setup
 	@tests/model/run
+
+# Ownership by Kubernetes against a real API server: the one that KUBECONFIG names.
+test-kubernetes: release
+	@scripts/test-kubernetes
 
 # Umbra beside Postfix in one run; writes docs/benchmarks.md.
 bench: setup

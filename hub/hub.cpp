@@ -37,7 +37,7 @@ class WiredHub final : public Hub, public AdminBackend {
         log_(parts.log),
         spool_(std::move(spool)),
         attempts_(std::move(attempts)),
-        peering_(runtime_, config_, *spool_, log_, metrics_),
+        peering_(runtime_, config_, *spool_, log_, metrics_, parts.arbiter),
         outbound_(Outbound::make(runtime_, config_, *spool_, peering_, log_, metrics_, marks())),
         acceptor_(runtime_, config_, *spool_, peering_, *outbound_, log_, metrics_) {
     peering_.set_outbound(*outbound_);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "cluster/arbiter.h"
 #include "hub/config/config.h"
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
@@ -24,6 +25,7 @@ struct HubParts {
   std::string spool_vfs;  ///< empty: real files
   /// Where attempts are marked, outliving the process; null: a file beside the spool, or with another VFS nowhere.
   storage::AttemptMarks::Region* attempts = nullptr;
+  cluster::Arbiter* arbiter = nullptr;  ///< of ownership by an engine; null: made from the configuration
 };
 
 /// Life: make() opens the spool and begins its epoch (blocks); start() listens and begins to work; stop() ends everything

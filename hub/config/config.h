@@ -151,7 +151,21 @@ struct ResolverConfig {
 enum class OwnershipMode : std::uint8_t {
   automatic,  ///< majority where there are three hubs or more, else pairwise
   pairwise,
-  majority
+  majority,
+  etcd,
+  kubernetes
+};
+
+/// The engine that the modes etcd and kubernetes ask.
+struct ArbiterConfig {
+  std::vector<Endpoint> endpoints;
+  std::string ca_file;  ///< empty: no TLS
+  std::string certificate_file;
+  std::string key_file;
+  std::string token_file;  ///< kubernetes
+  std::string name_space;  ///< kubernetes; empty: from namespace_file
+  std::string namespace_file;
+  std::string prefix;  ///< of keys and of names of leases
 };
 
 struct MemberConfig {
@@ -183,6 +197,7 @@ struct ClusterConfig {
   int version_lowest = smtp::shadow_version_lowest;
   int version_highest = smtp::shadow_version_highest;
   OwnershipMode ownership = OwnershipMode::automatic;
+  ArbiterConfig arbiter;
   Duration lease = 10s;
   Duration heartbeat = 1s;
   Duration copy_timeout = 5s;    ///< all attempts to copy one message together

@@ -12,7 +12,7 @@ using namespace std::string_view_literals;
 
 constexpr std::array shadow_names = {"require"sv, "prefer"sv, "none"sv};  // ShadowPolicy
 constexpr std::array on_corruption_names = {"automatic"sv, "set_aside"sv, "refuse"sv};  // OnCorruption
-constexpr std::array ownership_names = {"auto"sv, "pairwise"sv, "majority"sv};  // OwnershipMode
+constexpr std::array ownership_names = {"auto"sv, "pairwise"sv, "majority"sv, "etcd"sv, "kubernetes"sv};  // OwnershipMode
 constexpr std::array zone_names = {"prefer_other_zone"sv, "only_other_zone"sv, "any"sv};  // ZonePreference
 constexpr std::array on_failure_names = {"delay"sv, "accept"sv};                        // OnShadowFailure
 constexpr std::array eight_bit_names = {"bounce"sv, "convert"sv};         // RouteConfig::EightBit
@@ -300,6 +300,27 @@ void describe_cluster_tls(ConfigVisitor& v, ClusterTlsConfig& tls) {
   v.path({"ca", "PEM file with the authority of the cluster. Whoever has a certificate of it with a hub's name is that hub."}, tls.ca);
 }
 
+void describe_arbiter(ConfigVisitor& v, ArbiterConfig& arbiter) {
+  v.endpoints({"endpoints",
+               "`host:port`. etcd: its client addresses, the next one is asked when one fails. Kubernetes: the API server; "
+               "default: `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`, as every pod has them."},
+              arbiter.endpoints, 0);
+  v.path({"ca_file",
+          "PEM file with the certificates that may sign the server's. etcd: without it there is no TLS. Kubernetes: "
+          "default is the pod's service account's."},
+         arbiter.ca_file);
+  v.path({"certificate_file", "PEM file with this hub's certificate for the engine. With `key_file`."}, arbiter.certificate_file);
+  v.path({"key_file", "PEM file with its key."}, arbiter.key_file);
+  v.path({"token_file",
+          "Kubernetes: the bearer token, read anew for every request. Default: the pod's service account's."},
+         arbiter.token_file);
+  v.text({"namespace", "Kubernetes: where the leases are. Default: the pod's."}, arbiter.name_space, plain_name);
+  v.text({"prefix",
+          "What the engine's names for the hubs begin with; one per cluster. Default: `umbra-`. The key or lease of the hub "
+          "`mx1` is `umbra-mx1`."},
+         arbiter.prefix, plain_name);
+}
+
 struct ClusterSection {
   ClusterConfig& cluster;
   std::string& secret_file;
@@ -330,9 +351,11 @@ void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
             "Who may deliver and who may take over when hubs do not hear one another. `pairwise`: whoever hears nothing for "
             "a lease takes over; mail always flows, and a partition may give duplicates. `majority`, for a list of three "
             "hubs or more that is the same on each and stays as it is while they run: a hub that hears fewer than half of "
-            "the others keeps its mail, and nothing is delivered twice. `auto`: `majority` for three or more, else "
+            "the others keeps its mail, and nothing is delivered twice. `etcd`, `kubernetes`: the engine named in `arbiter` "
+            "decides; while it is away nobody takes over, and mail goes on where its holders answer. `auto`: `majority` for three or more, else "
             "`pairwise`."},
            cluster.ownership, ownership_names);
+  v.group({"arbiter", "The engine that `ownership: etcd` and `ownership: kubernetes` ask."}, cluster.arbiter, describe_arbiter);
   v.duration(
       {"lease", "A hub that was silent for this long is taken over from by those that hold its shadows."},
       cluster.lease, {1s, 1h});

@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "hub/config/units.h"
@@ -207,9 +208,45 @@ void check_discovery(const Config& config, ReadReport& report) {
                                               "\"type: address\"", config.hub_name));
 }
 
-void check_cluster(const Config& config, ReadReport& report) {
-  const auto& cluster = config.cluster;
+// What every pod has.
+void use_service_account(ArbiterConfig& arbiter) {
+  constexpr std::string_view folder = "/var/run/secrets/kubernetes.io/serviceaccount/";
+  const char* host = std::getenv("KUBERNETES_SERVICE_HOST");
+  const char* port = std::getenv("KUBERNETES_SERVICE_PORT");
+  if (arbiter.endpoints.empty() && host != nullptr && port != nullptr) {
+    auto number = parse_number(port);
+    if (number && *number > 0 && *number <= 65535)
+      arbiter.endpoints.push_back({host, static_cast<std::uint16_t>(*number)});
+  }
+  if (arbiter.ca_file.empty()) arbiter.ca_file = fmt::format("{}ca.crt", folder);
+  if (arbiter.token_file.empty() && arbiter.certificate_file.empty()) arbiter.token_file = fmt::format("{}token", folder);
+  if (arbiter.name_space.empty()) arbiter.namespace_file = fmt::format("{}namespace", folder);
+}
+
+void check_arbiter(ClusterConfig& cluster, ReadReport& report) {
+  auto& arbiter = cluster.arbiter;
+  bool is_kubernetes = cluster.ownership == OwnershipMode::kubernetes;
+  if (!is_kubernetes && cluster.ownership != OwnershipMode::etcd) {
+    if (report.given("cluster.arbiter"))
+      report.problem_at("cluster.arbiter", "cluster.arbiter: only \"ownership: etcd\" and \"ownership: kubernetes\" ask it");
+    return;
+  }
+  if (is_kubernetes) use_service_account(arbiter);
+  if (arbiter.prefix.empty()) arbiter.prefix = "umbra-";
+  if (arbiter.endpoints.empty())
+    report.problem_at(report.given("cluster.arbiter") ? "cluster.arbiter" : "cluster.ownership",
+                      is_kubernetes ? "cluster.arbiter.endpoints is missing, and this is no pod (KUBERNETES_SERVICE_HOST is not set)"
+                                    : "cluster.arbiter.endpoints is missing: the client addresses of etcd");
+  for (const auto& endpoint : arbiter.endpoints)
+    if (endpoint.port == 0) report.problem_at("cluster.arbiter.endpoints", "cluster.arbiter.endpoints: port 0 cannot be connected to");
+  if (arbiter.certificate_file.empty() != arbiter.key_file.empty())
+    report.problem_at("cluster.arbiter", "cluster.arbiter: certificate_file and key_file go together");
+}
+
+void check_cluster(Config& config, ReadReport& report) {
+  auto& cluster = config.cluster;
   check_discovery(config, report);
+  check_arbiter(cluster, report);
   if (!cluster.enabled()) {
     if (report.given("cluster.address")) {
       report.problem_at("cluster.address",

@@ -20,6 +20,8 @@ constexpr std::size_t at_once_octets_max = 256U << 10;
 // a write may have to wait, for as long as the next hop likes.
 constexpr std::size_t taken_at_once_octets = 16U << 10;
 constexpr std::size_t end_octets = 3;  // ".\r\n"; with BDAT a piece of the body
+// The guard takes a while for each `later`. After so many the message waits as after a 4xx reply.
+constexpr std::uint32_t held_back_max = 5;
 constexpr auto quit_timeout = std::chrono::seconds(5);
 constexpr auto drain_timeout = std::chrono::seconds(5);
 constexpr auto handshake_timeout = std::chrono::seconds(60);
@@ -367,7 +369,9 @@ Task<bool> Connection::begin(JobPtr job) {
   job->is_withdrawn = false;
   if (is_whole && job->body->size() <= at_once_octets_max && session_->can_send_at_once()) {
     if (!co_await may_deliver(job)) {
-      if (job->is_held_back)
+      if (job->is_held_back && ++job->times_held_back < held_back_max)
+        owner_.give_back(job, "");
+      else if (job->is_held_back)
         settle(job, State::deferred, {451, "4.4.0", parts_.guard.why_not_now()});
       else
         owner_.drop(job);
@@ -485,6 +489,12 @@ void Connection::handle(smtp::TransactionResult result) {
     // Whoever owns it now sends it again, though this next hop may have it.
     if (result.possible_duplicate) note_possible_duplicate(*job, "no reply to the end of data");
     return owner_.drop(job);
+  }
+  bool is_held_back = job->is_held_back && first.reply.code == 0 && !result.possible_duplicate && !is_delivered;
+  if (is_held_back && ++job->times_held_back < held_back_max) {
+    job->is_withdrawn = false;
+    owner_.give_back(job, "");
+    return;
   }
   if (!result.was_attempted && completed_ != 0) {
     owner_.give_back(job, "");

@@ -35,6 +35,7 @@ struct Job {
   bool is_marked = false;                   ///< in storage::AttemptMarks
   bool has_outcome = false;                 ///< it was recorded
   bool is_held_back = false;                ///< the guard has said `later`
+  std::uint32_t times_held_back = 0;        ///< in this attempt
   bool is_converted = false;                ///< `body` is a 7-bit form, not what is in the spool
   std::uint64_t octets = 0;                 ///< counted against ready_octets_max
 

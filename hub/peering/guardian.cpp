@@ -273,7 +273,7 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
         bool is_former = holder.state == HolderState::former_owner;
         if (is_replaced)
           gone.push_back(holder);
-        else if (answer == nullptr && is_former)
+        else if (answer == nullptr && (is_former || ownership_.was_never_out()))
           continue;
         else if (answer == nullptr) {
           is_known = false;
@@ -356,15 +356,18 @@ Task<void> Guardian::end_epochs_of_silent_holders() {
 
 // What this hub may not deliver anyway is not loaded.
 void Guardian::look_at_ownership() {
+  if (is_stopping_) return;
+  if (unsettled_.empty()) ownership_.settled();
+  bool delivers_nothing = ownership_.delivers_nothing();
+  if (delivers_nothing != std::exchange(delivers_nothing_, delivers_nothing)) outbound_->set_loading(!delivers_nothing);
   auto why = ownership_.why_mail_waits();
   bool was_waiting = !why_mail_waits_.empty();
-  if (was_waiting == !why.empty() || is_stopping_) return;
+  if (was_waiting == !why.empty()) return;
   why_mail_waits_ = why;
   if (why.empty())
     log_.line(LogLevel::info, "mail flows again", {});
   else
     log_.line(LogLevel::warning, "mail waits", {{"reason", why}});
-  outbound_->set_loading(why.empty());
 }
 
 Task<void> Guardian::watch_owner(std::string hub, SpoolId spool) {

@@ -127,6 +127,7 @@ class Guardian {
   std::vector<Unsettled> unsettled_;  ///< ascending
   std::set<std::string> silent_holders_;  ///< they keep mail or shadows waiting: their epochs are to be ended
   std::string why_mail_waits_;
+  bool delivers_nothing_ = false;
   MonotonicTime next_settle_ = MonotonicTime::min();
   /// Spools of silent holders whose messages were marked unprotected already.
   std::set<SpoolId> lost_holders_;

@@ -163,7 +163,7 @@ void Members::end(Hub::Ended why) {
   ended_ = std::move(why);
 }
 
-bool Members::promise_is_fresh(const storage::Holder& holder) {
+bool Members::promise_is_fresh(const storage::Holder& holder, Duration span) {
   bool is_former = holder.state == storage::Holder::State::former_owner;
   auto* member = find(holder.hub);
   if (member == nullptr) return is_former;
@@ -172,12 +172,12 @@ bool Members::promise_is_fresh(const storage::Holder& holder) {
   // A former owner that was not heard of since has to ask before it delivers: its word is not needed. Once it is back it
   // keeps what was taken from it as a shadow, and may take that over like every holder.
   if (is_former && member->identity && member->live_epoch < member->identity->epoch) return true;
-  return member->promised_by == holder.spool && member->promise.is_fresh(MonotonicClock::now());
+  return member->promised_by == holder.spool && member->promise.is_recent(MonotonicClock::now(), span);
 }
 
-bool Members::all_promises_are_fresh() const {
+bool Members::all_promises_are_fresh(Duration span) const {
   auto now = MonotonicClock::now();
-  return std::ranges::all_of(members_, [now](const auto& member) { return member->promise.is_fresh(now); });
+  return std::ranges::all_of(members_, [now, span](const auto& member) { return member->promise.is_recent(now, span); });
 }
 
 std::vector<cluster::Candidate> Members::candidates() {

@@ -75,9 +75,10 @@ class Members final : public LinkOwner {
   bool is_silent(const Member& member);
 
   /// Is a promise of `holder` not to take over fresh?
-  [[nodiscard]] bool promise_is_fresh(const storage::Holder& holder);
+  /// `span`: and not older than this.
+  [[nodiscard]] bool promise_is_fresh(const storage::Holder& holder, Duration span = std::chrono::hours{1});
   /// Of every member: none of them has taken anything over from us.
-  [[nodiscard]] bool all_promises_are_fresh() const;
+  [[nodiscard]] bool all_promises_are_fresh(Duration span = std::chrono::hours{1}) const;
   /// Some message got another holder after it was accepted: what delivery has in memory of holders may be out of date, and
   /// only all promises together are enough to go on without a look into the spool.
   void holders_change(RowId row) {

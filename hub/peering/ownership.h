@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/arbiter.h"
 #include "hub/metrics.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/members.h"
@@ -53,6 +54,12 @@ class Ownership {
 
   /// The lease to grant for a beat of `member`; `agreement` is what came with it, empty: nothing.
   [[nodiscard]] virtual Duration lease_for(const Member& member, const std::string& agreement) = 0;
+  /// Nothing that others hold copies of may be delivered: it is not even loaded.
+  [[nodiscard]] virtual bool delivers_nothing() { return !why_mail_waits().empty(); }
+  /// It is certain that nobody took anything over from an earlier run of this hub: no answer of a silent holder is needed.
+  [[nodiscard]] virtual bool was_never_out() const { return false; }
+  /// This hub has learnt of all its mail who owns it.
+  virtual void settled() {}
   /// XVOTE and XEPOCHS.
   virtual Task<smtp::Reply> vote(std::string asker, smtp::VoteQuestion question);
   virtual Task<smtp::Reply> tell_epochs();
@@ -62,7 +69,8 @@ class Ownership {
 OwnershipMode ownership_mode(const ClusterConfig& cluster);
 std::string_view to_string(OwnershipMode mode);
 
+/// `arbiter`: the engine of the modes that need one; null: made from the configuration.
 std::unique_ptr<Ownership> make_ownership(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
-                                          EventLog& log);
+                                          EventLog& log, cluster::Arbiter* arbiter);
 
 }  // namespace umbra::hub

@@ -4,13 +4,14 @@
 
 namespace umbra::hub {
 
-Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log, Metrics& metrics)
+Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log, Metrics& metrics,
+                 cluster::Arbiter* arbiter)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
       waits_(runtime.io),
       members_(runtime, config, spool, log),
-      ownership_(make_ownership(runtime, config, spool, members_, log)),
+      ownership_(make_ownership(runtime, config, spool, members_, log, arbiter)),
       copier_(runtime, config, spool, members_, pending_, waits_, log, metrics),
       discards_(runtime, spool, members_, metrics),
       guardian_(runtime, config, spool, members_, *ownership_, copier_, pending_, log, metrics),

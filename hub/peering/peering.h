@@ -17,7 +17,8 @@ namespace umbra::hub {
 
 class Peering final : public DeliveryGuard {
  public:
-  Peering(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log, Metrics& metrics);
+  Peering(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log, Metrics& metrics,
+          cluster::Arbiter* arbiter = nullptr);
 
   /// Delivery is made after this and before start().
   void set_outbound(Outbound& outbound);

@@ -25,7 +25,9 @@ Cluster::Cluster(World& world, Fabric& fabric, Ledger& ledger, const Scenario& s
       fabric_(fabric),
       ledger_(ledger),
       scenario_(scenario),
-      random_(world.random().fork("cluster")) {
+      random_(world.random().fork("cluster")),
+      arbiter_(world) {
+  if (scenario.ownership == hub::OwnershipMode::etcd && !scenario.is_calm) arbiter_.plan_outages(scenario.horizon, scenario.hubs);
   for (int i = 0; i < scenario.sinks; ++i)
     names_.hosts[fmt::format("sink{}.test", i + 1)] = {fmt::format("10.0.2.{}", i + 1)};
   names_.exchangers["mx.test"] = {{10, "sink1.test"}, {20, fmt::format("sink{}.test", scenario.sinks)}};
@@ -119,6 +121,7 @@ hub::Config Cluster::make_config(int number) const {
   }
   cluster.reprotect_after = 5s;
   cluster.ownership = scenario_.ownership;
+  cluster.arbiter.prefix = "umbra-";
   return config;
 }
 
@@ -150,6 +153,7 @@ void Cluster::begin(int number) {
                                                                   .attempts = slot.attempts,
                                                                   .address = slot.address,
                                                                   .skew = slot.clock,
+                                                                  .arbiter = scenario_.ownership == hub::OwnershipMode::etcd ? &arbiter_ : nullptr,
                                                                   .run = slot.runs});
   slot.process->log().on_event([this, number](hub::MessageEvent event) {
     ++counts_.events[event];

@@ -97,6 +97,7 @@ class Cluster {
   const Scenario& scenario_;
   SeededRandom random_;
   SimResolver::Names names_;
+  ArbiterStore arbiter_;
   std::vector<std::unique_ptr<Slot>> slots_;
   Counts counts_;
   std::vector<std::string> failures_;

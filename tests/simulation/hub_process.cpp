@@ -43,6 +43,7 @@ HubProcess::HubProcess(const Setting& setting)
       home_(host_),
       writer_(host_, home_, setting.speed, "writer"),
       reader_(host_, home_, setting.speed, "reader"),
+      arbiter_(setting.arbiter != nullptr ? std::make_unique<ArbiterClient>(*setting.arbiter, host_) : nullptr),
       config_(setting.config),
       vfs_(setting.vfs),
       attempts_(setting.attempts),
@@ -71,7 +72,8 @@ Result<void> HubProcess::begin() {
                                          .home = home_,
                                          .log = log_,
                                          .spool_vfs = vfs_,
-                                         .attempts = attempts_.get()});
+                                         .attempts = attempts_.get(),
+                                         .arbiter = arbiter_.get()});
     if (!made) {
       result = std::unexpected(made.error());
       is_stopped_ = true;

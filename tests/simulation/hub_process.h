@@ -6,6 +6,7 @@
 #include <string>
 
 #include "hub/hub.h"
+#include "tests/simulation/arbiter.h"
 #include "tests/simulation/lanes.h"
 #include "tests/simulation/ledger.h"
 #include "tests/simulation/network.h"
@@ -47,6 +48,7 @@ class HubProcess {
     std::shared_ptr<storage::AttemptMarks::Region> attempts;
     std::string address;
     ClockSkew skew;
+    ArbiterStore* arbiter = nullptr;  ///< null: another mode of ownership
     int run = 0;  ///< how often this hub has been started
   };
   explicit HubProcess(const Setting& setting);
@@ -90,6 +92,7 @@ class HubProcess {
   SimHome home_;
   SimLane writer_;
   SimLane reader_;
+  std::unique_ptr<ArbiterClient> arbiter_;
   hub::Config config_;
   std::string vfs_;
   std::shared_ptr<storage::AttemptMarks::Region> attempts_;

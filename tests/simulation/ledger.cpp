@@ -7,8 +7,8 @@
 namespace umbra::simulation {
 namespace {
 
-// From the final dot to the moment when the next hop takes responsibility.
-constexpr Duration final_reply = std::chrono::seconds{5};
+// A hub that was cut off delivers until it notices that nobody answers (at most 4.5 s), and the next hop takes its time.
+constexpr Duration final_reply = std::chrono::seconds{8};
 
 std::string seconds(Duration d) {
   return fmt::format("{:.3f}", std::chrono::duration<double>(d).count());

@@ -267,7 +267,7 @@ int main(int argc, char** argv) {
   app.add_option("--hubs", hubs, "so many hubs instead of what the seed says")->check(CLI::Range(1, 9));
   app.add_option("--messages", messages, "so many messages per client")->check(CLI::Range(1, 1000));
   app.add_option("--ownership", ownership, "this mode instead of what the seed says")
-      ->check(CLI::IsMember({"pairwise", "majority"}));
+      ->check(CLI::IsMember({"pairwise", "majority", "arbiter"}));
   app.add_option("--only", only, "only these kinds of faults")->delimiter(',');
   app.add_option("--without", without, "leave out these faults, by their number from 1")->delimiter(',');
   app.add_option("--seconds", options.limit_s, "stop after so long");
@@ -280,7 +280,9 @@ int main(int argc, char** argv) {
   }
   if (!ownership.empty()) {
     options.choices.ownership =
-        ownership == "pairwise" ? hub::OwnershipMode::pairwise : hub::OwnershipMode::majority;
+        ownership == "pairwise"   ? hub::OwnershipMode::pairwise
+        : ownership == "majority" ? hub::OwnershipMode::majority
+                                  : hub::OwnershipMode::etcd;
     options.extra += " --ownership " + ownership;
   }
   if (messages > 0) {

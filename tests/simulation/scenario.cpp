@@ -113,6 +113,7 @@ Scenario make_scenario(const Choices& choices) {
   // Of its own: it changes nothing else of what a seed stands for.
   auto modes = master.fork("ownership");
   if (scenario.hubs >= 3 && modes.chance(500)) scenario.ownership = hub::OwnershipMode::majority;
+  if (modes.chance(300)) scenario.ownership = hub::OwnershipMode::etcd;  // the simulated arbiter
   if (choices.ownership) scenario.ownership = *choices.ownership;
   scenario.sinks = static_cast<int>(random.between(1, 3));
   scenario.clients = static_cast<int>(random.between(1, 4));
