@@ -126,7 +126,7 @@ void ArbiterOwnership::settled() { is_settled_ = true; }
 bool ArbiterOwnership::may_deliver_now(const storage::StoredMessage& message) {
   if (is_in_touch()) return true;
   // It may have been given other holders since it was read.
-  if ((!message.is_protected || members_.have_holders_changed()) && !members_.all_promises_are_fresh(touch_)) return false;
+  if ((!message.is_protected || members_.have_holders_changed(message.row)) && !members_.all_promises_are_fresh(touch_)) return false;
   return std::ranges::all_of(message.holders, [this](const auto& holder) { return members_.promise_is_fresh(holder, touch_); });
 }
 
