@@ -7,6 +7,7 @@ import unittest
 
 from lab import places
 from lab.case import LabCase
+from lab.certificates import Authority
 from lab.name_server import NameServer
 from lab.process import wait_until
 
@@ -65,6 +66,20 @@ class Discovery(LabCase):
         self.sink_.wait_for(5, 20)
         hubs.wait_empty(20)
         self.assertEqual(hubs.hubs[0].metric("umbra_cluster_members"), 3)
+
+    def test_by_address_with_certificates_instead_of_a_secret(self):
+        hubs = self.hubs(3, "address")
+        authority = Authority(self.folder / "tls")
+        for hub in hubs.hubs:
+            hub.certify(authority.issue(f"{hub.name}.pem", f"DNS:{hub.name}"), authority)
+        hubs.start(wait=False)
+        for hub in hubs.hubs:
+            for other in hubs.hubs:
+                if other is not hub:
+                    self.wait_for_peer(hub, other.name, "alive")
+        self.send(hubs.hubs[0], 5)
+        self.sink_.wait_for(5, 20)
+        hubs.wait_empty(20)
 
     def test_by_address_and_through_a_hub_that_moves(self):
         hubs = self.hubs(3, "address")

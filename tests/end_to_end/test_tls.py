@@ -260,14 +260,9 @@ class Hubs(TlsCase):
     def tls_cluster(self, size, *next_hops):
         """Hubs that know one another by certificate alone: there is no secret."""
         cluster = self.cluster(size, *next_hops, start=False)
-        self.settings = {"restart_grace": "1s", "heartbeat": "500ms"}
         for hub in cluster.hubs:
-            self.give(hub, self.authority.issue(f"{hub.name}.pem", f"URI:umbra://hub/{hub.name}"))
+            hub.certify(self.authority.issue(f"{hub.name}.pem", f"URI:umbra://hub/{hub.name}"), self.authority)
         return cluster
-
-    def give(self, hub, pem, authority=None):
-        tls = {"certificate": str(pem), "ca": str((authority or self.authority).pem)}
-        hub.change(secret=None, cluster={**self.settings, "tls": tls})
 
     def test_hubs_protect_one_anothers_mail_over_mutual_tls(self):
         sink = self.sink()
@@ -310,11 +305,11 @@ class Hubs(TlsCase):
             return next(peer for peer in one.status()["peers"] if peer["hub"] == "hub-3")
 
         good = self.authority.issue("good.pem", "DNS:hub-3")
-        cases = [(self.authority.issue("late.pem", "DNS:hub-3", expired=True), None, "expired"),
-                 (other.issue("hub-3.pem", "DNS:hub-3"), other, "unable to get local issuer")]
+        cases = [(self.authority.issue("late.pem", "DNS:hub-3", expired=True), self.authority, "expired"),
+                 (other.issue("hub-3.pem", "DNS:hub-3"), other, "self-signed certificate")]
         for pem, authority, why in cases:
             three.stop()
-            self.give(three, pem, authority)
+            three.certify(pem, authority)
             three.start(wait=False)
             wait_until(lambda: state_of_three()["state"] != "alive" and why in str(state_of_three().get("trouble")), 20,
                        lambda: f"hub-3 is refused ({why}): {state_of_three()}")
@@ -323,11 +318,11 @@ class Hubs(TlsCase):
             self.assertTrue(one.ready())
         three.stop()
         # With another hub's certificate it does not even start.
-        self.give(three, self.authority.issue("two.pem", "DNS:hub-2"))
+        three.certify(self.authority.issue("two.pem", "DNS:hub-2"), self.authority)
         three.start(wait=False)
         wait_until(lambda: not three.process.alive(), 10, "hub-3 ends")
         self.assertIn("does not name this hub", three.process.said())
-        self.give(three, good)
+        three.certify(good, self.authority)
         three.start()
         cluster.wait_joined()
 

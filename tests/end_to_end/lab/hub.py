@@ -42,9 +42,10 @@ class Hub:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
-    def change(self, **settings):
-        """Settings for the next start, named as for the constructor."""
-        self._settings.update(settings)
+    def certify(self, pem, authority):
+        """For the next start: a certificate (and key) of that authority instead of the cluster's secret."""
+        cluster = {**self._settings["cluster"], "tls": {"certificate": str(pem), "ca": str(authority.pem)}}
+        self._settings.update(secret=None, cluster=cluster)
 
     def write_config(self):
         # JSON is YAML: nothing to quote by hand.
