@@ -235,6 +235,9 @@ class Writer {
   virtual Result<void> drop_shadow(MessageId id, Generation up_to) = 0;
   /// Removes a shadow that is not needed any more though its message is not done. Hubs that are `owed` hear that theirs is superseded.
   virtual Result<void> release_shadow(MessageId id, Generation up_to) = 0;
+  /// drop_shadow() of one that its owner could not accept. Fails with errc::file_exists when it is not the owner's to forget any more:
+  /// this hub owns it, has finished it and still owes the "done", or holds it under a later generation.
+  virtual Result<void> forget_shadow(MessageId id, Generation generation) = 0;
   /// Another hub owns the message by now. A copy of a generation up to `up_to` is not needed any more and goes; but if some hub
   /// is `owed` its "done" by this one, it is kept as a shadow of that owner, until there is a "done" to be passed on.
   virtual Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) = 0;

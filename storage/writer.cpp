@@ -291,6 +291,16 @@ Result<void> SpoolWriter::drop_shadow(MessageId id, Generation up_to) {
   return database_.outcome();
 }
 
+Result<void> SpoolWriter::forget_shadow(MessageId id, Generation generation) {
+  auto shadow = shadows_.find_row(id);
+  bool is_later = messages_.find(id).has_value() || (shadow && shadow->generation > generation) ||
+                  (!shadow && discards_.done(id).has_value());
+  if (!database_.ok()) return database_.outcome();
+  if (is_later)
+    return failure(std::errc::file_exists, fmt::format("forget {}: it was taken over", to_string(id)));
+  return drop_shadow(id, generation);
+}
+
 Result<void> SpoolWriter::follow_owner(MessageId id, Generation up_to, const Owner& owner) {
   auto shadow = shadows_.load(id);
   if (!shadow || shadow->generation > up_to) return database_.outcome();

@@ -35,6 +35,7 @@ class SpoolWriter final : public Writer {
   Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) override;
   Result<void> drop_shadow(MessageId id, Generation up_to) override;
   Result<void> release_shadow(MessageId id, Generation up_to) override;
+  Result<void> forget_shadow(MessageId id, Generation generation) override;
   Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) override;
   Result<void> take_over(const NewMessage& message) override;
   Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,

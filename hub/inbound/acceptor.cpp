@@ -238,7 +238,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
     if (!stored) {
       co_await drop_chunks();
       bool forgotten = co_await owner_.peering_.copier().forget(id_, Generation{1}, holders);
-      co_return forgotten ? failure_reply(stored.error()) : smtp::Reply{};
+      co_return forgotten && !owner_.peering_.was_discarded(id_) ? failure_reply(stored.error()) : smtp::Reply{};
     }
     if (policy_ == ShadowPolicy::none || is_held) {
       if (holders != inserted_holders_) {  // another hub than the one chosen first: every hub that may hold a copy is named
@@ -255,7 +255,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
     // require: 451 only when nothing of it is left anywhere.
     auto gone = co_await commit(io, spool, [row = row_](storage::Writer& w) { return w.forget_message(row); });
     bool forgotten = co_await owner_.peering_.copier().forget(id_, Generation{1}, holders);
-    if (!gone || !forgotten) co_return smtp::Reply{};
+    // A holder that took it over meanwhile says no, or has told the "done" already: then a 451 would not be true.
+    if (!gone || !forgotten || owner_.peering_.was_discarded(id_)) co_return smtp::Reply{};
     co_return not_redundant();
   }
 

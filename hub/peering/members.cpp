@@ -247,7 +247,7 @@ Standing Members::heard_hello(const smtp::HubHello& peer) {
 
 std::optional<Duration> Members::heard_beat(const std::string& name, SpoolId spool, Epoch epoch, Sequence sequence) {
   auto* member = find(name);
-  if (member == nullptr || !member->identity || member->identity->spool != spool || epoch < member->identity->epoch) return std::nullopt;
+  if (is_over(name, spool, epoch)) return std::nullopt;
   member->identity->sequence = std::max(member->identity->sequence, sequence);
   member->watch.heard(MonotonicClock::now(), config_.cluster.lease);
   if (sequence.value > member->saved_sequence.value + 1000) tasks_.spawn("remember a hub", save(*member));
@@ -257,6 +257,11 @@ std::optional<Duration> Members::heard_beat(const std::string& name, SpoolId spo
 void Members::meet(Member& member, SpoolId spool, Epoch lowest) {
   UMBRA_ASSERT(!member.identity);
   member.identity = cluster::Identity{spool, lowest, Sequence{0}};
+}
+
+bool Members::is_over(const std::string& name, SpoolId spool, Epoch epoch) {
+  auto* member = find(name);
+  return member == nullptr || !member->identity || member->identity->spool != spool || epoch < member->identity->epoch;
 }
 
 Task<Result<void>> Members::end_epoch_of(Member& member, SpoolId spool, Epoch below) {

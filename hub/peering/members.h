@@ -100,6 +100,8 @@ class Members final : public LinkOwner {
   cluster::Standing heard_hello(const smtp::HubHello& peer);
   /// A beat on a session of that epoch: the lease to grant, or nothing when that epoch is over.
   std::optional<Duration> heard_beat(const std::string& name, SpoolId spool, Epoch epoch, Sequence sequence);
+  /// That run of it was ended, or another one has come since.
+  [[nodiscard]] bool is_over(const std::string& name, SpoolId spool, Epoch epoch);
   /// Its present run may not go on: its mail is being taken over. Durable when it returns.
   /// No epoch below `below` is accepted from then on either.
   Task<Result<void>> end_epoch_of(Member& member, SpoolId spool, Epoch below);

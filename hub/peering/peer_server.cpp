@@ -268,6 +268,11 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       server_.receiver_.back(*peer_, command.id, command.generation, command.number, slot);
       return true;
     case ShadowVerb::ask:
+      // What an ended run is told, it would act on as that run: it comes again as the next one first.
+      if (server_.members_.is_over(peer_->hub, peer_->spool, peer_->epoch)) {
+        slot->answer({554, "5.7.0", "Epoch " + std::to_string(peer_->epoch.value) + " is over"});
+        return false;
+      }
       keeper.ask(std::move(command.ids), slot);
       return true;
     case ShadowVerb::beat: {

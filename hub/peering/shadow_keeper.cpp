@@ -232,7 +232,9 @@ void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation,
   // Only whoever accepts a message, this moment, takes its copies back. Everybody else ends one by XDONE.
   if (id.spool != peer.spool) return slot->answer({550, "5.7.1", "Not a message of yours"});
   bury(id, generation);
-  write([id, generation](storage::Writer& w) { return w.drop_shadow(id, generation); }, 64, [this, id, slot](Result<void> result) {
+  write([id, generation](storage::Writer& w) { return w.forget_shadow(id, generation); }, 64, [this, id, slot](Result<void> result) {
+    if (!result && result.error().code == std::errc::file_exists)
+      return slot->answer({550, "5.5.0", "This hub has taken the message over"});
     if (!result) return slot->answer(spool_failure_reply(result.error()));
     log_.message(MessageEvent::forgotten, id, {});
     slot->answer({250, "2.0.0", to_string(id) + " forgotten"});

@@ -79,6 +79,9 @@ class ShadowKeeper {
   /// A write that quiet() waits for.
   void write(storage::Spool::WriteJob job, std::size_t octets, std::function<void(Result<void>)> done);
 
+  /// Another hub has told this run that the message is done.
+  [[nodiscard]] bool was_discarded(MessageId id) const { return buried_.contains(id); }
+
   /// Delivery, which is made after this.
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
   /// Called when a commit here may have written to the outbox.

@@ -116,6 +116,23 @@ TEST_F(AcceptorTest, RefusesUnderRequireWhenOneOfTwoCopiesIsMissingAndForgetsThe
   EXPECT_EQ(ask([](storage::Reader& r) { return r.counts(); }).messages, 0U);
 }
 
+TEST_F(AcceptorTest, SaysNothingWhenAHolderHasTakenOverWhatItShallForget) {
+  listener.protection.copies = 2;
+  begin();
+  member(hub3).answers = [](const ShadowCommand& c) -> std::optional<Reply> {
+    if (c.verb == ShadowVerb::copy) return Reply{451, "4.3.0", "not now"};
+    return std::nullopt;
+  };
+  member(hub2).answers = [](const ShadowCommand& c) -> std::optional<Reply> {
+    if (c.verb == ShadowVerb::forget) return Reply{550, "5.5.0", "This hub has taken the message over"};
+    return std::nullopt;
+  };
+  auto& one = hand_in();
+  pass(10s);
+  ASSERT_TRUE(one.reply);
+  EXPECT_EQ(one.reply->code, 0) << "a 451 would not be true: the other hub delivers it";
+}
+
 TEST_F(AcceptorTest, CountsUnderPreferWhatHasOneCopyOfTwoAndDoesNotWait) {
   listener.shadow = ShadowPolicy::prefer;
   listener.protection.copies = 2;

@@ -121,6 +121,32 @@ TEST_F(PeeringTests, EndsEveryRunOfAHubBeforeItTakesFromIt) {
   EXPECT_THAT(call(hub2, "hub2", spool2, Epoch{2}, Sequence{6}), StartsWith("554 "));
 }
 
+TEST_F(PeeringTests, DoesNotForgetWhatItHasTakenOver) {
+  start();
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto id = hold_shadow(1, Epoch{1});
+  pass(45s);
+  ASSERT_TRUE(ask([id](storage::Reader& r) { return r.find_message(id); }));
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{2}, Sequence{3}), StartsWith("235 "));
+  EXPECT_THAT(say(*hub2, smtp::format_forget(id, Generation{1})), StartsWith("550 "));
+  EXPECT_TRUE(ask([id](storage::Reader& r) { return r.find_message(id); }));
+}
+
+TEST_F(PeeringTests, AnswersNoQuestionOfARunThatWasEnded) {
+  start();
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto id = hold_shadow(1, Epoch{1});
+  for (int i = 0; i < 9; ++i) {
+    pass(5s);
+    ASSERT_THAT(say(*hub2, "NOOP\r\n"), StartsWith("250 "));
+  }
+  ASSERT_FALSE(shadow(id));
+  EXPECT_THAT(say(*hub2, smtp::format_ask({id})), StartsWith("554 "));
+  EXPECT_TRUE(hub2->is_closed());
+}
+
 // ---- questions
 
 TEST_F(PeeringTests, NeverSaysUnknownOfWhatWasPendingWhenItWasAsked) {

@@ -156,7 +156,7 @@ TEST_F(WrongWords, OfAStreamThatDoesNotFit) {
 
 TEST_F(WrongWords, OfAnEnd) {
   check_all({
-      {"XFORGET of an older generation", smtp::format_forget(held, Generation{1}), "250 2.0.0 "},
+      {"XFORGET of an older generation", smtp::format_forget(held, Generation{1}), "550 5.5.0 "},
       {"XFORGET of what is not here", smtp::format_forget(unknown, Generation{1}), "250 2.0.0 "},
       {"XFORGET of this hub's own message", smtp::format_forget(mine.id, Generation{9}), "550 5.7.1 "},
       {"XFORGET of another hub's", smtp::format_forget(of_hub3, Generation{1}), "550 5.7.1 "},

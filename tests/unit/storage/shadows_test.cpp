@@ -207,6 +207,21 @@ TEST_F(ShadowsTest, DoesNotDropALaterGenerationThatCameMeanwhile) {
   EXPECT_FALSE(shadow(old.id));
 }
 
+TEST_F(ShadowsTest, ForgetsOnlyWhatIsTheOwnersToForget) {
+  auto copy = held(1);
+  must([&](Writer& writer) { return writer.forget_shadow(copy.id, copy.generation); });
+  EXPECT_FALSE(shadow(copy.id));
+  must([&](Writer& writer) { return writer.forget_shadow(copy.id, copy.generation); });
+
+  auto later = offered(2);
+  later.generation = Generation{2};
+  ASSERT_TRUE(put(later, "copy"));
+  auto refused = box.write([&](Writer& writer) { return writer.forget_shadow(later.id, Generation{1}); });
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, std::errc::file_exists);
+  EXPECT_TRUE(shadow(later.id));
+}
+
 TEST_F(ShadowsTest, LearnsWhatIsDoneFromACopyThatIsOfferedAgain) {
   auto copy = held(1, {"a@x.example", "b@x.example", "c@x.example"});
   discard(copy.id, {2});
