@@ -34,6 +34,8 @@ class Watch {
   /// A hub that has just started takes nothing over before its restart grace has passed.
   void begin(MonotonicTime now, Duration grace) { silent_from_ = now + grace; }
   void heard(MonotonicTime now, Duration lease) { silent_from_ = std::max(silent_from_, now + lease); }
+  /// It has come back from where it said it would be for long: from now on as usual.
+  void back(MonotonicTime now, Duration lease) { silent_from_ = now + lease; }
   /// This process itself stood still: what it did not hear meanwhile says nothing.
   void paused(MonotonicTime now, Duration patience) { silent_from_ = std::max(silent_from_, now + patience); }
   [[nodiscard]] bool is_silent(MonotonicTime now) const { return now >= silent_from_; }

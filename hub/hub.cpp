@@ -4,6 +4,7 @@
 
 #include "hub/admin/admin_server.h"
 #include "hub/admin/backend.h"
+#include "hub/drain/drainer.h"
 #include "hub/inbound/acceptor.h"
 #include "hub/inbound/listener.h"
 #include "hub/net/tls_store.h"
@@ -39,7 +40,9 @@ class WiredHub final : public Hub, public AdminBackend {
         attempts_(std::move(attempts)),
         peering_(runtime_, config_, *spool_, log_, metrics_, parts.arbiter),
         outbound_(Outbound::make(runtime_, config_, *spool_, peering_, log_, metrics_, marks())),
-        acceptor_(runtime_, config_, *spool_, peering_, *outbound_, log_, metrics_) {
+        acceptor_(runtime_, config_, *spool_, peering_, *outbound_, log_, metrics_),
+        drainer_(runtime_, config_, *spool_, peering_, {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); }},
+                 log_, metrics_) {
     peering_.set_outbound(*outbound_);
     for (const auto& listener : config_.listeners)
       listeners_.push_back(
@@ -51,6 +54,7 @@ class WiredHub final : public Hub, public AdminBackend {
     outbound_->start();
     is_started_ = true;
     if (auto started = peering_.start(); !started) return started;
+    drainer_.start();
     for (auto& listener : listeners_)
       if (auto listening = listener->start(); !listening) return std::unexpected(listening.error());
     if (!config_.admin.socket.empty() || config_.admin.address) {
@@ -72,6 +76,7 @@ class WiredHub final : public Hub, public AdminBackend {
     for (auto& listener : listeners_) co_await listener->stop();
     if (admin_) co_await admin_->stop();
     if (is_started_) co_await outbound_->stop();
+    co_await drainer_.stop();
     co_await peering_.stop();
     log_.line(LogLevel::info, "stopped", {});
     spool_->stop();
@@ -79,6 +84,7 @@ class WiredHub final : public Hub, public AdminBackend {
 
   const Metrics& metrics() const override { return metrics_; }
   storage::Spool& spool() override { return *spool_; }
+  DrainControl& drain() override { return drainer_; }
   bool is_returning() const override { return peering_.is_returning(); }
   const std::optional<Ended>& ended() const override {
     if (auto failed = spool_->unhealthy(); failed && !ended_) {
@@ -95,6 +101,7 @@ class WiredHub final : public Hub, public AdminBackend {
     Health health;
     health.live = !spool_->unhealthy();
     health.reason = const_cast<MessageAcceptor&>(acceptor_).why_not_ready();
+    if (!drainer_.drain().is_ready()) health.reason = std::string(to_string(drainer_.drain().order().verb)) + ": " + std::string(to_string(drainer_.drain().state()));
     health.ready = health.live && health.reason.empty();
     health.mail_waits = const_cast<Peering&>(peering_).ownership().why_mail_waits();
     return health;
@@ -114,6 +121,7 @@ class WiredHub final : public Hub, public AdminBackend {
         report.spool = member->identity->spool;
         report.epoch = member->identity->epoch;
         report.state = member->watch.is_silent(now) ? "silent" : member->control->is_open() ? "alive" : "unreachable";
+        if (member->state != smtp::HubState::active) report.state += ", " + std::string(smtp::to_string(member->state));
         report.silent_for = std::max(Duration{0}, now - (member->watch.silent_from() - config_.cluster.lease));
       }
       reports.push_back(std::move(report));
@@ -133,7 +141,7 @@ class WiredHub final : public Hub, public AdminBackend {
     g.cluster_members = config_.cluster.enabled() ? peering_.members().size() + 1 : 0;
     g.cluster_members_alive = config_.cluster.enabled() ? 1 : 0;
     for (const auto& peer : peers())
-      if (peer.state == "alive") ++g.cluster_members_alive;
+      if (peer.state.starts_with("alive")) ++g.cluster_members_alive;
     auto statistics = spool_->statistics();
     g.spool_free_octets = spool_->free_octets();
     g.spool_wal_octets = statistics.wal_octets;
@@ -153,6 +161,7 @@ class WiredHub final : public Hub, public AdminBackend {
     g.log_octets_lost_total = log_.octets_lost();
     g.ready = health().ready;
     g.mail_waits = health().mail_waits.empty() ? 0 : 1;
+    g.drain = drainer_.gauges();
     g.started_at = started_at_;
     co_return g;
   }
@@ -239,6 +248,14 @@ class WiredHub final : public Hub, public AdminBackend {
     if (attempts_.region == nullptr) return nullptr;
     return &marks_.emplace(*attempts_.region, spool_->id(), spool_->epoch());
   }
+  void close_to_clients(bool is_closed) {
+    for (auto& listener : listeners_) listener->set_draining(is_closed);
+  }
+  [[nodiscard]] std::size_t sessions() const {
+    std::size_t count = 0;
+    for (const auto& listener : listeners_) count += listener->sessions();
+    return count;
+  }
 
   const Config config_;
   const std::unique_ptr<TlsStore> own_tls_;  // unless one was passed in
@@ -252,6 +269,7 @@ class WiredHub final : public Hub, public AdminBackend {
   Peering peering_;
   std::unique_ptr<Outbound> outbound_;
   MessageAcceptor acceptor_;
+  Drainer drainer_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<AdminServer> admin_;
   bool is_started_ = false;

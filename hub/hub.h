@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cluster/arbiter.h"
+#include "hub/admin/drain_control.h"
 #include "hub/config/config.h"
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
@@ -40,6 +41,8 @@ class Hub {
   virtual void reload() = 0;
   [[nodiscard]] virtual const Metrics& metrics() const = 0;
   [[nodiscard]] virtual storage::Spool& spool() = 0;
+  /// Pause, drain and leave.
+  virtual DrainControl& drain() = 0;
   /// Set when this hub may not go on as it is: the reason. `restart`: its epoch was ended by another hub (it was silent for
   /// longer than a lease): stop, destroy and make() it again, which begins the next epoch and asks who owns its mail.
   /// Otherwise its spool was rolled back (a restored backup) or has failed: an operator must look.

@@ -12,6 +12,7 @@
 
 #include "base/ids.h"
 #include "hub/admin/client.h"
+#include "hub/admin/drain_view.h"
 #include "hub/admin/text_view.h"
 #include "hub/admin/version.h"
 #include "hub/config/config.h"
@@ -280,6 +281,48 @@ void add_spool_commands(CLI::App& app, Options& options, std::function<int()>& c
       [&] { chosen = [&] { return set_spool_aside(options.directory, options.reason, std::cout, std::cerr); }; });
 }
 
+void add_drain_commands(CLI::App& app, DrainCommand& drain, std::function<int()>& chosen) {
+  auto add = [&](CLI::App& parent, const char* name, const char* help) {
+    auto* command = parent.add_subcommand(name, help);
+    command->add_option("--socket", drain.socket, "Admin socket of the hub")->envname("UMBRA_SOCKET");
+    command->add_option("--output", drain.output, "text or json (a line per second)")
+        ->check(CLI::IsMember(std::set<std::string>{"text", "json"}))
+        ->capture_default_str();
+    return command;
+  };
+  auto order = [&](const char* name, const char* help) {
+    auto* command = add(app, name, help);
+    command->add_flag("--detach", drain.detach, "Begin, and do not wait for the end");
+    command->add_option("--unready-wait", drain.unready_wait, "How long mail is still taken after readiness has turned")->capture_default_str();
+    return command;
+  };
+  auto hand_over = [&](CLI::App* command) {
+    command->add_option("--deadline", drain.deadline, "End as incomplete after this")->capture_default_str();
+    command->add_option("--rate", drain.rate, "Messages handed over per second, at most")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+    command->add_option("--to", drain.to, "Only to these hubs (names, separated by commas)");
+    command->add_flag("--dry-run", drain.dry_run, "Only say what there is, and what would lose its last copy");
+  };
+  auto run = [&drain, &chosen](const char* verb) {
+    drain.verb = verb;
+    chosen = [&drain] { return run_drain(drain); };
+  };
+  auto* pause = order("pause", "Take no mail; deliver what is here");
+  pause->callback([run] { run("pause"); });
+  auto* drained = order("drain", "Be safe to stop for a while: what is due is delivered or handed over, the rest stays on the disk");
+  drained->add_option("--return-within", drain.return_within, "Other hubs do not take over before this")->capture_default_str();
+  hand_over(drained);
+  drained->require_subcommand(0, 1);
+  add(*drained, "status", "What a drain, leave or pause is doing")->callback([&] { chosen = [&] { return run_drain_status(drain); }; });
+  drained->callback([run, drained] {
+    if (drained->get_subcommands().empty()) run("drain");
+  });
+  auto* leave = order("leave", "Hand everything over: the disk may go");
+  hand_over(leave);
+  leave->callback([run] { run("leave"); });
+  for (const char* name : {"undrain", "resume"})
+    add(app, name, "Be active again")->callback([&] { chosen = [&] { return run_undrain(drain); }; });
+}
+
 int command_line(int argc, char** argv) {
   Options options;
   std::function<int()> chosen;
@@ -290,6 +333,9 @@ int command_line(int argc, char** argv) {
   app.require_subcommand(1);
   add_hub_commands(app, options, chosen);
   add_admin_commands(app, options, chosen);
+  DrainCommand drain;
+  drain.socket = options.socket;
+  add_drain_commands(app, drain, chosen);
   add_spool_commands(app, options, chosen);
   try {
     app.parse(argc, argv);

@@ -83,6 +83,7 @@ constexpr CounterRow counters[] = {
     {"messages_recovered_total", "Messages delivered although no 250 is known to have been sent for them.",
      &Metrics::messages_recovered_total},
     {"messages_handed_over_total", "Messages handed over to other hubs.", &Metrics::messages_handed_over_total},
+    {"handovers_refused_total", "Offers of a hand-over that another hub did not take.", &Metrics::handovers_refused_total},
     {"messages_received_total", "Messages that other hubs handed over to this one.", &Metrics::messages_received_total},
     {"possible_duplicates_total", "Attempts that may have given a recipient a second copy.",
      &Metrics::possible_duplicates_total},
@@ -229,6 +230,21 @@ std::uint64_t open_descriptors() {
   return count;
 }
 
+struct DrainRow {
+  const char* name;
+  const char* help;
+  std::uint64_t DrainGauges::*value;
+};
+constexpr DrainRow drain_rows[] = {
+    {"drain_initial_messages", "What was left when handing over began.", &DrainGauges::initial},
+    {"drain_remaining_queue", "Messages that a drain (what is due) or leave has still to deliver or hand over.", &DrainGauges::remaining_queue},
+    {"drain_remaining_shadows", "Shadows that a leave has still to find another holder for.", &DrainGauges::remaining_shadows},
+    {"drain_remaining_outbox", "Discards that are still owed.", &DrainGauges::remaining_outbox},
+    {"drain_remaining_connections", "Clients that are still there.", &DrainGauges::remaining_sessions},
+    {"drain_in_flight", "Messages that are being handed over this moment.", &DrainGauges::in_flight},
+};
+constexpr const char* drain_state_help = "0 active, 1 unready, 2 closing, 3 handing over, 4 paused, 5 drained, 6 incomplete, 7 left.";
+constexpr const char* drain_started_help = "Unix time at which the present drain, leave or pause began; 0 without one.";
 constexpr const char* ready_help = "1 when the hub takes mail.";
 constexpr const char* commit_help = "How long the last group commit took.";
 constexpr const char* expiry_help =
@@ -249,6 +265,9 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   families.add("spool_last_commit_seconds", commit_help, gauges.spool_last_commit_seconds);
   families.add("ready", ready_help, gauges.ready ? 1 : 0);
   families.add_places("certificate_expiry_timestamp_seconds", expiry_help, gauges.certificate_expiry);
+  for (const auto& row : drain_rows) families.add(row.name, row.help, static_cast<double>(gauges.drain.*row.value));
+  families.add("drain_state", drain_state_help, static_cast<double>(gauges.drain.state_number));
+  families.add("drain_started_timestamp_seconds", drain_started_help, gauges.drain.started_at);
   families.add("start_time_seconds", start_help,
                std::chrono::duration<double>(gauges.started_at.time_since_epoch()).count());
   families.add("process_resident_octets", memory_help, static_cast<double>(resident_octets()));
@@ -277,11 +296,15 @@ std::string metrics_reference() {
   simple("spool_last_commit_seconds", commit_help);
   simple("ready", ready_help);
   simple("certificate_expiry_timestamp_seconds", expiry_help);
+  for (const auto& gauge : drain_rows) simple(gauge.name, gauge.help);
+  simple("drain_state", drain_state_help);
+  simple("drain_started_timestamp_seconds", drain_started_help);
   simple("start_time_seconds", start_help);
   simple("process_resident_octets", memory_help);
   simple("process_processor_seconds_total", processor_help);
   simple("process_open_descriptors", descriptors_help);
   out << "\n## What to watch\n\n"
+         "* `umbra_drain_state` between 1 and 3 for longer than its deadline, or 6: a drain does not come to its end; `umbra drain status` says why.\n"
          "* `umbra_unprotected_messages` above 0: mail is on one disk only. It is protected again in the "
          "background; if it stays, a hub is missing.\n"
          "* `umbra_cluster_members_alive` below `umbra_cluster_members`: a hub is silent.\n"

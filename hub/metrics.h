@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "hub/admin/drain_control.h"
 
 namespace umbra::hub {
 
@@ -72,6 +73,7 @@ struct Metrics {
   std::uint64_t messages_ceded_total = 0;
   std::uint64_t messages_recovered_total = 0;
   std::uint64_t messages_handed_over_total = 0;  ///< to other hubs
+  std::uint64_t handovers_refused_total = 0;     ///< offers that another hub did not take
   std::uint64_t messages_received_total = 0;     ///< handed over by other hubs
   std::uint64_t possible_duplicates_total = 0;
   std::uint64_t hub_protocol_errors_total = 0;
@@ -103,6 +105,7 @@ struct Gauges {
   std::vector<std::pair<std::string, std::int64_t>> certificate_expiry;
   std::uint64_t log_lines_dropped_total = 0;
   std::uint64_t log_octets_lost_total = 0;
+  DrainGauges drain;
   bool ready = false;
   WallTime started_at{};
 };

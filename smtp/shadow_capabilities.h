@@ -15,9 +15,10 @@ inline constexpr std::string_view early_capability = "XEARLY";            ///< X
 inline constexpr std::string_view protection_capability = "XPROTECTION";  ///< copies and zones in an envelope's flags
 
 /// Offered by this program to every hub that has proved itself.
-inline constexpr std::array<std::string_view, 4> shadow_capabilities = {
+inline constexpr std::array<std::string_view, 5> shadow_capabilities = {
     "XSUSPECT", early_capability, protection_capability,
     "XHAND",  // hand-over of ownership: XHAND, XBACK, "superseded" in XDONE
+    "XDRAIN",  // a hub is drained or leaves: XSTATE, XREHOME
 };
 
 using Keywords = std::set<std::string, std::less<>>;

@@ -72,6 +72,10 @@ std::string upper(std::string_view text) {
 
 std::unexpected<Error> wrong(std::string what) { return failure(std::errc::protocol_error, std::move(what)); }
 
+constexpr std::string_view hub_states[] = {"active", "draining", "leaving", "left"};
+constexpr std::string_view rehome_states[] = {"released", "wait", "nobody", "unknown"};
+constexpr std::uint64_t back_within_max = 24ULL * 3600 * 1000;
+
 constexpr std::string_view ask_kinds[] = {"unknown", "pending", "live", "waiting", "held", "done"};
 
 /// Octets that follow the line of a command, told by the line itself; nothing when the line is wrong.
@@ -93,7 +97,7 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
     return body ? std::optional(*envelope + *body) : std::nullopt;
   }
   if (verb == "XCHUNK") return at(2);
-  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT") return at(1);
+  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME") return at(1);
   return 0;
 }
 
@@ -202,6 +206,13 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     return parse_copy(words, payload);
   } else if (verb == "XHAND") {
     return parse_hand(words, payload);
+  } else if (verb == "XSTATE") {
+    auto state = words.size() == 3 ? std::ranges::find(hub_states, words[1]) : std::end(hub_states);
+    auto milliseconds = words.size() == 3 ? parse_number(words[2]) : std::nullopt;
+    if (state == std::end(hub_states) || !milliseconds || *milliseconds > back_within_max) return wrong("501 5.5.4 XSTATE state milliseconds");
+    command.verb = ShadowVerb::state;
+    command.state = static_cast<HubState>(state - std::begin(hub_states));
+    command.milliseconds = *milliseconds;
   } else if (verb == "XBACK") {
     auto id = words.size() == 4 ? parse_message_id(words[1]) : std::nullopt;
     auto generation = words.size() == 4 ? parse_generation(words[2]) : std::nullopt;
@@ -248,10 +259,10 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
   } else if (verb == "XEPOCHS") {
     if (!expect(1)) return wrong("501 5.5.4 XEPOCHS takes nothing");
     command.verb = ShadowVerb::epochs;
-  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT") {
+  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME") {
     if (!expect(2)) return wrong("501 5.5.4 " + std::string(verb) + " takes the number of octets");
     if (!payload.empty() && !payload.ends_with("\r\n")) return wrong("501 5.5.4 lines must end with CRLF");
-    command.verb = verb == "XDONE" ? ShadowVerb::done : verb == "XASK" ? ShadowVerb::ask : verb == "XSEEN" ? ShadowVerb::seen : ShadowVerb::suspect;
+    command.verb = verb == "XDONE" ? ShadowVerb::done : verb == "XASK" ? ShadowVerb::ask : verb == "XSEEN" ? ShadowVerb::seen : verb == "XREHOME" ? ShadowVerb::rehome : ShadowVerb::suspect;
     std::size_t count = 0;
     while (!payload.empty()) {
       if (++count > shadow_batch_max) return wrong("552 5.5.3 more than 400 lines");
@@ -261,9 +272,9 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
         auto item = parse_discard(line);
         if (!item) return wrong("501 5.5.4 XDONE: bad line");
         command.discards.push_back(std::move(*item));
-      } else if (command.verb == ShadowVerb::ask) {
+      } else if (command.verb == ShadowVerb::ask || command.verb == ShadowVerb::rehome) {
         auto id = parse_message_id(line);
-        if (!id) return wrong("501 5.5.4 XASK: bad id");
+        if (!id) return wrong("501 5.5.4 " + std::string(verb) + ": bad id");
         command.ids.push_back(*id);
       } else if (command.verb == ShadowVerb::suspect) {
         auto space = std::min(line.find(' '), line.size());
@@ -426,6 +437,31 @@ std::string format_hand(const HandOffer& offer) {
 
 std::string format_back(MessageId id, Generation generation, std::uint64_t number) {
   return "XBACK " + to_string(id) + ' ' + std::to_string(generation.value) + ' ' + std::to_string(number) + "\r\n";
+}
+
+std::string_view to_string(HubState state) { return hub_states[static_cast<std::size_t>(state)]; }
+
+std::string format_state(HubState state, Duration back_within) {
+  auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(back_within).count();
+  return "XSTATE " + std::string(to_string(state)) + ' ' + std::to_string(std::max<std::int64_t>(milliseconds, 0)) + "\r\n";
+}
+
+std::string format_rehome(const std::vector<MessageId>& ids) {
+  std::string lines;
+  for (auto id : ids) lines += to_string(id) + "\r\n";
+  return "XREHOME " + std::to_string(lines.size()) + "\r\n" + lines;
+}
+
+std::string format_rehomed(MessageId id, RehomeState state) {
+  return to_string(id) + ' ' + std::string(rehome_states[static_cast<std::size_t>(state)]);
+}
+
+std::optional<std::pair<MessageId, RehomeState>> parse_rehomed(std::string_view line) {
+  auto words = split(line, ' ');
+  auto id = words.size() == 2 ? parse_message_id(words[0]) : std::nullopt;
+  auto state = words.size() == 2 ? std::ranges::find(rehome_states, words[1]) : std::end(rehome_states);
+  if (!id || state == std::end(rehome_states)) return std::nullopt;
+  return std::pair{*id, static_cast<RehomeState>(state - std::begin(rehome_states))};
 }
 
 std::string format_ask(const std::vector<MessageId>& ids) {

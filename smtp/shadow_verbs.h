@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
 
@@ -82,6 +83,18 @@ struct DiscardItem {
 
 enum class AskKind : std::uint8_t { unknown, pending, live, waiting, held, done };
 
+/// What a hub says of itself.
+enum class HubState : std::uint8_t { active, draining, leaving, left };
+std::string_view to_string(HubState state);
+
+/// What the owner answers about a copy whose holder wants to leave.
+enum class RehomeState : std::uint8_t {
+  released,  ///< there is another copy: drop yours
+  wait,      ///< another copy is being made
+  nobody,    ///< no other hub can hold a copy now
+  unknown    ///< not a message of this hub (any more)
+};
+
 /// What a hub knows of one message.
 struct AskAnswer {
   MessageId id;
@@ -92,7 +105,7 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome };
 
 /// Is a hub silent? Asked by who wants to take over from it (majority ownership).
 struct VoteQuestion {
@@ -133,8 +146,10 @@ struct ShadowCommand {
   Sequence sequence;                        ///< beat
   std::string agreement;                    ///< beat: empty, or 16 hexadecimal digits
   VoteQuestion vote;                        ///< vote
-  std::vector<MessageId> ids;               ///< ask
+  std::vector<MessageId> ids;               ///< ask, rehome
   std::vector<std::pair<MessageId, std::uint32_t>> suspects;  ///< suspect: how often a hub ended while it delivered each
+  HubState state = HubState::active;        ///< state
+  std::uint64_t milliseconds = 0;           ///< state: back within
 };
 
 /// Reads commands from a session's bytes. A wrong command is reported with its reply text; after one the session is closed,
@@ -166,6 +181,10 @@ std::string format_vote(const VoteQuestion& question);
 std::string format_epochs();
 std::string format_hand(const HandOffer& offer);
 std::string format_back(MessageId id, Generation generation, std::uint64_t number);
+std::string format_state(HubState state, Duration back_within);
+std::string format_rehome(const std::vector<MessageId>& ids);
+std::string format_rehomed(MessageId id, RehomeState state);
+std::optional<std::pair<MessageId, RehomeState>> parse_rehomed(std::string_view line);
 std::string format_ask(const std::vector<MessageId>& ids);
 
 // What replies carry, one value per reply line.

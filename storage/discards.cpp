@@ -109,6 +109,18 @@ void Discards::remember(const PeerMemory& peer) {
 
 void Discards::forget(const std::string& hub) { forget_peer_.run(hub); }
 
+void Discards::set_note(const std::string& name, const std::string& value) {
+  if (value.empty())
+    remove_note_.run(name);
+  else
+    set_note_.run(name, value);
+}
+
+std::string Discards::note(const std::string& name) {
+  auto rows = note_.rows(name);
+  return rows.next() ? std::string(rows.octets(0)) : std::string();
+}
+
 std::optional<Generation> Discards::done(MessageId id) {
   auto rows = done_.rows(id.spool.value, id.number);
   if (!rows.next()) return std::nullopt;

@@ -33,6 +33,8 @@ class Discards {
   void forget_spool(SpoolId spool, Counts& counts);
   void forget(const std::string& hub);
   void remember(const PeerMemory& peer);
+  void set_note(const std::string& name, const std::string& value);
+  std::string note(const std::string& name);
 
   /// The generation with which all of this message was done, if an item still says so (held back or not).
   std::optional<Generation> done(MessageId id);
@@ -77,6 +79,9 @@ class Discards {
                   "JOIN messages m ON m.row = f.fork WHERE f.key = outbox.key AND m.protection <> 2)) ORDER "
                   "BY key LIMIT ?"};
   Statement slots_{database_, "SELECT slot, spool, hub FROM outbox_spools ORDER BY slot"};
+  Statement set_note_{database_, "INSERT OR REPLACE INTO notes VALUES(?, ?)"};
+  Statement remove_note_{database_, "DELETE FROM notes WHERE name = ?"};
+  Statement note_{database_, "SELECT value FROM notes WHERE name = ?"};
   Statement peers_{database_, "SELECT hub, spool, epoch, sequence FROM peers ORDER BY hub"};
 };
 

@@ -250,6 +250,11 @@ std::vector<RowId> Messages::handing_over(RowId after, std::size_t limit) {
   return rows_of(handing_over_.rows(after.value, std::uint64_t{limit}));
 }
 
+std::uint64_t Messages::due_count(WallTime until) {
+  auto rows = due_count_.rows(to_column(until));
+  return rows.next() ? rows.unsigned_number(0) : 0;
+}
+
 std::vector<RowId> Messages::list(RowId after, RowId before, std::size_t limit) {
   return rows_of(list_.rows(after.value, before.value, std::uint64_t{limit}));
 }

@@ -105,6 +105,14 @@ Result<std::vector<Suspect>> SpoolReader::suspects(std::size_t limit) {
   return ask([&] { return suspects_.list(limit); });
 }
 
+Result<std::uint64_t> SpoolReader::due_count(WallTime until) {
+  return ask([&] { return messages_.due_count(until); });
+}
+
+Result<std::string> SpoolReader::note(const std::string& name) {
+  return ask([&] { return discards_.note(name); });
+}
+
 Result<QueueCounts> SpoolReader::counts() {
   return ask([&] {
     QueueCounts counts;

@@ -44,6 +44,8 @@ class SpoolReader final : public Reader {
   Result<std::vector<PeerMemory>> peers() override;
   Result<std::vector<Suspect>> suspects(std::size_t limit) override;
   Result<QueueCounts> counts() override;
+  Result<std::uint64_t> due_count(WallTime until) override;
+  Result<std::string> note(const std::string& name) override;
 
  private:
   /// The value, or the failure that stuck; each query begins anew.

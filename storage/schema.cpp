@@ -112,6 +112,11 @@ constexpr const char* version_5 = R"(
 CREATE INDEX messages_handing_over ON messages(row) WHERE state >= 2;
 )";
 
+// Few words that outlive a run: that this hub is leaving, what another one said of itself.
+constexpr const char* version_6 = R"(
+CREATE TABLE notes(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+)";
+
 void name_holders(Database& database) {
   Statement page(database, "SELECT row, holders FROM messages WHERE row > ? ORDER BY row LIMIT 1000");
   Statement name(database, "UPDATE messages SET held_by = ? WHERE row = ?");
@@ -144,7 +149,7 @@ struct Step {
   const char* statements;
   void (*then)(Database&) = nullptr;
 };
-constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}};
+constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {

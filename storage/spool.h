@@ -283,6 +283,8 @@ class Writer {
   /// does not count.
   virtual Result<bool> suspect(MessageId id, std::uint32_t crashes, SpoolId owner) = 0;
   virtual Result<void> forget_suspect(MessageId id) = 0;
+  /// A few words under a name; empty: no such note any more.
+  virtual Result<void> set_note(const std::string& name, const std::string& value) = 0;
 };
 
 /// Queries. Used by closures given to Spool::read(), on the reader lane only. Every listing is paged by key.
@@ -326,6 +328,10 @@ class Reader {
   virtual Result<std::vector<PeerMemory>> peers() = 0;
   virtual Result<std::vector<Suspect>> suspects(std::size_t limit) = 0;
   virtual Result<QueueCounts> counts() = 0;
+  /// Entries due until then, and messages that are being handed over. Costs a walk through the due queue.
+  virtual Result<std::uint64_t> due_count(WallTime until) = 0;
+  /// Empty: there is none.
+  virtual Result<std::string> note(const std::string& name) = 0;
 };
 
 /// What group commit has done so far; readable from the home thread.

@@ -398,6 +398,11 @@ Result<void> SpoolWriter::outbox_forget_spool(SpoolId spool) {
   return database_.outcome();
 }
 
+Result<void> SpoolWriter::set_note(const std::string& name, const std::string& value) {
+  discards_.set_note(name, value);
+  return database_.outcome();
+}
+
 Result<void> SpoolWriter::remember_peer(const PeerMemory& peer) {
   discards_.remember(peer);
   return database_.outcome();

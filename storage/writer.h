@@ -52,6 +52,7 @@ class SpoolWriter final : public Writer {
   Result<void> forget_peer(const std::string& hub) override;
   Result<bool> suspect(MessageId id, std::uint32_t crashes, SpoolId owner) override;
   Result<void> forget_suspect(MessageId id) override;
+  Result<void> set_note(const std::string& name, const std::string& value) override;
 
  private:
   /// Loads a row, lets `change` edit it, writes it back.

@@ -104,6 +104,7 @@ Task<ApiResponse> AdminApi::commands(ApiRequest request) {
     if (rest == "queue") co_return co_await queue(std::move(query));
     co_return co_await shadows(std::move(query));
   }
+  if (rest == "drain" || rest == "drain/preview" || rest == "undrain") co_return co_await drain(request.method, std::string(rest), std::move(query));
   if (rest.starts_with("queue/")) {
     rest.remove_prefix(6);
     auto slash = rest.find('/');

@@ -39,6 +39,7 @@ class AdminApi {
   Task<ApiResponse> one_message(std::string id);
   Task<ApiResponse> act(std::string id, std::string action);
   Task<ApiResponse> shadows(std::string query);
+  Task<ApiResponse> drain(std::string method, std::string path, std::string query);
   ApiResponse health(bool ready) const;
   ApiResponse peers() const;
   ApiResponse reload();

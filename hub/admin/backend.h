@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hub/config/config.h"
+#include "hub/admin/drain_control.h"
 #include "hub/metrics.h"
 #include "hub/net/task.h"
 #include "hub/net/tls_store.h"
@@ -63,6 +64,8 @@ class AdminBackend {
   [[nodiscard]] virtual const Metrics& metrics() const = 0;
   [[nodiscard]] virtual std::vector<PeerReport> peers() const = 0;
   virtual Task<Result<Gauges>> gauges() = 0;
+  /// Pause, drain and leave.
+  virtual DrainControl& drain() = 0;
 
   /// Messages of any state with a row key above `after`, by key.
   virtual Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) = 0;

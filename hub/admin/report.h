@@ -12,6 +12,7 @@ using Json = nlohmann::ordered_json;
 /// JSON text. Octets from the network that are not UTF-8 are replaced.
 std::string to_text(const Json& json);
 
+Json drain_report(const std::string& hub, const DrainReport& report);
 Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges,
                    const Metrics& metrics, const std::vector<PeerReport>& peers);
 /// One line of the queue: no recipients, only how many.

@@ -54,6 +54,11 @@ void Listener::close() {
   for (auto& session : sessions_) session.close_gently();
 }
 
+void Listener::set_draining(bool is_draining) {
+  if (std::exchange(is_draining_, is_draining) == is_draining || !is_draining) return;
+  for (auto& session : sessions_) session.close_gently();
+}
+
 Task<void> Listener::stop() {
   close();
   co_await scope_.join();
@@ -70,11 +75,13 @@ Task<void> Listener::accept_clients() {
       continue;
     }
     ++shared_.metrics.connections_total;
-    if (!is_closing_ && sessions_.size() < shared_.config.limits.connections_max) {
+    if (!is_closing_ && is_draining_ && turning_away_ < turning_away_max) {
+      scope_.spawn("turn away", turn_away(std::move(*stream), "is being drained, try another server"));
+    } else if (!is_closing_ && !is_draining_ && sessions_.size() < shared_.config.limits.connections_max) {
       scope_.spawn("session", serve(std::move(*stream)));
     } else if (!is_closing_ && turning_away_ < turning_away_max &&
                shared_.config.tls.mode != ListenerTlsConfig::Mode::implicit) {
-      scope_.spawn("turn away", turn_away(std::move(*stream)));
+      scope_.spawn("turn away", turn_away(std::move(*stream), "has too many connections, try again later"));
     } else {
       (*stream)->close();
     }
@@ -84,19 +91,19 @@ Task<void> Listener::accept_clients() {
 Task<void> Listener::serve(std::unique_ptr<Stream> stream) {
   ++shared_.metrics.connections;
   const auto session = sessions_.emplace(sessions_.end(), shared_, std::move(stream));
-  if (is_closing_) session->close_gently();
+  if (is_closing_ || is_draining_) session->close_gently();
   co_await session->run();
   sessions_.erase(session);
   --shared_.metrics.connections;
 }
 
-Task<void> Listener::turn_away(std::unique_ptr<Stream> stream) {
+Task<void> Listener::turn_away(std::unique_ptr<Stream> stream, std::string why) {
   ++turning_away_;
   {
     Watchdog watchdog(shared_.runtime.io, *stream);
     watchdog.expires_after(turn_away_timeout);
     const std::string octets =
-        smtp::to_wire({421, "4.3.2", shared_.host_name + " has too many connections, try again later"});
+        smtp::to_wire({421, "4.3.2", shared_.host_name + ' ' + why});
     co_await stream->write(octets);
   }
   stream->close();

@@ -27,12 +27,16 @@ class Listener {
   /// reply.
   Task<void> stop();
 
+  /// Still listens, but turns clients away with 421 4.3.2, those that are there as soon as no message of theirs is on its way in; or
+  /// lets them in again.
+  void set_draining(bool is_draining);
+
   [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }
 
  private:
   Task<void> accept_clients();
   Task<void> serve(std::unique_ptr<Stream> stream);
-  Task<void> turn_away(std::unique_ptr<Stream> stream);
+  Task<void> turn_away(std::unique_ptr<Stream> stream, std::string why);
   void log_failure(const Error& error);
 
   TaskScope scope_;
@@ -43,6 +47,7 @@ class Listener {
   Timer pause_;
   std::optional<MonotonicTime> failure_logged_;
   bool is_closing_ = false;
+  bool is_draining_ = false;
 };
 
 }  // namespace umbra::hub

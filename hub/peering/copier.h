@@ -62,6 +62,11 @@ class Copier {
   /// Nothing will come of it.
   void give_up_early(const EarlyCopyPtr& early);
 
+  /// There is a hub, none of `holders`, that could take a copy now.
+  bool can_copy_beside(const std::vector<storage::Holder>& holders, const Protection& protection) {
+    return choose(holders, protection, true).has_value();
+  }
+
   /// Makes one more copy of a message of ours on a hub other than `but`, unless there is one. True: there is.
   Task<bool> copy_elsewhere(RowId row, SpoolId but);
 

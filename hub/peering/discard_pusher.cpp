@@ -38,9 +38,13 @@ Task<void> DiscardPusher::loop() {
     if (!spools) continue;
     for (const auto& [hub, spool] : *spools) {
       auto* member = members_.find(hub);
-      if (is_stopping_ || member == nullptr || !member->identity) continue;
-      if (member->identity->spool != spool) {
-        // That spool is gone for good: its hub has come with another one, and what it held went with it.
+      if (is_stopping_) break;
+      bool is_removed = member == nullptr && members_.is_removed(hub);
+      if (!is_removed && (member == nullptr || !member->identity)) continue;
+      bool has_left = member != nullptr && member->state == smtp::HubState::left && !member->control->is_open();
+      if (is_removed || has_left || member->identity->spool != spool) {
+        // That spool is gone for good: its hub has come with another one, has left with an empty one, or was taken off the list. What
+        // it held went with it.
         (void)co_await commit(runtime_.io, spool_, [gone = spool](storage::Writer& w) { return w.outbox_forget_spool(gone); });
       } else if (member->control->is_open()) {
         if (auto [at, is_new] = pushing_.try_emplace(spool, false); is_new) {

@@ -45,6 +45,8 @@ class Guardian {
   }
   /// Messages whose copies are on hubs that are silent, but not for so long that they are copied again.
   [[nodiscard]] std::uint64_t short_messages() const { return short_messages_; }
+  /// The copies held for this owner are asked about now.
+  void audit_soon(SpoolId owner) { audits_.erase(owner); }
   /// A member's sessions opened, or it has another spool or epoch: what it says of its copies is asked anew.
   void member_changed(Member& member);
 

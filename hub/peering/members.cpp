@@ -62,6 +62,8 @@ Task<Result<void>> Members::start() {
   is_running_ = !is_stopping_;
   if (!is_running_) co_return Result<void>{};
   for (auto& member : members_) run(member);
+  co_await recall_states();
+  if (is_stopping_) co_return Result<void>{};
   tasks_.spawn("clock", watch_the_clock());
   co_return Result<void>{};
 }
@@ -187,7 +189,7 @@ std::vector<cluster::Candidate> Members::candidates() {
     result.push_back({member->name(),
                       member->data->is_open() && member->identity.has_value() && member->promise.is_fresh(now) &&
                           member->promised_by == member->identity->spool,
-                      now < member->refuses_copies_until, member->data->under_way(), member->config.zone});
+                      now < member->refuses_copies_until || member->state != smtp::HubState::active, member->data->under_way(), member->config.zone});
   return result;
 }
 
@@ -208,7 +210,58 @@ void Members::accept_identity(Member& member, const cluster::Identity& heard) {
   member.live_epoch = heard.epoch;
   member.is_fenced = false;
   if (!before || before->spool != heard.spool || before->epoch != heard.epoch) tasks_.spawn("remember a hub", save(member));
+  if (is_new_run && member.state != smtp::HubState::active) {
+    member.state = smtp::HubState::active;  // until its new run says otherwise
+    member.watch.back(MonotonicClock::now(), config_.cluster.lease);
+    tasks_.spawn("remember a hub", forget_state(member.name()));
+  }
   if (is_new_run && changed_) changed_(member);
+}
+
+Task<void> Members::forget_state(std::string name) {
+  (void)co_await commit(runtime_.io, spool_, [name](storage::Writer& w) { return w.set_note("peer/" + name, ""); });
+}
+
+Task<Result<void>> Members::heard_state(std::string name, SpoolId spool, smtp::HubState state, Duration back_within) {
+  auto* member = find(name);
+  if (member == nullptr || !member->identity || member->identity->spool != spool)
+    co_return failure(std::errc::no_such_device, "XSTATE of a hub that is not there");
+  bool is_news = member->state != state;
+  member->state = state;
+  auto now = MonotonicClock::now();
+  if (state == smtp::HubState::draining)
+    member->watch.heard(now, std::max(back_within, config_.cluster.lease));
+  else if (is_news && state == smtp::HubState::active)
+    member->watch.back(now, config_.cluster.lease);
+  // What is owed to an empty spool, and the copies that were there, are gone with what it was.
+  if (is_news && state == smtp::HubState::left) member->replaced_spools.push_back(spool);
+  auto until = WallClock::now() + std::chrono::duration_cast<WallClock::duration>(back_within);
+  std::string note;
+  if (state != smtp::HubState::active)
+    note = umbra::to_string(spool) + ' ' + std::to_string(static_cast<int>(state)) + ' ' + std::to_string(until.time_since_epoch().count());
+  if (is_news)
+    log_.line(LogLevel::info, "a hub says of itself: " + std::string(smtp::to_string(state)),
+              {{"member", name}, {"back_within_seconds", std::chrono::duration_cast<std::chrono::seconds>(back_within).count()}});
+  auto saved = co_await commit(runtime_.io, spool_, [name, note](storage::Writer& w) { return w.set_note("peer/" + name, note); });
+  if (saved && is_news && changed_) changed_(*member);
+  co_return saved;
+}
+
+// What the others said of themselves before this run.
+Task<void> Members::recall_states() {
+  for (auto& member : all()) {
+    auto note = co_await query<std::string>(runtime_.io, spool_,
+                                            [name = "peer/" + member->name()](storage::Reader& r) { return r.note(name); });
+    if (!note || note->empty() || !member->identity || !note->starts_with(umbra::to_string(member->identity->spool) + ' ')) continue;
+    auto state = parse_number(std::string_view(*note).substr(17, 1));
+    auto until = note->size() > 19 ? parse_number(std::string_view(*note).substr(19)) : std::nullopt;
+    if (!state || *state > static_cast<int>(smtp::HubState::left) || !until) continue;
+    if (member->live_epoch.value != 0) continue;  // it has come meanwhile
+    member->state = static_cast<smtp::HubState>(*state);
+    auto left = WallTime{WallTime::duration{static_cast<std::int64_t>(*until)}} - WallClock::now();
+    if (member->state == smtp::HubState::draining && left > WallTime::duration::zero())
+      member->watch.heard(MonotonicClock::now(), std::min<Duration>(left, 24h));
+  }
 }
 
 Task<void> Members::save(Member& member) {

@@ -36,6 +36,7 @@ struct Member {
   bool is_lost = false;  ///< silent for so long that its copies do not count; until it has said which it has still
   std::vector<SpoolId> replaced_spools;  ///< its former spools, seen to be gone in this run of ours
   SpoolId rival;                         ///< another spool that claims its name
+  smtp::HubState state = smtp::HubState::active;  ///< as it said; copies and hand-overs go to active hubs only
   std::string trouble;                   ///< why there is no session to it, where that is known
   Timer beat_timer;
   bool is_forgotten = false;
@@ -102,6 +103,9 @@ class Members final : public LinkOwner {
   std::optional<Duration> heard_beat(const std::string& name, SpoolId spool, Epoch epoch, Sequence sequence);
   /// That run of it was ended, or another one has come since.
   [[nodiscard]] bool is_over(const std::string& name, SpoolId spool, Epoch epoch);
+  /// What another hub says of itself (XSTATE): being drained, it is back within that time and nobody takes over from it before;
+  /// having left, its spool is empty. Durable when it returns.
+  Task<Result<void>> heard_state(std::string name, SpoolId spool, smtp::HubState state, Duration back_within);
   /// Its present run may not go on: its mail is being taken over. Durable when it returns.
   /// No epoch below `below` is accepted from then on either.
   Task<Result<void>> end_epoch_of(Member& member, SpoolId spool, Epoch below);
@@ -130,6 +134,8 @@ class Members final : public LinkOwner {
   void look_at_the_clock();
   Task<void> save(Member& member);
   bool is_name_taken(const Member& member, const cluster::Identity& heard);
+  Task<void> recall_states();
+  Task<void> forget_state(std::string name);
   void accept_identity(Member& member, const cluster::Identity& heard);
 
   Runtime runtime_;

@@ -267,13 +267,20 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       }
       server_.receiver_.back(*peer_, command.id, command.generation, command.number, slot);
       return true;
+    case ShadowVerb::rehome:
+    case ShadowVerb::state:
     case ShadowVerb::ask:
-      // What an ended run is told, it would act on as that run: it comes again as the next one first.
+      // What an ended run is told, it would act on as that run: it comes again as the next one first. What it says of itself is over too.
       if (server_.members_.is_over(peer_->hub, peer_->spool, peer_->epoch)) {
         slot->answer({554, "5.7.0", "Epoch " + std::to_string(peer_->epoch.value) + " is over"});
         return false;
       }
-      keeper.ask(std::move(command.ids), slot);
+      if (command.verb == ShadowVerb::rehome)
+        server_.rehomer_.ask(*peer_, std::move(command.ids), slot);
+      else if (command.verb == ShadowVerb::state)
+        server_.tasks_.spawn("note a state", server_.note_state(*peer_, command.state, std::chrono::milliseconds(command.milliseconds), slot));
+      else
+        keeper.ask(std::move(command.ids), slot);
       return true;
     case ShadowVerb::beat: {
       auto lease = command.epoch == peer_->epoch
@@ -386,13 +393,14 @@ void PeerServer::Session::handle_chunk(smtp::ShadowCommand& command, const Reply
 }
 
 PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
-                       EventLog& log, Metrics& metrics)
+                       Rehomer& rehomer, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       members_(members),
       ownership_(ownership),
       keeper_(keeper),
       receiver_(receiver),
+      rehomer_(rehomer),
       log_(log),
       metrics_(metrics),
       tasks_(runtime.io),
@@ -405,6 +413,14 @@ Result<void> PeerServer::listen() {
   if (!acceptor) return std::unexpected(acceptor.error());
   acceptor_ = std::move(*acceptor);
   return {};
+}
+
+Task<void> PeerServer::note_state(ShadowKeeper::Peer peer, smtp::HubState state, Duration back_within, ReplySlotPtr slot) {
+  auto noted = co_await members_.heard_state(peer.hub, peer.spool, state, back_within);
+  if (noted)
+    slot->answer({250, "2.0.0", "Noted"});
+  else
+    slot->answer(spool_failure_reply(noted.error()));
 }
 
 void PeerServer::start() { tasks_.spawn("peer listener", accept_loop()); }

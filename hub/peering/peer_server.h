@@ -7,6 +7,7 @@
 
 #include "hub/peering/hand_receiver.h"
 #include "hub/peering/ownership.h"
+#include "hub/peering/rehomer.h"
 #include "hub/peering/shadow_keeper.h"
 
 namespace umbra::hub {
@@ -14,7 +15,7 @@ namespace umbra::hub {
 class PeerServer {
  public:
   PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
-             EventLog& log, Metrics& metrics);
+             Rehomer& rehomer, EventLog& log, Metrics& metrics);
   ~PeerServer();
 
   /// Binds the address. Who connects waits until start().
@@ -25,6 +26,7 @@ class PeerServer {
 
  private:
   class Session;
+  Task<void> note_state(ShadowKeeper::Peer peer, smtp::HubState state, Duration back_within, ReplySlotPtr slot);
   Task<void> accept_loop();
   Task<void> serve(std::list<std::unique_ptr<Session>>::iterator at);
   /// XVOTE and XEPOCHS take a commit or a look at the spool.
@@ -36,6 +38,7 @@ class PeerServer {
   Ownership& ownership_;
   ShadowKeeper& keeper_;
   HandReceiver& receiver_;
+  Rehomer& rehomer_;
   EventLog& log_;
   Metrics& metrics_;
   TaskScope tasks_;

@@ -18,7 +18,8 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       keeper_(config, spool, members_, pending_, log, metrics, runtime.io),
       receiver_(runtime, config, spool, members_, keeper_, copier_, pending_, log, metrics),
       hander_(runtime, spool, members_, guardian_, pending_, log, metrics),
-      server_(runtime, config, members_, *ownership_, keeper_, receiver_, log, metrics),
+      rehomer_(runtime, spool, members_, copier_, pending_),
+      server_(runtime, config, members_, *ownership_, keeper_, receiver_, rehomer_, log, metrics),
       discovery_(runtime, config, spool, members_, log, metrics),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
@@ -81,6 +82,7 @@ Task<void> Peering::stop() {
   co_await copier_.stop();
   co_await hander_.stop();
   co_await receiver_.stop();
+  co_await rehomer_.stop();
   co_await discards_.stop();
   co_await keeper_.quiet();
 }

@@ -11,6 +11,7 @@
 #include "hub/peering/members.h"
 #include "hub/peering/ownership.h"
 #include "hub/peering/peer_server.h"
+#include "hub/peering/rehomer.h"
 #include "hub/peering/shadow_keeper.h"
 
 namespace umbra::hub {
@@ -27,6 +28,12 @@ class Peering final : public DeliveryGuard {
 
   Members& members() { return members_; }
   Copier& copier() { return copier_; }
+  /// This hub is being drained: no copies and no mail of other hubs any more.
+  void set_closed(bool is_closed) {
+    keeper_.set_refusing(is_closed);
+    receiver_.set_refusing(is_closed);
+  }
+  void audit_soon(SpoolId owner) { guardian_.audit_soon(owner); }
   Hander& hander() { return hander_; }
   HandReceiver& receiver() { return receiver_; }
   PendingMessages& pending() { return pending_; }
@@ -62,6 +69,7 @@ class Peering final : public DeliveryGuard {
   ShadowKeeper keeper_;
   HandReceiver receiver_;
   Hander hander_;
+  Rehomer rehomer_;
   PeerServer server_;
   Discovery discovery_;
   TaskScope tasks_;

@@ -69,6 +69,7 @@ std::optional<smtp::Reply> ShadowKeeper::refuse(const Peer& peer, const smtp::Co
     return smtp::Reply{554, "5.7.0", "Epoch " + std::to_string(peer.epoch.value) + " is over"};
   if (auto buried = buried_.find(offer.id); buried != buried_.end() && offer.generation <= buried->second)
     return smtp::Reply{550, "5.5.0", "This message was discarded"};
+  if (is_refusing_) return smtp::Reply{452, "4.3.2", "This hub is being drained"};
   // Half of the reserve is for shadows: a hub that takes no more mail of its own still protects that of its peers.
   if (spool_.free_octets() < config_.spool.reserve_octets / 2 + offer.body_octets)
     return smtp::Reply{452, "4.3.1", "Insufficient system storage"};

@@ -82,6 +82,8 @@ class ShadowKeeper {
   /// Another hub has told this run that the message is done.
   [[nodiscard]] bool was_discarded(MessageId id) const { return buried_.contains(id); }
 
+  /// This hub takes no copies now (it is being drained): 452.
+  void set_refusing(bool is_refusing) { is_refusing_ = is_refusing; }
   /// Delivery, which is made after this.
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
   /// Called when a commit here may have written to the outbox.
@@ -107,6 +109,7 @@ class ShadowKeeper {
   Outbound* outbound_ = nullptr;
   std::function<void()> outbox_grew_ = [] {};
   std::size_t under_way_ = 0;
+  bool is_refusing_ = false;
   Event quiet_;
   /// Lately forgotten or discarded here: a late copy of them is refused (it was sent before the discard).
   std::unordered_map<MessageId, Generation> buried_;

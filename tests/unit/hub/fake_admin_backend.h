@@ -7,6 +7,26 @@
 
 namespace umbra::hub {
 
+class FakeDrain final : public DrainControl {
+ public:
+  Task<Result<std::string>> begin(cluster::DrainOrder order) override {
+    orders.push_back(std::move(order));
+    co_return refusal;
+  }
+  Task<Result<void>> undrain() override {
+    ++undrained;
+    co_return Result<void>{};
+  }
+  Task<Result<DrainReport>> report() override { co_return now; }
+  Task<Result<DrainPreview>> preview(cluster::DrainVerb) override { co_return what; }
+
+  std::vector<cluster::DrainOrder> orders;
+  std::string refusal;
+  int undrained = 0;
+  DrainReport now;
+  DrainPreview what;
+};
+
 class FakeAdminBackend final : public AdminBackend {
  public:
   [[nodiscard]] HubIdentity identity() const override {
@@ -19,6 +39,8 @@ class FakeAdminBackend final : public AdminBackend {
     if (broken) co_return failure(std::errc::io_error, "count the queue");
     co_return measured;
   }
+  DrainControl& drain() override { return fake_drain; }
+  FakeDrain fake_drain;
   Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) override {
     co_return page(queue, after, limit);
   }

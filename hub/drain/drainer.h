@@ -1,0 +1,98 @@
+// Does what pause, drain and leave ask for (cluster/drain.h decides): tells the other hubs, closes to clients, hands mail over to
+// many hubs at once, finds other holders for the shadows that are held here, and says what is left. Owned by the composition root;
+// home thread.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster/drain.h"
+#include "hub/admin/drain_control.h"
+#include "hub/peering/peering.h"
+
+namespace umbra::hub {
+
+class Drainer final : public DrainControl {
+ public:
+  /// How this hub is closed to clients and opened again, and how many there are.
+  struct Clients {
+    std::function<void(bool is_closed)> close;
+    std::function<std::size_t()> sessions;
+  };
+  Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Clients clients, EventLog& log,
+          Metrics& metrics);
+
+  /// Goes on with a leave that a crash or a stop has interrupted.
+  void start();
+  /// Before the sessions with the other hubs end: says to them when this hub will be back.
+  Task<void> stop();
+
+  [[nodiscard]] const cluster::Drain& drain() const { return drain_; }
+  [[nodiscard]] DrainGauges gauges() const;
+
+  // DrainControl
+  Task<Result<std::string>> begin(cluster::DrainOrder order) override;
+  Task<Result<void>> undrain() override;
+  Task<Result<DrainReport>> report() override;
+  Task<Result<DrainPreview>> preview(cluster::DrainVerb verb) override;
+
+ private:
+  Task<void> run();
+  Task<void> resume();
+  Task<Result<cluster::DrainView>> look();
+  Task<void> changed();
+  Task<void> announce(smtp::HubState state, Duration back_within);
+  Task<Result<void>> save(std::string intent);
+  void close(bool is_closed);
+  // Mail that is owned here.
+  void feed();
+  Task<void> load();
+  Task<void> give(RowId row, std::string hub);
+  [[nodiscard]] std::vector<std::shared_ptr<Member>> targets() const;
+  // Shadows that are held here for others.
+  Task<void> rehome();
+  Task<void> rehome_of(std::shared_ptr<Member> owner, SpoolId spool);
+  void count_rate();
+
+  Runtime runtime_;
+  const Config& config_;
+  storage::Spool& spool_;
+  Peering& peering_;
+  Clients clients_;
+  EventLog& log_;
+  Metrics& metrics_;
+  TaskScope tasks_;
+  Timer wake_;
+  cluster::Drain drain_;
+  cluster::DrainView view_;     ///< as of the last look
+  cluster::DrainView initial_;  ///< when handing over began
+  bool is_saved_leave_ = false;
+  bool is_stopping_ = false;
+  bool is_known_left_ = false;  ///< the spool was marked as left when this run began
+
+  std::deque<RowId> rows_;  ///< to be handed over next
+  RowId cursor_{0};
+  MonotonicTime next_page_ = MonotonicTime::min();
+  bool is_loading_ = false;
+  std::set<RowId> given_;  ///< under way
+  double tokens_ = 0;
+  MonotonicTime fed_at_{};
+  std::size_t turn_ = 0;
+  std::map<std::string, std::uint64_t> handed_to_;
+  std::uint64_t handed_ = 0;
+  std::uint64_t refused_ = 0;
+  bool is_rehoming_ = false;
+  MonotonicTime next_rehome_ = MonotonicTime::min();
+  std::uint64_t rehomed_ = 0;
+  std::uint64_t stuck_shadows_ = 0;
+  std::uint64_t stuck_now_ = 0;
+  MonotonicTime next_announcement_ = MonotonicTime::min();
+  std::deque<std::pair<MonotonicTime, std::uint64_t>> samples_;  ///< what remained, over the last seconds
+  WallTime began_at_{};
+};
+
+}  // namespace umbra::hub
