@@ -18,7 +18,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using namespace std::chrono_literals;
 
-enum Exit : int { done = 0, problem = 1, usage = 2, unreachable = 3, refused = 5 };
+// 3 and 4 say what is left (cluster::exit_code): no answer is a problem like any other here.
+enum Exit : int { done = 0, problem = 1, usage = 2, refused = 5 };
 constexpr int look_every_ms = 200;
 constexpr auto say_every = 1s;
 
@@ -26,7 +27,7 @@ std::expected<Json, int> ask(const DrainCommand& command, const std::string& met
   auto answer = ask_hub(command.socket, method, target);
   if (!answer) {
     std::fprintf(stderr, "umbra: %s\n", answer.error().what.c_str());
-    return std::unexpected(unreachable);
+    return std::unexpected(problem);
   }
   auto json = Json::parse(answer->body, nullptr, false);
   if (json.is_discarded() || !json.is_object()) {

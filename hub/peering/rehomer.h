@@ -1,5 +1,5 @@
 // The owner's side of a hub that leaves: makes copies of messages elsewhere, so that the one that leaves may drop those that it
-// holds (XREHOME, docs/xshadow.md section 13). Called by PeerServer's sessions.
+// holds (XREHOME, docs/xshadow.md section 14). Called by PeerServer's sessions.
 #pragma once
 
 #include <deque>
