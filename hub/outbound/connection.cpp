@@ -404,6 +404,7 @@ std::string Connection::why_not(const Job& job) const {
 Task<bool> Connection::may_deliver(const JobPtr& job) {
   const auto& message = *job->message;
   job->is_held_back = false;
+  job->is_counted = false;
   if (job->is_forgotten) co_return false;
   if (parts_.guard.may_deliver_now(message)) co_return true;
   auto verdict = co_await parts_.guard.may_deliver(message);
@@ -416,7 +417,8 @@ Task<bool> Connection::may_deliver(const JobPtr& job) {
     job->is_held_back = true;
     co_return false;
   }
-  if (verdict == DeliveryGuard::Verdict::go_possible_duplicate) note_possible_duplicate(*job, "ownership could not be confirmed");
+  job->is_counted = verdict == DeliveryGuard::Verdict::go_possible_duplicate;
+  if (job->is_counted) note_possible_duplicate(*job, "ownership could not be confirmed");
   co_return true;
 }
 
@@ -519,6 +521,9 @@ void Connection::handle(smtp::TransactionResult result) {
                         {"address", to_string(host_->endpoint)},
                         {"reply", first.reply.code != 0 ? smtp::to_line(first.reply) : first.reply.text}});
   if (result.possible_duplicate) note_possible_duplicate(*job, "no reply to the end of data");
+  // The reply was long on its way: meanwhile another hub may have taken the message over.
+  if (is_delivered && !job->is_counted && !parts_.guard.may_deliver_now(*job->message))
+    note_possible_duplicate(*job, "ownership was not certain any more when the reply came");
   finish(std::move(job), std::move(result));
 }
 

@@ -36,6 +36,7 @@ struct Job {
   bool has_outcome = false;                 ///< it was recorded
   bool is_held_back = false;                ///< the guard has said `later`
   std::uint32_t times_held_back = 0;        ///< in this attempt
+  bool is_counted = false;                  ///< as a possible duplicate, in this attempt
   bool is_converted = false;                ///< `body` is a 7-bit form, not what is in the spool
   std::uint64_t octets = 0;                 ///< counted against ready_octets_max
 

@@ -10,11 +10,18 @@ namespace {
 constexpr Duration gather = 5ms;         // how long discards are gathered into one batch
 constexpr Duration idle_look = 2s;       // what was not confirmed is tried again
 constexpr Duration reply_timeout = 5s;
+constexpr Duration forget_at_last = 10min;  // what a spool that is gone was owed
 
 }  // namespace
 
-DiscardPusher::DiscardPusher(Runtime runtime, storage::Spool& spool, Members& members, Metrics& metrics)
-    : runtime_(runtime), spool_(spool), members_(members), metrics_(metrics), tasks_(runtime.io), wake_(runtime.io) {}
+DiscardPusher::DiscardPusher(Runtime runtime, storage::Spool& spool, Members& members, Metrics& metrics, Duration patience)
+    : runtime_(runtime),
+      spool_(spool),
+      members_(members),
+      metrics_(metrics),
+      patience_(patience),
+      tasks_(runtime.io),
+      wake_(runtime.io) {}
 
 void DiscardPusher::start() { tasks_.spawn("discards", loop()); }
 
@@ -45,6 +52,8 @@ Task<void> DiscardPusher::loop() {
       if (is_removed || has_left || member->identity->spool != spool) {
         // That spool is gone for good: its hub has come with another one, has left with an empty one, or was taken off the list. What
         // it held went with it.
+        if (!may_forget(hub, spool)) continue;
+        gone_.erase(spool);
         (void)co_await commit(runtime_.io, spool_, [gone = spool](storage::Writer& w) { return w.outbox_forget_spool(gone); });
       } else if (member->control->is_open()) {
         if (auto [at, is_new] = pushing_.try_emplace(spool, false); is_new) {
@@ -55,6 +64,19 @@ Task<void> DiscardPusher::loop() {
       }
     }
   }
+}
+
+// The hub that went may have given copies to others that this one never heard of. One of them that comes into reach again asks
+// everybody before it takes over: it must still be told "done". So what was owed is forgotten only when every other hub has been in
+// reach for a while; and, since a hub may never come back, after a time that no question takes.
+bool DiscardPusher::may_forget(const std::string& hub, SpoolId spool) {
+  auto now = MonotonicClock::now();
+  auto& gone = gone_.try_emplace(spool, Gone{now, now}).first->second;
+  bool are_all_there = true;
+  for (const auto& member : members_.all())
+    are_all_there = are_all_there && (member->name() == hub || member->control->is_open() || member->state == smtp::HubState::left);
+  if (!are_all_there) gone.all_there = now;
+  return now - gone.all_there >= patience_ || now - gone.since >= forget_at_last;
 }
 
 Task<void> DiscardPusher::push_all(std::string hub, SpoolId spool) {

@@ -13,7 +13,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       members_(runtime, config, spool, log),
       ownership_(make_ownership(runtime, config, spool, members_, log, arbiter)),
       copier_(runtime, config, spool, members_, pending_, waits_, log, metrics),
-      discards_(runtime, spool, members_, metrics),
+      discards_(runtime, spool, members_, metrics, config.cluster.lease),
       guardian_(runtime, config, spool, members_, *ownership_, copier_, pending_, log, metrics),
       keeper_(config, spool, members_, pending_, log, metrics, runtime.io),
       receiver_(runtime, config, spool, members_, keeper_, copier_, pending_, log, metrics),
