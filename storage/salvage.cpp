@@ -123,7 +123,9 @@ std::vector<std::int64_t> Salvage::walk(const char* table) {
     if (gap.high - gap.low <= 1) continue;
     // Damage at both ends: is there anything in between? Keys lie close together after an epoch's first, so what is near is
     // looked at closely, and what is far in growing steps.
-    for (std::int64_t offset = 1; offset < gap.high - gap.low && probes < probes_max; offset += std::max<std::int64_t>(4, offset / 16)) {
+    const auto span = gap.high - gap.low;
+    for (std::int64_t offset = 1, step = 4; offset < span && probes < probes_max; offset = step < span - offset ? offset + step : span) {
+      step = std::max<std::int64_t>(4, offset / 16);
       bool is_blocked = false;
       ++probes;
       auto middle = gap.low + offset;
