@@ -1,4 +1,6 @@
 // Holders that are silent, and those that are back: what is short of copies, and which need not be made again. Part of Guardian.
+#include <optional>
+
 #include "hub/peering/guardian.h"
 #include "hub/spool_tasks.h"
 
@@ -12,6 +14,64 @@ constexpr std::size_t page = 200;
 constexpr Duration count_pause = 5s;
 
 }  // namespace
+
+Task<void> Guardian::watch_holders() {
+  for (auto& member : members_.all()) {
+    if (!member->identity || is_stopping_) continue;
+    while (!member->replaced_spools.empty()) {
+      auto gone = member->replaced_spools.back();
+      member->replaced_spools.pop_back();
+      co_await holder_lost(gone, true);
+    }
+    auto spool = member->identity->spool;
+    if (taken_from_.contains(spool) && member->live_epoch >= member->identity->epoch) {
+      taken_from_.erase(spool);
+      co_await former_owner_is_back(spool);
+    }
+    auto lost_at = member->watch.silent_from();
+    if (members_.is_silent(*member) && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {
+      member->is_lost = true;
+      if (lost_holders_.insert(spool).second) co_await holder_lost(spool, false);
+    } else if (member->is_lost && member->control->is_open() && !members_.is_silent(*member)) {
+      lost_holders_.erase(spool);
+      if (co_await holder_is_back(member->name(), spool)) member->is_lost = false;
+    }
+  }
+  if (!is_stopping_) co_await count_short();
+}
+
+// It has been told what was taken over from it, and keeps that as a shadow: from now on it is a holder whose promise counts.
+Task<void> Guardian::former_owner_is_back(SpoolId spool) {
+  ChangeHolders change = [spool](std::vector<storage::Holder>& holders) {
+    for (auto& holder : holders)
+      if (holder.spool == spool && holder.state == HolderState::former_owner) holder.state = HolderState::offered;
+  };
+  co_await change_messages_of(spool, std::move(change), "");
+}
+
+Task<void> Guardian::change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected) {
+  RowId after{0};
+  while (!is_stopping_) {
+    auto rows = co_await query<std::vector<RowId>>(runtime_.io, spool_, [spool, after](storage::Reader& r) {
+      return r.messages_held_by(spool, after, page);
+    });
+    if (!rows || rows->empty()) break;
+    after = rows->back();
+    for (auto row : *rows) {
+      if (is_stopping_) co_return;
+      auto found = co_await query<std::optional<StoredMessage>>(runtime_.io, spool_,
+                                                                [row](storage::Reader& r) { return r.message(row); });
+      if (!found || !*found) continue;
+      auto holders = (*found)->holders;
+      change(holders);
+      if (holders == (*found)->holders) continue;
+      bool is_protected = storage::copies_held(holders) >= (*found)->envelope.protection.copies;
+      auto saved = co_await commit(runtime_.io, spool_, [row, change](storage::Writer& w) { return w.change_holders(row, change); });
+      if (saved && (*found)->is_protected && !is_protected)
+        log_.message(MessageEvent::unprotected, (*found)->id, {{"reason", why_unprotected}});
+    }
+  }
+}
 
 // What a silent hub holds counts as missing from the first moment, though it is copied again only after reprotect_after: the
 // hub may just be restarting.

@@ -1,0 +1,222 @@
+// A hub is gone: its run is ended, everybody is asked, and its shadows here become messages, are left or
+// dropped. Part of Guardian.
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include "hub/peering/guardian.h"
+#include "hub/spool_tasks.h"
+
+namespace umbra::hub {
+namespace {
+
+using storage::RecipientOutcome;
+using storage::Shadow;
+using HolderState = storage::Holder::State;
+
+constexpr std::size_t page = 200;
+constexpr Duration last_contact_timeout = 500ms;
+
+}  // namespace
+
+Task<bool> Guardian::last_contact(Member& member) {
+  if (!member.control->is_open()) co_return false;
+  auto outcome = co_await member.control->call("NOOP\r\n", last_contact_timeout);
+  co_return outcome.kind == Link::Outcome::Kind::replied&& outcome.reply.code == 250;
+}
+
+Task<bool> Guardian::end_run_of(std::string hub, SpoolId spool) {
+  if (!is_gone(hub, spool)) co_return false;
+  auto* member = members_.find(hub);
+  bool is_silent = member != nullptr && member->identity && member->identity->spool == spool;
+  if (!is_silent) co_return true;
+  if (co_await last_contact(*member)) {
+    // It hears us, though we did not hear it: its beats come again, or the session ends.
+    member->watch.heard(MonotonicClock::now(), config_.cluster.heartbeat * 3);
+    co_return false;
+  }
+  if (is_stopping_ || !is_gone(hub, spool)) co_return false;
+  // First of all its present run is fenced: no late copy, no lease for it any more.
+  if (!co_await ownership_.end_epoch(*member, spool)) co_return false;
+  co_return !is_stopping_ && may_take_from(hub, spool);
+}
+
+Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
+  if (!co_await end_run_of(hub, spool)) co_return;
+  auto* member = members_.find(hub);
+  bool is_silent = member != nullptr && member->identity && member->identity->spool == spool;
+  if (taken_from_.insert(spool).second) {
+    ++metrics_.takeovers_total;
+    log_.line(
+        LogLevel::warning,
+        is_silent ? "a hub is silent: taking its mail over" : "a hub's spool is gone: taking its mail over",
+        {{"member", hub}, {"spool", to_string(spool)}});
+  }
+  RowId after{0};
+  while (!is_stopping_ && may_take_from(hub, spool) && ownership_.may_take_over()) {
+    auto shadows = co_await query<std::vector<Shadow>>(
+        runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
+    if (!shadows || shadows->empty()) break;
+    after = shadows->back().row;
+    co_await decide(std::move(*shadows), MessageEvent::taken_over);
+  }
+}
+
+Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
+  std::vector<MessageId> ids;
+  for (const auto& shadow : shadows) ids.push_back(shadow.id);
+  auto answers = co_await ask(ids, "");
+  std::vector<Shadow> ours;
+  Copies dropped;
+  std::vector<Elsewhere> elsewhere;
+  for (auto& shadow : shadows) {
+    auto decision =
+        cluster::decide_takeover(shadow.generation, shadow.owner_spool, config_.hub_name, answers[shadow.id]);
+    bool is_given_up = false;
+    if (decision.what == cluster::TakeoverDecision::What::take &&
+        must_wait_for_others(shadow, answers[shadow.id], is_given_up))
+      decision.what = cluster::TakeoverDecision::What::wait;
+    switch (decision.what) {
+      case cluster::TakeoverDecision::What::take:
+        // Whoever has something of it is owed the "done", also when it was offered its copy after this one
+        // was.
+        for (const auto& a : answers[shadow.id])
+          if (a.knows != cluster::Knows::unknown && std::ranges::none_of(shadow.offered, [&](const auto& h) {
+                return h.hub == a.hub && h.spool == a.spool;
+              }))
+            shadow.offered.push_back({a.hub, a.spool, HolderState::offered});
+        if (is_given_up) {
+          ++metrics_.possible_duplicates_total;
+          log_.message(MessageEvent::possible_duplicate, shadow.id,
+                       {{"reason", "another holder does not answer"}});
+        }
+        ours.push_back(std::move(shadow));
+        break;
+      case cluster::TakeoverDecision::What::follow:
+        elsewhere.push_back({shadow.id,
+                             shadow.generation,
+                             {decision.generation, decision.hub, decision.spool, decision.epoch}});
+        break;
+      case cluster::TakeoverDecision::What::drop:
+        dropped.emplace_back(shadow.id, shadow.generation);
+        break;
+      case cluster::TakeoverDecision::What::wait:
+        break;
+    }
+  }
+  if (!ours.empty() && !is_stopping_) co_await take(std::move(ours), event);
+  if (!dropped.empty()) co_await drop(std::move(dropped));
+  if (!elsewhere.empty()) co_await follow(std::move(elsewhere));
+}
+
+Task<void> Guardian::follow(std::vector<Elsewhere> copies) {
+  auto followed = co_await commit(runtime_.io, spool_, [copies](storage::Writer& w) -> Result<void> {
+    for (const auto& copy : copies)
+      if (auto result = w.follow_owner(copy.id, copy.up_to, copy.owner); !result) return result;
+    return {};
+  });
+  if (!followed) co_return;
+  for (const auto& copy : copies)
+    log_.message(MessageEvent::shadow_dropped, copy.id,
+                 {{"reason", "owned elsewhere"},
+                  {"owner", copy.owner.hub},
+                  {"generation", static_cast<std::int64_t>(copy.owner.generation.value)}});
+}
+
+bool Guardian::must_wait_for_others(const Shadow& shadow, const std::vector<cluster::Answer>& answers,
+                                    bool& is_given_up) {
+  if (!ownership_.needs_every_answer()) return false;
+  bool must_wait = false;
+  for (const auto& holder : shadow.offered) {
+    if (holder.hub == config_.hub_name || holder.hub == shadow.owner_hub) continue;
+    if (std::ranges::any_of(answers, [&](const auto& a) { return a.hub == holder.hub; })) continue;
+    if (members_.is_removed(holder.hub)) continue;
+    auto* member = members_.find(holder.hub);
+    must_wait = must_wait || member == nullptr;
+    if (member == nullptr || (member->identity && member->identity->spool != holder.spool)) continue;
+    if (ownership_.is_out(*member, holder.spool)) {
+      is_given_up = true;
+      continue;
+    }
+    must_wait = true;
+    if (members_.is_silent(*member)) silent_holders_.insert(holder.hub);
+  }
+  return must_wait;
+}
+
+// Not what has come meanwhile: a hub that took over offers its copy, of a later generation, as soon as it
+// has.
+Task<void> Guardian::drop(Copies copies) {
+  auto dropped = co_await commit(runtime_.io, spool_, [copies](storage::Writer& w) -> Result<void> {
+    for (const auto& [id, generation] : copies)
+      if (auto result = w.drop_shadow(id, generation); !result) return result;
+    return {};
+  });
+  if (!dropped) co_return;
+  outbox_grew_();
+  for (const auto& [id, generation] : copies) log_.message(MessageEvent::shadow_dropped, id, {});
+}
+
+Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
+  // Back meanwhile: it asks for itself, and may have been told "held" already. From here on it is told
+  // "pending".
+  if (event == MessageEvent::taken_over)
+    std::erase_if(shadows, [&](const auto& s) { return !may_take_from(s.owner_hub, s.owner_spool); });
+  if (shadows.empty() || !ownership_.may_take_over()) co_return;
+  auto now = WallClock::now();
+  std::vector<storage::NewMessage> messages;
+  for (auto& shadow : shadows) {
+    storage::NewMessage message;
+    message.row = shadow.row;
+    message.id = shadow.id;
+    message.generation = Generation{shadow.generation.value + 1};
+    message.size = shadow.size;
+    for (auto index : shadow.done)
+      message.progress.push_back({index, RecipientOutcome::State::delivered, "done by the former owner"});
+    if (auto* owner = members_.find(shadow.owner_hub); event == MessageEvent::taken_over &&
+                                                       owner != nullptr && owner->identity &&
+                                                       owner->identity->spool == shadow.owner_spool)
+      message.holders.push_back({shadow.owner_hub, shadow.owner_spool, HolderState::former_owner});
+    for (const auto& holder : shadow.offered) {
+      auto* member = members_.find(holder.hub);
+      if (member == nullptr || holder.hub == shadow.owner_hub ||
+          (member->identity && member->identity->spool != holder.spool))
+        continue;
+      message.holders.push_back({holder.hub, holder.spool, HolderState::offered});
+    }
+    message.alarm_at = outbound_->first_alarm(shadow.envelope);
+    message.queue = outbound_->entries_for(shadow.envelope, message.progress, now);
+    message.envelope = std::move(shadow.envelope);
+    message.is_protected = message.envelope.protection.copies == 0;
+    messages.push_back(std::move(message));
+    // Until it is committed nobody is told "held": the owner may have come back this very moment and ask.
+    pending_.insert(shadow.id);
+  }
+  auto shared = std::make_shared<std::vector<storage::NewMessage>>(std::move(messages));
+  auto taken = co_await commit(
+      runtime_.io, spool_,
+      [shared](storage::Writer& w) -> Result<void> {
+        for (const auto& message : *shared) {
+          if (auto result = w.take_over(message); !result) return result;
+          if (message.queue.empty())
+            if (auto result = w.finish_message(message.row, std::nullopt, SpoolId{0}); !result) return result;
+        }
+        return {};
+      },
+      shared->size() * 512);
+  // Answers that were read before the commit have gone out once a later read has come back.
+  (void)co_await query<int>(runtime_.io, spool_, [](storage::Reader&) { return Result<int>(0); });
+  for (const auto& message : *shared) pending_.erase(message.id);
+  if (!taken) {
+    log_.line(LogLevel::error, "take-over was not committed", {{"reason", taken.error().what}});
+    co_return;
+  }
+  (event == MessageEvent::recovered ? metrics_.messages_recovered_total
+                                    : metrics_.messages_taken_over_total) += shared->size();
+  for (const auto& message : *shared)
+    log_.message(event, message.id, {{"generation", static_cast<std::int64_t>(message.generation.value)}});
+  outbound_->look_again();
+  copier_.protect_later();
+}
+
+}  // namespace umbra::hub
