@@ -101,6 +101,10 @@ class Guardian {
   Task<void> former_owner_is_back(SpoolId spool);
   using ChangeHolders = std::function<void(std::vector<storage::Holder>&)>;
   Task<void> change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected);
+  /// The next page of those that name this spool as a holder.
+  Task<Result<std::vector<storage::StoredMessage>>> messages_held_by(SpoolId spool, RowId after);
+  /// In one commit.
+  Task<Result<void>> change_holders_of(std::vector<RowId> rows, ChangeHolders change);
 
   Task<bool> wait(Duration span);
 

@@ -1,6 +1,4 @@
 // Holders that are silent, and those that are back: what is short of copies, and which need not be made again. Part of Guardian.
-#include <optional>
-
 #include "hub/peering/guardian.h"
 #include "hub/spool_tasks.h"
 
@@ -49,28 +47,56 @@ Task<void> Guardian::former_owner_is_back(SpoolId spool) {
   co_await change_messages_of(spool, std::move(change), "");
 }
 
+// A page at a time, each in one commit: the guardian has other hubs to watch meanwhile.
 Task<void> Guardian::change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected) {
   RowId after{0};
   while (!is_stopping_) {
-    auto rows = co_await query<std::vector<RowId>>(runtime_.io, spool_, [spool, after](storage::Reader& r) {
-      return r.messages_held_by(spool, after, page);
-    });
-    if (!rows || rows->empty()) break;
-    after = rows->back();
-    for (auto row : *rows) {
-      if (is_stopping_) co_return;
-      auto found = co_await query<std::optional<StoredMessage>>(runtime_.io, spool_,
-                                                                [row](storage::Reader& r) { return r.message(row); });
-      if (!found || !*found) continue;
-      auto holders = (*found)->holders;
+    auto messages = co_await messages_held_by(spool, after);
+    if (!messages || messages->empty()) break;
+    after = messages->back().row;
+    std::vector<RowId> rows;
+    std::vector<MessageId> unprotected;
+    for (const auto& message : *messages) {
+      auto holders = message.holders;
       change(holders);
-      if (holders == (*found)->holders) continue;
-      bool is_protected = storage::copies_held(holders) >= (*found)->envelope.protection.copies;
-      auto saved = co_await commit(runtime_.io, spool_, [row, change](storage::Writer& w) { return w.change_holders(row, change); });
-      if (saved && (*found)->is_protected && !is_protected)
-        log_.message(MessageEvent::unprotected, (*found)->id, {{"reason", why_unprotected}});
+      if (holders == message.holders) continue;
+      rows.push_back(message.row);
+      if (message.is_protected && storage::copies_held(holders) < message.envelope.protection.copies) unprotected.push_back(message.id);
     }
+    if (rows.empty()) continue;
+    auto saved = co_await change_holders_of(std::move(rows), change);
+    if (!saved) continue;
+    for (const auto& id : unprotected) log_.message(MessageEvent::unprotected, id, {{"reason", why_unprotected}});
   }
+}
+
+Task<Result<std::vector<StoredMessage>>> Guardian::messages_held_by(SpoolId spool, RowId after) {
+  co_return co_await query<std::vector<StoredMessage>>(
+      runtime_.io, spool_, [spool, after](storage::Reader& r) -> Result<std::vector<StoredMessage>> {
+        std::vector<StoredMessage> found;
+        auto rows = r.messages_held_by(spool, after, page);
+        if (!rows) return std::unexpected(rows.error());
+        for (auto row : *rows) {
+          auto message = r.message(row);
+          if (!message) return std::unexpected(message.error());
+          if (*message) found.push_back(std::move(**message));
+        }
+        return found;
+      });
+}
+
+Task<Result<void>> Guardian::change_holders_of(std::vector<RowId> rows, ChangeHolders change) {
+  auto octets = rows.size() * 128;
+  co_return co_await commit(
+      runtime_.io, spool_,
+      [rows = std::move(rows), change = std::move(change)](storage::Writer& w) -> Result<void> {
+        for (auto row : rows)
+          if (auto changed = w.change_holders(row, change);
+              !changed && changed.error().code != std::errc::no_such_file_or_directory)  // that one is finished meanwhile
+            return changed;
+        return {};
+      },
+      octets);
 }
 
 // What a silent hub holds counts as missing from the first moment, though it is copied again only after reprotect_after: the
@@ -115,18 +141,7 @@ Task<bool> Guardian::holder_is_back(std::string hub, SpoolId spool) {
   RowId after{0};
   std::int64_t kept = 0;
   while (!is_stopping_) {
-    auto messages = co_await query<std::vector<StoredMessage>>(
-        runtime_.io, spool_, [spool, after](storage::Reader& r) -> Result<std::vector<StoredMessage>> {
-          std::vector<StoredMessage> found;
-          auto rows = r.messages_held_by(spool, after, page);
-          if (!rows) return std::unexpected(rows.error());
-          for (auto row : *rows) {
-            auto message = r.message(row);
-            if (!message) return std::unexpected(message.error());
-            if (*message) found.push_back(std::move(**message));
-          }
-          return found;
-        });
+    auto messages = co_await messages_held_by(spool, after);
     if (!messages) co_return false;
     if (messages->empty()) break;
     after = messages->back().row;
@@ -142,22 +157,13 @@ Task<bool> Guardian::holder_is_back(std::string hub, SpoolId spool) {
           answer.generation == message.generation)
         held.push_back(message.row);
     }
-    auto saved = co_await commit(
-        runtime_.io, spool_,
-        [held, spool](storage::Writer& w) -> Result<void> {
-          for (auto row : held) {
-            auto changed = w.change_holders(row, [spool](std::vector<storage::Holder>& holders) {
-              for (auto& holder : holders)
-                if (holder.spool == spool && holder.state == HolderState::offered) holder.state = HolderState::holds;
-            });
-            // Finished meanwhile.
-            if (!changed && changed.error().code != std::errc::no_such_file_or_directory) return changed;
-          }
-          return {};
-        },
-        held.size() * 128);
+    auto confirmed = held.size();
+    auto saved = co_await change_holders_of(std::move(held), [spool](std::vector<storage::Holder>& holders) {
+      for (auto& holder : holders)
+        if (holder.spool == spool && holder.state == HolderState::offered) holder.state = HolderState::holds;
+    });
     if (!saved) co_return false;
-    kept += static_cast<std::int64_t>(held.size());
+    kept += static_cast<std::int64_t>(confirmed);
   }
   if (kept != 0) log_.line(LogLevel::info, "a holder is back with its copies", {{"member", hub}, {"messages", kept}});
   co_return !is_stopping_;

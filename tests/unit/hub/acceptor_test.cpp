@@ -432,6 +432,21 @@ TEST_F(Reprotection, CountsWhatASilentHolderHasAtOnceAndCopiesNothingWhenItIsBac
   EXPECT_EQ(copies_at(hub2) + copies_at(hub3), 0U) << "a restart copies nothing";
 }
 
+TEST_F(Reprotection, MarksWhatALostHolderHadInFewCommits) {
+  member(hub3).is_up = false;
+  config.cluster.reprotect_after = 10s;
+  begin();
+  std::unique_ptr<Caller> caller;
+  ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), HasSubstr("235"));
+  for (int i = 0; i < 250; ++i) put(own_message({{"hub2", spool2, Holder::State::holds}}));
+  member(hub2).is_up = false;
+  network.cut(member(hub2));
+  auto before = spool->sequence().value;
+  pass(90s);
+  EXPECT_EQ(unprotected(), 250U);
+  EXPECT_LE(spool->sequence().value - before, 10U) << "one commit for a page, not for a message";
+}
+
 TEST_F(Reprotection, AsksAHolderThatWasLostAndIsBackBeforeItIsSentAnythingAgain) {
   member(hub3).is_up = false;
   config.cluster.reprotect_after = 10s;
