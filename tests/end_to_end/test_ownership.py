@@ -1,5 +1,6 @@
 """Who delivers, with real processes: hubs that stood still, hubs in the minority, a real etcd of three members that loses some, and
 the Kubernetes Lease API (emulated here; against a real one: make test-kubernetes)."""
+import json
 import os
 import random
 import signal
@@ -216,14 +217,53 @@ class KubernetesArbiter(Ownership):
 
 @unittest.skipUnless(os.environ.get("UMBRA_KUBERNETES_API"), "make test-kubernetes: against a real API server")
 class RealKubernetes(Ownership):
-    """UMBRA_KUBERNETES_API=host:port, _CA, _TOKEN (files) and _NAMESPACE: set by scripts/test-kubernetes from KUBECONFIG."""
+    """UMBRA_KUBERNETES_API=host:port, _CA, _TOKEN, _NO_RIGHTS (files) and _NAMESPACE: set by scripts/test-kubernetes from KUBECONFIG."""
+
+    def begin(self, capture, size=2, token="TOKEN"):
+        at = {name: os.environ[f"UMBRA_KUBERNETES_{name}"] for name in ("API", "CA", token, "NAMESPACE")}
+        self.prefix = f"umbra-test-{random.randrange(1 << 30)}-"
+        arbiter = {"endpoints": [at["API"]], "ca_file": at["CA"], "token_file": at[token], "namespace": at["NAMESPACE"], "prefix": self.prefix}
+        return self.cluster(size, capture.address, delivery=SOON, cluster={"ownership": "kubernetes", "arbiter": arbiter}, lease="3s")
+
+    @staticmethod
+    def wait_for_records(hubs):
+        for hub in hubs.hubs:
+            wait_until(lambda h=hub: "the arbiter has this hub's record" in h.log.read_text(), 20, "leases in the API server")
 
     def test_a_hub_that_stood_still_does_not_send_its_final_dot(self):
         capture = self.capture_without_extensions()
-        at = {name: os.environ[f"UMBRA_KUBERNETES_{name}"] for name in ("API", "CA", "TOKEN", "NAMESPACE")}
-        arbiter = {"endpoints": [at["API"]], "ca_file": at["CA"], "token_file": at["TOKEN"], "namespace": at["NAMESPACE"],
-                   "prefix": f"umbra-test-{os.getpid()}-"}
-        hubs = self.cluster(2, capture.address, delivery=SOON, cluster={"ownership": "kubernetes", "arbiter": arbiter}, lease="3s")
-        for hub in hubs.hubs:
-            wait_until(lambda h=hub: "the arbiter has this hub's record" in h.log.read_text(), 20, "leases in the API server")
+        hubs = self.begin(capture)
+        self.wait_for_records(hubs)
         self.a_hub_stands_still_before_its_final_dot(hubs, capture)
+
+    def test_the_mail_of_a_hub_that_was_killed_is_taken_over_once_and_its_lease_says_that_its_epoch_is_over(self):
+        capture = self.capture()
+        capture.rcpt_reply = lambda address: "451 4.2.1 later"
+        hubs = self.begin(capture, size=3)
+        self.wait_for_records(hubs)
+        one, two, three = hubs.hubs
+        self.send(three, 5)
+        epoch = three.status()["epoch"]
+        three.kill()
+        wait_until(lambda: sum(hub.metric("umbra_messages_taken_over_total") for hub in (one, two)) == 5, 40, "the take-over")
+        lease = self.kubectl("get", "lease", f"{self.prefix}hub-3")
+        self.assertEqual(lease["metadata"]["annotations"]["umbra/epoch-over"], "true", lease)
+        self.assertTrue(lease["spec"]["holderIdentity"].endswith(f"/{epoch}"), lease)
+        capture.rcpt_reply = lambda address: None
+        capture.wait_for(5, 30)
+        three.start()
+        hubs.wait_empty(40)
+        self.assertEqual(len(capture.messages), 5)
+
+    def test_without_rights_mail_flows_and_the_hub_says_what_it_lacks(self):
+        capture = self.capture()
+        hubs = self.begin(capture, token="NO_RIGHTS")
+        self.send(hubs.hubs[0], 3)
+        capture.wait_for(3, 20)
+        wait_until(lambda: "403" in hubs.hubs[0].log.read_text(), 20, "the reason in the log")
+
+    @staticmethod
+    def kubectl(*words):
+        answer = subprocess.run(["kubectl", "-n", os.environ["UMBRA_KUBERNETES_NAMESPACE"], *words, "-o", "json"],
+                                capture_output=True, check=True, timeout=20)
+        return json.loads(answer.stdout)
