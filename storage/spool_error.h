@@ -15,6 +15,9 @@ enum class SpoolFault : int {
 
 std::error_code make_error_code(SpoolFault fault);
 
+/// A write that failed so may be found after the next start all the same: its octets were written, and only their sync failed.
+inline bool may_have_been_kept(const Error& error) { return error.code == std::errc::io_error; }
+
 inline bool is_damage(const Error& error) { return error.code == make_error_code(SpoolFault::damaged); }
 
 }  // namespace umbra::storage

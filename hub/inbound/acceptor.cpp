@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hub/spool_tasks.h"
+#include "storage/spool_error.h"
 
 namespace umbra::hub {
 namespace {
@@ -238,6 +239,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
     if (!stored) {
       co_await drop_chunks();
       bool forgotten = co_await owner_.peering_.copier().forget(id_, Generation{1}, holders);
+      if (storage::may_have_been_kept(stored.error())) co_return smtp::Reply{};
       co_return forgotten && !owner_.peering_.was_discarded(id_) ? failure_reply(stored.error()) : smtp::Reply{};
     }
     if (policy_ == ShadowPolicy::none || is_held) {

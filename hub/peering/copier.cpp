@@ -24,6 +24,17 @@ std::vector<std::uint32_t> done_of(const storage::StoredMessage& message) {
   return done;
 }
 
+/// As many as the line of XCOPY has room for beside the names of hubs. The others are told by XDONE before the copy counts.
+std::vector<std::uint32_t> fitting_in_a_line(std::vector<std::uint32_t> done) {
+  std::size_t octets = 0;
+  auto end = std::ranges::find_if(done, [&octets](auto index) {
+    octets += std::to_string(index).size() + 1;
+    return octets > smtp::shadow_line_octets_max / 2;
+  });
+  done.erase(end, done.end());
+  return done;
+}
+
 /// A hub of an older release takes no flags that it does not know.
 std::string envelope_for(const Member& member, const std::string& encoded) {
   if (member.data->offers(smtp::protection_capability)) return encoded;
@@ -357,7 +368,7 @@ Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder ch
   source.row = message.row;
   source.size = message.size;
   source.envelope = encode(message.envelope);
-  source.done = done_of(message);
+  source.done = fitting_in_a_line(done_of(message));
   if (message.size <= smtp::shadow_chunk_octets_max) {
     auto chunk = co_await query<std::string>(runtime_.io, spool_,
                                              [row = message.row](storage::Reader& r) { return r.chunk(row, 0); });
@@ -370,7 +381,7 @@ Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder ch
     co_return;  // stays named as `offered`, and unprotected: the loop comes again
   }
   ++metrics_.shadows_made_total;
-  // Discard status of some recipients that came there before the copy has found nothing to note it on.
+  // What the line had no room for; and discard status of some recipients that came there before the copy found nothing to note it on.
   auto now = co_await read(message.row);
   if (!now) co_return;
   std::vector<std::uint32_t> missed;

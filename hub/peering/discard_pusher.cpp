@@ -10,6 +10,8 @@ namespace {
 constexpr Duration gather = 5ms;         // how long discards are gathered into one batch
 constexpr Duration idle_look = 2s;       // what was not confirmed is tried again
 constexpr Duration reply_timeout = 5s;
+constexpr std::size_t command_octets_max = 200'000;  // a recipient list may be long, and a command takes 16 MiB at most
+constexpr std::size_t recipient_octets = 7;          // "100000,"
 constexpr Duration forget_at_last = 10min;  // what a spool that is gone was owed
 
 }  // namespace
@@ -93,13 +95,16 @@ Task<void> DiscardPusher::push(std::string hub, SpoolId spool) {
       return r.outbox(spool, after, smtp::shadow_batch_max);
     });
     if (!items || items->empty()) co_return;
-    after = items->back().key;
     std::vector<smtp::DiscardItem> discards;
     std::vector<std::uint64_t> keys;
+    std::size_t octets = 0;
     for (const auto& item : *items) {
+      octets += 64 + item.recipients.size() * recipient_octets;
+      if (octets > command_octets_max && !keys.empty()) break;
       discards.push_back({item.key, item.id, item.generation, item.all, item.recipients, item.superseded});
       keys.push_back(item.key);
     }
+    after = keys.back();
     auto* member = members_.find(hub);
     if (member == nullptr || !member->identity || member->identity->spool != spool) co_return;
     auto outcome = co_await member->control->call(smtp::format_done(discards), reply_timeout);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hub/spool_tasks.h"
+#include "storage/spool_error.h"
 
 namespace umbra::hub {
 namespace {
@@ -140,6 +141,7 @@ void HandReceiver::store(Offered offered, storage::NewMessage message, bool is_h
             return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
           if (committed.error().code == std::errc::device_or_resource_busy)
             return slot->answer({451, "4.3.0", "This hub has yet to find out who owns the message"});
+          if (storage::may_have_been_kept(committed.error())) return;  // the giver asks the next run
           return slot->answer(spool_failure_reply(committed.error()));
         }
         if (is_stopping_) {

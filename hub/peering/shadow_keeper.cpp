@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "storage/spool_error.h"
+
 namespace umbra::hub {
 namespace {
 
@@ -120,6 +122,7 @@ void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr s
         }
         if (result.error().code == std::errc::file_exists)
           return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
+        if (storage::may_have_been_kept(result.error())) return;  // no refusal would be true: this run ends, and its sessions
         slot->answer(spool_failure_reply(result.error()));
       });
 }
@@ -216,6 +219,7 @@ void ShadowKeeper::commit_copy(const Peer& peer, Stream stream, std::uint32_t nu
         give_up(stream);
         if (result.error().code == std::errc::file_exists)
           return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
+        if (storage::may_have_been_kept(result.error())) return;  // no refusal would be true: this run ends, and its sessions
         slot->answer(spool_failure_reply(result.error()));
       });
 }
@@ -350,8 +354,8 @@ void ShadowKeeper::ask(std::vector<MessageId> ids, bool is_counted, ReplySlotPtr
         }
       },
       [this, question, slot, is_counted] {
-        // A read that failed, or was not done at all, must not become "unknown".
-        if (question->failed || question->found.size() != question->ids.size()) {
+        // A read that failed, or was not done at all, must not become "unknown"; nor may what a failed sync has perhaps kept.
+        if (question->failed || question->found.size() != question->ids.size() || spool_.unhealthy()) {
           slot->answer({451, "4.3.0", "The spool cannot answer now"});
           return end_operation();
         }

@@ -133,6 +133,15 @@ TEST_F(AcceptorTest, SaysNothingWhenAHolderHasTakenOverWhatItShallForget) {
   EXPECT_EQ(one.reply->code, 0) << "a 451 would not be true: the other hub delivers it";
 }
 
+TEST_F(AcceptorTest, SaysNothingWhenItsSpoolMayHaveKeptWhatItCouldNotSync) {
+  begin();
+  disk.fail(storage::MemoryDisk::Change::sync, 1, false);
+  auto& one = hand_in();
+  pass(10s);
+  ASSERT_TRUE(one.reply);
+  EXPECT_EQ(one.reply->code, 0) << "after its next start this hub may find the message, and deliver it";
+}
+
 TEST_F(AcceptorTest, CountsUnderPreferWhatHasOneCopyOfTwoAndDoesNotWait) {
   listener.shadow = ShadowPolicy::prefer;
   listener.protection.copies = 2;

@@ -296,6 +296,16 @@ TEST_F(HandOverTests, AnswersPendingWhileItIsBeingStored) {
   EXPECT_THAT(caller->received(), StartsWith("250 "));
 }
 
+TEST_F(HandOverTests, SaysNothingWhenItMayHaveKeptWhatItCouldNotSync) {
+  start();
+  auto caller = caller_hub2();
+  std::unique_ptr<Caller> second = caller_hub2();
+  MessageId id{spool2, 84};
+  disk.fail(storage::MemoryDisk::Change::sync, 1, false);
+  EXPECT_EQ(say(*caller, xhand(id, 2, 1)), "") << "the next run may own it: a refusal would make two owners";
+  EXPECT_THAT(say(*second, smtp::format_back(id, Generation{2}, 1)), StartsWith("451 ")) << "nor is it unknown";
+}
+
 TEST_F(HandOverTests, TakesNothingWhileItIsDrainedItself) {
   start();
   peering->receiver().set_refusing(true);

@@ -288,6 +288,80 @@ TEST_F(PeeringTests, AsksTheHoldersThatUnprotectedMailWasGivenSinceItWasRead) {
 
 // ---- protecting
 
+TEST_F(PeeringTests, SaysNothingOfACopyThatItMayHaveKeptAndCouldNotSync) {
+  start();
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  smtp::CopyOffer copy;
+  copy.id = {spool2, 1};
+  copy.generation = Generation{1};
+  copy.body = "body\n";
+  copy.body_octets = 5;
+  copy.offered = {{"hub1", spool->id()}};
+  Envelope envelope;
+  envelope.recipients = {{"r@example.com", "", notify_unset}};
+  copy.envelope = encode(envelope);
+  disk.fail(storage::MemoryDisk::Change::sync, 1, false);
+  EXPECT_EQ(say(*hub2, smtp::format_copy(copy)), "") << "told that nothing is kept, its owner would forget this holder";
+}
+
+TEST_F(PeeringTests, CopiesAMessageOfWhichMoreRecipientsAreDoneThanALineCanName) {
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = true;
+  start();
+  pass(2s);
+  auto mine = own_message({}, 3000);
+  must([&](storage::Writer& w) -> Result<void> {
+    if (auto body = w.put_chunk(mine.row, 0, "body\n"); !body) return body;
+    if (auto inserted = w.insert_message(mine); !inserted) return inserted;
+    storage::AttemptRecord record;
+    record.row = mine.row;
+    record.destination = "example.com";
+    for (std::uint32_t i = 0; i < 2000; ++i) record.outcomes.push_back({i, storage::RecipientOutcome::State::delivered, ""});
+    record.again = {{"example.com", WallClock::now() + 1h, 1}};
+    auto effect = w.record_attempt(record);
+    if (!effect) return std::unexpected(effect.error());
+    return {};
+  });
+  pass(10s);
+  auto copies = hub2.of(ShadowVerb::copy);
+  ASSERT_EQ(copies.size(), 1U);
+  std::set<std::uint32_t> told(copies[0].copy.done.begin(), copies[0].copy.done.end());
+  for (const auto& command : hub2.of(ShadowVerb::done))
+    for (const auto& d : command.discards) told.insert(d.recipients.begin(), d.recipients.end());
+  EXPECT_EQ(told.size(), 2000U);
+  EXPECT_TRUE(message(mine.row)->is_protected);
+}
+
+TEST_F(PeeringTests, TellsManyRecipientsInCommandsThatAreNotTooLong) {
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = true;
+  start();
+  pass(2s);
+  auto mine = own_message({{"hub2", spool2, Holder::State::holds}}, 60'000);
+  put(mine);
+  must([&](storage::Writer& w) -> Result<void> {
+    for (std::uint32_t from = 0; from < 48'000; from += 12'000) {
+      storage::AttemptRecord record;
+      record.row = mine.row;
+      record.destination = "example.com";
+      for (std::uint32_t i = from; i < from + 12'000; ++i) record.outcomes.push_back({i, storage::RecipientOutcome::State::delivered, ""});
+      record.again = {{"example.com", WallClock::now() + 1h, 1}};
+      auto effect = w.record_attempt(record);
+      if (!effect) return std::unexpected(effect.error());
+    }
+    return {};
+  });
+  pass(10s);
+  std::size_t told = 0;
+  for (const auto& command : hub2.of(ShadowVerb::done)) {
+    EXPECT_LE(smtp::format_done(command.discards).size(), smtp::shadow_chunk_octets_max);
+    for (const auto& d : command.discards) told += d.recipients.size();
+  }
+  EXPECT_EQ(told, 48'000U);
+  EXPECT_EQ(ask([](storage::Reader& r) { return r.counts(); }).outbox, 0U);
+}
+
 TEST_F(PeeringTests, TellsTheNewHolderWhatEndedWhileTheCopyWasOnItsWay) {
   auto& hub2 = member("10.0.0.2");
   hub2.is_up = true;

@@ -275,6 +275,17 @@ TEST_F(GroupCommitTest, StopsWritingForGoodAfterAFailedSync) {
   EXPECT_EQ(message_count(), 1U);
 }
 
+TEST_F(GroupCommitTest, MayFindAfterTheNextStartWhatAFailedSyncRefused) {
+  disk.fail(MemoryDisk::Change::sync, 1, false);
+  submit(prepared());
+  box.run();
+  ASSERT_EQ(results.size(), 1U);
+  ASSERT_FALSE(results[0]);
+  EXPECT_TRUE(may_have_been_kept(results[0].error()));
+  reopen();  // the process ends, the machine does not: every write is there
+  EXPECT_EQ(message_count(), 1U) << "so nobody may be told that it was not kept";
+}
+
 TEST_F(GroupCommitTest, StopsWritingWhenAQueryFindsDamage) {
   std::vector<RowId> rows;
   for (int i = 0; i < 200; ++i) {
