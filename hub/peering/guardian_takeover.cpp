@@ -131,9 +131,11 @@ bool Guardian::must_wait_for_others(const Shadow& shadow, const std::vector<clus
     if (holder.hub == config_.hub_name || holder.hub == shadow.owner_hub) continue;
     if (std::ranges::any_of(answers, [&](const auto& a) { return a.hub == holder.hub; })) continue;
     if (members_.is_removed(holder.hub)) continue;
-    auto* member = members_.find(holder.hub);
+    // With discovery it may have been forgotten since: it comes back into mind, so that it can be out.
+    auto* member = members_.find_or_admit(holder.hub);
     must_wait = must_wait || member == nullptr;
-    if (member == nullptr || (member->identity && member->identity->spool != holder.spool)) continue;
+    if (member != nullptr && !member->identity) members_.meet(*member, holder.spool, Epoch{0});
+    if (member == nullptr || member->identity->spool != holder.spool) continue;
     if (ownership_.is_out(*member, holder.spool)) {
       is_given_up = true;
       continue;

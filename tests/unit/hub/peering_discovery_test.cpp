@@ -207,6 +207,48 @@ TEST_F(PeeringDiscovery, ForgetsWhoHasGoneOnceNothingIsOwedToIt) {
   EXPECT_TRUE(std::ranges::any_of(remembered, [](const auto& p) { return p.hub == "hub2"; }));
 }
 
+/// An engine that always answers.
+class FairArbiter final : public cluster::Arbiter {
+ public:
+  void list(std::function<void(std::optional<std::vector<cluster::ArbiterRecord>>)> done) override {
+    std::vector<cluster::ArbiterRecord> all;
+    for (const auto& [hub, record] : records) all.push_back(record);
+    done(std::move(all));
+  }
+  void write(cluster::ArbiterRecord record, std::function<void(Written)> done) override {
+    auto& stored = records[record.hub];
+    if (stored.version != record.version) return done(Written::conflict);
+    stored = std::move(record);
+    stored.version = std::to_string(++version_);
+    done(Written::yes);
+  }
+  [[nodiscard]] std::string trouble() const override { return {}; }
+  void stop() override {}
+  std::map<std::string, cluster::ArbiterRecord> records;
+
+ private:
+  int version_ = 0;
+};
+
+TEST_F(PeeringDiscovery, TakesOverThoughACopyNamesAHubThatWasForgottenSince) {
+  FairArbiter engine;
+  arbiter = &engine;
+  config.cluster.ownership = OwnershipMode::etcd;
+  by_service();
+  resolver.targets = {{0, 0, 7025, "hub1.hubs.test"}, {0, 0, 7025, "hub2.hubs.test"}};
+  make();
+  must([](storage::Writer& w) { return w.remember_peer({"hub2", spool2, Epoch{1}, Sequence{1}}); });
+  // hub7 was scaled away long ago: this hub found a new holder for what it held, and has forgotten it.
+  auto id = hold_shadow(1, Epoch{1}, {{"hub7", SpoolId{0x77}, Holder::State::offered}, {"hub1", spool->id(), Holder::State::offered}});
+  member("10.0.0.2").is_up = false;
+  start();
+  pass(5min);
+  EXPECT_FALSE(shadow(id));
+  EXPECT_EQ(metrics.messages_taken_over_total, 1U);
+  EXPECT_EQ(metrics.possible_duplicates_total, 1U) << "nobody knows what hub7 did before it went";
+  stop();
+}
+
 TEST_F(PeeringDiscovery, ConcludesNothingFromAnEmptySetAtItsStart) {
   make();
   must([](storage::Writer& w) { return w.remember_peer({"hub2", spool2, Epoch{1}, Sequence{1}}); });

@@ -95,7 +95,7 @@ void PeeringTest::make() {
   auto opened = storage::Spool::open(options, random, writer, reader, home);
   ASSERT_TRUE(opened) << opened.error().what;
   spool = std::move(*opened);
-  peering = std::make_unique<Peering>(Runtime{io, random, network, resolver, tls.get()}, config, *spool, log, metrics);
+  peering = std::make_unique<Peering>(Runtime{io, random, network, resolver, tls.get()}, config, *spool, log, metrics, arbiter);
   peering->set_outbound(outbound);
 }
 
@@ -186,7 +186,7 @@ void PeeringTest::put(const storage::NewMessage& message) {
   });
 }
 
-MessageId PeeringTest::hold_shadow(std::uint64_t number, Epoch epoch) {
+MessageId PeeringTest::hold_shadow(std::uint64_t number, Epoch epoch, std::vector<Holder> offered) {
   storage::Shadow held;
   held.row = spool->next_row();
   held.id = {spool2, number};
@@ -199,7 +199,8 @@ MessageId PeeringTest::hold_shadow(std::uint64_t number, Epoch epoch) {
   held.envelope.accepted_at = WallClock::now();
   held.envelope.expires_at = WallClock::now() + 48h;
   held.size = 5;
-  held.offered = {{"hub1", spool->id(), Holder::State::offered}};
+  held.offered = std::move(offered);
+  if (held.offered.empty()) held.offered = {{"hub1", spool->id(), Holder::State::offered}};
   must([&](storage::Writer& w) -> Result<void> {
     auto inserted = w.insert_shadow(held);
     if (!inserted) return std::unexpected(inserted.error());

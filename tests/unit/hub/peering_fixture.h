@@ -250,7 +250,7 @@ class PeeringTest : public ::testing::Test {
   storage::NewMessage own_message(std::vector<Holder> holders, std::size_t recipients = 1);
   void put(const storage::NewMessage& message);
   /// A shadow held for hub2.
-  MessageId hold_shadow(std::uint64_t number, Epoch epoch);
+  MessageId hold_shadow(std::uint64_t number, Epoch epoch, std::vector<Holder> offered = {});
   DeliveryGuard::Verdict verdict(const storage::StoredMessage& message);
 
   StoppableTime time;
@@ -266,6 +266,7 @@ class PeeringTest : public ::testing::Test {
   Metrics metrics;
   Config config;
   std::unique_ptr<TlsStore> tls;  ///< null: hub sessions are plain
+  cluster::Arbiter* arbiter = nullptr;
   std::unique_ptr<storage::Spool> spool;
   NoOutbound outbound;
   std::unique_ptr<Peering> peering;
