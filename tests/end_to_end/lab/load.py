@@ -54,6 +54,13 @@ class Sink:
                 if len(words) >= 4 and words[0] == "delivered":
                     yield int(words[1]), words[2], words[3]
 
+    def delivery_times(self):
+        """{token: [time in us of each delivery]}."""
+        times = {}
+        for when, token, _ in self.deliveries():
+            times.setdefault(token, []).append(when)
+        return times
+
     def stop(self):
         if self.process:
             self.process.stop()
@@ -103,6 +110,22 @@ def run_source(folder, to, *options, name="source", seconds=300, ledger=True):
     result = json.loads(done.stdout)
     result["exit_code"] = done.returncode
     return result
+
+
+def message_ids(ledger_file):
+    """{message id that the hub's reply named: token} of every acknowledged message in a source's ledger."""
+    by_id = {}
+    with open(ledger_file) as lines:
+        for line in lines:
+            words = line.split()
+            if words and words[0] == "acknowledged":
+                for word in words[6:]:
+                    word = word.strip("(),;")
+                    head, dash, tail = word.partition("-")
+                    if dash and len(head) == 16 and tail:
+                        by_id[word] = words[2]
+                        break
+    return by_id
 
 
 def ledger(sources, sinks):

@@ -1,0 +1,1 @@
+"""The figures of docs/figures.md, one file each; scripts/figures runs them."""

@@ -1,0 +1,86 @@
+"""How long drain and leave take, by what is queued and whether the next hop takes mail; and what a hand-over costs."""
+import json
+
+from lab import load
+
+from .common import Figure, command, cpu, fill, grown, nice, queued, running, syncs
+
+DEFAULT_RATE = 2000  # --rate of drain and leave
+NO_LIMIT = 1_000_000
+
+
+class Drain(Figure):
+    key = "drain"
+    title = "Drain and leave"
+    about = ("Three hubs, `shadow: require`, messages of 4 KB, all queued on one of them while its next hop refuses connections, tried again "
+             "every 2 s. Then either a next hop starts at that address (*alive*) or none does (*dead*), and that hub is told `umbra drain` "
+             "(be safe to stop; identity and disk stay) or `umbra leave` (hand everything over; the disk may go), with `--unready-wait 0s` "
+             "instead of the 5 s that it gives load balancers. Time is that of the command. Handed over per second, CPU and fsyncs are "
+             "those of all three hubs over the same time.")
+
+    def run(self):
+        self.header = ["queued", "next hop", "order", "time", "ended as", "delivered", "handed over", "handed over/s", "fsyncs per handed message",
+                       "CPU ms per handed message"]
+        cases = [(verb, count, alive, DEFAULT_RATE) for count in (0, 1000, 100_000) for verb in ("drain", "leave") for alive in (True, False)]
+        cases.append(("leave", 100_000, False, NO_LIMIT))
+        self.numbers = {"cases": []}
+        for verb, count, alive, rate in cases:
+            count = self.scaled(count)
+            words = f"{verb}, {count:,} queued, next hop {'alive' if alive else 'dead'}" + (", no limit" if rate == NO_LIMIT else "")
+            place = f"{verb}-{count}-{'alive' if alive else 'dead'}-{rate}"
+            try:
+                result = self.one(place, verb, count, alive, rate)
+            except Exception as error:  # one case's trouble is its row
+                self.say(f"{words}: FAILED: {error}")
+                self.rows.append([f"{count:,}", "alive" if alive else "dead", f"`{verb}`", f"could not run: {str(error)[:120]}"] + [""] * 6)
+                continue
+            self.say(f"{words}: {result['seconds']:.2f} s, {result['handed']} handed over, {result['delivered']} delivered")
+            self.numbers["cases"].append(result)
+            self.rows.append(self.row(result))
+        self.explain()
+
+    def one(self, place, verb, count, alive, rate):
+        folder = self.place(place)
+        sink = load.Sink(folder, ledger=False)
+        with running(folder, 3, sink.address, delivery={"retry": [{"wait": "2s"}]}) as hubs:
+            if count:
+                fill(folder, hubs[0].address, count)
+                queued(hubs[0], count)
+            before = cpu(hubs), syncs(hubs)
+            try:
+                if alive:
+                    sink.start()
+                deadline = 600
+                code, seconds, said = command(hubs[0], verb, "--unready-wait", "0s", "--rate", rate, "--deadline", f"{deadline}s")
+                after = cpu(hubs), syncs(hubs)
+                report = json.loads(hubs[0].umbra("drain", "status", "--output", "json").stdout)
+                result = {"verb": verb, "queued": count, "alive": alive, "rate": rate, "seconds": seconds, "exit_code": code,
+                          "state": report["state"], "handed": report["handed_over"], "rehomed": report["rehomed"],
+                          "delivered": int(hubs[0].metric("umbra_recipients_delivered_total")), "left": hubs[0].counts()["messages"],
+                          "cpu": grown(after[0], before[0]), "fsyncs": grown(after[1], before[1]), "report": report}
+            finally:
+                sink.stop()
+        self.done_with(place)
+        return result
+
+    def row(self, r):
+        handed = r["handed"]
+        name = f"`{r['verb']}`" + (" `--rate 1000000`" if r["rate"] == NO_LIMIT else "")
+        each = handed >= 100
+        return [f"{r['queued']:,}", "alive" if r["alive"] else "dead", name, nice(r["seconds"]) + " s",
+                r["state"] + (f" (code {r['exit_code']})" if r["exit_code"] else "") + (f", {r['left']:,} kept" if r["left"] else ""),
+                f"{r['delivered']:,}", f"{handed:,}",
+                nice(handed / r["seconds"], 0) if each else "–", nice(r["fsyncs"] / handed, 3) if each else "–",
+                nice(r["cpu"] / handed * 1000, 2) if each else "–"]
+
+    def explain(self):
+        unlimited = [r for r in self.numbers["cases"] if r["rate"] == NO_LIMIT and r["handed"] >= 100]
+        self.notes = ["Where the time goes: `drain` has nothing to hand over that is not due, so a dead next hop costs it nothing; `leave` hands "
+                      f"over at {DEFAULT_RATE:,} messages per second, its default `--rate`, which leaves the hubs that go on room for their own work."]
+        if unlimited:
+            r = unlimited[0]
+            self.notes.append(f"Without that limit it does {r['handed'] / r['seconds']:,.0f} per second and all processors are busy: every message is "
+                              "offered with its body to another hub, committed there, copied from there to the third hub and committed, and "
+                              "three small commits record who owns and holds it; they share their fsyncs.")
+        self.notes.append("Command of one case: "
+                          "`umbra leave --unready-wait 0s --rate 2000 --deadline 600s`.")
