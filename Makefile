@@ -1,5 +1,5 @@
 # The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
-.PHONY: all release setup demo test test-kubernetes model bench fuzz soak format format-check tidy docs clean
+.PHONY: all release setup demo test test-kubernetes model bench figures fuzz soak format format-check tidy docs clean
 all: release
 
 setup:
@@ -29,6 +29,11 @@ test-kubernetes: release
 bench: setup
 	@scripts/build release
 	@scripts/bench
+
+# What redundancy, take-over and drain cost; writes docs/figures.md.
+figures: setup
+	@scripts/build release umbra umbra-load
+	@scripts/figures
 
 # SECONDS per target: make fuzz SECONDS=600
 SECONDS ?= 60

@@ -82,5 +82,4 @@ class Drain(Figure):
             self.notes.append(f"Without that limit it does {r['handed'] / r['seconds']:,.0f} per second and all processors are busy: every message is "
                               "offered with its body to another hub, committed there, copied from there to the third hub and committed, and "
                               "three small commits record who owns and holds it; they share their fsyncs.")
-        self.notes.append("Command of one case: "
-                          "`umbra leave --unready-wait 0s --rate 2000 --deadline 600s`.")
+        self.notes.append("Command of one case: `umbra leave --unready-wait 0s --rate 2000 --deadline 600s`.")

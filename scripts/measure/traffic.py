@@ -83,13 +83,21 @@ class Traffic(Figure):
         sink = load.Sink(folder, ledger=False).start()
         try:
             with running(folder, 3, sink.address, **({"cluster": {"ownership": "pairwise"}} if alone else {}), **settings) as cluster:
+                warm = 0
                 if alone:
                     for hub in cluster[1:]:
                         hub.kill()
                     process.wait_until(lambda: all(peer["state"] != "alive" for peer in cluster[0].status()["peers"]), 30, "both gone")
+                else:
+                    # Until every hub takes copies from the first one.
+                    while fill(folder, cluster[0].address, 10, size=size)["refused_4xx"]:
+                        warm += 10
+                    warm += 10
+                    sink.wait_for(warm, 60)
+                    process.wait_until(lambda: all(hub.empty() for hub in cluster), 60, "nothing left", pause=0.1)
                 with Meter([hub.cluster_port for hub in cluster]) as meter:
                     result = fill(folder, cluster[0].address, count, size=size)
-                    sink.wait_for(count, 120)
+                    sink.wait_for(warm + count, 120)
                     living = [hub for hub in cluster if hub.process.alive()]
                     process.wait_until(lambda: all(hub.empty() for hub in living), 60,
                                        lambda: f"nothing left: {[hub.counts() for hub in living]}", pause=0.1)
