@@ -283,6 +283,8 @@ Result<std::unique_ptr<Hub>> Hub::make(const Config& config, HubParts parts) {
   storage::SpoolOptions options;
   options.directory = config.spool.directory;
   options.vfs = parts.spool_vfs;
+  // Alone in the world a hub may be called anything.
+  if (config.cluster.enabled()) options.hub = config.hub_name;
   Attempts attempts;
   attempts.region = parts.attempts;
   if (attempts.region == nullptr && parts.spool_vfs.empty() && config.delivery.crashes_max > 0) {

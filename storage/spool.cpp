@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "storage/discards.h"
 #include "storage/group_commit.h"
 #include "storage/memory_disk.h"
 #include "storage/schema.h"
@@ -49,6 +50,22 @@ Result<void> check_mark(const SpoolOptions& options, const EpochMark::Value& mar
             epoch.value, mark.epoch.value, options.directory));
   }
   return {};
+}
+
+constexpr const char* hub_note = "hub";
+
+/// The disk of one hub in the hands of another: the other hubs would take one spool for two hubs, or for one that is gone and takes
+/// its mail over while it is delivered here.
+Result<void> check_owner(const SpoolOptions& options, Database& database) {
+  if (options.hub.empty()) return {};
+  Discards notes(database);
+  auto owner = notes.note(hub_note);
+  if (auto result = database.outcome(); !result) return result;
+  if (owner.empty() || owner == options.hub) return {};
+  return failure(SpoolFault::not_the_last,
+                 fmt::format("this is the spool of hub {}, and this hub is {}: start {} with it. If its mail is not wanted any more, or it had "
+                             "left, run `umbra spool set-aside {}`: the hub then starts empty",
+                             owner, options.hub, owner, options.directory));
 }
 
 /// A small database is looked through as a whole, which takes milliseconds. In a large one damage is found when it is read.
@@ -156,12 +173,14 @@ Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
       if (auto checked = check_mark(opened.options, **mark, opened.id, before); !checked) return checked;
     }
   }
+  if (auto owned = check_owner(opened.options, database); !owned) return owned;
   if (before.value >= static_cast<std::uint64_t>(epoch_max))
     return failure(std::errc::value_too_large, "epoch out of range");
   opened.epoch.value = before.value + 1;
   database.execute("BEGIN IMMEDIATE");
   Bodies(database).sweep_unfinished();
   count_suspects(opened, before);
+  if (!opened.options.hub.empty()) Discards(database).set_note(hub_note, opened.options.hub);
   {
     Statement next(database, "UPDATE meta SET epoch = ?, sequence = ?");
     next.run(opened.epoch.value, opened.sequence.value);

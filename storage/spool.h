@@ -351,6 +351,8 @@ struct SpoolOptions {
   std::size_t batch_operations_max = 512;
   std::size_t batch_octets_max = 8U << 20;
   std::size_t checkpoint_octets = 8U << 20;  ///< the WAL is moved into the database each time it has grown by this
+  /// Whose spool it is: remembered in a new one, and one that is another hub's is refused. Empty: anybody's.
+  std::string hub = {};
   std::optional<Interrupted> interrupted = std::nullopt;  ///< counted when it is about the run before this one
 };
 
@@ -362,7 +364,8 @@ class Spool {
   using ReadDone = std::move_only_function<void()>;
 
   /// Opens or creates the spool, migrates its schema, takes its lock, begins the next epoch durably. Refuses, with a reason
-  /// an operator can act on: a second process on the same spool, a network file system, a newer schema, a damaged database.
+  /// an operator can act on: a second process on the same spool, a network file system, a newer schema, a damaged database,
+  /// another hub's spool.
   /// `home` is where completions run. Blocks; call at start-up.
   static Result<std::unique_ptr<Spool>> open(const SpoolOptions& options, Random& random, Executor& writer_lane,
                                              Executor& reader_lane, Executor& home);

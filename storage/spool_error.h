@@ -10,7 +10,7 @@ namespace umbra::storage {
 
 enum class SpoolFault : int {
   damaged = 1,  ///< what was read makes no sense: nothing of this file may be believed any more
-  not_the_last  ///< whole, but not what was here last: a restored backup, or another spool's database
+  not_the_last  ///< whole, but not what was here last: a restored backup, another spool's database, or another hub's spool
 };
 
 std::error_code make_error_code(SpoolFault fault);

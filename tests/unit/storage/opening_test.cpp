@@ -198,6 +198,24 @@ TEST_F(OpeningTest, RefusesARestoredBackup) {
   EXPECT_EQ(box->spool->epoch(), Epoch{1});
 }
 
+TEST_F(OpeningTest, RefusesTheSpoolOfAnotherHub) {
+  open();  // of an older release, or without a cluster: nobody's yet
+  box->close();
+  box->options.hub = "hub-a";
+  open();
+  box->close();
+  open();
+  box->close();
+  box->options.hub = "hub-b";
+  auto error = refusal();
+  EXPECT_EQ(error.code, std::errc::not_supported);
+  EXPECT_THAT(error.what, ::testing::HasSubstr("the spool of hub hub-a, and this hub is hub-b"));
+  EXPECT_THAT(error.what, ::testing::HasSubstr("umbra spool set-aside")) << "it says what to do";
+  box->options.hub = "hub-a";
+  open();
+  EXPECT_EQ(box->spool->epoch(), Epoch{4}) << "the refused start did not count";
+}
+
 TEST_F(OpeningTest, RefusesTheDatabaseOfAnotherSpool) {
   open();
   box->close();
