@@ -47,6 +47,8 @@ class DeliveryGuard {
   virtual void outbox_grew() = 0;
   /// Every recipient of the message has ended, and that is durable.
   virtual void message_finished(RowId) {}
+  /// A next hop took it, for one recipient or more, and that is durable. Called while the message may still be there.
+  virtual void delivered(MessageId, Generation) {}
   /// A new message without copies (a DSN) is in the spool, unprotected: make its copies in the background.
   virtual void protect_later(RowId row) = 0;
 };

@@ -89,7 +89,7 @@ void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
       p.record.last_error = outcome.detail;
       if (!p.again) {
         auto wait = retry_wait(parts_.config.delivery.retry, p.job->attempts + 1);
-        p.again = WallClock::now() + std::chrono::duration_cast<WallClock::duration>(wait);
+        p.again = parts_.due_clock.now() + std::chrono::duration_cast<WallClock::duration>(wait);
       }
     }
     if (is_told && !envelope.sender.empty()) {
@@ -102,7 +102,7 @@ void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
   if (p.again) {
     // The next hop took as many as it wants at once (RFC 5321 section 4.5.3.1.10): the others follow at once.
     bool is_full_only = took_some_and_had_enough(p.result);
-    if (is_full_only) p.again = WallClock::now();
+    if (is_full_only) p.again = parts_.due_clock.now();
     p.record.again.push_back({p.record.destination, *p.again, p.job->attempts + (is_full_only ? 0 : 1)});
   }
 
@@ -194,6 +194,8 @@ void Recorder::written(PendingPtr pending, Result<void> result) {
     return p.done();
   }
   tell(p);
+  if (std::ranges::any_of(p.result.recipients, [](const auto& r) { return r.state == State::delivered; }))
+    parts_.guard.delivered(p.job->message->id, p.job->message->generation);
   // Not only when this job's message names holders: it may have been protected since it was read.
   if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
   if (p.is_finished) parts_.guard.message_finished(p.job->row());

@@ -50,6 +50,7 @@ class Peering final : public DeliveryGuard {
   std::string why_not_now() override;
   bool is_in_acceptance(MessageId id) override { return pending_.contains(id); }
   void outbox_grew() override { discards_.look(); }
+  void delivered(MessageId id, Generation generation) override { keeper_.delivered(id, generation); }
   void protect_later(RowId) override { copier_.protect_later(); }
   void message_finished(RowId row) override { waits_.tell(row, SafetyWaits::End::delivered); }
 

@@ -7,8 +7,6 @@
 namespace umbra::hub {
 namespace {
 
-constexpr std::size_t buried_max = 100'000;
-
 storage::OutboxItem to_item(const smtp::DiscardItem& d) {
   storage::OutboxItem item;
   item.id = d.id;
@@ -52,24 +50,25 @@ Task<void> ShadowKeeper::quiet() {
   while (under_way_ != 0) co_await quiet_.wait();
 }
 
-void ShadowKeeper::bury(MessageId id, Generation generation) {
-  auto [at, is_new] = buried_.try_emplace(id, generation);
-  if (!is_new) {
-    at->second = std::max(at->second, generation);
-    return;
-  }
-  buried_order_.push_back(id);
-  if (buried_order_.size() > buried_max) {
-    buried_.erase(buried_order_.front());
-    buried_order_.pop_front();
-  }
+void ShadowKeeper::delivered(MessageId id, Generation generation) {
+  if (generation > Generation{1}) delivered_.note(id, generation);
+}
+
+void ShadowKeeper::count_second_copy(const Peer& peer, const smtp::DiscardItem& item) {
+  if (!item.all || item.superseded) return;
+  auto ours = delivered_.find(item.id);
+  if (!ours || item.generation >= *ours) return;
+  delivered_.forget(item.id);
+  ++metrics_.possible_duplicates_total;
+  log_.message(MessageEvent::possible_duplicate, item.id,
+               {{"reason", "an earlier owner had delivered it too, and could not say so in time"}, {"owner", peer.hub}});
 }
 
 std::optional<smtp::Reply> ShadowKeeper::refuse(const Peer& peer, const smtp::CopyOffer& offer) {
   auto* member = members_.find(peer.hub);
   if (member == nullptr || !member->identity || member->identity->spool != peer.spool || peer.epoch < member->identity->epoch)
     return smtp::Reply{554, "5.7.0", "Epoch " + std::to_string(peer.epoch.value) + " is over"};
-  if (auto buried = buried_.find(offer.id); buried != buried_.end() && offer.generation <= buried->second)
+  if (auto buried = buried_.find(offer.id); buried && offer.generation <= *buried)
     return smtp::Reply{550, "5.5.0", "This message was discarded"};
   if (is_refusing_) return smtp::Reply{452, "4.3.2", "This hub is being drained"};
   // Half of the reserve is for shadows: a hub that takes no more mail of its own still protects that of its peers.
@@ -230,13 +229,13 @@ void ShadowKeeper::give_up(const Stream& stream) {
 
 bool ShadowKeeper::is_over(const Stream& stream) const {
   auto buried = buried_.find(stream.shadow.id);
-  return *stream.has_failed || (buried != buried_.end() && stream.shadow.generation <= buried->second);
+  return *stream.has_failed || (buried && stream.shadow.generation <= *buried);
 }
 
 void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation, ReplySlotPtr slot) {
   // Only whoever accepts a message, this moment, takes its copies back. Everybody else ends one by XDONE.
   if (id.spool != peer.spool) return slot->answer({550, "5.7.1", "Not a message of yours"});
-  bury(id, generation);
+  buried_.note(id, generation);
   write([id, generation](storage::Writer& w) { return w.forget_shadow(id, generation); }, 64, [this, id, slot](Result<void> result) {
     if (!result && result.error().code == std::errc::file_exists)
       return slot->answer({550, "5.5.0", "This hub has taken the message over"});
@@ -248,7 +247,7 @@ void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation,
 
 void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> items, ReplySlotPtr slot) {
   for (const auto& item : items)
-    if (item.all) bury(item.id, item.generation);
+    if (item.all) buried_.note(item.id, item.generation);
   auto ended = std::make_shared<std::vector<RowId>>();
   auto shared = std::make_shared<std::vector<smtp::DiscardItem>>(std::move(items));
   write(
@@ -261,9 +260,10 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
         return {};
       },
       shared->size() * 64,
-      [this, shared, ended, slot](Result<void> result) {
+      [this, shared, ended, peer, slot](Result<void> result) {
         if (!result) return slot->answer(spool_failure_reply(result.error()));
         metrics_.discards_received_total += shared->size();
+        for (const auto& item : *shared) count_second_copy(peer, item);
         outbox_grew_();  // passed on to hubs that got their copy from this one
         for (auto row : *ended)
           if (outbound_ != nullptr) outbound_->forget(row);

@@ -3,18 +3,17 @@
 // what they promise is durable. Home thread.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/members.h"
+#include "hub/peering/recent_messages.h"
 #include "smtp/reply.h"
 #include "smtp/shadow_verbs.h"
 #include "storage/spool.h"
@@ -80,7 +79,10 @@ class ShadowKeeper {
   void write(storage::Spool::WriteJob job, std::size_t octets, std::function<void(Result<void>)> done);
 
   /// Another hub has told this run that the message is done.
-  [[nodiscard]] bool was_discarded(MessageId id) const { return buried_.contains(id); }
+  [[nodiscard]] bool was_discarded(MessageId id) const { return buried_.find(id).has_value(); }
+  /// This run has delivered a message of that generation, durably. An earlier owner that says "done" afterwards had delivered it
+  /// too: then a recipient has a second copy, which is counted.
+  void delivered(MessageId id, Generation generation);
 
   /// This hub takes no copies now (it is being drained): 452.
   void set_refusing(bool is_refusing) { is_refusing_ = is_refusing; }
@@ -98,7 +100,7 @@ class ShadowKeeper {
   void commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets, ReplySlotPtr slot);
   std::optional<smtp::Reply> refuse(const Peer& peer, const smtp::CopyOffer& offer);
   Result<storage::Shadow> make_shadow(const Peer& peer, const smtp::CopyOffer& offer);
-  void bury(MessageId id, Generation generation);
+  void count_second_copy(const Peer& peer, const smtp::DiscardItem& item);
 
   const Config& config_;
   storage::Spool& spool_;
@@ -112,8 +114,8 @@ class ShadowKeeper {
   bool is_refusing_ = false;
   Event quiet_;
   /// Lately forgotten or discarded here: a late copy of them is refused (it was sent before the discard).
-  std::unordered_map<MessageId, Generation> buried_;
-  std::deque<MessageId> buried_order_;
+  RecentMessages buried_{100'000};
+  RecentMessages delivered_{100'000};  ///< that had another owner before
 };
 
 /// The reply to another hub when this hub's spool could not do what was asked.
