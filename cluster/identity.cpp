@@ -4,9 +4,11 @@
 
 namespace umbra::cluster {
 
-Standing judge(const std::optional<Identity>& remembered, Epoch live, const Identity& heard) {
+Standing judge(const std::optional<Identity>& remembered, Epoch live, const Identity& heard, const std::optional<Identity>& before) {
   if (!remembered) return Standing::first_seen;
   if (remembered->spool != heard.spool) return Standing::replaced;
+  // It had told us of more commits before it made this hello.
+  if (before && before->spool == heard.spool && heard.sequence < before->sequence) return Standing::rolled_back;
   // The sessions of one run race, so an older sequence from the run we hear says nothing, not even once that run has been
   // ended; from any other it says that commits which we were told of have never happened.
   if (heard.epoch != live && heard.sequence < remembered->sequence) return Standing::rolled_back;

@@ -29,7 +29,10 @@ enum class Standing : std::uint8_t {
 
 /// Judges a hub that opens a session. Does not change anything. Never says name_taken: who has heard the other one lately knows. `live`: the epoch of its run that this run of ours has heard
 /// from last, 0 when it has not heard of it yet. (Identity::epoch is not that: it is one more once that run has been ended.)
-Standing judge(const std::optional<Identity>& remembered, Epoch live, const Identity& heard);
+/// `before`: what was remembered already when the hello that says `heard` was made. A backup may begin the very epoch that is heard,
+/// and only by this it is told from a run whose sessions race.
+Standing judge(const std::optional<Identity>& remembered, Epoch live, const Identity& heard,
+               const std::optional<Identity>& before = std::nullopt);
 
 /// What to remember after `heard` was judged first_seen, same, restarted or replaced.
 Identity remember(const std::optional<Identity>& remembered, const Identity& heard);

@@ -148,7 +148,8 @@ Task<Opening> Discovery::open(Endpoint address) {
     auto trust = co_await secure_hub_channel(channel.tls, cluster.secret);
     if (trust) {
       std::string input;
-      opening = co_await open_hub_session(*channel.stream, input, members_.make_hello(), trust->proof_key, offered, spoken);
+      if (co_await read_hub_greeting(*channel.stream, input))
+        opening = co_await open_hub_session(*channel.stream, input, members_.make_hello(), trust->proof_key, offered, spoken);
       if (opening.kind == Opening::Kind::proved) (void)co_await channel.stream->write("QUIT\r\n");
       if (opening.kind == Opening::Kind::proved && !trust->may_be(opening.server.hub)) {
         opening.kind = Opening::Kind::failed;

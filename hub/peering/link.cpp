@@ -125,7 +125,9 @@ void Link::end_session() {
 }
 
 Task<bool> Link::handshake(Stream& stream) {
+  if (!co_await read_hub_greeting(stream, input_)) co_return false;
   auto own = owner_.make_hello();
+  auto before = owner_.remembered(member_.name);
   auto opening = co_await open_hub_session(stream, input_, own, trust_.proof_key, offer_, spoken_);
   if (opening.kind != Opening::Kind::proved) {
     if (opening.kind == Opening::Kind::other_version) {
@@ -158,7 +160,7 @@ Task<bool> Link::handshake(Stream& stream) {
   if (!keywords_.contains("XSHADOW")) co_return false;
   offer_ = spoken_.highest;
   complained_.clear();
-  co_return owner_.on_hello(opening.server);
+  co_return owner_.on_hello(opening.server, before);
 }
 
 Task<void> Link::read_replies(Stream& stream) {

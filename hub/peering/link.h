@@ -5,9 +5,11 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cluster/identity.h"
 #include "hub/config/config.h"
 #include "hub/peering/hub_channel.h"
 #include "hub/net/runtime.h"
@@ -24,8 +26,11 @@ class LinkOwner {
   virtual ~LinkOwner() = default;
   /// Our hello, with a new nonce.
   virtual smtp::HubHello make_hello() = 0;
-  /// The other side has proved itself as this. False: this is not a hub to talk to (rolled back): the session is closed.
-  virtual bool on_hello(const smtp::HubHello& peer) = 0;
+  /// What is known of the member now.
+  virtual std::optional<cluster::Identity> remembered(const std::string& member) = 0;
+  /// The other side has proved itself as this. `before`: what was known of it when our hello, which it answered, was made. False:
+  /// this is not a hub to talk to (rolled back): the session is closed.
+  virtual bool on_hello(const smtp::HubHello& peer, const std::optional<cluster::Identity>& before) = 0;
   /// The session is open for commands, or it has ended.
   virtual void on_open(const std::string& member) = 0;
   virtual void on_closed(const std::string& member) = 0;

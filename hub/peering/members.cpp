@@ -271,11 +271,11 @@ Task<void> Members::save(Member& member) {
   (void)co_await commit(runtime_.io, spool_, [memory](storage::Writer& w) { return w.remember_peer(memory); });
 }
 
-Standing Members::heard_hello(const smtp::HubHello& peer) {
+Standing Members::heard_hello(const smtp::HubHello& peer, const std::optional<cluster::Identity>& before) {
   auto* member = find(peer.hub);
   UMBRA_ASSERT(member != nullptr);
   cluster::Identity heard{peer.spool, peer.epoch, peer.sequence};
-  auto standing = cluster::judge(member->identity, member->live_epoch, heard);
+  auto standing = cluster::judge(member->identity, member->live_epoch, heard, before);
   if (is_name_taken(*member, heard)) {
     if (std::exchange(member->rival, heard.spool) != heard.spool)
       log_.line(LogLevel::error, "two hubs have one name: the one that is alive keeps it",
@@ -344,11 +344,16 @@ smtp::HubHello Members::make_hello() {
   return hello;
 }
 
-bool Members::on_hello(const smtp::HubHello& peer) {
+std::optional<cluster::Identity> Members::remembered(const std::string& name) {
+  auto* member = find(name);
+  return member == nullptr ? std::nullopt : member->identity;
+}
+
+bool Members::on_hello(const smtp::HubHello& peer, const std::optional<cluster::Identity>& before) {
   auto* member = find(peer.hub);
   if (member == nullptr) return false;
   cluster::Identity heard{peer.spool, peer.epoch, peer.sequence};
-  auto standing = cluster::judge(member->identity, member->live_epoch, heard);
+  auto standing = cluster::judge(member->identity, member->live_epoch, heard, before);
   // A hub whose epoch we have ended learns it on its own session to us; until then nothing is sent to it.
   if (standing == Standing::rolled_back || standing == Standing::epoch_over || is_name_taken(*member, heard)) return false;
   accept_identity(*member, heard);

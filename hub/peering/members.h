@@ -98,7 +98,8 @@ class Members final : public LinkOwner {
   [[nodiscard]] std::vector<cluster::Candidate> candidates();
 
   /// Another hub has proved itself on a session to us. The standing says what to answer.
-  cluster::Standing heard_hello(const smtp::HubHello& peer);
+  /// `before`: what was remembered of it when it was asked for its hello (the greeting).
+  cluster::Standing heard_hello(const smtp::HubHello& peer, const std::optional<cluster::Identity>& before);
   /// A beat on a session of that epoch: the lease to grant, or nothing when that epoch is over.
   std::optional<Duration> heard_beat(const std::string& name, SpoolId spool, Epoch epoch, Sequence sequence);
   /// That run of it was ended, or another one has come since.
@@ -119,7 +120,8 @@ class Members final : public LinkOwner {
 
   // LinkOwner
   smtp::HubHello make_hello() override;
-  bool on_hello(const smtp::HubHello& peer) override;
+  std::optional<cluster::Identity> remembered(const std::string& member) override;
+  bool on_hello(const smtp::HubHello& peer, const std::optional<cluster::Identity>& before) override;
   void on_open(const std::string& member) override;
   void on_closed(const std::string& member) override;
   void on_refused(const std::string& member, const smtp::Reply& reply) override;

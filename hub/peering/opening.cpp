@@ -20,12 +20,15 @@ Task<std::optional<smtp::Reply>> read_hub_reply(Stream& stream, std::string& inp
   }
 }
 
+Task<bool> read_hub_greeting(Stream& stream, std::string& input) {
+  auto greeting = co_await read_hub_reply(stream, input);
+  co_return greeting && greeting->code == 220;
+}
+
 Task<Opening> open_hub_session(Stream& stream, std::string& input, smtp::HubHello own, std::string secret, int offered,
                                SpokenVersions spoken) {
   Opening opening;
   opening.version = {offered, offered};
-  auto greeting = co_await read_hub_reply(stream, input);
-  if (!greeting || greeting->code != 220) co_return opening;
   auto command = smtp::format_hub(own, offered);
   if (co_await stream.write(command)) co_return opening;
   auto challenge = co_await read_hub_reply(stream, input);

@@ -33,8 +33,11 @@ struct Opening {
 
 /// One reply. `input` keeps what was read beyond it. Both must outlive the call. Nothing: the session has ended.
 Task<std::optional<smtp::Reply>> read_hub_reply(Stream& stream, std::string& input);
+/// Waits for the greeting. A hello is made after it: the server knows that the sequence in it is not older than what it had heard
+/// by then.
+Task<bool> read_hub_greeting(Stream& stream, std::string& input);
 
-/// Says hello and checks the server's proof; our own is not given. Stream and input must outlive the call.
+/// Behind the greeting: says hello and checks the server's proof; our own is not given. Stream and input must outlive the call.
 Task<Opening> open_hub_session(Stream& stream, std::string& input, smtp::HubHello own, std::string secret, int offered,
                                SpokenVersions spoken);
 

@@ -98,6 +98,7 @@ class PeerServer::Session {
   std::size_t waiting_octets_ = 0;
   smtp::ShadowParser parser_;
   std::optional<std::pair<smtp::HubHello, smtp::HubHello>> hellos_;  // client, server: between XHUB and XPROOF
+  std::map<std::string, cluster::Identity> before_;  // what was known of every hub when the greeting was sent
   smtp::ShadowVersion version_;
   std::optional<ShadowKeeper::Peer> peer_;                           // once proved
   std::map<MessageId, ShadowKeeper::Stream> streams_;
@@ -109,6 +110,8 @@ Task<void> PeerServer::Session::run() {
     stream_->close();
     co_return;
   }
+  for (const auto& member : server_.members_.all())
+    if (member->identity) before_.emplace(member->name(), *member->identity);
   output_ = "220 " + server_.config_.host_name + " ESMTP Umbra hub " + server_.config_.hub_name + "\r\n";
   output_ready_.set();
   server_.tasks_.spawn("peer session writer", write_replies());
@@ -352,7 +355,8 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
     slot->answer({535, "5.7.8", "Authentication failed"});
     return false;
   }
-  switch (server_.members_.heard_hello(client)) {
+  auto before = before_.find(client.hub);
+  switch (server_.members_.heard_hello(client, before == before_.end() ? std::nullopt : std::optional(before->second))) {
     case cluster::Standing::rolled_back:
       slot->answer({555, "5.7.0", "Spool " + to_string(client.spool) + " was rolled back: epoch " +
                                       std::to_string(member->identity->epoch.value) + " sequence " +

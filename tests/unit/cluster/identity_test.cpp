@@ -47,6 +47,14 @@ TEST(Judge, KnowsARestoredBackupWhoseEpochIsTheOneThatIsAwaited) {
   EXPECT_EQ(judge(at(6, 100), none, at(6, 80)), Standing::rolled_back);
 }
 
+TEST(Judge, KnowsARestoredBackupWhoseEpochIsTheOneThatIsHeard) {
+  // Backed up while it was stopped before run 5; run 5 died; the backup begins epoch 5 as well. Its hello was made after 100 had been
+  // heard, so it is not one that was late.
+  EXPECT_EQ(judge(at(5, 100), Epoch{5}, at(5, 80), at(5, 100)), Standing::rolled_back);
+  EXPECT_EQ(judge(at(5, 100), Epoch{5}, at(5, 80), at(5, 80)), Standing::same) << "100 was heard since: sessions race";
+  EXPECT_EQ(judge(at(5, 100), Epoch{5}, at(5, 80), at(9, 90, SpoolId{0x52})), Standing::same) << "that was of another spool";
+}
+
 TEST(Remember, NeverGoesBackWithinASpool) {
   EXPECT_EQ(remember(at(3, 100), at(3, 90)), at(3, 100));
   EXPECT_EQ(remember(at(3, 100), at(4, 120)), at(4, 120));

@@ -140,12 +140,17 @@ std::string PeeringTest::call(std::unique_ptr<Caller>& caller, const std::string
   caller = std::make_unique<Caller>(network.inbound.connect_from("10.0.0.9"), hello);
   settle();
   (void)caller->received();
-  auto challenge = say(*caller, smtp::format_hub(hello, offered));
+  return prove(*caller, offered);
+}
+
+std::string PeeringTest::prove(Caller& caller, int offered) {
+  const auto& hello = caller.hello();
+  auto challenge = say(caller, smtp::format_hub(hello, offered));
   if (!challenge.starts_with("334 ")) return challenge;
   auto parsed = smtp::parse_challenge(challenge.substr(4, challenge.size() - 6));
   if (!parsed) return challenge;
   smtp::ShadowVersion version{offered, parsed->version.value_or(offered)};
-  return say(*caller, smtp::format_proof(smtp::hub_proof(secret, "client", hello, parsed->server, version)));
+  return say(caller, smtp::format_proof(smtp::hub_proof(secret, "client", hello, parsed->server, version)));
 }
 
 std::string PeeringTest::say(Caller& caller, const std::string& command) {

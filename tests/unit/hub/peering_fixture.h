@@ -229,6 +229,8 @@ class PeeringTest : public ::testing::Test {
   /// hub2 or hub3 connects and says hello; the reply to its proof.
   std::string call(std::unique_ptr<Caller>& caller, const std::string& name, SpoolId spool, Epoch epoch,
                    Sequence sequence, int offered = 1);
+  /// The same for who is connected and was greeted.
+  std::string prove(Caller& caller, int offered = 1);
   std::string say(Caller& caller, const std::string& command);
 
   void must(storage::Spool::WriteJob job);

@@ -48,6 +48,23 @@ TEST_F(PeeringTests, RefusesABackupThatBeginsTheEpochThatIsAwaited) {
   EXPECT_THAT(call(caller, "hub2", spool2, Epoch{6}, Sequence{100}), StartsWith("235 "));
 }
 
+TEST_F(PeeringTests, RefusesABackupThatBeginsTheEpochThatIsHeard) {
+  start();
+  std::unique_ptr<Caller> run;
+  std::unique_ptr<Caller> late;
+  ASSERT_THAT(call(run, "hub2", spool2, Epoch{5}, Sequence{100}), StartsWith("235 "));
+  // A second session of the same run is greeted, and its hello is on its way while the first one says more.
+  smtp::HubHello hello{"hub2", spool2, Epoch{5}, Sequence{150}, std::string(64, 'c')};
+  late = std::make_unique<Caller>(network.inbound.connect_from("10.0.0.9"), hello);
+  settle();
+  EXPECT_THAT(say(*run, smtp::format_beat(Epoch{5}, Sequence{200}, {})), StartsWith("250 "));
+  (void)late->received();
+  EXPECT_THAT(prove(*late), StartsWith("235 "));
+  // Greeted after 200 was heard: whoever is at 150 has forgotten something.
+  EXPECT_THAT(call(late, "hub2", spool2, Epoch{5}, Sequence{150}), StartsWith("555 "));
+  EXPECT_THAT(call(late, "hub2", spool2, Epoch{5}, Sequence{200}), StartsWith("235 "));
+}
+
 TEST_F(PeeringTests, IsNotEndedByAStrangerAtTheAddressOfAMember) {
   auto& hub2 = member("10.0.0.2");
   hub2.is_up = true;
@@ -179,6 +196,25 @@ TEST_F(PeeringTests, OwesTheDoneToEveryHubThatSaysItHoldsACopy) {
   auto taken = message(row);
   ASSERT_TRUE(taken);
   EXPECT_TRUE(std::ranges::any_of(taken->holders, [](const auto& h) { return h.hub == "hub3" && h.spool == spool3; }));
+}
+
+TEST_F(PeeringTests, CountsWhatItsFormerOwnerSaysAfterwardsThatItHadDeliveredToo) {
+  start();
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto twice = hold_shadow(1, Epoch{1});
+  auto once = hold_shadow(2, Epoch{1});
+  pass(45s);
+  ASSERT_TRUE(ask([twice](storage::Reader& r) { return r.find_message(twice); }));
+  peering->delivered(twice, Generation{2});
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{2}, Sequence{3}), StartsWith("235 "));
+  auto done = [&](MessageId id, Generation generation) { return say(*hub2, smtp::format_done({{1, id, generation, true, {}}})); };
+  EXPECT_THAT(done(once, Generation{1}), StartsWith("250 "));
+  EXPECT_THAT(done(twice, Generation{2}), StartsWith("250 "));
+  EXPECT_EQ(metrics.possible_duplicates_total, 0U) << "the one was delivered by its former owner alone, the other is this hub's own word";
+  EXPECT_THAT(done(twice, Generation{1}), StartsWith("250 "));
+  EXPECT_THAT(done(twice, Generation{1}), StartsWith("250 ")) << "repeated";
+  EXPECT_EQ(metrics.possible_duplicates_total, 1U);
 }
 
 TEST_F(PeeringTests, AsksAgainAboutACopyWhoseOwnerHasForgottenItSince) {
