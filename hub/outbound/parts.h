@@ -1,6 +1,7 @@
 // What every part of delivery works with: passed in once, lives as long as the Outbound object.
 #pragma once
 
+#include "hub/outbound/due_clock.h"
 #include "hub/outbound/outbound.h"
 #include "hub/outbound/router.h"
 
@@ -19,6 +20,7 @@ struct Parts {
   EventLog& log;
   Metrics& metrics;
   const Router router;
+  DueClock due_clock;
   storage::AttemptMarks* marks;  ///< null: attempts are not marked
   /// Completions of the spool that are still to come: the owner waits for them before it goes.
   std::size_t spool_calls = 0;

@@ -140,7 +140,7 @@ void Scheduler::remove_job(const JobPtr& job) {
 void Scheduler::deliver(ReadyMessage ready) {
   if (parts_.is_stopped) return;
   auto message = std::make_shared<const storage::StoredMessage>(std::move(ready.message));
-  const WallTime now = WallClock::now();
+  const WallTime now = parts_.due_clock.now();
   for (const auto& entry : message->queue) {
     Destination& d = destination(entry.destination);
     if (has_job(message->row, d)) continue;
@@ -169,7 +169,7 @@ void Scheduler::release_ready(Destination& d) {
     for (const auto& job : *queue) remove_job(job);
     queue->clear();
   }
-  if (has_released) d.next_due = std::min(d.next_due, WallClock::now());
+  if (has_released) d.next_due = std::min(d.next_due, parts_.due_clock.now());
 }
 
 void Scheduler::forget(RowId row) {
@@ -195,7 +195,7 @@ bool Scheduler::awaits_final_reply(RowId row) {
 
 bool Scheduler::is_stuck(const storage::StoredMessage& message) const {
   if (message.state != storage::MessageState::queued) return true;
-  const auto now = WallClock::now();
+  const auto now = parts_.due_clock.now();
   return std::ranges::all_of(message.queue, [&](const storage::QueueEntry& entry) {
     if (entry.due > now) return true;
     auto found = destinations_.find(entry.destination);
@@ -241,7 +241,7 @@ void Scheduler::pump(Destination& d, bool has_turn) {
       connection->wake();
     }
     bool is_wanted = d.failures == 0 ? d.ready() < low_water : d.rows.empty();
-    if (is_loading_on_ && !d.is_loading && is_wanted && d.next_due <= WallClock::now() && !is_full(0))
+    if (is_loading_on_ && !d.is_loading && is_wanted && d.next_due <= parts_.due_clock.now() && !is_full(0))
       load(d);
     open_connections(d, now, has_turn);
   }
@@ -336,7 +336,7 @@ void Scheduler::schedule(Destination& d) {
   const MonotonicTime now = MonotonicClock::now();
   MonotonicTime when = MonotonicTime::max();
   if (is_loading_on_ && d.next_due != WallTime::max() && !d.is_loading) {
-    auto wait = std::clamp<Duration>(d.next_due - WallClock::now(), Duration{0}, std::chrono::hours(1));
+    auto wait = std::clamp<Duration>(d.next_due - parts_.due_clock.now(), Duration{0}, std::chrono::hours(1));
     when = now + wait;
     // Due already: whoever ends a job or a load looks again; this is only for when nothing is under way.
     if (wait <= Duration{0} && !d.rows.empty()) when = MonotonicTime::max();
@@ -539,7 +539,7 @@ bool Scheduler::give_back(const JobPtr& job, const std::string& avoid_host) {
 void Scheduler::release_one(const JobPtr& job) {
   Destination& d = *job->destination;
   remove_job(job);
-  note_due(d, WallClock::now());
+  note_due(d, parts_.due_clock.now());
 }
 
 void Scheduler::drop(const JobPtr& job) {

@@ -69,7 +69,7 @@ void Scheduler::load(Destination& d) {
   ++parts_.spool_calls;
   auto loaded = std::make_shared<Loaded>();
   parts_.spool.read(
-      [loaded, name = d.name, now = WallClock::now(), limit, skip = std::move(skip)](storage::Reader& reader) mutable {
+      [loaded, name = d.name, now = parts_.due_clock.now(), limit, skip = std::move(skip)](storage::Reader& reader) mutable {
         auto due = reader.due(name, now, limit + 1, skip);
         if (!due) {
           loaded->error = due.error();
@@ -121,7 +121,7 @@ void Scheduler::take_loaded(Destination& d, Loaded& loaded) {
   if (parts_.is_stopped) return;
   if (loaded.error) {
     parts_.log.line(LogLevel::error, "cannot read the queue", {{"destination", d.name}, {"error", loaded.error->what}});
-    note_due(d, WallClock::now() + look_again_wait);
+    note_due(d, parts_.due_clock.now() + look_again_wait);
     return;
   }
   if (loaded.next_due) d.next_due = std::min(d.next_due, *loaded.next_due);
@@ -130,11 +130,11 @@ void Scheduler::take_loaded(Destination& d, Loaded& loaded) {
     if (seen.contains(row.value) || has_job(row, d)) continue;
     if (forgotten_while_loading_.contains(row.value) || claimed_.contains(row.value) ||
         d.is_blocked(MonotonicClock::now()) || parts_.guard.is_in_acceptance(item.message.id)) {
-      d.next_due = std::min(d.next_due, WallClock::now() + look_again_wait);
+      d.next_due = std::min(d.next_due, parts_.due_clock.now() + look_again_wait);
       continue;
     }
     // Every pending recipient needs an entry, and every entry a recipient: routes may have changed since.
-    auto needed = parts_.router.entries_for(item.message.envelope, item.message.progress, WallClock::now());
+    auto needed = parts_.router.entries_for(item.message.envelope, item.message.progress, parts_.due_clock.now());
     bool is_as_queued = std::ranges::equal(needed, item.message.queue, {}, &storage::QueueEntry::destination,
                                            &storage::QueueEntry::destination);
     if (!is_as_queued) {

@@ -60,7 +60,7 @@ void Scheduler::next_suspect() {
   if (parts_.is_stopped) return;
   while (auto name = trial_.next()) {
     Destination& d = destination(*name);
-    note_due(d, WallClock::now());
+    note_due(d, parts_.due_clock.now());
     pump(d);
     if (!d.is_blocked(MonotonicClock::now())) return;
   }

@@ -27,7 +27,7 @@ class VirtualTime final : public TimeSource {
   ~VirtualTime() override { set_time_source(nullptr); }
   MonotonicTime monotonic() noexcept override { return MonotonicTime{now_}; }
   WallTime wall() noexcept override {
-    return WallTime{1'700'000'000s + std::chrono::duration_cast<WallClock::duration>(now_)};
+    return WallTime{1'700'000'000s + std::chrono::duration_cast<WallClock::duration>(now_ + wall_step)};
   }
   void note_deadline(MonotonicTime when) noexcept override { deadlines_.insert(when.time_since_epoch()); }
   /// To the earliest deadline, at most `limit`; false when there is none before it.
@@ -41,6 +41,8 @@ class VirtualTime final : public TimeSource {
     return true;
   }
   [[nodiscard]] Duration now() const { return now_; }
+
+  Duration wall_step{0};  ///< by which somebody has set the wall clock
 
  private:
   Duration now_{1h};

@@ -55,6 +55,36 @@ TEST_F(OutboundRetry, TriesADeferredMessageAtTheTimesOfTheLadder) {
   EXPECT_EQ(stored(row)->queue.at(0).attempts, expected.size());
 }
 
+TEST_F(OutboundRetry, KeepsTheLadderWhenTheWallClockIsSetBack) {
+  FakeHost& host = smart_host();
+  start();
+  note_attempts(host);
+  accept();
+  run_for(90s);  // attempts at 0 and 1 minutes
+  time.wall_step = -2h;
+  run_for(2min);
+  time.wall_step = -4h;
+  run_for(6min);
+  EXPECT_THAT(attempt_times, ElementsAre(0, 60, 120, 180, 240, 540));
+}
+
+TEST_F(OutboundRetry, TriesEarlyWhenTheWallClockIsSetForwardAndWaitsNoLongerWhenItIsSetRight) {
+  FakeHost& host = smart_host();
+  start();
+  note_attempts(host);
+  accept();
+  run_for(70s);
+  time.wall_step = 2h;
+  run_for(2min);
+  time.wall_step = 0h;
+  run_for(10min);
+  ASSERT_GE(attempt_times.size(), 6U);
+  for (std::size_t i = 1; i < attempt_times.size(); ++i) {
+    EXPECT_LE(attempt_times[i] - attempt_times[i - 1], 301) << i;
+    EXPECT_GE(attempt_times[i] - attempt_times[i - 1], 50) << i;
+  }
+}
+
 TEST_F(OutboundRetry, KeepsTheLadderOverARestart) {
   FakeHost& host = smart_host();
   start();
