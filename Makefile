@@ -1,5 +1,5 @@
 # The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
-.PHONY: all release setup demo test test-kubernetes model bench figures fuzz soak format format-check tidy docs clean
+.PHONY: all release setup demo test test-network test-kubernetes model bench figures fuzz soak format format-check tidy docs clean
 all: release
 
 setup:
@@ -16,6 +16,11 @@ demo: setup
 # Everything that continuous integration runs.
 test: setup
 	@scripts/test
+
+# Real processes in network namespaces: kill -9, partitions, disks, clocks, scaling, drain; writes docs/network-faults.md. Root, half an hour.
+test-network: setup
+	@scripts/build release umbra umbra-load
+	@tests/network/run --record
 
 # The formal model of the shadow protocol, checked by spin.
 model: setup

@@ -1,4 +1,4 @@
-"""A real etcd of three members on loopback (Debian's etcd-server), some of which may be killed and come back."""
+"""A real etcd of three members (Debian's etcd-server), some of which may be killed and come back."""
 import json
 import pathlib
 import shutil
@@ -11,28 +11,28 @@ ETCD = shutil.which("etcd")
 
 
 class Member:
-    def __init__(self, folder, name):
-        self.folder, self.name = pathlib.Path(folder) / name, name
+    def __init__(self, folder, name, host="127.0.0.1", wrapper=()):
+        self.folder, self.name, self.host, self.wrapper = pathlib.Path(folder) / name, name, host, wrapper
         self.client, self.peer = places.free_port(), places.free_port()
         self.process = None
 
     def start(self, members):
         self.folder.mkdir(parents=True, exist_ok=True)
-        client, peer = f"http://127.0.0.1:{self.client}", f"http://127.0.0.1:{self.peer}"
+        client, peer = f"http://{self.host}:{self.client}", f"http://{self.host}:{self.peer}"
         self.process = Process(
             [ETCD, "--name", self.name, "--data-dir", self.folder / "data", "--listen-client-urls", client, "--advertise-client-urls", client,
              "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster-token", "umbra-test",
-             "--initial-cluster", ",".join(f"{m.name}=http://127.0.0.1:{m.peer}" for m in members), "--initial-cluster-state", "new", "--logger", "zap"],
-            self.folder / "etcd.out", env={"ETCD_UNSUPPORTED_ARCH": "arm64"})
+             "--initial-cluster", ",".join(f"{m.name}=http://{m.host}:{m.peer}" for m in members), "--initial-cluster-state", "new", "--logger", "zap"],
+            self.folder / "etcd.out", env={"ETCD_UNSUPPORTED_ARCH": "arm64"}, wrapper=self.wrapper)
 
 
 class Etcd:
-    def __init__(self, folder, size=3):
-        self.members = [Member(folder, f"etcd{i + 1}") for i in range(size)]
+    def __init__(self, folder, size=3, at=lambda name: {}):
+        self.members = [Member(folder, f"etcd{i + 1}", **at(f"etcd{i + 1}")) for i in range(size)]
 
     @property
     def addresses(self):
-        return [f"127.0.0.1:{m.client}" for m in self.members]
+        return [f"{m.host}:{m.client}" for m in self.members]
 
     def start(self):
         for member in self.members:
@@ -45,7 +45,7 @@ class Etcd:
 
     @staticmethod
     def ask(member, path, body):
-        request = urllib.request.Request(f"http://127.0.0.1:{member.client}{path}", json.dumps(body).encode())
+        request = urllib.request.Request(f"http://{member.host}:{member.client}{path}", json.dumps(body).encode())
         with urllib.request.urlopen(request, timeout=2) as reply:
             return json.load(reply)
 

@@ -12,11 +12,12 @@ from .process import Process, wait_until
 
 
 class Hub:
-    """One hub. Its folder holds config, spool, log and admin socket; the spool survives kill() and start()."""
+    """One hub. Its folder holds config, spool, log and admin socket; the spool survives kill() and start(). It listens
+    at `host`; `wrapper` are words before its command line (a network namespace, a clock of its own)."""
 
     def __init__(self, folder, name, routes, *, shadow="none", networks=("127.0.0.0/8",), members=None, secret=None, lease="10s",
                  limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info", tls=None,
-                 listener=None, zone=None):
+                 listener=None, zone=None, host="127.0.0.1", wrapper=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -34,13 +35,14 @@ class Hub:
         self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
                               delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls, listener=listener or {})
         self.zone = zone
+        self.host, self.wrapper = host, wrapper
         self.members = members
-        self.cluster_address = f"127.0.0.1:{self.cluster_port}"
+        self.cluster_address = f"{host}:{self.cluster_port}"
         self.resolver = None  # the address of a name server; else the system's
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def certify(self, pem, authority):
         """For the next start: a certificate (and key) of that authority instead of the cluster's secret."""
@@ -61,7 +63,7 @@ class Hub:
             "spool": {"directory": str(self.spool), "reserve": s["reserve"]},
             "listeners": [listener],
             "routes": s["routes"],
-            "admin": {"socket": str(self.socket), "address": f"127.0.0.1:{self.admin_port}"},
+            "admin": {"socket": str(self.socket), "address": f"{self.host}:{self.admin_port}"},
             "log": {"level": s["level"], "file": str(self.log), "file_size": "1GiB"},
         }
         if s["delivery"]:
@@ -71,7 +73,7 @@ class Hub:
                 "address": self.cluster_address,
                 **({"secret_file": str(s["secret"])} if s["secret"] else {}),
                 "lease": s["lease"],
-                "members": [{"name": m.name, "address": f"127.0.0.1:{m.cluster_port}", **({"zone": m.zone} if m.zone else {})}
+                "members": [{"name": m.name, "address": f"{m.host}:{m.cluster_port}", **({"zone": m.zone} if m.zone else {})}
                             for m in self.members],
                 **s["cluster"],
             }
@@ -85,7 +87,7 @@ class Hub:
         self.spool.mkdir(parents=True, exist_ok=True)
         self.socket.parent.mkdir(parents=True, exist_ok=True)
         self.write_config()
-        self.process = Process([places.UMBRA, "run", "--config", self.config], self.folder / "hub.out", wrapper=wrapper)
+        self.process = Process([places.UMBRA, "run", "--config", self.config], self.folder / "hub.out", wrapper=wrapper or self.wrapper)
         if wait:
             self.wait_ready()
         return self
@@ -102,7 +104,7 @@ class Hub:
 
     def http(self, path):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as reply:
+            with urllib.request.urlopen(f"http://{self.host}:{self.admin_port}{path}", timeout=5) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -175,9 +177,9 @@ def route_to(*addresses, name="all", domains=("*",), connections=20, **more):
 
 
 class Cluster:
-    """`size` hubs that protect one another's mail."""
+    """`size` hubs that protect one another's mail. `at(name)` gives more options for a hub: where it runs."""
 
-    def __init__(self, folder, size, routes, *, shadow="require", lease="2s", cluster=None, zones=(), **more):
+    def __init__(self, folder, size, routes, *, shadow="require", lease="2s", cluster=None, zones=(), at=lambda name: {}, **more):
         folder = pathlib.Path(folder)
         secret = folder / "secret"
         secret.write_text("a secret for this folder only, 0123456789\n")
@@ -186,7 +188,7 @@ class Cluster:
         settings = {"restart_grace": "1s", "heartbeat": "500ms", **(cluster or {})}
         for i in range(1, size + 1):
             self.hubs.append(Hub(folder / f"hub-{i}", f"hub-{i}", routes, shadow=shadow, members=self.hubs, secret=secret,
-                                 lease=lease, cluster=settings, zone=zones[i - 1] if zones else None, **more))
+                                 lease=lease, cluster=settings, zone=zones[i - 1] if zones else None, **at(f"hub-{i}"), **more))
 
     def start(self, wait=True):
         for hub in self.hubs:

@@ -12,9 +12,10 @@ from .process import Process, wait_until
 class Sink:
     """umbra-load sink with its ledger and its counts in `folder`."""
 
-    def __init__(self, folder, *options, name="sink", port=None, ledger=True):
+    def __init__(self, folder, *options, name="sink", port=None, ledger=True, host="127.0.0.1", wrapper=()):
         self.folder = pathlib.Path(folder)
         self.port = port or places.free_port()
+        self.host, self.wrapper = host, wrapper
         self.ledger = self.folder / f"{name}.ledger"
         self.json = self.folder / f"{name}.json"
         self.options = options
@@ -23,14 +24,14 @@ class Sink:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def start(self):
         argv = [places.UMBRA_LOAD, "sink", "--listen", self.address, "--json", self.json, "--quiet", *self.options]
         if self.with_ledger:
             argv += ["--ledger", self.ledger]
-        self.process = Process(argv, self.folder / "sink.log")
-        wait_until(lambda: _listens(self.port), 10, f"sink on {self.address}")
+        self.process = Process(argv, self.folder / "sink.log", wrapper=self.wrapper)
+        wait_until(lambda: _listens(self.host, self.port), 10, f"sink on {self.address}")
         return self
 
     def counts(self):
@@ -66,22 +67,22 @@ class Sink:
             self.process.stop()
 
 
-def _listens(port):
+def _listens(host, port):
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 class Source:
     """umbra-load source in the background."""
 
-    def __init__(self, folder, to, *options, name="source"):
+    def __init__(self, folder, to, *options, name="source", wrapper=()):
         self.folder = pathlib.Path(folder)
         self.ledger = self.folder / f"{name}.ledger"
         self.json = self.folder / f"{name}.json"
         to = to if isinstance(to, str) else ",".join(to)
         self.process = Process([places.UMBRA_LOAD, "source", "--to", to, "--ledger", self.ledger, "--json", self.json, *options],
-                               self.folder / f"{name}.log")
+                               self.folder / f"{name}.log", wrapper=wrapper)
 
     def acknowledged(self):
         """Messages acknowledged so far, by the ledger (written every 50 ms)."""

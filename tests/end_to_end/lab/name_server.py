@@ -11,13 +11,13 @@ class NameServer:
     """Listens at once. `addresses` {name: [IPv4, ...]}, `services` {name: [(port, target), ...]}; `mode` is "answers", "fails"
     (SERVFAIL), "empty" (the names exist without records) or "silent"."""
 
-    def __init__(self, port):
+    def __init__(self, port, host="127.0.0.1"):
         self.addresses, self.services = {}, {}
         self.mode = "answers"
         self.questions = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", port))
-        self.address = f"127.0.0.1:{port}"
+        self._socket.bind((host, port))
+        self.address = f"{host}:{port}"
         self._closed = False
         threading.Thread(target=self._serve, daemon=True).start()
 
