@@ -127,6 +127,8 @@ std::optional<Generation> Discards::done(MessageId id) {
   return Generation{static_cast<std::uint32_t>(rows.number(0))};
 }
 
+bool Discards::is_held_back(MessageId id) { return held_back_.rows(id.spool.value, id.number).next(); }
+
 std::vector<OutboxItem> Discards::list(SpoolId to, std::uint64_t after_key, std::size_t limit) {
   std::vector<OutboxItem> result;
   std::int64_t slot = 0;

@@ -38,6 +38,8 @@ class Discards {
 
   /// The generation with which all of this message was done, if an item still says so (held back or not).
   std::optional<Generation> done(MessageId id);
+  /// It is done, and a notification that was made of it holds that back.
+  bool is_held_back(MessageId id);
   std::vector<OutboxItem> list(SpoolId to, std::uint64_t after_key, std::size_t limit);
   std::vector<std::pair<std::string, SpoolId>> spools();
   std::vector<PeerMemory> peers();
@@ -72,6 +74,9 @@ class Discards {
   Statement remember_{database_, "INSERT OR REPLACE INTO peers VALUES(?, ?, ?, ?)"};
   Statement done_{database_,
                   "SELECT generation FROM outbox WHERE origin_spool = ? AND origin_number = ? AND whole = 1"};
+  Statement held_back_{database_,
+                       "SELECT 1 FROM outbox JOIN outbox_forks f USING(key) JOIN messages m ON m.row = f.fork "
+                       "WHERE outbox.origin_spool = ? AND outbox.origin_number = ? AND whole = 1 AND m.protection <> 2 LIMIT 1"};
   // A fork holds back until it is protected where somebody holds it (2), or gone.
   Statement list_{database_,
                   "SELECT key, origin_spool, origin_number, generation, whole, recipients FROM outbox "

@@ -83,7 +83,9 @@ Knowledge SpoolReader::known(MessageId id) {
             shadow->owner_spool};
   }
   if (auto generation = discards_.done(id)) {
-    knowledge.kind = Knowledge::Kind::done;
+    // Who holds a copy would drop it, told "done": while a notification has no copy of its own, that copy stands for it. Until then
+    // the end is on its way, like that of a message that goes elsewhere.
+    knowledge.kind = discards_.is_held_back(id) ? Knowledge::Kind::handing_over : Knowledge::Kind::done;
     knowledge.generation = *generation;
   }
   return knowledge;
