@@ -87,7 +87,8 @@ bool Drain::step(const DrainView& view) {
     default:
       return false;
   }
-  if (remaining(view) == 0) {
+  // A client whose message is still being made safe: it is mail of this hub in a moment.
+  if (remaining(view) == 0 && view.sessions == 0) {
     enter(order_.verb == DrainVerb::leave ? DrainState::left : DrainState::drained, view.now);
     return true;
   }

@@ -68,6 +68,7 @@ Task<Result<std::string>> Drainer::begin(cluster::DrainOrder order) {
     is_saved_leave_ = false;
   }
   if (auto why = drain_.begin(order, MonotonicClock::now())) co_return *why;
+  untold_.clear();
   began_at_ = WallClock::now();
   handed_to_.clear();
   handed_ = refused_ = rehomed_ = stuck_shadows_ = 0;
@@ -88,7 +89,10 @@ Task<Result<void>> Drainer::undrain() {
   drain_.cancel(MonotonicClock::now());
   rows_.clear();
   close(false);
-  if (was_announced) co_await announce(smtp::HubState::active, Duration{0});
+  if (was_announced) {
+    for (const auto& member : peering_.members().all()) untold_.insert(member->name());
+    co_await announce(smtp::HubState::active, Duration{0});
+  }
   co_return Result<void>{};
 }
 
@@ -130,7 +134,12 @@ Task<void> Drainer::run() {
   while (!is_stopping_) {
     bool is_idle = drain_.state() == DrainState::active || drain_.is_over();
     co_await wake_.wait_for(is_idle ? idle_tick : tick);
-    if (is_stopping_ || drain_.state() == DrainState::active) continue;
+    if (is_stopping_) break;
+    if (drain_.state() == DrainState::active) {
+      // A hub that did not hear it would go on waiting for this one, were it to end now, and give it no copies.
+      if (!untold_.empty() && MonotonicClock::now() >= next_announcement_) co_await announce(smtp::HubState::active, Duration{0});
+      continue;
+    }
     if (drain_.state() == DrainState::handing_over && peering_.is_returning()) continue;
     auto view = co_await look();
     if (!view || is_stopping_) continue;
@@ -186,12 +195,15 @@ Task<void> Drainer::announce(smtp::HubState state, Duration back_within) {
   next_announcement_ = MonotonicClock::now() + std::max<Duration>(config_.cluster.lease / 2, 1s);
   TaskScope telling(runtime_.io);
   struct Telling {
-    static Task<void> run(std::shared_ptr<Member> member, std::string command) {
-      (void)co_await member->control->call(std::move(command), tell_timeout);
+    static Task<void> run(std::shared_ptr<Member> member, std::string command, std::set<std::string>* untold) {
+      auto told = co_await member->control->call(std::move(command), tell_timeout);
+      if (untold != nullptr && told.kind == Link::Outcome::Kind::replied && told.reply.code == 250) untold->erase(member->name());
     }
   };
+  bool is_active = state == smtp::HubState::active;
   for (const auto& member : peering_.members().all())
-    if (member->control->offers("XDRAIN")) telling.spawn("tell", Telling::run(member, smtp::format_state(state, back_within)));
+    if (member->control->offers("XDRAIN") && (!is_active || untold_.contains(member->name())))
+      telling.spawn("tell", Telling::run(member, smtp::format_state(state, back_within), is_active ? &untold_ : nullptr));
   co_await telling.join();
 }
 
@@ -413,6 +425,8 @@ Task<Result<DrainReport>> Drainer::report() {
     if (report.rate > 0)
       report.eta = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(static_cast<double>(report.remaining) / report.rate));
   }
+  // What only silent hubs hold too: nobody knows whether it is there.
+  if (report.state != DrainState::active) report.current.unprotected += peering_.short_messages();
   report.exit_code = cluster::exit_code(report.state, report.current.unprotected);
   co_return report;
 }

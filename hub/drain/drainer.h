@@ -91,6 +91,7 @@ class Drainer final : public DrainControl {
   std::uint64_t stuck_shadows_ = 0;
   std::uint64_t stuck_now_ = 0;
   MonotonicTime next_announcement_ = MonotonicTime::min();
+  std::set<std::string> untold_;  ///< hubs that have yet to hear that this one is active again
   std::deque<std::pair<MonotonicTime, std::uint64_t>> samples_;  ///< what remained, over the last seconds
   WallTime began_at_{};
 };

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "hub/peering/copy_round.h"
+#include "hub/peering/lasting_copy.h"
 #include "hub/spool_tasks.h"
 
 namespace umbra::hub {
@@ -338,8 +339,8 @@ Task<void> Copier::make_copy(storage::StoredMessage message, storage::Holder cho
 }
 
 Task<bool> Copier::copy_elsewhere(RowId row, SpoolId but) {
-  auto is_elsewhere = [but](const storage::StoredMessage& message) {
-    return std::ranges::any_of(message.holders, [but](const auto& h) { return h.state == State::holds && h.spool != but; });
+  auto is_elsewhere = [this, but](const storage::StoredMessage& message) {
+    return std::ranges::any_of(message.holders, [&](const auto& h) { return h.spool != but && is_lasting_copy(members_, h); });
   };
   std::vector<storage::Holder> tried;
   while (!is_stopping_) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hub/peering/lasting_copy.h"
 #include "hub/spool_tasks.h"
 
 namespace umbra::hub {
@@ -62,12 +63,8 @@ Task<void> Rehomer::answer(ShadowKeeper::Peer peer, std::vector<MessageId> ids, 
     auto& one = (*found)[i];
     if (pending_.contains(ids[i])) one.state = RehomeState::wait;
     if (one.row.value == 0) continue;
-    bool is_elsewhere = std::ranges::any_of(one.holders, [&](const Holder& h) {
-      auto* member = members_.find(h.hub);
-      bool counts = member != nullptr && member->identity && member->identity->spool == h.spool &&
-                    (member->state == smtp::HubState::active || member->state == smtp::HubState::draining);
-      return h.state == Holder::State::holds && h.spool != peer.spool && counts;
-    });
+    bool is_elsewhere =
+        std::ranges::any_of(one.holders, [&](const Holder& h) { return h.spool != peer.spool && is_lasting_copy(members_, h); });
     if (is_elsewhere) {
       released.push_back(one.row);
       released_at.push_back(i);

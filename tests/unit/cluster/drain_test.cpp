@@ -54,6 +54,21 @@ TEST_F(DrainTest, DoesNotWaitForEverForAClientThatSaysNothing) {
   EXPECT_EQ(drain.state(), DrainState::handing_over);
 }
 
+TEST_F(DrainTest, IsNotOverWhileAClientMayStillBeToldThatItsMailIsHere) {
+  for (auto verb : {DrainVerb::drain, DrainVerb::leave}) {
+    drain = {};
+    view.sessions = 1;
+    begin(verb);
+    after(5s);
+    after(12s);
+    ASSERT_EQ(drain.state(), DrainState::handing_over);
+    EXPECT_FALSE(after(1s));
+    view.sessions = 0;
+    EXPECT_TRUE(after(1s));
+    EXPECT_EQ(drain.state(), verb == DrainVerb::leave ? DrainState::left : DrainState::drained);
+  }
+}
+
 TEST_F(DrainTest, APauseHandsNothingOver) {
   view.queue = 100;
   begin(DrainVerb::pause);

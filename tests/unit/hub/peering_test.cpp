@@ -341,6 +341,33 @@ TEST_F(PeeringTests, SaysNothingOfACopyThatItMayHaveKeptAndCouldNotSync) {
   EXPECT_EQ(say(*hub2, smtp::format_copy(copy)), "") << "told that nothing is kept, its owner would forget this holder";
 }
 
+TEST_F(PeeringTests, ReleasesNoCopyForTheSakeOfASilentHolder) {
+  auto& hub2 = member("10.0.0.2");
+  auto& hub3 = member("10.0.0.3");
+  hub2.is_up = hub3.is_up = true;
+  config.cluster.reprotect_after = 1h;  // hub3 may just be restarting
+  start();
+  std::unique_ptr<Caller> leaver;
+  std::unique_ptr<Caller> other;
+  ASSERT_THAT(call(leaver, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  ASSERT_THAT(call(other, "hub3", spool3, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  pass(2s);
+  auto mine = own_message({{"hub2", spool2, Holder::State::holds}, {"hub3", spool3, Holder::State::holds}});
+  put(mine);
+  ASSERT_THAT(say(*leaver, smtp::format_state(smtp::HubState::leaving, 0s)), StartsWith("250 "));
+  hub3.is_up = false;
+  network.cut(hub3);
+  for (int i = 0; i < 60; ++i) {
+    pass(1s);
+    ASSERT_THAT(say(*leaver, smtp::format_beat(Epoch{1}, Sequence{2})), StartsWith("250 "));
+  }
+  EXPECT_THAT(say(*leaver, smtp::format_rehome({mine.id})), ::testing::HasSubstr(" nobody")) << "its copy is the only one that is there";
+  // Back, it counts.
+  hub3.is_up = true;
+  ASSERT_THAT(call(other, "hub3", spool3, Epoch{2}, Sequence{9}), StartsWith("235 "));
+  EXPECT_THAT(say(*leaver, smtp::format_rehome({mine.id})), ::testing::HasSubstr(" released"));
+}
+
 TEST_F(PeeringTests, CopiesAMessageOfWhichMoreRecipientsAreDoneThanALineCanName) {
   auto& hub2 = member("10.0.0.2");
   hub2.is_up = true;

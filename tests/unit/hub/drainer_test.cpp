@@ -1,0 +1,88 @@
+// Goal: what a drain says to the other hubs and to a script is so. Method: one hub's Drainer on virtual time with a real spool;
+// the other hubs are played by the test.
+#include "hub/drain/drainer.h"
+
+#include "tests/unit/hub/peering_fixture.h"
+
+namespace umbra::hub::peering_test {
+namespace {
+
+using smtp::HubState;
+using smtp::ShadowVerb;
+
+class DrainerTest : public PeeringTest {
+ protected:
+  DrainerTest() {
+    for (auto& [address, m] : network.members) m.keywords = "\nXSHADOW 1\nXHAND\nXDRAIN";
+  }
+  ~DrainerTest() override {
+    if (!drainer) return;
+    scope.spawn("stop the drainer", drainer->stop());
+    pass(10s);
+    stop();
+  }
+  void begin() {
+    start();
+    drainer.emplace(Runtime{io, random, network, resolver}, config, *spool, *peering,
+                    Drainer::Clients{[](bool) {}, [] { return std::size_t{0}; }}, log, metrics);
+    drainer->start();
+    pass(2s);
+  }
+  void drain() {
+    cluster::DrainOrder order;
+    order.unready_wait = 0s;
+    std::optional<Result<std::string>> refused;
+    run(drainer->begin(order), refused);
+    ASSERT_TRUE(refused && *refused);
+    ASSERT_EQ(**refused, "");
+  }
+  template <class T>
+  void run(Task<T> task, std::optional<T>& result) {
+    struct Running {
+      static Task<void> run(Task<T> task, std::optional<T>& result) { result = co_await std::move(task); }
+    };
+    scope.spawn("order", Running::run(std::move(task), result));
+    pass(5s);
+  }
+  std::optional<HubState> last_word(const char* address) {
+    auto said = member(address).of(ShadowVerb::state);
+    return said.empty() ? std::nullopt : std::optional(said.back().state);
+  }
+  std::optional<Drainer> drainer;
+};
+
+TEST_F(DrainerTest, TellsAHubThatWasAwayThatItIsActiveAgain) {
+  begin();
+  drain();
+  ASSERT_EQ(last_word("10.0.0.2"), HubState::draining);
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = false;
+  network.cut(hub2);
+  std::optional<Result<void>> done;
+  run(drainer->undrain(), done);
+  EXPECT_EQ(last_word("10.0.0.3"), HubState::active);
+  EXPECT_EQ(last_word("10.0.0.2"), HubState::draining);
+  hub2.is_up = true;
+  pass(30s);
+  EXPECT_EQ(last_word("10.0.0.2"), HubState::active) << "it would wait for this hub for minutes, were it to end";
+  EXPECT_EQ(hub2.of(ShadowVerb::state).size(), member("10.0.0.3").of(ShadowVerb::state).size()) << "once is enough";
+}
+
+TEST_F(DrainerTest, DoesNotCountACopyOnASilentHubInItsExitCode) {
+  make();
+  must([](storage::Writer& w) { return w.remember_peer({"hub2", spool2, Epoch{1}, Sequence{1}}); });
+  member("10.0.0.2").is_up = member("10.0.0.3").is_up = false;
+  begin();
+  put(own_message({{"hub2", spool2, Holder::State::holds}}));
+  pass(config.cluster.restart_grace + 10s);
+  drain();
+  pass(10s);
+  std::optional<Result<DrainReport>> report;
+  run(drainer->report(), report);
+  ASSERT_TRUE(report && *report);
+  EXPECT_EQ((*report)->state, cluster::DrainState::incomplete);
+  EXPECT_EQ((*report)->exit_code, 4) << "nobody knows whether that copy is still there";
+}
+
+}  // namespace
+}  // namespace umbra::hub::peering_test
