@@ -74,6 +74,7 @@ std::unexpected<Error> wrong(std::string what) { return failure(std::errc::proto
 
 constexpr std::string_view hub_states[] = {"active", "draining", "leaving", "left"};
 constexpr std::string_view rehome_states[] = {"released", "wait", "nobody", "unknown"};
+constexpr std::uint64_t body_octets_max = std::uint64_t{1} << 40;  // no sum of sizes overflows
 constexpr std::uint64_t back_within_max = 24ULL * 3600 * 1000;
 
 constexpr std::string_view ask_kinds[] = {"unknown", "pending", "live", "waiting", "held", "done"};
@@ -123,7 +124,7 @@ Result<ShadowCommand> parse_copy(const std::vector<std::string_view>& words, std
   auto generation = parse_generation(words[2]);
   auto envelope = parse_number(words[3]);
   auto body = parse_number(words[4]);
-  if (!id || !generation || !envelope || !body) return wrong("501 5.5.4 XCOPY: bad id, generation or size");
+  if (!id || !generation || !envelope || !body || *body > body_octets_max) return wrong("501 5.5.4 XCOPY: bad id, generation or size");
   command.copy.id = *id;
   command.copy.generation = *generation;
   command.copy.body_octets = *body;
@@ -160,7 +161,7 @@ Result<ShadowCommand> parse_hand(const std::vector<std::string_view>& words, std
   auto record = parse_number(words[3]);
   auto body = parse_number(words[4]);
   auto number = parse_number(words[7]);
-  if (!id || !generation || !record || !body || !number) return wrong("501 5.5.4 XHAND: bad id, generation, size or number");
+  if (!id || !generation || !record || !body || *body > body_octets_max || !number) return wrong("501 5.5.4 XHAND: bad id, generation, size or number");
   if (words[5] != "STREAM" && words[5] != "INLINE") return wrong("501 5.5.4 XHAND: STREAM or INLINE expected");
   if (words[6] != "KEEP" && words[6] != "MOVE") return wrong("501 5.5.4 XHAND: KEEP or MOVE expected");
   command.copy.id = *id;

@@ -326,13 +326,8 @@ bool GroupCommit::maintain() {
   database.clear();
   begin_.run();
   bool more = garbage ? writer_.bodies().collect() : give_back_free_pages();
-  if (more) {
-    if (!commit()) {
-      auto error = *database.error();
-      if (database.is_broken()) latch(error);
-      more = false;
-    }
-  }
+  if (more && !commit()) more = false;
+  if (database.is_broken()) latch(*database.error());
   roll_back();
   checkpoint_if_due();
   return more;

@@ -184,6 +184,9 @@ Result<void> SpoolWriter::set_generation(RowId row, Generation generation) {
 }
 
 Result<void> SpoolWriter::set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) {
+  // What is being handed over may have an owner elsewhere: it is nobody's to hold or to release here.
+  if (auto before = messages_.find_row(row); before && is_handing_over(before->state))
+    return failure(std::errc::device_or_resource_busy, fmt::format("set state of {}: it is being handed over", to_string(before->id)));
   return change_message(row, "set state", [&](MessageRow& message) {
     message.state = state;
     if (state == MessageState::queued) message.queue = queue;

@@ -87,6 +87,8 @@ Task<Result<void>> Alarms::bounce(RowId row, std::string why) {
     result = std::unexpected(original.error());
   } else if (!*original) {
     result = failure(std::errc::no_such_file_or_directory, "bounce: no such message");
+  } else if (storage::is_handing_over((*original)->message.state)) {
+    result = failure(std::errc::device_or_resource_busy, "bounce: the message is being handed over to another hub");
   } else {
     const auto queue = (*original)->message.queue;
     result = co_await end(std::move(**original), {0, "5.7.0", std::move(why)}, MessageEvent::bounced);

@@ -13,6 +13,7 @@ using storage::Holder;
 using storage::RecipientOutcome;
 
 constexpr std::uint64_t format_version = 1;
+constexpr std::uint64_t list_max = 100'000;  // as many as an envelope has recipients at most: memory for no more
 constexpr std::size_t destination_octets_max = 1024;
 constexpr std::size_t detail_octets_max = 512;
 
@@ -63,7 +64,7 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
   record.is_held = flags == 1;
   record.alarm_at = to_time(in.number());
   auto count = in.number();
-  if (count > octets.size()) return bad("cut short");
+  if (count > list_max) return bad("a list that is too long");
   for (std::uint64_t i = 0; i < count && in.ok(); ++i) {
     storage::QueueEntry entry;
     entry.destination = in.string();
@@ -76,7 +77,7 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
     record.queue.push_back(std::move(entry));
   }
   count = in.number();
-  if (count > octets.size()) return bad("cut short");
+  if (count > list_max) return bad("a list that is too long");
   for (std::uint64_t i = 0; i < count && in.ok(); ++i) {
     auto index = in.number();
     auto state = in.number();
@@ -87,7 +88,7 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
     record.progress.push_back({static_cast<std::uint32_t>(index), static_cast<RecipientOutcome::State>(state), std::string(detail)});
   }
   count = in.number();
-  if (count > octets.size()) return bad("cut short");
+  if (count > list_max) return bad("a list that is too long");
   for (std::uint64_t i = 0; i < count && in.ok(); ++i) {
     Holder holder;
     holder.hub = in.string();

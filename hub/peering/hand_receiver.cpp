@@ -190,7 +190,12 @@ Task<void> HandReceiver::look_soon() {
 }
 
 void HandReceiver::back(const Peer& peer, MessageId id, Generation generation, std::uint64_t number, ReplySlotPtr slot) {
-  auto [at, is_new] = asked_back_.insert_or_assign(id, AskedBack{peer.spool, peer.epoch, number});
+  AskedBack back{peer.spool, peer.epoch, number};
+  auto [at, is_new] = asked_back_.try_emplace(id, back);
+  // A question of an earlier session may come late: what was asked back since stays so.
+  auto& known = at->second;
+  bool is_older = known.giver == back.giver && (back.epoch < known.epoch || (back.epoch == known.epoch && back.number < known.number));
+  if (!is_older) known = back;
   if (is_new) asked_back_order_.push_back(id);
   if (asked_back_order_.size() > asked_back_max) {
     asked_back_.erase(asked_back_order_.front());

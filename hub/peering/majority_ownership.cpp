@@ -163,7 +163,8 @@ Task<smtp::Reply> MajorityOwnership::vote(std::string asker, smtp::VoteQuestion 
     co_return smtp::Reply{450, "4.4.1", "That hub is not to be voted on"};
   auto vote = decide(*member, question);
   if (vote.is_yes && !question.is_probe) {
-    if (!member->identity) members_.meet(*member, question.spool, vote.over_below);
+    // As who has run up to there: ending that is ending what was asked for, and no run more.
+    if (!member->identity) members_.meet(*member, question.spool, Epoch{vote.over_below.value - std::min<std::uint64_t>(vote.over_below.value, 1)});
     auto ended = co_await members_.end_epoch_of(*member, question.spool, vote.over_below);
     if (!ended) co_return smtp::Reply{451, "4.3.0", "The spool cannot take the vote now"};
     // Heard while the vote was written: no vote.

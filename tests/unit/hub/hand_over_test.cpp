@@ -278,6 +278,9 @@ TEST_F(HandOverTests, RefusesAnOfferThatWasAskedBackEvenWhenItComesLate) {
   EXPECT_THAT(say(*caller, smtp::format_back(id, Generation{2}, 5)), HasSubstr(" unknown "));
   EXPECT_THAT(say(*caller, xhand(id, 2, 5)), StartsWith("550 "));
   EXPECT_FALSE(found(id));
+  // A question that was asked earlier and comes later changes nothing.
+  EXPECT_THAT(say(*caller, smtp::format_back(id, Generation{2}, 3)), HasSubstr(" unknown "));
+  EXPECT_THAT(say(*caller, xhand(id, 2, 5)), StartsWith("550 "));
   // A new offer is another thing.
   EXPECT_THAT(say(*caller, xhand(id, 2, 6)), StartsWith("250 "));
   EXPECT_THAT(say(*caller, smtp::format_back(id, Generation{2}, 6)), HasSubstr(" live 2"));
@@ -376,6 +379,10 @@ TEST_F(HandOverTests, TakesNoRecordThatIsWrong) {
   for (std::size_t length = 0; length < good.size(); ++length) EXPECT_FALSE(decode_hand_over(std::string_view(good).substr(0, length)));
   EXPECT_TRUE(decode_hand_over(good));
   EXPECT_FALSE(decode_hand_over(good + "x"));
+  // Twenty octets of memory for one on the wire, were there no bound.
+  HandOverRecord many = *decode_hand_over(good);
+  many.progress.assign(100'001, {0, storage::RecipientOutcome::State::delivered, ""});
+  EXPECT_FALSE(decode_hand_over(encode(many)));
   auto caller = caller_hub2();
   smtp::HandOffer offer;
   offer.copy.id = {spool2, 86};

@@ -135,6 +135,7 @@ TEST_F(WrongWords, OfACopy) {
            copy(unknown, 1).substr(copy(unknown, 1).find("\r\n")), "501 "},
       {"XCOPY without a generation", "XCOPY " + to_string(unknown) + " 0 1 1 INLINE hub1/1111111111111111\r\nab", "501 ", true},
       {"XCOPY of an impossible size", "XCOPY " + to_string(unknown) + " 1 1 99999999999 INLINE hub1/1111111111111111\r\n", "501 ", true},
+      {"XCOPY STREAM of a size that no sum can hold", "XCOPY " + to_string(unknown) + " 1 0 18446744073709551615 STREAM hub1/1111111111111111\r\n", "501 ", true},
       {"XCOPY END without BEGIN", "XCOPY " + to_string(unknown) + " 1 0 1 END+1 hub1/1111111111111111\r\nb", "503 "},
       {"XCOPY BEGIN with a size", "XCOPY " + to_string(unknown) + " 1 0 5 BEGIN hub1/1111111111111111\r\n", "501 ", true},
       {"XCHUNK without XCOPY", smtp::format_chunk(unknown, "abc", false), "503 "},

@@ -49,6 +49,16 @@ class HandOverTest : public SpoolTest {
   }
 };
 
+TEST_F(HandOverTest, CannotBeHeldOrReleasedHereMeanwhile) {
+  auto message = protected_message();
+  begin(message.row);
+  for (auto state : {MessageState::queued, MessageState::held})
+    EXPECT_FALSE(box.write([&](Writer& writer) { return writer.set_state(message.row, state, message.queue); }))
+        << "the operator's word was on its way when the hand-over began";
+  EXPECT_EQ(stored(message.row)->state, MessageState::handing_over);
+  EXPECT_EQ(due(), 0U);
+}
+
 TEST_F(HandOverTest, IsUndeliverableButKeptOnceItIsOffered) {
   auto message = protected_message();
   begin(message.row);
