@@ -56,8 +56,9 @@ def ending(*parts):
 
 
 @contextlib.contextmanager
-def running(folder, size, next_hop, *, shadow="require", connections=20, delivery=None, **more):
-    """A cluster of `size` hubs (one hub alone for 1) whose mail all goes to `next_hop`, as the defaults have it."""
+def running(folder, size, next_hop, *, shadow="require", connections=20, delivery=None, prepare=None, **more):
+    """A cluster of `size` hubs (one hub alone for 1) whose mail all goes to `next_hop`, as the defaults have it; prepare(hubs) may
+    change that before they start."""
     routes = [hubs.route_to(next_hop, connections=connections)]
     if size == 1:
         hub = hubs.Hub(folder / "hub-1", "hub-1", routes, shadow="none", delivery=delivery)
@@ -68,6 +69,8 @@ def running(folder, size, next_hop, *, shadow="require", connections=20, deliver
         return
     settings = {"heartbeat": "1s", "restart_grace": "30s", **more.pop("cluster", {})}
     cluster = hubs.Cluster(folder, size, routes, shadow=shadow, lease="10s", delivery=delivery, cluster=settings, **more)
+    if prepare:
+        prepare(cluster.hubs)
     try:
         yield cluster.start().hubs
     finally:

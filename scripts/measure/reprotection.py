@@ -6,10 +6,13 @@ from lab import places
 from .common import Figure, fill, nice, queued, running
 
 
+SETTLED_SECONDS = 11  # a lease and a second: a hub that has just started neither votes nor grants before (ownership: majority)
+
+
 class Reprotection(Figure):
     key = "reprotection"
     title = "Protected again after a holder was lost"
-    about = ("Three hubs, `shadow: require`, defaults (`reprotect_after` 1 min, `reprotect_rate` 500 per second); messages of 4 KB queued on one "
+    about = ("Three hubs, `shadow: require`, defaults (`reprotect_after` 1 min, `reprotect_rate` 500 per second) but for a `restart_grace` of 5 s, since the hubs have only just started; messages of 4 KB queued on one "
              "hub for a next hop that refuses connections, so that the other two hold half of the copies each. One of these is "
              "killed with -9 and stays away, or comes back at once with an empty spool. Time runs from the kill; "
              "`umbra_unprotected_messages` of the hub that owns the mail is read four times a second.")
@@ -36,7 +39,8 @@ class Reprotection(Figure):
     def one(self, count, back):
         place = f"{count}-{'back' if back else 'away'}"
         folder = self.place(place)
-        with running(folder, 3, f"127.0.0.1:{places.free_port()}") as hubs:
+        with running(folder, 3, f"127.0.0.1:{places.free_port()}", cluster={"restart_grace": "5s"}) as hubs:
+            time.sleep(SETTLED_SECONDS)
             owner, lost = hubs[0], hubs[2]
             fill(folder, owner.address, count)
             queued(owner, count)

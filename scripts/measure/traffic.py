@@ -2,7 +2,7 @@
 import subprocess
 import threading
 
-from lab import load, process
+from lab import hub as hubs, load, process
 
 from .common import Figure, fill, nice, running
 
@@ -46,10 +46,22 @@ class Meter:
         return sum(count - self.begin.get(key, 0) for key, count in self.seen.items())
 
 
+def retained(*names):
+    """hub-1 hands its mail over to the first of these, that one to the next; the last delivers."""
+    def prepare(cluster):
+        for hub, name in zip(cluster, names):
+            hub._settings["routes"] = [{"name": "core", "domains": ["*"], "hubs": [name]}]
+    return prepare
+
+
+def by_smtp(cluster):
+    cluster[0]._settings["routes"] = [hubs.route_to(cluster[1].address)]
+
+
 class Traffic(Figure):
     key = "traffic"
     title = "Octets between hubs for each message"
-    about = ("Three hubs; all mail comes to one of them and is delivered at once to a sink that is no hub. Counted are the octets of TCP "
+    about = ("Three hubs; all mail comes to hub-1 and is delivered at once to a sink that is no hub. Counted are the octets of TCP "
              "payload on all connections between hubs, both directions, as the kernel counts them for each socket (`ss -i`), from before the first message "
              "until every queue, shadow and discard is gone; heartbeats of that time included. No TLS between the hubs.")
 
@@ -58,13 +70,15 @@ class Traffic(Figure):
         self.numbers = {"cases": []}
         for size, count in ((4096, 5000), (102_400, 1000)):
             count = self.scaled(count)
-            for title, settings in (("copy before ack, `copies: 1`", {"listener": {"copies": 1}}),
-                                    ("copy before ack, `copies: 2`", {"listener": {"copies": 2}})):
-                self.take(title, size, count, settings)
+            self.take("copy before ack, `copies: 1`", size, count, {"listener": {"copies": 1}})
+            self.take("copy before ack, `copies: 2`", size, count, {"listener": {"copies": 2}})
+            self.take("hop retention: hub-1 hands over to hub-2 (`hubs:`), which delivers", size, count, {"prepare": retained("hub-2")})
+            self.take("hop retention: hub-1 to hub-2 to hub-3, which delivers", size, count, {"prepare": retained("hub-2", "hub-3")})
+            self.take("for comparison: hub-1 sends to hub-2 by SMTP, each with a copy before its ack", size, count, {"prepare": by_smtp})
             self.take("delayed acknowledgement (no hub can take a copy: both others are away)", size, count, {"shadow": "prefer"}, alone=True)
         self.notes = ["Where the octets go: a copy is the message once more, with its envelope and trace header; the discard, its answer and the reply "
-                      "to the copy are what is above that. Delayed acknowledgement sends no copy: what is counted are attempts to reach the "
-                      "other hubs."]
+                      "to the copy are what is above that. Delayed acknowledgement sends no copy. With hop retention the first hub's "
+                      "copy before the ack is the hop: the next hub has the body already when it is made the owner, and the first one keeps its own as the shadow."]
 
     def take(self, title, size, count, settings, alone=False):
         place = f"{size}-{len(self.rows)}"
@@ -95,7 +109,7 @@ class Traffic(Figure):
                     warm += 10
                     sink.wait_for(warm, 60)
                     process.wait_until(lambda: all(hub.empty() for hub in cluster), 60, "nothing left", pause=0.1)
-                with Meter([hub.cluster_port for hub in cluster]) as meter:
+                with Meter([port for hub in cluster for port in (hub.cluster_port, *([hub.port] if hub is not cluster[0] else []))]) as meter:
                     result = fill(folder, cluster[0].address, count, size=size)
                     sink.wait_for(warm + count, 120)
                     living = [hub for hub in cluster if hub.process.alive()]
