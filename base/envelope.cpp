@@ -11,12 +11,12 @@ constexpr std::uint64_t trail_max = 1'000;
 constexpr std::size_t hub_name_octets_max = 64;
 
 std::uint64_t to_number(WallTime t) { return static_cast<std::uint64_t>(t.time_since_epoch().count()); }
-// Bit 7: a trail follows the recipients.
+// Bit 7: a trail follows the recipients. Bit 8: sent again from a safety net.
 // Protection among the flags: from bit 2 three bits, 0 one copy, 1 no copy, else so many; from bit 5 two bits, the zones.
 std::uint64_t to_flags(const Envelope& e) {
   std::uint64_t copies = e.protection.copies > 1 ? e.protection.copies : 1U - e.protection.copies;
   return (e.body_8bit ? 1U : 0U) | (e.smtputf8 ? 2U : 0U) | copies << 2U |
-         static_cast<std::uint64_t>(e.protection.zones) << 5U | (e.trail.empty() ? 0U : 128U);
+         static_cast<std::uint64_t>(e.protection.zones) << 5U | (e.trail.empty() ? 0U : 128U) | (e.resent ? 256U : 0U);
 }
 
 WallTime to_time(std::uint64_t n) { return WallTime{WallTime::duration{static_cast<std::int64_t>(n)}}; }
@@ -60,11 +60,12 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   auto flags = in.number();
   auto copies = (flags >> 2U) & 7U;
   auto zones = (flags >> 5U) & 3U;
-  if (flags > 255 || zones > 2) return bad("unknown flags");
+  if (flags > 511 || zones > 2) return bad("unknown flags");
   e.protection.copies = static_cast<std::uint8_t>(copies > 1 ? copies : 1U - copies);
   e.protection.zones = static_cast<ZonePreference>(zones);
   e.body_8bit = (flags & 1U) != 0;
   e.smtputf8 = (flags & 2U) != 0;
+  e.resent = (flags & 256U) != 0;
   e.accepted_at = to_time(in.number());
   e.expires_at = to_time(in.number());
   e.client_address = in.string();

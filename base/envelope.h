@@ -33,6 +33,7 @@ struct Envelope {
   DsnReturn dsn_return = DsnReturn::unset;
   bool body_8bit = false;   ///< BODY=8BITMIME was said
   bool smtputf8 = false;    ///< SMTPUTF8 was said
+  bool resent = false;      ///< sent again from a safety net: not kept there a second time
   WallTime accepted_at{};   ///< end of data, or when the DSN was made
   WallTime expires_at{};
   std::string client_address;  ///< who gave it to us, e.g. "192.0.2.1"; empty for our own DSNs

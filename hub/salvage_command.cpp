@@ -27,7 +27,7 @@ constexpr int done = 0;
 constexpr int problem = 1;
 constexpr std::size_t findings_max = 200;
 
-std::string_view name_of(Kind kind) { return kind == Kind::message ? "message" : "shadow"; }
+std::string_view name_of(Kind kind) { return kind == Kind::message ? "message" : kind == Kind::shadow ? "shadow" : "kept"; }
 
 std::string_view name_of(OutcomeState state) {
   switch (state) {
@@ -64,7 +64,10 @@ Json envelope_report(const SalvagedCopy& copy, const storage::SalvagedBody& body
                {"size", m.size}};
   if (!envelope.envelope_id.empty()) json["envelope_id"] = envelope.envelope_id;
   if (envelope.dsn_return != DsnReturn::unset) json["ret"] = envelope.dsn_return == DsnReturn::full ? "FULL" : "HDRS";
-  if (copy.kind == Kind::shadow) {
+  if (copy.kind == Kind::kept) {
+    json["delivered"] = true;
+    if (!copy.owner_hub.empty()) json["owner"] = {{"hub", copy.owner_hub}, {"spool", to_string(copy.owner_spool)}};
+  } else if (copy.kind == Kind::shadow) {
     json["owner"] = {{"hub", copy.owner_hub}, {"spool", to_string(copy.owner_spool)}};
   } else {
     json["state"] = to_string(m.state);
@@ -108,6 +111,7 @@ struct Findings {
 struct Totals {
   std::size_t messages = 0;
   std::size_t shadows = 0;
+  std::size_t kept = 0;
   std::size_t unprotected = 0;
   std::size_t held = 0;
 };
@@ -124,7 +128,7 @@ void check_rows(Salvage& salvage, Kind kind, const std::vector<RowId>& rows, Tot
       continue;
     }
     const auto& message = (*copy)->message;
-    ++(kind == Kind::message ? totals.messages : totals.shadows);
+    ++(kind == Kind::message ? totals.messages : kind == Kind::shadow ? totals.shadows : totals.kept);
     if (kind == Kind::message && !message.is_protected) ++totals.unprotected;
     if (kind == Kind::message && message.state == storage::MessageState::held) ++totals.held;
     for (const auto& what : (*copy)->problems) findings.add(fmt::format("{} {}: {}", name_of(kind), to_string(message.id), what));
@@ -143,10 +147,15 @@ class Exporter {
   Result<void> run() {
     auto messages = salvage_.rows(Kind::message);
     auto shadows = salvage_.rows(Kind::shadow);
+    auto kept = salvage_.rows(Kind::kept);
+    // What was delivered goes nowhere unless somebody asks for it: whoever sends on what was exported would send it twice.
+    if (options_.safety_net)
+      for (auto row : kept)
+        if (auto written = write(Kind::kept, row); !written) return written;
     for (auto kind : {Kind::message, Kind::shadow})
       for (auto row : kind == Kind::message ? messages : shadows)
         if (auto written = write(kind, row); !written) return written;
-    for (auto row : salvage_.orphan_bodies(messages, shadows))
+    for (auto row : salvage_.orphan_bodies(messages, shadows, kept))
       if (auto written = write_orphan(row); !written) return written;
     return {};
   }
@@ -168,12 +177,12 @@ class Exporter {
       unreadable.add(fmt::format("{} in row {:x}: only its key is left", name_of(kind), row.value));
       return {};
     }
-    if (options_.only_here && (kind == Kind::shadow || (*copy)->is_held_elsewhere)) {
+    if (options_.only_here && (kind != Kind::message || (*copy)->is_held_elsewhere)) {
       ++left_out;
       return {};
     }
     const auto& message = (*copy)->message;
-    auto name = to_string(message.id);
+    auto name = to_string(message.id) + (kind == Kind::kept ? ".delivered" : "");
     auto body = write_body(row, message.size, name);
     if (!body) return std::unexpected(body.error());
     ++(body->problem.empty() ? whole : damaged);
@@ -236,7 +245,9 @@ int check_spool(const SpoolCheckOptions& options, std::ostream& out, std::ostrea
   auto shadows = salvage->rows(Kind::shadow);
   check_rows(*salvage, Kind::message, messages, totals, findings);
   check_rows(*salvage, Kind::shadow, shadows, totals, findings);
-  auto orphans = salvage->orphan_bodies(messages, shadows);
+  auto kept = salvage->rows(Kind::kept);
+  check_rows(*salvage, Kind::kept, kept, totals, findings);
+  auto orphans = salvage->orphan_bodies(messages, shadows, kept);
   for (auto row : orphans) findings.add(fmt::format("body {:x} belongs to nothing", row.value));
   // A hub at work changes them between one look and the next.
   auto counts = salvage->counts();
@@ -248,6 +259,7 @@ int check_spool(const SpoolCheckOptions& options, std::ostream& out, std::ostrea
                {"held", totals.held},
                {"unprotected", totals.unprotected},
                {"shadows", totals.shadows},
+               {"safety_net", totals.kept},
                {"counts_agree", counts_agree},
                {"findings", findings.count},
                {"first_findings", findings.list}};
@@ -257,7 +269,8 @@ int check_spool(const SpoolCheckOptions& options, std::ostream& out, std::ostrea
     for (const auto& finding : findings.list) out << finding.get<std::string>() << "\n";
     if (findings.count > findings_max) out << "and " << findings.count - findings_max << " more\n";
     out << options.directory << ": spool " << to_string(salvage->id()) << ", " << totals.messages << " messages (" << totals.held
-        << " held, " << totals.unprotected << " unprotected), " << totals.shadows << " shadows: "
+        << " held, " << totals.unprotected << " unprotected), " << totals.shadows << " shadows, "
+        << totals.kept << " in the safety net: "
         << (findings.count == 0 ? "whole" : fmt::format("{} findings", findings.count)) << "\n";
     if (!counts_agree) out << "Its own counts say something else: a hub is at work on it, or it is damaged.\n";
   }

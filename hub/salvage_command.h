@@ -21,6 +21,7 @@ struct SpoolExportOptions {
   std::string directory;
   std::string to;             ///< made when it is not there; what it has of an earlier export is written anew
   bool only_here = false;     ///< only messages of which no other hub said that it holds a copy
+  bool safety_net = false;    ///< also what was delivered and is kept, as <id>.delivered.eml and .json
 };
 /// A file <id>.eml and <id>.json for each message and shadow. 0: all of it; found_damage: what was readable; 1: nothing could be
 /// read, or `to` cannot be written.

@@ -70,7 +70,8 @@ void Bodies::end_operation() {
 void Bodies::sweep_unfinished() {
   database_.execute(
       "INSERT OR IGNORE INTO garbage SELECT body FROM unfinished "
-      "WHERE body NOT IN (SELECT row FROM messages) AND body NOT IN (SELECT row FROM shadows)");
+      "WHERE body NOT IN (SELECT row FROM messages) AND body NOT IN (SELECT row FROM shadows) "
+      "AND body NOT IN (SELECT row FROM kept)");
   database_.execute("DELETE FROM unfinished");
 }
 

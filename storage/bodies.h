@@ -67,7 +67,8 @@ class Bodies {
   Statement discard_unclaimed_{database_,
                                "INSERT OR IGNORE INTO garbage SELECT ?1 WHERE "
                                "NOT EXISTS (SELECT 1 FROM messages WHERE row = ?1) AND "
-                               "NOT EXISTS (SELECT 1 FROM shadows WHERE row = ?1)"};
+                               "NOT EXISTS (SELECT 1 FROM shadows WHERE row = ?1) AND "
+                               "NOT EXISTS (SELECT 1 FROM kept WHERE row = ?1)"};
   Statement next_garbage_{database_, "SELECT body FROM garbage ORDER BY body LIMIT 1"};
   Statement piece_{database_,
                    "SELECT number, length(octets) FROM chunks WHERE body = ? ORDER BY number LIMIT 64"};

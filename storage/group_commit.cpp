@@ -36,6 +36,7 @@ GroupCommit::GroupCommit(Opened opened, Lanes lanes)
       refusing_reader_(*reader_database_, id_),
       delivered_sequence_(opened.sequence) {
   writer_.counts = opened.counts;
+  writer_.set_safety_net(options_.safety_net);
   refusing_reader_.refuse(stopped_error());
   checkpoint_at_frames_ = options_.checkpoint_octets / writer_database_->page_octets();
 }
@@ -241,12 +242,15 @@ Result<void> GroupCommit::commit() {
   auto epoch = next_epoch_.value_or(epoch_);
   const auto& counts = writer_.counts;
   meta_.run(epoch.value, sequence_.value + 1, counts.messages, counts.held, counts.unprotected,
-            counts.shadows, counts.outbox);
+            counts.shadows, counts.outbox, counts.kept, counts.kept_octets);
   auto started = MonotonicClock::now();
   commit_.run();
   if (!database.ok()) return database.outcome();
   committed_.last_commit = MonotonicClock::now() - started;
   committed_.wal_octets = database.wal_frames() * database.page_octets();
+  committed_.kept_gone_age = static_cast<std::uint64_t>(counts.kept_gone_age);
+  committed_.kept_gone_size = static_cast<std::uint64_t>(counts.kept_gone_size);
+  committed_.kept_gone_disk = static_cast<std::uint64_t>(counts.kept_gone_disk);
   ++committed_.batches;
   ++sequence_.value;
   if (epoch != epoch_) {
@@ -309,7 +313,8 @@ void GroupCommit::checkpoint_if_due() {
   auto& database = *writer_database_;
   auto step = options_.checkpoint_octets / database.page_octets();
   if (database.wal_frames() < step) checkpoint_at_frames_ = step;  // the WAL began anew
-  if (database.wal_frames() < checkpoint_at_frames_ || unhealthy()) return;
+  const bool is_wanted = writer_.take_checkpoint_wish();
+  if ((database.wal_frames() < checkpoint_at_frames_ && !is_wanted) || unhealthy()) return;
   bool over_limit = database.wal_frames() * database.page_octets() > wal_octets_limit;
   database.clear();
   database.checkpoint(over_limit ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);

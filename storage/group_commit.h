@@ -120,7 +120,7 @@ class GroupCommit final : public std::enable_shared_from_this<GroupCommit> {
   Statement back_{*writer_database_, "ROLLBACK TO operation"};
   Statement meta_{*writer_database_,
                   "UPDATE meta SET epoch = ?, sequence = ?, messages = ?, held = ?, unprotected = ?, shadows "
-                  "= ?, outbox = ?"};
+                  "= ?, outbox = ?, kept = ?, kept_octets = ?"};
   Statement commit_{*writer_database_, "COMMIT"};
   Statement rollback_{*writer_database_, "ROLLBACK"};
 

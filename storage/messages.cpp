@@ -147,8 +147,10 @@ std::vector<std::uint32_t> Messages::record(RowId row, std::span<const Recipient
       if (rows.next()) before = static_cast<State>(rows.number(0));
     }
     if (before != State::pending) continue;  // what has ended stays as it ended
+    std::optional<std::string_view> next_hop;
+    if (!outcome.next_hop.empty()) next_hop = outcome.next_hop;
     set_progress_.run(row.value, outcome.index, static_cast<int>(outcome.state),
-                      std::string_view(outcome.detail).substr(0, detail_octets_max));
+                      std::string_view(outcome.detail).substr(0, detail_octets_max), next_hop);
     if (outcome.state != State::pending) ended.push_back(outcome.index);
   }
   std::ranges::sort(ended);
@@ -217,7 +219,7 @@ std::optional<StoredMessage> Messages::load(RowId row) {
   while (rows.next()) {
     message.progress.push_back({static_cast<std::uint32_t>(rows.number(0)),
                                 static_cast<RecipientOutcome::State>(rows.number(1)),
-                                std::string(rows.octets(2))});
+                                std::string(rows.octets(2)), std::string(rows.octets(3))});
   }
   return message;
 }

@@ -38,6 +38,12 @@ struct Counts {
   std::int64_t unprotected = 0;
   std::int64_t shadows = 0;
   std::int64_t outbox = 0;
+  std::int64_t kept = 0;
+  std::int64_t kept_octets = 0;
+  // Since the start; not in `meta`.
+  std::int64_t kept_gone_age = 0;
+  std::int64_t kept_gone_size = 0;
+  std::int64_t kept_gone_disk = 0;
 };
 
 /// The holder that is in the row's index: the first with a copy, else the first. All others are in further_holders.
@@ -105,9 +111,9 @@ class Messages {
                               "e WHERE e.row = messages.row)) "
                               "FROM messages WHERE row = ?"};
   Statement recipient_state_{database_, "SELECT state FROM progress WHERE row = ? AND recipient = ?"};
-  Statement set_progress_{database_, "INSERT OR REPLACE INTO progress VALUES(?, ?, ?, ?)"};
+  Statement set_progress_{database_, "INSERT OR REPLACE INTO progress VALUES(?, ?, ?, ?, ?)"};
   Statement progress_{database_,
-                      "SELECT recipient, state, detail FROM progress WHERE row = ? ORDER BY recipient"};
+                      "SELECT recipient, state, detail, next_hop FROM progress WHERE row = ? ORDER BY recipient"};
   Statement by_origin_{database_, "SELECT row FROM messages WHERE origin_spool = ? AND origin_number = ?"};
   Statement is_own_{database_, "SELECT row FROM messages WHERE row = ? AND origin_spool IS NULL"};
   Statement alarms_{

@@ -125,8 +125,27 @@ Result<QueueCounts> SpoolReader::counts() {
     counts.unprotected = rows.unsigned_number(2);
     counts.shadows = rows.unsigned_number(3);
     counts.outbox = rows.unsigned_number(4);
+    counts.kept = rows.unsigned_number(5);
+    counts.kept_octets = rows.unsigned_number(6);
+    if (counts.kept > 0) counts.kept_oldest = kept_.oldest();
     return counts;
   });
+}
+
+Result<std::vector<KeptMessage>> SpoolReader::kept(WallTime from, RowId after, WallTime until, std::size_t limit) {
+  return ask([&] { return kept_.list(from, after, until, limit); });
+}
+
+Result<std::optional<KeptMessage>> SpoolReader::kept(RowId row) {
+  return ask([&] { return kept_.load(row); });
+}
+
+Result<std::optional<Resend>> SpoolReader::resend(const std::string& request) {
+  return ask([&] { return kept_.resend(request); });
+}
+
+Result<std::vector<Resend>> SpoolReader::resends(std::size_t limit) {
+  return ask([&] { return kept_.resends(limit); });
 }
 
 }  // namespace umbra::storage

@@ -7,6 +7,7 @@
 
 #include "storage/bodies.h"
 #include "storage/discards.h"
+#include "storage/kept.h"
 #include "storage/messages.h"
 #include "storage/shadows.h"
 #include "storage/suspects.h"
@@ -44,6 +45,10 @@ class SpoolReader final : public Reader {
   Result<std::vector<PeerMemory>> peers() override;
   Result<std::vector<Suspect>> suspects(std::size_t limit) override;
   Result<QueueCounts> counts() override;
+  Result<std::vector<KeptMessage>> kept(WallTime from, RowId after, WallTime until, std::size_t limit) override;
+  Result<std::optional<KeptMessage>> kept(RowId row) override;
+  Result<std::optional<Resend>> resend(const std::string& request) override;
+  Result<std::vector<Resend>> resends(std::size_t limit) override;
   Result<std::uint64_t> due_count(WallTime until) override;
   Result<std::string> note(const std::string& name) override;
 
@@ -70,7 +75,8 @@ class SpoolReader final : public Reader {
   Discards discards_{database_};
   Suspects suspects_{database_};
   Bodies bodies_{database_};
-  Statement counts_{database_, "SELECT messages, held, unprotected, shadows, outbox FROM meta"};
+  Kept kept_{database_};
+  Statement counts_{database_, "SELECT messages, held, unprotected, shadows, outbox, kept, kept_octets FROM meta"};
 };
 
 }  // namespace umbra::storage

@@ -7,6 +7,7 @@
 
 #include "base/checksum.h"
 #include "storage/encoding.h"
+#include "storage/kept.h"
 #include "storage/spool_files.h"
 
 namespace umbra::storage {
@@ -158,8 +159,25 @@ void Salvage::add_keys(std::vector<std::int64_t>& keys, const char* sql) {
   database_->clear();
 }
 
+bool Salvage::has_safety_net() {
+  database_->clear();
+  bool has = database_->number("SELECT count(*) FROM sqlite_schema WHERE name = 'kept'") == 1;
+  database_->clear();
+  return has;
+}
+
 std::vector<RowId> Salvage::rows(Kind kind) {
   bool is_message = kind == Kind::message;
+  if (kind == Kind::kept) {
+    std::vector<std::int64_t> keys;
+    if (!has_safety_net()) return {};
+    keys = walk("kept");
+    for (const auto* sql : {"SELECT row FROM kept INDEXED BY kept_ended_at ORDER BY ended_at, row",
+                            "SELECT row FROM kept INDEXED BY kept_ended_at ORDER BY ended_at DESC, row DESC"})
+      add_keys(keys, sql);
+    sort_unique(keys);
+    return as_rows(keys);
+  }
   auto keys = walk(is_message ? "messages" : "shadows");
   // Of a whole file these say nothing new.
   if (is_message) {
@@ -177,7 +195,7 @@ std::vector<RowId> Salvage::rows(Kind kind) {
   return as_rows(keys);
 }
 
-std::vector<RowId> Salvage::orphan_bodies(const std::vector<RowId>& messages, const std::vector<RowId>& shadows) {
+std::vector<RowId> Salvage::orphan_bodies(const std::vector<RowId>& messages, const std::vector<RowId>& shadows, const std::vector<RowId>& kept) {
   auto keys = walk("bodies");
   std::vector<std::int64_t> others;
   // An acceptance that was never answered, and what is being removed.
@@ -186,6 +204,7 @@ std::vector<RowId> Salvage::orphan_bodies(const std::vector<RowId>& messages, co
   std::ranges::sort(others);
   std::erase_if(keys, [&](std::int64_t key) {
     return std::ranges::binary_search(messages, RowId{key}) || std::ranges::binary_search(shadows, RowId{key}) ||
+           std::ranges::binary_search(kept, RowId{key}) ||
            std::ranges::binary_search(others, key);
   });
   return as_rows(keys);
@@ -244,6 +263,27 @@ Result<std::optional<SalvagedCopy>> Salvage::load(Kind kind, RowId row) {
       else copy.problems.emplace_back("when it is due");
       message.last_error = rows.octets(9);
       read_envelope(copy, rows.octets(10), is_envelope_read);
+    }
+  } else if (kind == Kind::kept) {
+    Statement statement(*database_,
+                        "SELECT origin_spool, origin_number, generation, owner_spool, owner_hub, size, delivered, envelope "
+                        "FROM kept NOT INDEXED WHERE row = ?");
+    auto rows = statement.rows(row.value);
+    if (rows.next()) {
+      is_there = true;
+      message.row = row;
+      message.id = {SpoolId{rows.unsigned_number(0)}, rows.unsigned_number(1)};
+      message.generation.value = static_cast<std::uint32_t>(rows.number(2));
+      copy.owner_spool.value = rows.unsigned_number(3);
+      copy.owner_hub = rows.octets(4);
+      message.size = rows.unsigned_number(5);
+      read_envelope(copy, rows.octets(7), is_envelope_read);
+      auto delivered = decode_kept_recipients(rows.octets(6));
+      if (!delivered) copy.problems.emplace_back("to whom it was delivered");
+      else
+        for (auto& recipient : *delivered)
+          if (recipient.index < message.envelope.recipients.size())
+            message.progress.push_back({recipient.index, RecipientOutcome::State::delivered, std::move(recipient.reply)});
     }
   } else {
     Statement statement(*database_,

@@ -22,13 +22,13 @@
 
 namespace umbra::storage {
 
-/// A message or shadow as far as it could be read; the envelope always was.
+/// A message, a shadow, or what the safety net keeps, as far as it could be read; the envelope always was.
 struct SalvagedCopy {
-  enum class Kind : std::uint8_t { message, shadow };
+  enum class Kind : std::uint8_t { message, shadow, kept };
   Kind kind = Kind::message;
   StoredMessage message;        ///< of a shadow: `holders` are the hubs that were offered the copy, `progress` what is done
-  std::string owner_hub;        ///< of a shadow
-  SpoolId owner_spool;          ///< of a shadow
+  std::string owner_hub;        ///< of a shadow; of a kept one that was a shadow
+  SpoolId owner_spool;          ///< the same
   bool is_held_elsewhere = false;  ///< of a message: another hub said that it holds a copy
   std::vector<std::string> problems;  ///< what of it could not be read
 };
@@ -52,8 +52,8 @@ class Salvage {
   Result<std::optional<SalvagedCopy>> load(Kind kind, RowId row);
   /// Gives the octets of a body in order, those of damaged pieces too. UINT64_MAX: nobody knows its size. An error is the sink's.
   Result<SalvagedBody> body(RowId row, std::uint64_t size, const std::function<Result<void>(std::string_view)>& sink);
-  /// Bodies that were accepted, and belong to nothing that can be found. Needs all rows of both kinds, ascending.
-  std::vector<RowId> orphan_bodies(const std::vector<RowId>& messages, const std::vector<RowId>& shadows);
+  /// Bodies that were accepted, and belong to nothing that can be found. Needs all rows of all kinds, ascending.
+  std::vector<RowId> orphan_bodies(const std::vector<RowId>& messages, const std::vector<RowId>& shadows, const std::vector<RowId>& kept);
   /// Messages that are on no other hub, as far as the index of them can be read.
   Result<std::vector<MessageId>> unprotected();
 
@@ -67,6 +67,8 @@ class Salvage {
   explicit Salvage(std::unique_ptr<Database> database);
 
   std::vector<std::int64_t> walk(const char* table);
+  /// False: an older version wrote the file.
+  bool has_safety_net();
   void add_keys(std::vector<std::int64_t>& keys, const char* sql);
   std::vector<std::int64_t> probe(const std::string& sql, std::int64_t key, std::int64_t until, bool up, bool& is_blocked);
   void read_envelope(SalvagedCopy& copy, std::string_view octets, bool& is_read);

@@ -117,6 +117,32 @@ constexpr const char* version_6 = R"(
 CREATE TABLE notes(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 )";
 
+// The safety net (storage/kept.h) and the requests to send from it again.
+constexpr const char* version_7 = R"(
+CREATE TABLE kept(
+  row INTEGER PRIMARY KEY,         -- of the message or shadow that it was: its body is under it
+  ended_at INTEGER NOT NULL,
+  is_shadow INTEGER NOT NULL,
+  origin_spool INTEGER NOT NULL, origin_number INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
+  owner_spool INTEGER NOT NULL, owner_hub TEXT NOT NULL,  -- of a shadow; spool 0: not known
+  size INTEGER NOT NULL,           -- of the body
+  octets INTEGER NOT NULL,         -- that count against the cap
+  delivered BLOB NOT NULL,         -- which recipients, and to which next hop; none listed: all, as told by another hub
+  envelope BLOB NOT NULL);
+CREATE INDEX kept_ended_at ON kept(ended_at);
+ALTER TABLE meta ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN kept_octets INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE progress ADD COLUMN next_hop TEXT;  -- where it was delivered, when that is kept
+CREATE TABLE resends(
+  request TEXT PRIMARY KEY, filter TEXT NOT NULL,
+  state INTEGER NOT NULL,          -- 0 running, 1 done, 2 cancelled
+  begun_at INTEGER NOT NULL, changed_at INTEGER NOT NULL,
+  reached_at INTEGER NOT NULL, reached_row INTEGER NOT NULL,  -- what has ended up to here was looked at
+  looked_at INTEGER NOT NULL, resent INTEGER NOT NULL, resent_octets INTEGER NOT NULL, shadows_left_out INTEGER NOT NULL,
+  failed INTEGER NOT NULL, why TEXT NOT NULL) WITHOUT ROWID;
+)";
+
 void name_holders(Database& database) {
   Statement page(database, "SELECT row, holders FROM messages WHERE row > ? ORDER BY row LIMIT 1000");
   Statement name(database, "UPDATE messages SET held_by = ? WHERE row = ?");
@@ -149,7 +175,7 @@ struct Step {
   const char* statements;
   void (*then)(Database&) = nullptr;
 };
-constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}};
+constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {

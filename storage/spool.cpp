@@ -155,7 +155,7 @@ Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
   Epoch before;
   {
     Statement meta(database,
-                   "SELECT spool, epoch, sequence, messages, held, unprotected, shadows, outbox FROM meta");
+                   "SELECT spool, epoch, sequence, messages, held, unprotected, shadows, outbox, kept, kept_octets FROM meta");
     auto rows = meta.rows();
     if (!rows.next()) {
       if (auto result = database.outcome(); !result) return result;
@@ -164,7 +164,8 @@ Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
     opened.id.value = rows.unsigned_number(0);
     before.value = rows.unsigned_number(1);
     opened.sequence.value = rows.unsigned_number(2) + 1;
-    opened.counts = {rows.number(3), rows.number(4), rows.number(5), rows.number(6), rows.number(7)};
+    opened.counts = {.messages = rows.number(3), .held = rows.number(4), .unprotected = rows.number(5), .shadows = rows.number(6),
+                     .outbox = rows.number(7), .kept = rows.number(8), .kept_octets = rows.number(9)};
   }
   if (!is_new) {
     auto mark = opened.mark.read();

@@ -72,6 +72,7 @@ struct RecipientOutcome {
   std::uint32_t index = 0;  ///< into Envelope::recipients
   State state = State::pending;
   std::string detail;  ///< last reply or reason, at most 512 octets kept
+  std::string next_hop = {};  ///< delivered, and there is a safety net: destination, host and address, with spaces between them
   bool operator==(const RecipientOutcome&) const = default;
 };
 
@@ -176,6 +177,56 @@ struct QueueCounts {
   std::uint64_t unprotected = 0;
   std::uint64_t shadows = 0;
   std::uint64_t outbox = 0;
+  std::uint64_t kept = 0;  ///< in the safety net
+  std::uint64_t kept_octets = 0;
+  std::optional<WallTime> kept_oldest = {};
+};
+
+/// How much the safety net keeps. Both limits hold; one of them zero: there is none.
+struct SafetyNetLimits {
+  Duration keep{};
+  std::uint64_t octets_max = 0;
+  [[nodiscard]] bool enabled() const { return keep > Duration{} && octets_max > 0; }
+};
+
+struct KeptRecipient {
+  std::uint32_t index = 0;  ///< into Envelope::recipients
+  std::string next_hop;     ///< destination, host and address, with spaces between them; empty: another hub delivered it
+  std::string reply;
+  bool operator==(const KeptRecipient&) const = default;
+};
+
+/// Mail that is done and kept.
+struct KeptMessage {
+  RowId row;
+  WallTime ended_at{};
+  bool is_shadow = false;  ///< another hub delivered it; its own copy is kept there
+  MessageId id;
+  Generation generation;
+  SpoolId owner_spool;   ///< of a shadow; 0: not known
+  std::string owner_hub;
+  std::uint64_t size = 0;    ///< octets of the body
+  std::uint64_t octets = 0;  ///< that count against the cap
+  std::vector<KeptRecipient> delivered;  ///< empty: all of them, as another hub said
+  Envelope envelope;
+};
+
+/// A request to send kept mail again, and how far it has come. Its key makes it the same request when it is made twice.
+struct Resend {
+  enum class State : std::uint8_t { running = 0, done = 1, cancelled = 2 };
+  std::string request;
+  std::string filter;  ///< what is to be sent again, in the words of who asked
+  State state = State::running;
+  WallTime begun_at{};
+  WallTime changed_at{};
+  WallTime reached_at{};  ///< what ended before, and up to this row at that moment, was looked at
+  RowId reached_row;
+  std::uint64_t looked_at = 0;
+  std::uint64_t resent = 0;
+  std::uint64_t resent_octets = 0;
+  std::uint64_t shadows_left_out = 0;  ///< their owner lives, or may come back
+  std::uint64_t failed = 0;            ///< not there any more when their turn came
+  std::string why;  ///< what it waits for, or why it ended
 };
 
 /// A message that was being delivered when the process ended without a word, and how often it was.
@@ -230,9 +281,11 @@ class Writer {
   /// The owner is done with the message (all), or with some recipients. Nothing there: fine. Returns what this hub
   /// owned of it: a row that is ended with it (rule 8: "done" is a fact, whoever says it), to be taken off the scheduler.
   virtual Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) = 0;
-  /// Removes a shadow (and body) that is done or was never accepted; only hubs that are `owed` it are told. A copy of a
+  /// Removes a shadow (and body) that was never accepted, or is done and nobody keeps; only hubs that are `owed` it are told. A copy of a
   /// generation later than `up_to` stays: it came after the caller looked, and its owner counts on it.
   virtual Result<void> drop_shadow(MessageId id, Generation up_to) = 0;
+  /// The same of one whose message is done, as another hub said: the safety net may keep it.
+  virtual Result<void> finish_shadow(MessageId id, Generation up_to) = 0;
   /// Removes a shadow that is not needed any more though its message is not done. Hubs that are `owed` hear that theirs is superseded.
   virtual Result<void> release_shadow(MessageId id, Generation up_to) = 0;
   /// drop_shadow() of one that its owner could not accept. Fails with errc::file_exists when it is not the owner's to forget any more:
@@ -283,6 +336,14 @@ class Writer {
   /// does not count.
   virtual Result<bool> suspect(MessageId id, std::uint32_t crashes, SpoolId owner) = 0;
   virtual Result<void> forget_suspect(MessageId id) = 0;
+  // Safety net: what ends goes there by itself, when there is one.
+  /// Removes what has ended before that moment and what is beyond the cap, at most `rows_max`. How many went.
+  virtual Result<std::size_t> trim_kept(WallTime ended_before, std::size_t rows_max) = 0;
+  /// The disk is short: nothing is kept any more, and the oldest goes, its pages given back to the file system.
+  virtual Result<std::size_t> give_way(std::size_t rows_max) = 0;
+  /// There is room again.
+  virtual Result<void> keep_again() = 0;
+  virtual Result<void> put_resend(const Resend& resend) = 0;
   /// A few words under a name; empty: no such note any more.
   virtual Result<void> set_note(const std::string& name, const std::string& value) = 0;
 };
@@ -328,6 +389,12 @@ class Reader {
   virtual Result<std::vector<PeerMemory>> peers() = 0;
   virtual Result<std::vector<Suspect>> suspects(std::size_t limit) = 0;
   virtual Result<QueueCounts> counts() = 0;
+  /// What has ended up to `until` and behind (`from`, `after`), oldest first.
+  virtual Result<std::vector<KeptMessage>> kept(WallTime from, RowId after, WallTime until, std::size_t limit) = 0;
+  virtual Result<std::optional<KeptMessage>> kept(RowId row) = 0;
+  virtual Result<std::optional<Resend>> resend(const std::string& request) = 0;
+  /// The newest first.
+  virtual Result<std::vector<Resend>> resends(std::size_t limit) = 0;
   /// Entries due until then, and messages that are being handed over. Costs a walk through the due queue.
   virtual Result<std::uint64_t> due_count(WallTime until) = 0;
   /// Empty: there is none.
@@ -341,6 +408,9 @@ struct SpoolStatistics {
   std::uint64_t failed_batches = 0;
   std::uint64_t wal_octets = 0;
   Duration last_commit{};
+  std::uint64_t kept_gone_age = 0;  ///< from the safety net, since the start
+  std::uint64_t kept_gone_size = 0;
+  std::uint64_t kept_gone_disk = 0;
   std::size_t waiting_operations = 0;
   std::size_t waiting_octets = 0;
 };
@@ -353,6 +423,7 @@ struct SpoolOptions {
   std::size_t checkpoint_octets = 8U << 20;  ///< the WAL is moved into the database each time it has grown by this
   /// Whose spool it is: remembered in a new one, and one that is another hub's is refused. Empty: anybody's.
   std::string hub = {};
+  SafetyNetLimits safety_net = {};
   std::optional<Interrupted> interrupted = std::nullopt;  ///< counted when it is about the run before this one
 };
 

@@ -102,10 +102,13 @@ void SpoolWriter::owe_all(const MessageRow& message, const std::vector<std::uint
   }
 }
 
-void SpoolWriter::end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except) {
+void SpoolWriter::end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except,
+                              const std::vector<RecipientOutcome>& last) {
+  std::optional<KeptMessage> kept;
+  if (kept_.is_on()) kept = to_keep(message, except, last);
   owe_all(message, {}, forks, except);
   messages_.remove(message, counts);
-  bodies_.remove(message.row, message.size);
+  keep_or_remove(kept, message.row, message.size);
 }
 
 Result<AttemptEffect> SpoolWriter::record_attempt(const AttemptRecord& record) {
@@ -118,14 +121,15 @@ Result<AttemptEffect> SpoolWriter::record_attempt(const AttemptRecord& record) {
   MessageRow after = before;
   add_fork(after.forks, record.fork);
   std::vector<std::uint32_t> ended;
-  bool finished = ends_all(record.outcomes, before.recipients);
+  const bool all_at_once = ends_all(record.outcomes, before.recipients);
+  bool finished = all_at_once;
   if (!finished) {
     ended = messages_.record(record.row, record.outcomes, before.recipients);
     after.done += static_cast<std::uint32_t>(ended.size());
     finished = after.done >= before.recipients;
   }
   if (finished) {
-    end_message(before, after.forks, SpoolId{});
+    end_message(before, after.forks, SpoolId{}, all_at_once ? record.outcomes : std::vector<RecipientOutcome>{});
     if (!database_.ok()) return std::unexpected(*database_.error());
     return AttemptEffect{.message_finished = true};
   }
@@ -244,7 +248,7 @@ Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, 
   }
   if (auto shadow = shadows_.find_row(item.id)) {
     if (item.all) {
-      remove_shadow(*shadow, from);
+      end_shadow(*shadow, from);
     } else {
       auto done = merged(shadow->done, item.recipients);
       if (done != shadow->done) pass_on(*shadow, item.recipients, from);

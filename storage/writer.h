@@ -2,8 +2,11 @@
 // lane; group commit (storage/spool.cpp) puts transactions and savepoints around its operations.
 #pragma once
 
+#include <utility>
+
 #include "storage/bodies.h"
 #include "storage/discards.h"
+#include "storage/kept.h"
 #include "storage/messages.h"
 #include "storage/shadows.h"
 #include "storage/suspects.h"
@@ -19,6 +22,9 @@ class SpoolWriter final : public Writer {
   Counts counts;
 
   Bodies& bodies() { return bodies_; }
+  /// The file is shorter after the next checkpoint, and the room is needed. Taken by the call.
+  bool take_checkpoint_wish() { return std::exchange(wants_checkpoint_, false); }
+  void set_safety_net(const SafetyNetLimits& limits) { kept_.set_limits(limits); }
 
   Result<void> put_chunk(RowId body, std::uint32_t number, std::string_view octets) override;
   Result<void> drop_body(RowId body) override;
@@ -34,6 +40,7 @@ class SpoolWriter final : public Writer {
   Result<bool> insert_shadow(const Shadow& shadow) override;
   Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) override;
   Result<void> drop_shadow(MessageId id, Generation up_to) override;
+  Result<void> finish_shadow(MessageId id, Generation up_to) override;
   Result<void> release_shadow(MessageId id, Generation up_to) override;
   Result<void> forget_shadow(MessageId id, Generation generation) override;
   Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) override;
@@ -53,13 +60,23 @@ class SpoolWriter final : public Writer {
   Result<bool> suspect(MessageId id, std::uint32_t crashes, SpoolId owner) override;
   Result<void> forget_suspect(MessageId id) override;
   Result<void> set_note(const std::string& name, const std::string& value) override;
+  Result<std::size_t> trim_kept(WallTime ended_before, std::size_t rows_max) override;
+  Result<std::size_t> give_way(std::size_t rows_max) override;
+  Result<void> keep_again() override;
+  Result<void> put_resend(const Resend& resend) override;
 
  private:
   /// Loads a row, lets `change` edit it, writes it back.
   template <class Change>
   Result<void> change_message(RowId row, const char* operation, Change change);
-  /// Removes message and body; discard status goes to its holders but `except`.
-  void end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except);
+  /// Removes message and body, or keeps them in the safety net; discard status goes to its holders but `except`. `last`: outcomes
+  /// that ended every recipient at once, and were not recorded.
+  void end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except,
+                   const std::vector<RecipientOutcome>& last = {});
+  /// What is to be kept of a message that ends; nothing: none of its recipients was delivered, or it was sent from the net.
+  std::optional<KeptMessage> to_keep(const MessageRow& message, SpoolId except, const std::vector<RecipientOutcome>& last);
+  /// The row is gone: what becomes of its body.
+  void keep_or_remove(const std::optional<KeptMessage>& kept, RowId row, std::uint64_t size);
   /// Message and queue entries go, the body becomes that of a shadow held for `owner`.
   void keep_as_shadow(const MessageRow& message, Generation generation, const Holder& owner, Epoch owner_epoch, bool by_consent);
   void owe_superseded(const MessageRow& message, SpoolId except);
@@ -67,6 +84,8 @@ class SpoolWriter final : public Writer {
                const std::vector<std::uint64_t>& forks, SpoolId except);
   void pass_on(const Shadow& shadow, const std::vector<std::uint32_t>& recipients, SpoolId from);
   void remove_shadow(const Shadow& shadow, SpoolId from);
+  /// Its message is done: removed, or kept in the safety net.
+  void end_shadow(const Shadow& shadow, SpoolId from);
 
   Database& database_;
   Messages messages_;
@@ -74,6 +93,8 @@ class SpoolWriter final : public Writer {
   Discards discards_{database_};
   Suspects suspects_{database_};
   Bodies bodies_{database_};
+  Kept kept_{database_};
+  bool wants_checkpoint_ = false;
 };
 
 }  // namespace umbra::storage

@@ -126,7 +126,7 @@ TEST(Salvage, FindsEverythingInAWholeSpool) {
   EXPECT_THAT((*salvage)->structure(10), ::testing::IsEmpty());
   auto messages = (*salvage)->rows(Kind::message);
   auto shadows = (*salvage)->rows(Kind::shadow);
-  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows), ::testing::IsEmpty());
+  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows, (*salvage)->rows(Kind::kept)), ::testing::IsEmpty());
   auto unprotected = (*salvage)->unprotected();
   ASSERT_TRUE(unprotected);
   auto counts = (*salvage)->counts();
@@ -188,7 +188,7 @@ TEST(Salvage, NeverGivesOutAsWholeWhatIsNot) {
     (void)(*salvage)->structure(20);
     (void)(*salvage)->unprotected();
     (void)export_all(**salvage, originals);
-    (void)(*salvage)->orphan_bodies((*salvage)->rows(Kind::message), (*salvage)->rows(Kind::shadow));
+    (void)(*salvage)->orphan_bodies((*salvage)->rows(Kind::message), (*salvage)->rows(Kind::shadow), (*salvage)->rows(Kind::kept));
     if (::testing::Test::HasFailure()) return;
   }
   EXPECT_GT(opened, 10U);

@@ -12,13 +12,22 @@ namespace {
 using Change = MemoryDisk::Change;
 using Crash = MemoryDisk::Crash;
 
+bool has_safety_net = false;
+
 SpoolOptions options_on(const MemoryDisk& disk) {
   SpoolOptions options;
   options.directory = "/spool";
   options.vfs = disk.name();
   options.checkpoint_octets = 128 << 10;  // so that checkpoints come within the story
+  if (has_safety_net) options.safety_net = {std::chrono::hours(1), 40'000};  // some of the story does not fit
   return options;
 }
+
+/// For the life of the object, spools have a safety net.
+struct WithSafetyNet {
+  WithSafetyNet() { has_safety_net = true; }
+  ~WithSafetyNet() { has_safety_net = false; }
+};
 
 /// What an undisturbed run contains before the first step and after each.
 struct Course {
@@ -159,10 +168,24 @@ TEST(SpoolCrash, WhileALargeBodyIsWrittenAndRemoved) {
   stop_everywhere(large_body_story(), Change::sync, true, false, Crash::power);
 }
 
+TEST(SpoolCrash, WithASafetyNetAtEveryWrite) {
+  WithSafetyNet net;
+  stop_everywhere(safety_net_story(), Change::write, true, false, Crash::process);
+  stop_everywhere(safety_net_story(), Change::write, true, true, Crash::power_partly);
+}
+TEST(SpoolCrash, WithASafetyNetAtEverySync) {
+  WithSafetyNet net;
+  stop_everywhere(safety_net_story(), Change::sync, true, false, Crash::process);
+  stop_everywhere(safety_net_story(), Change::sync, true, false, Crash::power);
+}
+TEST(SpoolCrash, WithASafetyNetAfterOneErrorAtEveryWrite) {
+  WithSafetyNet net;
+  stop_everywhere(safety_net_story(), Change::write, false, true, Crash::power);
+}
+
 /// A disk that is full at any moment: the change fails as what it is, the spool goes on, and with space the
 /// same change works.
-TEST(SpoolFullDisk, FailsTheChangeAndGoesOnWhenThereIsSpaceAgain) {
-  auto steps = spool_story();
+void full_at_any_moment(const std::vector<Step>& steps) {
   auto course = undisturbed(steps);
   std::uint64_t full_runs = 0;
   for (std::uint64_t capacity = 0;; capacity += 4096) {
@@ -193,6 +216,12 @@ TEST(SpoolFullDisk, FailsTheChangeAndGoesOnWhenThereIsSpaceAgain) {
     ++full_runs;
   }
   EXPECT_GT(full_runs, 20U);
+}
+
+TEST(SpoolFullDisk, FailsTheChangeAndGoesOnWhenThereIsSpaceAgain) { full_at_any_moment(spool_story()); }
+TEST(SpoolFullDisk, TheSameWithASafetyNet) {
+  WithSafetyNet net;
+  full_at_any_moment(safety_net_story());
 }
 
 }  // namespace

@@ -279,6 +279,30 @@ std::vector<Step> spool_story() {
   return steps;
 }
 
+std::vector<Step> safety_net_story() {
+  auto steps = spool_story();
+  steps.push_back(single("give way", [](SpoolBox&, Writer& writer) { return outcome_of(writer.give_way(1)); }));
+  steps.push_back(single("keep again", [](SpoolBox&, Writer& writer) { return writer.keep_again(); }));
+  steps.push_back(single("send one again", [](SpoolBox& box, Writer& writer) -> Result<void> {
+    auto again = message(box, 40, {"a@example.com"});
+    again.envelope.resent = true;
+    Resend resend;
+    resend.request = "request";
+    resend.filter = "all";
+    resend.resent = 1;
+    if (auto accepted = accept(writer, again); !accepted) return accepted;
+    return writer.put_resend(resend);
+  }));
+  steps.push_back(tried("deliver it again", attempt(row(40), {delivered(0)})));
+  steps.push_back(single("accept 41", [](SpoolBox& box, Writer& writer) {
+    return accept(writer, message(box, 41, {"a@example.com"}), std::string(9000, '4'));
+  }));
+  steps.push_back(tried("deliver 41", attempt(row(41), {delivered(0)})));
+  steps.push_back(restart());
+  steps.push_back(single("trim", [](SpoolBox&, Writer& writer) { return outcome_of(writer.trim_kept(WallTime::max(), 2)); }));
+  return steps;
+}
+
 std::vector<Step> large_body_story() {
   std::vector<Step> steps;
   steps.push_back(single("accept a large one", [](SpoolBox& box, Writer& writer) -> Result<void> {
@@ -367,13 +391,21 @@ std::string read_contents(Reader& reader) {
       out += "\n";
     }
   }
+  for (const auto& kept : reader.kept(WallTime{}, RowId{0}, WallTime::max(), 1000).value()) {
+    out += fmt::format("kept {:x} {} shadow {} of {} octets {} envelope {:x}", kept.row.value, to_string(kept.id), kept.is_shadow,
+                       to_string(kept.owner_spool), kept.octets, std::hash<std::string>{}(encode(kept.envelope)));
+    for (const auto& recipient : kept.delivered) out += fmt::format(" {} {}", recipient.index, recipient.next_hop);
+    out += "\n  body " + body_of(reader, kept.row) + "\n";
+  }
+  for (const auto& resend : reader.resends(100).value())
+    out += fmt::format("resend {} {} {}\n", resend.request, resend.filter, resend.resent);
   for (const auto& peer : reader.peers().value()) {
     out += fmt::format("peer {} {} {} {}\n", peer.hub, to_string(peer.spool), peer.epoch.value,
                        peer.sequence.value);
   }
   auto counts = reader.counts().value();
-  out += fmt::format("counts {} {} {} {} {}\n", counts.messages, counts.held, counts.unprotected,
-                     counts.shadows, counts.outbox);
+  out += fmt::format("counts {} {} {} {} {} {} {}\n", counts.messages, counts.held, counts.unprotected,
+                     counts.shadows, counts.outbox, counts.kept, counts.kept_octets);
   return out;
 }
 
@@ -405,16 +437,19 @@ std::string damage(const MemoryDisk& disk) {
   const Check checks[] = {
       {"integrity", "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"},
       {"body without owner",
-       "SELECT row FROM bodies WHERE row NOT IN (SELECT row FROM messages UNION SELECT row FROM shadows "
+       "SELECT row FROM bodies WHERE row NOT IN (SELECT row FROM messages UNION SELECT row FROM shadows UNION SELECT row FROM kept "
        "UNION SELECT body FROM unfinished UNION SELECT body FROM garbage)"},
       {"chunk without owner",
-       "SELECT body FROM chunks WHERE body NOT IN (SELECT row FROM messages UNION SELECT row FROM shadows "
+       "SELECT body FROM chunks WHERE body NOT IN (SELECT row FROM messages UNION SELECT row FROM shadows UNION SELECT row FROM kept "
        "UNION SELECT body FROM unfinished UNION SELECT body FROM garbage)"},
       {"garbage with an owner",
-       "SELECT body FROM garbage WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows)"},
+       "SELECT body FROM garbage WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows UNION SELECT row FROM kept)"},
       {"message and shadow of one row", "SELECT row FROM messages JOIN shadows USING(row)"},
+      {"kept and message or shadow of one row",
+       "SELECT row FROM kept WHERE row IN (SELECT row FROM messages UNION SELECT row FROM shadows)"},
+      {"kept without body", "SELECT row FROM kept WHERE size > 0 AND row NOT IN (SELECT row FROM bodies)"},
       {"unfinished with an owner",
-       "SELECT body FROM unfinished WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows)"},
+       "SELECT body FROM unfinished WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows UNION SELECT row FROM kept)"},
       {"envelope without message", "SELECT row FROM envelopes WHERE row NOT IN (SELECT row FROM messages)"},
       {"message without envelope",
        "SELECT row FROM messages WHERE envelope IS NULL AND row NOT IN (SELECT row FROM envelopes)"},
@@ -430,7 +465,8 @@ std::string damage(const MemoryDisk& disk) {
        "SELECT * FROM meta WHERE messages <> (SELECT count(*) FROM messages) OR held <> (SELECT count(*) "
        "FROM messages "
        "WHERE state IN (1, 3)) OR unprotected <> (SELECT count(*) FROM messages WHERE protection = 0) OR "
-       "shadows <> (SELECT count(*) FROM shadows) OR outbox <> (SELECT count(*) FROM outbox)"},
+       "shadows <> (SELECT count(*) FROM shadows) OR outbox <> (SELECT count(*) FROM outbox) OR "
+       "kept <> (SELECT count(*) FROM kept) OR kept_octets <> (SELECT coalesce(sum(octets), 0) FROM kept)"},
   };
   for (const auto& check : checks) {
     struct Found {

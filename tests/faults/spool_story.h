@@ -25,6 +25,9 @@ struct Step {
 /// forks, discards, take-over, cede, hand-over in both directions, hold, a restart in the middle.
 std::vector<Step> spool_story();
 
+/// The same, and then what only a spool with a safety net does: gives way, sends again, keeps, trims.
+std::vector<Step> safety_net_story();
+
 /// A large body accepted, delivered, and removed piece by piece.
 std::vector<Step> large_body_story();
 
