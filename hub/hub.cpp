@@ -10,6 +10,8 @@
 #include "hub/net/tls_store.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/peering.h"
+#include "hub/safety_net/keeper.h"
+#include "hub/safety_net/resender.h"
 #include "hub/spool_recovery.h"
 #include "hub/spool_tasks.h"
 #include "storage/set_aside.h"
@@ -40,9 +42,12 @@ class WiredHub final : public Hub, public AdminBackend {
         attempts_(std::move(attempts)),
         peering_(runtime_, config_, *spool_, log_, metrics_, parts.arbiter),
         outbound_(Outbound::make(runtime_, config_, *spool_, peering_, log_, metrics_, marks())),
-        acceptor_(runtime_, config_, *spool_, peering_, *outbound_, log_, metrics_),
+        net_keeper_(runtime_, config_, *spool_, log_),
+        acceptor_(runtime_, config_, *spool_, peering_, *outbound_, net_keeper_, log_, metrics_),
         drainer_(runtime_, config_, *spool_, peering_, {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); }, [this](const std::string& destination) { return can_reach(destination); }},
-                 log_, metrics_) {
+                 log_, metrics_),
+        resender_(runtime_, config_, *spool_, peering_, *outbound_,
+                  [this] { return drainer_.drain().is_ready() ? std::string() : std::string("the hub is being drained"); }, log_, metrics_) {
     peering_.set_outbound(*outbound_);
     for (const auto& listener : config_.listeners)
       listeners_.push_back(
@@ -55,6 +60,8 @@ class WiredHub final : public Hub, public AdminBackend {
     is_started_ = true;
     if (auto started = peering_.start(); !started) return started;
     drainer_.start();
+    net_keeper_.start();
+    resender_.start();
     for (auto& listener : listeners_)
       if (auto listening = listener->start(); !listening) return std::unexpected(listening.error());
     if (!config_.admin.socket.empty() || config_.admin.address) {
@@ -75,6 +82,8 @@ class WiredHub final : public Hub, public AdminBackend {
     for (auto& listener : listeners_) listener->close();
     for (auto& listener : listeners_) co_await listener->stop();
     if (admin_) co_await admin_->stop();
+    co_await resender_.stop();
+    co_await net_keeper_.stop();
     if (is_started_) co_await outbound_->stop();
     co_await drainer_.stop();
     co_await peering_.stop();
@@ -85,6 +94,7 @@ class WiredHub final : public Hub, public AdminBackend {
   const Metrics& metrics() const override { return metrics_; }
   storage::Spool& spool() override { return *spool_; }
   DrainControl& drain() override { return drainer_; }
+  SafetyNetControl& safety_net() override { return resender_; }
   bool is_returning() const override { return peering_.is_returning(); }
   const std::optional<Ended>& ended() const override {
     if (auto failed = spool_->unhealthy(); failed && !ended_) {
@@ -139,6 +149,10 @@ class WiredHub final : public Hub, public AdminBackend {
     g.unprotected_messages = counts->unprotected + peering_.short_messages();
     g.shadow_messages = counts->shadows;
     g.outbox_discards = counts->outbox;
+    g.safety_net_messages = counts->kept;
+    g.safety_net_octets = counts->kept_octets;
+    if (counts->kept_oldest)
+      g.safety_net_oldest_age_seconds = std::max(0.0, std::chrono::duration<double>(WallClock::now() - *counts->kept_oldest).count());
     g.cluster_members = config_.cluster.enabled() ? peering_.members().size() + 1 : 0;
     g.cluster_members_alive = config_.cluster.enabled() ? 1 : 0;
     for (const auto& peer : peers()) {
@@ -149,6 +163,7 @@ class WiredHub final : public Hub, public AdminBackend {
     g.spool_free_octets = spool_->free_octets();
     g.spool_wal_octets = statistics.wal_octets;
     g.spool_batches_total = statistics.batches;
+    g.safety_net_evicted = {statistics.kept_gone_age, statistics.kept_gone_size, statistics.kept_gone_disk};
     g.spool_operations_total = statistics.operations;
     g.spool_failed_batches_total = statistics.failed_batches;
     g.spool_waiting_operations = statistics.waiting_operations;
@@ -278,8 +293,10 @@ class WiredHub final : public Hub, public AdminBackend {
   std::optional<storage::AttemptMarks> marks_;
   Peering peering_;
   std::unique_ptr<Outbound> outbound_;
+  SafetyNetKeeper net_keeper_;
   MessageAcceptor acceptor_;
   Drainer drainer_;
+  Resender resender_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<AdminServer> admin_;
   bool is_started_ = false;
@@ -295,6 +312,7 @@ Result<std::unique_ptr<Hub>> Hub::make(const Config& config, HubParts parts) {
   options.vfs = parts.spool_vfs;
   // Alone in the world a hub may be called anything.
   if (config.cluster.enabled()) options.hub = config.hub_name;
+  options.safety_net = {config.safety_net.keep, config.safety_net.octets_max};
   Attempts attempts;
   attempts.region = parts.attempts;
   if (attempts.region == nullptr && parts.spool_vfs.empty() && config.delivery.crashes_max > 0) {

@@ -19,6 +19,7 @@
 #include "hub/config/schema.h"
 #include "hub/hub.h"
 #include "hub/metrics.h"
+#include "hub/safety_net_command.h"
 #include "hub/salvage_command.h"
 
 namespace umbra::hub {
@@ -41,6 +42,7 @@ struct Options {
   std::string to;
   std::string reason = "by the operator";
   bool only_here = false;
+  bool safety_net = false;
 };
 
 /// 0, or the exit code after the problems were printed.
@@ -271,8 +273,11 @@ void add_spool_commands(CLI::App& app, Options& options, std::function<int()>& c
   export_command->add_option("directory", options.directory, "The spool, or one that was set aside")->required();
   export_command->add_option("--to", options.to, "Folder for the files")->required();
   export_command->add_flag("--only-here", options.only_here, "Only messages of which no other hub said that it holds a copy");
+  export_command->add_flag("--safety-net", options.safety_net, "Also what was delivered and is kept: NAME.delivered.eml");
   export_command->callback([&] {
-    chosen = [&] { return export_spool({options.directory, options.to, options.only_here}, std::cout, std::cerr); };
+    chosen = [&] {
+      return export_spool({options.directory, options.to, options.only_here, options.safety_net}, std::cout, std::cerr);
+    };
   });
   auto* aside_command = spool->add_subcommand("set-aside", "Move a spool's files into a folder beside it; the hub starts empty");
   aside_command->add_option("directory", options.directory, "The spool of a hub that is not running")->required();
@@ -323,6 +328,38 @@ void add_drain_commands(CLI::App& app, DrainCommand& drain, std::function<int()>
     add(app, name, "Be active again")->callback([&] { chosen = [&] { return run_undrain(drain); }; });
 }
 
+void add_safety_net_commands(CLI::App& app, SafetyNetCommand& net, std::function<int()>& chosen) {
+  auto* safety_net = app.add_subcommand("safety-net", "Look at delivered mail that is kept, and send it again");
+  safety_net->require_subcommand(1);
+  auto add = [&](const char* name, const char* help, int (*run)(const SafetyNetCommand&)) {
+    auto* command = safety_net->add_subcommand(name, help);
+    command->add_option("--socket", net.socket, "Admin socket of the hub")->envname("UMBRA_SOCKET");
+    command->add_option("--output", net.output, "text or json")->check(CLI::IsMember(std::set<std::string>{"text", "json"}))->capture_default_str();
+    command->callback([&net, &chosen, run] { chosen = [&net, run] { return run(net); }; });
+    return command;
+  };
+  auto add_filter = [&](CLI::App* command) {
+    command->add_option("--from", net.from, "Delivered since: 2026-11-27T02:00:00Z (UTC), or how long ago: 2h");
+    command->add_option("--to", net.until, "Delivered until; the same. Default: now");
+    command->add_option("--next-hop", net.next_hop, "Only what this host, address, route or domain got");
+    command->add_option("--sender", net.sender, "Only of this sender; @example.com: of that domain; <>: notifications");
+    command->add_option("--recipient", net.recipient, "Only to this recipient; @example.com: of that domain");
+  };
+  auto* list = add("list", "What is kept, oldest first", run_safety_net_list);
+  add_filter(list);
+  list->add_option("--limit", net.limit, "At most so many")->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}))->capture_default_str();
+  list->add_option("--after", net.after, "Continue behind this (the last listing says it)");
+  auto* resend = add("resend", "Send it again, without reports to its senders. Exit code 5: refused", run_safety_net_resend);
+  add_filter(resend);
+  resend->add_option("--request", net.request, "A name: the same request again is not done twice. Default: one is made");
+  resend->add_flag("--include-shadows", net.include_shadows, "Also what hubs delivered that are silent now");
+  resend->add_flag("--unprotected", net.accept_unprotected, "Do not wait for a hub that can take a copy");
+  resend->add_flag("--dry-run", net.dry_run, "Only say how much it is");
+  resend->add_flag("--detach", net.detach, "Begin, and do not wait for the end");
+  add("status", "Requests to send again, the newest first", run_safety_net_status)->add_option("--request", net.request, "Only this one");
+  add("cancel", "End a request; what was sent again stays sent", run_safety_net_cancel)->add_option("request", net.request, "Its name")->required();
+}
+
 int command_line(int argc, char** argv) {
   Options options;
   std::function<int()> chosen;
@@ -336,6 +373,9 @@ int command_line(int argc, char** argv) {
   DrainCommand drain;
   drain.socket = options.socket;
   add_drain_commands(app, drain, chosen);
+  SafetyNetCommand net;
+  net.socket = options.socket;
+  add_safety_net_commands(app, net, chosen);
   add_spool_commands(app, options, chosen);
   try {
     app.parse(argc, argv);

@@ -89,6 +89,7 @@ constexpr CounterRow counters[] = {
     {"handovers_not_held_total", "Offers without the body to a hub that did not hold the copy any more; the body was sent then.", &Metrics::handovers_not_held_total},
     {"handover_body_octets_total", "Octets of message bodies sent in hand-overs.", &Metrics::handover_body_octets_total},
     {"messages_received_total", "Messages that other hubs handed over to this one.", &Metrics::messages_received_total},
+    {"messages_resent_total", "Messages sent again from the safety net.", &Metrics::messages_resent_total},
     {"possible_duplicates_total", "Attempts that may have given a recipient a second copy.",
      &Metrics::possible_duplicates_total},
     {"hub_protocol_errors_total", "Words of other hubs that broke the protocol.",
@@ -135,6 +136,8 @@ constexpr GaugeRow gauge_rows[] = {
      &Gauges::unprotected_messages},
     {"shadow_messages", "Copies held for other hubs.", &Gauges::shadow_messages},
     {"outbox_discards", "Discard status that other hubs have not confirmed yet.", &Gauges::outbox_discards},
+    {"safety_net_messages", "Delivered messages that are kept in the safety net.", &Gauges::safety_net_messages},
+    {"safety_net_octets", "Octets of these, as they count against `safety_net.size`.", &Gauges::safety_net_octets},
     {"cluster_members", "Hubs of the cluster as configured or found, this one included; 0 without a cluster.",
      &Gauges::cluster_members},
     {"cluster_members_alive", "Hubs of the cluster that are heard, this one included.",
@@ -177,6 +180,15 @@ class Families {
       ClientMetric metric;
       metric.label.push_back({label, place});
       metric.gauge.value = static_cast<double>(value);
+      family.metric.push_back(std::move(metric));
+    }
+  }
+  void add_reasons(const char* name, const char* help, std::initializer_list<std::pair<const char*, std::uint64_t>> values) {
+    auto& family = begin(name, help, MetricType::Counter);
+    for (const auto& [reason, value] : values) {
+      ClientMetric metric;
+      metric.label.push_back({"reason", reason});
+      metric.counter.value = static_cast<double>(value);
       family.metric.push_back(std::move(metric));
     }
   }
@@ -249,6 +261,9 @@ constexpr DrainRow drain_rows[] = {
 };
 constexpr const char* drain_state_help = "0 active, 1 unready, 2 closing, 3 handing over, 4 paused, 5 drained, 6 incomplete, 7 left.";
 constexpr const char* drain_started_help = "Unix time at which the present drain, leave or pause began; 0 without one.";
+constexpr const char* evicted_help =
+    "Messages that left the safety net, or did not fit into it; `reason` is `age`, `size` or `disk`.";
+constexpr const char* oldest_help = "Age of the oldest message in the safety net; 0 without one.";
 constexpr const char* ready_help = "1 when the hub takes mail.";
 constexpr const char* commit_help = "How long the last group commit took.";
 constexpr const char* expiry_help =
@@ -269,6 +284,9 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   for (const auto& row : histograms) families.add(row.name, row.help, metrics.*row.value);
   for (const auto& row : gauge_rows) families.add(row.name, row.help, static_cast<double>(gauges.*row.value));
   families.add("spool_last_commit_seconds", commit_help, gauges.spool_last_commit_seconds);
+  families.add("safety_net_oldest_age_seconds", oldest_help, gauges.safety_net_oldest_age_seconds);
+  families.add_reasons("safety_net_evicted_total", evicted_help,
+                       {{"age", gauges.safety_net_evicted.age}, {"size", gauges.safety_net_evicted.size}, {"disk", gauges.safety_net_evicted.disk}});
   families.add("ready", ready_help, gauges.ready ? 1 : 0);
   families.add_labelled("certificate_expiry_timestamp_seconds", expiry_help, "place", gauges.certificate_expiry);
   families.add_labelled("configuration_drift", drift_help, "hub", gauges.configuration_drift);
@@ -287,7 +305,7 @@ std::string metrics_reference() {
   std::ostringstream out;
   out << "# Metrics\n\n<!-- Made by `make docs` from the program itself; a test compares the two. -->\n\n"
          "`GET /metrics` on `admin.address`, in the Prometheus text format. There are no labels but the "
-         "bounds of histograms, the places of certificates and the hubs of the cluster: the number "
+         "bounds of histograms, the places of certificates, the hubs of the cluster and a few reasons: the number "
          "of series does not grow with domains, next hops or messages.\n\n| name | type | what it counts "
          "|\n|---|---|---|\n";
   auto row = [&](const char* name, const char* type, const char* help) {
@@ -301,6 +319,8 @@ std::string metrics_reference() {
   for (const auto& histogram : histograms) row(histogram.name, "histogram", histogram.help);
   for (const auto& gauge : gauge_rows) simple(gauge.name, gauge.help);
   simple("spool_last_commit_seconds", commit_help);
+  simple("safety_net_oldest_age_seconds", oldest_help);
+  simple("safety_net_evicted_total", evicted_help);
   simple("ready", ready_help);
   simple("certificate_expiry_timestamp_seconds", expiry_help);
   simple("configuration_drift", drift_help);

@@ -82,6 +82,7 @@ struct Metrics {
   std::uint64_t possible_duplicates_total = 0;
   std::uint64_t hub_protocol_errors_total = 0;
   std::uint64_t discovery_failures_total = 0;
+  std::uint64_t messages_resent_total = 0;  ///< from the safety net
   Histogram shadow_seconds;  ///< offer of a copy to its confirmation
 };
 
@@ -92,6 +93,15 @@ struct Gauges {
   std::uint64_t unprotected_messages = 0;
   std::uint64_t shadow_messages = 0;  ///< held for other hubs
   std::uint64_t outbox_discards = 0;  ///< discard status owed to other hubs
+  std::uint64_t safety_net_messages = 0;
+  std::uint64_t safety_net_octets = 0;
+  double safety_net_oldest_age_seconds = 0;
+  struct Evicted {
+    std::uint64_t age = 0;
+    std::uint64_t size = 0;
+    std::uint64_t disk = 0;
+  };
+  Evicted safety_net_evicted;
   std::uint64_t cluster_members = 0;  ///< configured, this hub included; 0: no cluster
   std::uint64_t cluster_members_alive = 0;
   std::uint64_t mail_waits = 0;  ///< 1: this hub may deliver nothing that others hold copies of

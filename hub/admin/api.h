@@ -40,6 +40,9 @@ class AdminApi {
   Task<ApiResponse> act(std::string id, std::string action);
   Task<ApiResponse> shadows(std::string query);
   Task<ApiResponse> drain(std::string method, std::string path, std::string query);
+  Task<ApiResponse> safety_net(std::string method, std::string path, std::string query);
+  Task<ApiResponse> list_kept(std::string query);
+  Task<ApiResponse> begin_resend(std::string query);
   ApiResponse health(bool ready) const;
   ApiResponse peers() const;
   ApiResponse reload();

@@ -10,6 +10,7 @@
 #include "cluster/configuration.h"
 #include "hub/config/config.h"
 #include "hub/admin/drain_control.h"
+#include "hub/admin/safety_net_control.h"
 #include "hub/metrics.h"
 #include "hub/net/task.h"
 #include "hub/net/tls_store.h"
@@ -69,6 +70,7 @@ class AdminBackend {
   virtual Task<Result<Gauges>> gauges() = 0;
   /// Pause, drain and leave.
   virtual DrainControl& drain() = 0;
+  virtual SafetyNetControl& safety_net() = 0;
 
   /// Messages of any state with a row key above `after`, by key.
   virtual Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) = 0;

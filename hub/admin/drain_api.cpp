@@ -105,7 +105,8 @@ Task<ApiResponse> AdminApi::drain(std::string method, std::string path, std::str
     co_return json({{"hub", backend_.identity().hub}, {"verb", to_string(order->verb)}, {"queue", preview->queue}, {"due", preview->due},
                     {"shadows", preview->shadows}, {"outbox", preview->outbox}, {"unprotected", preview->unprotected},
                     {"targets", preview->targets}, {"lose_last_copy", preview->lose_last_copy},
-                    {"lose_last_copy_ids", preview->lose_last_copy_ids}});
+                    {"lose_last_copy_ids", preview->lose_last_copy_ids},
+                    {"safety_net", {{"messages", preview->safety_net}, {"octets", preview->safety_net_octets}}}});
   } else if (method == "POST") {
     auto order = parse_order(query);
     if (!order) co_return error(400, order.error());

@@ -41,6 +41,8 @@ struct DrainPreview {
   std::vector<std::string> targets;
   std::uint64_t lose_last_copy = 0;          ///< messages that nobody else could have, with this verb and these targets
   std::vector<std::string> lose_last_copy_ids;  ///< the first of them
+  std::uint64_t safety_net = 0;  ///< delivered messages that are kept here; a leave takes them along
+  std::uint64_t safety_net_octets = 0;
 };
 
 /// For metrics.

@@ -132,6 +132,8 @@ int run_drain(const DrainCommand& command) {
                 (*preview)["outbox"].get<unsigned long long>(), (*preview)["unprotected"].get<unsigned long long>(),
                 targets.empty() ? "none" : targets.c_str(), (*preview)["lose_last_copy"].get<unsigned long long>());
     for (const auto& id : (*preview)["lose_last_copy_ids"]) std::printf("  %s\n", id.get<std::string>().c_str());
+    if (auto kept = (*preview)["safety_net"]["messages"].get<unsigned long long>(); kept > 0 && command.verb == "leave")
+      std::printf("The safety net of this hub (%llu delivered messages) goes with its disk; the other hubs keep their copies.\n", kept);
     return done;
   }
   auto back = whole_seconds(command.return_within, "--return-within");

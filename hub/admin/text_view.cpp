@@ -14,19 +14,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Text of a value; control characters (an escape sequence in an address) become "?".
+/// Text of a value.
 std::string plain(const Json& value) {
-  auto text = value.is_string() ? value.get<std::string>()
-              : value.is_null() ? std::string("-")
-                                : value.dump();
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  // C1 control characters, which are two octets in UTF-8.
-  for (std::size_t i = 0; i + 1 < text.size(); ++i) {
-    if (text[i] == '\xc2' && static_cast<unsigned char>(text[i + 1]) < 0xa0) text[i] = text[i + 1] = '?';
-  }
-  return text;
+  return without_controls(value.is_string() ? value.get<std::string>()
+                          : value.is_null() ? std::string("-")
+                                            : value.dump());
 }
 
 std::string cut(std::string text, std::size_t octets_max) {
@@ -119,6 +111,17 @@ std::string drift_lines(const Json& peers) {
 
 }  // namespace
 
+std::string without_controls(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  // C1 control characters, which are two octets in UTF-8.
+  for (std::size_t i = 0; i + 1 < text.size(); ++i) {
+    if (text[i] == '\xc2' && static_cast<unsigned char>(text[i + 1]) < 0xa0) text[i] = text[i + 1] = '?';
+  }
+  return text;
+}
+
 std::string status_view(const Json& status, WallTime now) {
   const auto& queue = status["queue"];
   const auto& totals = status["totals"];
@@ -137,6 +140,9 @@ std::string status_view(const Json& status, WallTime now) {
   out += fmt::format("unprotected {}\n", plain(queue["unprotected"]));
   out += fmt::format("shadows     {} held for other hubs, {} discards owed\n", plain(status["shadows"]),
                      plain(status["discards_owed"]));
+  if (auto net = status.value("safety_net", Json::object()); !net.empty() && net["messages"].get<std::uint64_t>() > 0)
+    out += fmt::format("safety net  {} messages delivered and kept, {}, the oldest for {}\n", plain(net["messages"]), size_text(net["octets"]),
+                       span_text(static_cast<std::int64_t>(net["oldest_age_seconds"].get<double>())));
   out += fmt::format(
       "since start {} accepted, {} recipients delivered, {} bounced, {} taken over, {} possible duplicates\n",
       plain(totals["accepted"]), plain(totals["recipients_delivered"]), plain(totals["recipients_bounced"]),

@@ -9,6 +9,9 @@
 
 namespace umbra::hub {
 
+/// Control characters (an escape sequence in an address) become "?".
+std::string without_controls(std::string text);
+
 /// `now` is for ages ("3 min").
 std::string status_view(const nlohmann::ordered_json& status, WallTime now);
 std::string peers_view(const nlohmann::ordered_json& answer);

@@ -245,6 +245,14 @@ struct SpoolConfig {
   std::uint32_t set_aside_max = 3;  ///< damaged spools kept; with so many the hub does not start
 };
 
+/// Delivered mail that is kept, so that it can be sent again. Off unless both are set.
+struct SafetyNetConfig {
+  Duration keep{};
+  std::uint64_t octets_max = 0;
+  std::uint64_t resend_messages_per_second = 100;
+  [[nodiscard]] bool enabled() const { return keep > Duration{} && octets_max > 0; }
+};
+
 struct Config {
   std::string file;  ///< where it was read from
   std::string hub_name;
@@ -255,6 +263,7 @@ struct Config {
   DeliveryConfig delivery;
   ResolverConfig resolver;
   ClusterConfig cluster;
+  SafetyNetConfig safety_net = {};
   AdminConfig admin;
   LogConfig log;
 };

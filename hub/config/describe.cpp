@@ -395,6 +395,16 @@ void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
          {64U << 10, 1ULL << 40});
 }
 
+void describe_safety_net(ConfigVisitor& v, SafetyNetConfig& net) {
+  v.duration({"keep", "How long mail is kept after its last recipient has ended. `0`: no safety net."}, net.keep, {0s, 30 * 24h});
+  v.size({"size",
+          "Octets of mail kept at once, never more. The oldest goes first; when the disk is short it goes before new mail is refused. `0`: no "
+          "safety net."},
+         net.octets_max, {0, 1ULL << 50});
+  v.number({"resend_rate", "Messages per second that `umbra safety-net resend` sends again, at most."}, net.resend_messages_per_second,
+           {1, 1'000'000});
+}
+
 void describe_admin(ConfigVisitor& v, AdminConfig& admin) {
   v.path({"socket",
           "Unix socket for the commands `umbra status`, `umbra queue` and so on. Only the user that runs the "
@@ -438,6 +448,10 @@ void describe_config(ConfigVisitor& v, Config& config, std::string& secret_file)
   v.group({"resolver", "Name resolution."}, config.resolver, describe_resolver);
   ClusterSection section{config.cluster, secret_file};
   v.group({"cluster", "The hubs that protect one another's mail."}, section, describe_cluster);
+  v.group({"safety_net",
+           "Delivered mail that is kept for a time, on the hub that delivered it and on those that held its copies, and can be sent again when a "
+           "next hop has lost it (safety-net.md). Off by default: it needs both `keep` and `size`."},
+          config.safety_net, describe_safety_net);
   v.group({"admin", "What operators and monitoring talk to."}, config.admin, describe_admin);
   v.group({"log", "Where the hub writes what happens to every message."}, config.log, describe_log);
 }

@@ -338,6 +338,14 @@ void check_cluster(Config& config, ReadReport& report) {
   }
 }
 
+void check_safety_net(const Config& config, ReadReport& report) {
+  const auto& net = config.safety_net;
+  if (net.keep > Duration{} && net.octets_max == 0)
+    report.problem_at("safety_net.keep", "safety_net.size is missing: how much may be kept");
+  if (net.octets_max > 0 && net.keep == Duration{})
+    report.problem_at("safety_net.size", "safety_net.keep is missing: for how long");
+}
+
 void check_rest(const Config& config, ReadReport& report) {
   if (config.admin.socket.size() >= sizeof(sockaddr_un::sun_path)) {
     report.problem_at("admin.socket",
@@ -362,6 +370,7 @@ void validate(Config& config, ReadReport& report) {
   check_routes(config, report);
   check_delivery(config, report);
   check_cluster(config, report);
+  check_safety_net(config, report);
   check_rest(config, report);
 }
 

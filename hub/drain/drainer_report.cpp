@@ -66,6 +66,8 @@ Task<Result<DrainPreview>> Drainer::preview(DrainVerb verb) {
         p.unprotected = counts->unprotected;
         p.shadows = counts->shadows;
         p.outbox = counts->outbox;
+        p.safety_net = counts->kept;
+        p.safety_net_octets = counts->kept_octets;
         p.due = *due;
         if (verb == DrainVerb::pause || has_targets) return p;
         // Nobody takes anything: what has no copy elsewhere is here alone.

@@ -338,8 +338,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
 };
 
 MessageAcceptor::MessageAcceptor(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering,
-                                 Outbound& outbound, EventLog& log, Metrics& metrics)
-    : runtime_(runtime), config_(config), spool_(spool), peering_(peering), outbound_(outbound), log_(log), metrics_(metrics) {}
+                                 Outbound& outbound, const SafetyNetKeeper& net, EventLog& log, Metrics& metrics)
+    : runtime_(runtime), config_(config), spool_(spool), peering_(peering), outbound_(outbound), net_(net), log_(log), metrics_(metrics) {}
 
 std::optional<smtp::Reply> MessageAcceptor::refuse(std::uint64_t announced_octets) {
   if (is_closing_ || peering_.members().ended()) return smtp::Reply{421, "4.3.2", "Closing; try another hub"};
@@ -349,7 +349,9 @@ std::optional<smtp::Reply> MessageAcceptor::refuse(std::uint64_t announced_octet
     free_octets_ = spool_.free_octets();
     free_octets_at_ = now;
   }
-  if (free_octets_ < config_.spool.reserve_octets || free_octets_ - config_.spool.reserve_octets < announced_octets)
+  // The safety net gives way first: while there is something in it, new mail may use a part of the reserve.
+  const auto reserve = net_.may_borrow() ? config_.spool.reserve_octets / 2 : config_.spool.reserve_octets;
+  if (free_octets_ < reserve || free_octets_ - reserve < announced_octets)
     return smtp::Reply{452, "4.3.1", "Insufficient system resources"};
   return std::nullopt;
 }

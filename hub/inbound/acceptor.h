@@ -9,6 +9,7 @@
 #include "hub/metrics.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/peering.h"
+#include "hub/safety_net/keeper.h"
 #include "storage/spool.h"
 
 namespace umbra::hub {
@@ -16,7 +17,7 @@ namespace umbra::hub {
 class MessageAcceptor final : public MessageIntake {
  public:
   MessageAcceptor(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Outbound& outbound,
-                  EventLog& log, Metrics& metrics);
+                  const SafetyNetKeeper& net, EventLog& log, Metrics& metrics);
 
   std::optional<smtp::Reply> refuse(std::uint64_t announced_octets) override;
   std::unique_ptr<Acceptance> begin(Envelope envelope, const ListenerConfig& listener) override;
@@ -37,6 +38,7 @@ class MessageAcceptor final : public MessageIntake {
   storage::Spool& spool_;
   Peering& peering_;
   Outbound& outbound_;
+  const SafetyNetKeeper& net_;
   EventLog& log_;
   Metrics& metrics_;
   const MonotonicTime started_at_ = MonotonicClock::now();

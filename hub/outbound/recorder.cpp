@@ -73,8 +73,10 @@ void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
   for (const auto& r : p.result.recipients) {
     Outcome outcome;
     outcome.index = r.index;
-    // A message that ends with this record keeps no details.
-    if (!is_last) outcome.detail = describe(r, p.remote);
+    // A message that ends with this record keeps no details, unless the safety net keeps it.
+    const bool is_kept = parts_.config.safety_net.enabled() && r.state == State::delivered;
+    if (!is_last || is_kept) outcome.detail = describe(r, p.remote);
+    if (is_kept) outcome.next_hop = *p.job->destination_name + " " + p.remote.name + " " + p.remote.address;
     const Recipient& recipient = envelope.recipients[r.index];
     bool is_told = false;
     auto action = smtp::DsnRecipient::Action::failed;

@@ -39,13 +39,15 @@ std::vector<std::uint32_t> fitting_in_a_line(std::vector<std::uint32_t> done) {
 
 /// A hub of an older release takes no flags that it does not know.
 std::string envelope_for(const Member& member, const std::string& encoded) {
-  bool takes_protection = member.data->offers(smtp::protection_capability);
-  bool takes_trails = member.data->offers(smtp::held_capability);
-  if (takes_protection && takes_trails) return encoded;
+  const bool has_protection = member.data->offers(smtp::protection_capability);
+  const bool has_trails = member.data->offers(smtp::held_capability);
+  const bool has_resent = member.data->offers(smtp::resent_capability);
+  if (has_protection && has_trails && has_resent) return encoded;
   auto envelope = decode_envelope(encoded);
   UMBRA_ASSERT(envelope.has_value());
-  if (!takes_protection) envelope->protection = {};
-  if (!takes_trails) envelope->trail.clear();
+  if (!has_protection) envelope->protection = {};
+  if (!has_trails) envelope->trail.clear();
+  if (!has_resent) envelope->resent = false;
   return encode(*envelope);
 }
 

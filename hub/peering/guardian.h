@@ -86,7 +86,12 @@ class Guardian {
   /// Asks everybody about these shadows of one owner and takes, drops or leaves each.
   Task<void> decide(std::vector<storage::Shadow> page, MessageEvent event);
   Task<void> take(std::vector<storage::Shadow> shadows, MessageEvent event);
-  using Copies = std::vector<std::pair<MessageId, Generation>>;
+  struct Dropped {
+    MessageId id;
+    Generation up_to;
+    bool is_done;  ///< else it was never accepted
+  };
+  using Copies = std::vector<Dropped>;
   struct Elsewhere {
     MessageId id;
     Generation up_to;

@@ -98,7 +98,7 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
                              {decision.generation, decision.hub, decision.spool, decision.epoch}});
         break;
       case cluster::TakeoverDecision::What::drop:
-        dropped.emplace_back(shadow.id, shadow.generation);
+        dropped.push_back({shadow.id, shadow.generation, true});
         break;
       case cluster::TakeoverDecision::What::wait:
         break;
@@ -150,13 +150,13 @@ bool Guardian::must_wait_for_others(const Shadow& shadow, const std::vector<clus
 // has.
 Task<void> Guardian::drop(Copies copies) {
   auto dropped = co_await commit(runtime_.io, spool_, [copies](storage::Writer& w) -> Result<void> {
-    for (const auto& [id, generation] : copies)
-      if (auto result = w.drop_shadow(id, generation); !result) return result;
+    for (const auto& [id, generation, is_done] : copies)
+      if (auto result = is_done ? w.finish_shadow(id, generation) : w.drop_shadow(id, generation); !result) return result;
     return {};
   });
   if (!dropped) co_return;
   outbox_grew_();
-  for (const auto& [id, generation] : copies) log_.message(MessageEvent::shadow_dropped, id, {});
+  for (const auto& [id, generation, is_done] : copies) log_.message(MessageEvent::shadow_dropped, id, {});
 }
 
 Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {

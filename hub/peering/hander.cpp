@@ -116,6 +116,7 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
   bool has_trails = member.data->offers(smtp::held_capability);
   HandOverRecord record;
   record.envelope = message.envelope;
+  if (!member.data->offers(smtp::resent_capability)) record.envelope.resent = false;
   record.is_held = message.state == storage::MessageState::handing_over_held;
   record.alarm_at = message.alarm_at;
   record.queue = message.queue;

@@ -17,7 +17,7 @@ class Hub:
 
     def __init__(self, folder, name, routes, *, shadow="none", networks=("127.0.0.0/8",), members=None, secret=None, lease="10s",
                  limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info", tls=None,
-                 listener=None, zone=None, host="127.0.0.1", wrapper=()):
+                 listener=None, zone=None, host="127.0.0.1", wrapper=(), safety_net=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -33,7 +33,8 @@ class Hub:
         self.config = self.folder / "hub.yaml"
         self.process = None
         self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
-                              delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls, listener=listener or {})
+                              delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls, listener=listener or {},
+                              safety_net=safety_net)
         self.zone = zone
         self.host, self.wrapper = host, wrapper
         self.members = members
@@ -68,6 +69,8 @@ class Hub:
         }
         if s["delivery"]:
             config["delivery"] = s["delivery"]
+        if s["safety_net"]:
+            config["safety_net"] = s["safety_net"]
         if self.members is not None:
             config["cluster"] = {
                 "address": self.cluster_address,

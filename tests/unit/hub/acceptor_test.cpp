@@ -21,7 +21,8 @@ class AcceptorTest : public PeeringTest {
   }
   void begin() {
     start();
-    acceptor.emplace(Runtime{io, random, network, resolver}, config, *spool, *peering, outbound, log, metrics);
+    keeper.emplace(Runtime{io, random, network, resolver}, config, *spool, log);
+    acceptor.emplace(Runtime{io, random, network, resolver}, config, *spool, *peering, outbound, *keeper, log, metrics);
     pass(3s);
   }
   struct Incoming {
@@ -69,6 +70,7 @@ class AcceptorTest : public PeeringTest {
   static constexpr const char* hub3 = "10.0.0.3";
 
   ListenerConfig listener;
+  std::optional<SafetyNetKeeper> keeper;
   std::optional<MessageAcceptor> acceptor;
   std::vector<std::unique_ptr<Incoming>> all;
 };

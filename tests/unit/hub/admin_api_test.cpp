@@ -56,6 +56,55 @@ TEST_F(AdminApiTest, TellsItsStatusWithIdentityQueueAndPeers) {
   EXPECT_EQ(get("/v1/peers")["peers"].size(), 2U);
 }
 
+TEST_F(AdminApiTest, ListsTheSafetyNetByPages) {
+  KeptMatch match;
+  match.message.id = {SpoolId{0x77}, 5};
+  match.message.is_shadow = true;
+  match.message.owner_hub = "hub-b";
+  match.message.envelope.sender = "a@source.example";
+  match.message.envelope.recipients = {{"r0@example.net", {}, 0}, {"r1@example.net", {}, 0}};
+  match.message.delivered = {{1, "route:all mx.example:25", "250 ok"}};
+  match.recipients = {1};
+  backend_.fake_net.page.messages.push_back(match);
+  backend_.fake_net.page.next.emplace(WallTime(std::chrono::microseconds(123)), RowId{9});
+  auto answer = get("/v1/safety-net?sender=a%40source.example&limit=5&after=100-7");
+  ASSERT_EQ(answer["messages"].size(), 1U);
+  EXPECT_EQ(answer["messages"][0]["role"], "shadow");
+  EXPECT_EQ(answer["messages"][0]["owner"], "hub-b");
+  EXPECT_EQ(answer["messages"][0]["recipients"][0]["address"], "r1@example.net");
+  EXPECT_EQ(answer["messages"][0]["recipients"][0]["next_hop"], "route:all mx.example:25");
+  EXPECT_EQ(answer["next"], "123-9");
+  EXPECT_THAT(backend_.fake_net.filters.back(), HasSubstr("sender=a@source.example"));
+  auto [from, row, limit] = backend_.fake_net.positions.back();
+  EXPECT_EQ(from, WallTime(std::chrono::microseconds(100)));
+  EXPECT_EQ(row, RowId{7});
+  EXPECT_EQ(limit, 5U);
+  for (const auto* bad : {"limit=0", "limit=1001", "limit=x", "after=5", "after=-5", "after=5-x", "nonsense=1", "from=x"})
+    get(std::string("/v1/safety-net?") + bad, 400);
+}
+
+TEST_F(AdminApiTest, BeginsFollowsAndCancelsARequestToSendAgain) {
+  backend_.fake_net.known.resent = 12;
+  backend_.fake_net.what = {3, 4, 500, 1};
+  EXPECT_EQ(get("/v1/safety-net/preview?recipient=@example.net")["messages"], 3);
+  EXPECT_EQ(ask("POST", "/v1/safety-net/resend?request=night&next_hop=mx").status, 200U);
+  EXPECT_EQ(backend_.fake_net.known.request, "night");
+  EXPECT_THAT(backend_.fake_net.filters.back(), HasSubstr("next_hop=mx"));
+  EXPECT_EQ(get("/v1/safety-net/requests/night")["resent"], 12);
+  EXPECT_EQ(get("/v1/safety-net/requests")["requests"].size(), 1U);
+  get("/v1/safety-net/requests/other", 404);
+  EXPECT_EQ(ask("POST", "/v1/safety-net/requests/night/cancel").status, 200U);
+  EXPECT_EQ(ask("POST", "/v1/safety-net/requests/other/cancel").status, 409U);
+  backend_.fake_net.refusal = "request night is under way";
+  EXPECT_EQ(ask("POST", "/v1/safety-net/resend?request=other").status, 409U);
+  for (const auto* bad : {"", "request=", "request=a%20b", "request=a/b", "request=x&from=1x"})
+    EXPECT_EQ(ask("POST", std::string("/v1/safety-net/resend?") + bad).status, 400U) << bad;
+  for (const auto* path : {"/v1/safety-net/resend", "/v1/safety-net/requests/night/cancel"}) EXPECT_EQ(ask("GET", path).status, 405U) << path;
+  EXPECT_EQ(ask("POST", "/v1/safety-net").status, 405U);
+  EXPECT_EQ(ask("GET", "/v1/safety-net/nonsense").status, 404U);
+  EXPECT_EQ(ask("GET", "/v1/safety-net", true).status, 404U);  // not for observers
+}
+
 TEST_F(AdminApiTest, PagesTheQueueByKey) {
   for (std::int64_t i = 1; i <= 5; ++i) backend_.add(i);
   auto first = get("/v1/queue?limit=2");

@@ -53,6 +53,22 @@ class ClusterParse : public testing::Test {
       "\"127.0.0.1:2526\"}]\n";
 };
 
+TEST_F(ConfigParse, ASafetyNetNeedsBothItsLimits) {
+  auto off = parse_config(alone, "/etc/umbra.yaml");
+  ASSERT_TRUE(off);
+  EXPECT_FALSE(off->safety_net.enabled());
+  auto on = parse_config(std::string(alone) + "safety_net: {keep: 2d, size: 5GB}\n", "/etc/umbra.yaml");
+  ASSERT_TRUE(on) << to_string(on.error().front());
+  EXPECT_TRUE(on->safety_net.enabled());
+  EXPECT_EQ(on->safety_net.keep, 48h);
+  EXPECT_EQ(on->safety_net.octets_max, 5'000'000'000U);
+  EXPECT_EQ(problems_of(std::string(alone) + "safety_net: {keep: 0, size: 0B}\n"), std::vector<std::string>{});
+  EXPECT_THAT(problems_of(std::string(alone) + "safety_net: {keep: 2d}\n"), ElementsAre(HasSubstr("safety_net.size is missing")));
+  EXPECT_THAT(problems_of(std::string(alone) + "safety_net: {size: 1GB}\n"), ElementsAre(HasSubstr("safety_net.keep is missing")));
+  EXPECT_EQ(problems_of(std::string(alone) + "safety_net: {keep: 31d, size: 1GB}\n").size(), 1U);
+  EXPECT_EQ(problems_of(std::string(alone) + "safety_net: {keep: 1d, size: 1GB, resend_rate: 0}\n").size(), 1U);
+}
+
 TEST_F(ConfigParse, TakesTheSmallestFileAndTheDocumentedDefaults) {
   auto config = parse_config(alone, "/etc/umbra.yaml");
   ASSERT_TRUE(config) << to_string(config.error().front());

@@ -27,6 +27,36 @@ class FakeDrain final : public DrainControl {
   DrainPreview what;
 };
 
+class FakeSafetyNet final : public SafetyNetControl {
+ public:
+  Task<Result<KeptPage>> list(KeptFilter filter, WallTime from, RowId after, std::size_t limit) override {
+    filters.push_back(to_query(filter));
+    positions.emplace_back(from, after, limit);
+    co_return page;
+  }
+  Task<Result<ResendPreview>> preview(KeptFilter filter) override {
+    filters.push_back(to_query(filter));
+    co_return what;
+  }
+  Task<Result<ResendAnswer>> begin(std::string request, KeptFilter filter) override {
+    filters.push_back(to_query(filter));
+    known.request = request;
+    co_return ResendAnswer{refusal, known};
+  }
+  Task<Result<std::optional<storage::Resend>>> find(std::string request) override {
+    co_return request == known.request ? std::optional(known) : std::nullopt;
+  }
+  Task<Result<std::vector<storage::Resend>>> recent() override { co_return std::vector{known}; }
+  Task<Result<bool>> cancel(std::string request) override { co_return request == known.request; }
+
+  KeptPage page;
+  ResendPreview what;
+  storage::Resend known;
+  std::string refusal;
+  std::vector<std::string> filters;
+  std::vector<std::tuple<WallTime, RowId, std::size_t>> positions;
+};
+
 class FakeAdminBackend final : public AdminBackend {
  public:
   [[nodiscard]] HubIdentity identity() const override {
@@ -41,6 +71,8 @@ class FakeAdminBackend final : public AdminBackend {
   }
   DrainControl& drain() override { return fake_drain; }
   FakeDrain fake_drain;
+  SafetyNetControl& safety_net() override { return fake_net; }
+  FakeSafetyNet fake_net;
   Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) override {
     co_return page(queue, after, limit);
   }
