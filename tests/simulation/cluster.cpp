@@ -125,6 +125,7 @@ hub::Config Cluster::make_config(int number) const {
     cluster.discovery.interval = 2s;
   }
   cluster.reprotect_after = 5s;
+  config.safety_net = scenario_.safety_net;
   cluster.ownership = scenario_.ownership;
   cluster.arbiter.prefix = "umbra-";
   return config;
@@ -395,13 +396,17 @@ bool Cluster::is_protected(Duration since) const {
   });
 }
 
+bool Cluster::is_net_too_full(const storage::QueueCounts& counts) const {
+  return counts.kept_octets > scenario_.safety_net.octets_max || (counts.kept == 0) != (counts.kept_octets == 0);
+}
+
 bool Cluster::is_quiet(Duration since) const {
-  return std::ranges::all_of(slots_, [since](const auto& slot) {
+  return std::ranges::all_of(slots_, [this, since](const auto& slot) {
     if (!slot->is_member && !slot->process && slot->remains.empty()) return true;
     if (!slot->process || !slot->remains.empty()) return false;
     const auto& view = slot->process->view();
     const auto& c = view.counts;
-    return view.is_fresh && view.asked >= since && c.messages + c.shadows + c.outbox + c.unprotected == 0 &&
+    return view.is_fresh && view.asked >= since && c.messages + c.shadows + c.outbox + c.unprotected == 0 && !is_net_too_full(c) &&
            !slot->process->hub()->is_returning();
   });
 }
@@ -423,6 +428,8 @@ std::vector<std::string> Cluster::unrest() const {
           fmt::format("hub{} has {} messages ({} held, {} unprotected), {} shadows, {} discards owed{}",
                       i + 1, c.messages, c.held, c.unprotected, c.shadows, c.outbox,
                       slot.process->hub()->is_returning() ? ", is returning" : ""));
+    if (is_net_too_full(c))
+      lines.push_back(fmt::format("hub{} keeps {} delivered messages of {} octets in its safety net", i + 1, c.kept, c.kept_octets));
     if (!slot.remains.empty())
       lines.push_back(fmt::format("hub{} has a former process that has not ended", i + 1));
   }

@@ -74,6 +74,7 @@ class Cluster {
   [[nodiscard]] bool is_protected(Duration since) const;
   /// Every hub runs and nothing is left in any spool. As of a look since `since`.
   [[nodiscard]] bool is_quiet(Duration since) const;
+  [[nodiscard]] bool is_net_too_full(const storage::QueueCounts& counts) const;
   /// One line per hub that is not quiet.
   [[nodiscard]] std::vector<std::string> unrest() const;
   void stop_all();

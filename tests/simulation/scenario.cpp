@@ -99,6 +99,11 @@ Scenario make_scenario(const Choices& choices) {
     // Each zone needs so many hubs in the other one.
     if (scenario.protection.zones == ZonePreference::only_other_zone && scenario.hubs < 4) scenario.protection.copies = 1;
   }
+  auto net = master.fork("safety net");
+  if (net.chance(400)) {
+    scenario.safety_net.keep = net.between(Duration{20s}, Duration{10min});
+    scenario.safety_net.octets_max = net.below(net.chance(500) ? 100'000 : 10'000'000) + 1;
+  }
   scenario.is_calm = random.chance(60) && choices.forced.empty();
   if (!scenario.is_calm && random.chance(400)) {
     scenario.mood.defers_recipient = random.below(100);

@@ -49,6 +49,7 @@ struct Scenario {
   enum class Hops : std::uint8_t { none, core, chain };
   Hops hops = Hops::none;
   int first_core_hub = 0;
+  hub::SafetyNetConfig safety_net;  ///< what is kept is no unrest, and is never delivered by itself
   bool is_calm = false;  ///< nothing goes wrong: not one duplicate is allowed
 };
 
