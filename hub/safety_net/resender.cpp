@@ -369,7 +369,7 @@ Task<Resender::Step> Resender::send_again(const KeptMessage& kept, std::vector<s
   const bool is_required = must_be_protected(copy.envelope) && !accept_unprotected;
   const bool has_copies = config_.cluster.enabled() && protection.copies > 0;
   std::vector<storage::Holder> holders;
-  if (has_copies) holders = copier.choose_all(protection);
+  if (has_copies) holders = copier.choose_all(protection, kept.size);
   if (is_required && holders.size() < protection.copies) {
     now_->why = "no other hub can take a copy";
     co_return Step::not_now;

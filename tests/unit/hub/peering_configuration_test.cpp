@@ -69,7 +69,7 @@ TEST_F(PeeringConfiguration, ADifferenceIsLoggedOnceWhenItAppearsAndOnceWhenItGo
   EXPECT_EQ(hub2().drift->front().there, "sha256:other");
   EXPECT_EQ(lines("another hub is configured differently"), 1);
   EXPECT_EQ(lines("sha256:other"), 1);
-  EXPECT_THAT(say(*caller, smtp::format_beat(Epoch{1}, Sequence{9})), HasSubstr("lease 10000"));
+  EXPECT_THAT(say(*caller, smtp::format_beat(Epoch{1}, Sequence{++sequence})), HasSubstr("lease 10000"));
   EXPECT_FALSE(candidate().is_refusing);
   for (int i = 0; i < 2; ++i) tell(shared_configuration(config));
   EXPECT_TRUE(hub2().drift->empty());
@@ -82,18 +82,18 @@ TEST_F(PeeringConfiguration, ALeaseThatDoesNotFitIsRefusedByBothAndNobodyIsTaken
   pass(1s);
   ASSERT_TRUE(candidate().is_reachable);
   tell(own_with("heartbeat", "5000ms"));
-  EXPECT_EQ(say(*caller, smtp::format_beat(Epoch{1}, Sequence{9})), "250 2.0.0 lease 0\r\n");
+  EXPECT_EQ(say(*caller, smtp::format_beat(Epoch{1}, Sequence{++sequence})), "250 2.0.0 lease 0\r\n");
   EXPECT_TRUE(candidate().is_refusing);
   EXPECT_EQ(lines("not safe with this one"), 1);
   EXPECT_EQ(lines("a lease of 10000ms is shorter than 3 heartbeats of 5000ms"), 1);
   // It beats as slowly as it says: that is not silence yet.
-  say(*caller, smtp::format_beat(Epoch{1}, Sequence{9}));
+  say(*caller, smtp::format_beat(Epoch{1}, Sequence{++sequence}));
   pass(12s);
   EXPECT_FALSE(peering->members().is_silent(hub2()));
   pass(4s);
   EXPECT_TRUE(peering->members().is_silent(hub2()));
   tell(shared_configuration(config));
-  EXPECT_THAT(say(*caller, smtp::format_beat(Epoch{1}, Sequence{9})), HasSubstr("lease 10000"));
+  EXPECT_THAT(say(*caller, smtp::format_beat(Epoch{1}, Sequence{++sequence})), HasSubstr("lease 10000"));
   EXPECT_FALSE(candidate().is_refusing);
 }
 
@@ -113,6 +113,7 @@ TEST_F(PeeringConfiguration, AHubThatIsReplacedByAnOlderReleaseIsUnknownAgain) {
   tell(own_with("heartbeat", "5000ms"));
   ASSERT_TRUE(hub2().is_refused);
   member("10.0.0.2").keywords = "\nXSHADOW 1\nXHAND";
+  member("10.0.0.2").sequence = Sequence{++sequence};
   network.cut(member("10.0.0.2"));
   pass(5s);
   EXPECT_FALSE(hub2().drift);
