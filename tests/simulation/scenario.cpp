@@ -171,7 +171,8 @@ Scenario make_scenario(const Choices& choices) {
     scenario.faults.push_back(drawn[i]);
   }
   auto hops = master.fork("hops");
-  if (hops.chance(300)) scenario.hops = hops.chance(500) ? Scenario::Hops::core : Scenario::Hops::chain;
+  // A hub that is scaled away is nobody's next hop: the operator would change the routes first.
+  if (scenario.spares == 0 && hops.chance(300)) scenario.hops = hops.chance(500) ? Scenario::Hops::core : Scenario::Hops::chain;
   scenario.first_core_hub = static_cast<int>(hops.between(1, scenario.hubs - 1));
   bool is_listed = scenario.membership == Scenario::Membership::list;
   if (!is_listed && scenario.ownership == hub::OwnershipMode::majority) scenario.ownership = hub::OwnershipMode::pairwise;
