@@ -342,7 +342,7 @@ void check_safety_net(const Config& config, ReadReport& report) {
   const auto& net = config.safety_net;
   if (net.keep > Duration{} && net.octets_max == 0)
     report.problem_at("safety_net.keep", "safety_net.size is missing: how much may be kept");
-  if (net.octets_max > 0 && net.keep == Duration{})
+  if (net.octets_max > 0 && net.keep == Duration{} && !report.given("safety_net.keep"))
     report.problem_at("safety_net.size", "safety_net.keep is missing: for how long");
 }
 

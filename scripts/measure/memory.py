@@ -42,7 +42,7 @@ class Memory(Figure):
                 raise RuntimeError("the hub did not stop in order")
             begin = time.monotonic()
             hub.start(wait=False)
-            process.wait_until(lambda: load._listens(hub.port), 60, "the port", pause=0.005)
+            process.wait_until(lambda: load.listens("127.0.0.1", hub.port), 60, "the port", pause=0.005)
             process.wait_until(lambda: self.takes_mail(hub), 60, "a 250", pause=0.005)
             started = time.monotonic() - begin
             time.sleep(5)

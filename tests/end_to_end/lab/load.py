@@ -31,7 +31,7 @@ class Sink:
         if self.with_ledger:
             argv += ["--ledger", self.ledger]
         self.process = Process(argv, self.folder / "sink.log", wrapper=self.wrapper)
-        wait_until(lambda: _listens(self.host, self.port), 10, f"sink on {self.address}")
+        wait_until(lambda: listens(self.host, self.port), 10, f"sink on {self.address}")
         return self
 
     def counts(self):
@@ -67,7 +67,7 @@ class Sink:
             self.process.stop()
 
 
-def _listens(host, port):
+def listens(host, port):
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0

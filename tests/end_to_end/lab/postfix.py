@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 from . import places
-from .load import _listens
+from .load import listens
 from .process import Process, wait_until
 
 # What Debian's master.cf starts, without chroot and without what a relay does not use.
@@ -124,7 +124,7 @@ class Postfix:
         (self.config / "main.cf").write_text("".join(f"{key} = {value}\n" for key, value in main.items()))
         (self.config / "master.cf").write_text(_SERVICES.format(port=self.port))
         self.process = Process(["postfix", "-c", self.config, "start-fg"], self.folder / "postfix.out", own_group=True, wrapper=wrapper)
-        wait_until(lambda: _listens(self.port), 30, lambda: f"Postfix on {self.address}: {self.process.said()[-2000:]}")
+        wait_until(lambda: listens("127.0.0.1", self.port), 30, lambda: f"Postfix on {self.address}: {self.process.said()[-2000:]}")
         self.master = int((self.queue / "pid" / "master.pid").read_text())
         return self
 
