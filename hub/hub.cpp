@@ -41,7 +41,7 @@ class WiredHub final : public Hub, public AdminBackend {
         peering_(runtime_, config_, *spool_, log_, metrics_, parts.arbiter),
         outbound_(Outbound::make(runtime_, config_, *spool_, peering_, log_, metrics_, marks())),
         acceptor_(runtime_, config_, *spool_, peering_, *outbound_, log_, metrics_),
-        drainer_(runtime_, config_, *spool_, peering_, {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); }},
+        drainer_(runtime_, config_, *spool_, peering_, {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); }, [this](const std::string& destination) { return can_reach(destination); }},
                  log_, metrics_) {
     peering_.set_outbound(*outbound_);
     for (const auto& listener : config_.listeners)
@@ -250,6 +250,13 @@ class WiredHub final : public Hub, public AdminBackend {
   }
   void close_to_clients(bool is_closed) {
     for (auto& listener : listeners_) listener->set_draining(is_closed);
+  }
+  /// A message for this destination alone, whatever its time, could be tried.
+  [[nodiscard]] bool can_reach(const std::string& destination) {
+    storage::StoredMessage message;
+    message.state = storage::MessageState::queued;
+    message.queue = {{destination, WallTime{}, 0}};
+    return !outbound_->is_stuck(message);
   }
   [[nodiscard]] std::size_t sessions() const {
     std::size_t count = 0;

@@ -12,15 +12,32 @@ using cluster::DrainVerb;
 using storage::StoredMessage;
 
 constexpr Duration tick = 50ms;
+constexpr Duration far_tick = 250ms;  // while much is left: a look counts what is due
+constexpr std::size_t far = 2000;
 constexpr Duration idle_tick = 500ms;
 constexpr Duration page_pause = 250ms;   // between two walks through the whole queue
 constexpr Duration rehome_pause = 250ms;
+constexpr std::size_t rehome_waits_max = 4096;  // copies that owners are asked for at once
 constexpr Duration tell_timeout = 2s;
 constexpr std::size_t page = 400;
 constexpr std::size_t in_flight_per_target = 64;
 constexpr std::size_t named_ids_max = 20;
 constexpr const char* intent_note = "drain";
 constexpr Duration rate_window = 5s;
+constexpr std::size_t counted_max = 100'000;  // per destination and look: more than that is "at least so many"
+
+/// What is to be tried now at these destinations, and what is being handed over.
+Result<std::uint64_t> count_due(storage::Reader& reader, const std::vector<std::string>& destinations, WallTime now) {
+  std::uint64_t count = 0;
+  for (const auto& destination : destinations) {
+    auto due = reader.due(destination, now, counted_max, {});
+    if (!due) return std::unexpected(due.error());
+    count += due->size();
+  }
+  auto under_way = reader.handing_over(RowId{0}, counted_max);
+  if (!under_way) return std::unexpected(under_way.error());
+  return count + under_way->size();
+}
 
 }  // namespace
 
@@ -133,7 +150,8 @@ Task<void> Drainer::run() {
   co_await resume();
   while (!is_stopping_) {
     bool is_idle = drain_.state() == DrainState::active || drain_.is_over();
-    co_await wake_.wait_for(is_idle ? idle_tick : tick);
+    bool is_far = drain_.state() == DrainState::handing_over && drain_.remaining(view_) > far;
+    co_await wake_.wait_for(is_idle ? idle_tick : is_far ? far_tick : tick);
     if (is_stopping_) break;
     if (drain_.state() == DrainState::active) {
       // A hub that did not hear it would go on waiting for this one, were it to end now, and give it no copies.
@@ -184,6 +202,7 @@ Task<void> Drainer::changed() {
     fed_at_ = MonotonicClock::now();
     tokens_ = 0;
     cursor_ = RowId{0};
+    passed_.clear();
     rows_.clear();
   } else if (state == DrainState::left) {
     // The mark before the word: who hears "left" forgets what it owes to this spool.
@@ -213,8 +232,12 @@ Task<Result<cluster::DrainView>> Drainer::look() {
   std::vector<SpoolId> reachable;
   for (const auto& member : peering_.members().all())
     if (member->identity && member->control->is_open()) reachable.push_back(member->identity->spool);
+  auto now = WallClock::now();
+  Result<std::vector<std::string>> due_at;
+  if (verb == DrainVerb::drain) due_at = co_await due_destinations(now);
+  if (!due_at) co_return std::unexpected(due_at.error());
   auto found = co_await query<cluster::DrainView>(
-      runtime_.io, spool_, [verb, reachable, now = WallClock::now()](storage::Reader& r) -> Result<cluster::DrainView> {
+      runtime_.io, spool_, [verb, reachable, &due_at, now](storage::Reader& r) -> Result<cluster::DrainView> {
         cluster::DrainView v;
         auto counts = r.counts();
         if (!counts) return std::unexpected(counts.error());
@@ -223,7 +246,7 @@ Task<Result<cluster::DrainView>> Drainer::look() {
         v.shadows = counts->shadows;
         v.outbox = counts->outbox;
         if (verb != DrainVerb::drain) return v;
-        auto due = r.due_count(now);
+        auto due = count_due(r, *due_at, now);
         if (!due) return std::unexpected(due.error());
         v.due = *due;
         v.outbox = 0;
@@ -282,53 +305,77 @@ void Drainer::feed() {
   }
 }
 
-// The next page of what is to go: everything in a leave, what is due in a drain.
-Task<void> Drainer::load() {
-  struct Page {
-    std::vector<RowId> rows;
-    RowId last;
-    bool is_end = false;
-  };
-  auto found = co_await query<Page>(
+// The next page of what is to go: everything in a leave, what is due in a drain. Nothing: the end, and from the beginning again.
+Task<std::optional<std::vector<RowId>>> Drainer::next_page() {
+  if (drain_.order().verb == DrainVerb::leave) {
+    auto rows = co_await query<std::vector<RowId>>(
+        runtime_.io, spool_, [after = cursor_](storage::Reader& r) { return r.messages(after, RowId{INT64_MAX}, page); });
+    if (!rows) co_return std::nullopt;
+    cursor_ = rows->size() < page ? RowId{0} : rows->back();
+    if (cursor_ == RowId{0}) next_page_ = MonotonicClock::now() + page_pause;
+    co_return std::move(*rows);
+  }
+  auto now = WallClock::now();
+  auto destinations = co_await due_destinations(now);
+  if (!destinations) co_return std::nullopt;
+  auto known = passed_;
+  known.insert(given_.begin(), given_.end());
+  known.insert(rows_.begin(), rows_.end());
+  auto found = co_await query<std::vector<RowId>>(
       runtime_.io, spool_,
-      [after = cursor_, is_leave = drain_.order().verb == DrainVerb::leave, now = WallClock::now()](storage::Reader& r) -> Result<Page> {
-        auto rows = r.messages(after, RowId{INT64_MAX}, page);
-        if (!rows) return std::unexpected(rows.error());
-        Page p;
-        p.is_end = rows->size() < page;
-        if (!rows->empty()) p.last = rows->back();
-        if (is_leave) {
-          p.rows = std::move(*rows);
-          return p;
+      [&destinations, now, known = std::vector<RowId>(known.begin(), known.end())](storage::Reader& r) -> Result<std::vector<RowId>> {
+        std::vector<RowId> rows;
+        for (const auto& destination : *destinations) {
+          if (rows.size() >= page) break;
+          auto due = r.due(destination, now, page - rows.size(), known);
+          if (!due) return std::unexpected(due.error());
+          for (const auto& one : *due) rows.push_back(one.row);
         }
-        for (auto row : *rows) {
-          auto message = r.message(row);
-          if (!message) return std::unexpected(message.error());
-          bool is_due = *message && (*message)->state == storage::MessageState::queued &&
-                        std::ranges::any_of((*message)->queue, [now](const auto& entry) { return entry.due <= now; });
-          if (is_due) p.rows.push_back(row);
-        }
-        return p;
+        return rows;
       });
+  if (!found) co_return std::nullopt;
+  if (found->size() < page) {
+    passed_.clear();
+    next_page_ = MonotonicClock::now() + page_pause;
+  }
+  co_return std::move(*found);
+}
+
+// Those that have something due and can be reached.
+Task<Result<std::vector<std::string>>> Drainer::due_destinations(WallTime now) {
+  using DueTimes = std::vector<std::pair<std::string, WallTime>>;
+  auto all = co_await query<DueTimes>(runtime_.io, spool_, [](storage::Reader& r) { return r.due_by_destination(); });
+  if (!all) co_return std::unexpected(all.error());
+  std::vector<std::string> found;
+  for (auto& [destination, first] : *all)
+    if (first <= now && clients_.can_reach(destination)) found.push_back(std::move(destination));
+  co_return found;
+}
+
+Task<void> Drainer::load() {
+  auto rows = co_await next_page();
   is_loading_ = false;
-  if (!found) co_return;
-  cursor_ = found->is_end ? RowId{0} : found->last;
-  if (found->is_end) next_page_ = MonotonicClock::now() + page_pause;
-  for (auto row : found->rows)
+  if (!rows || is_stopping_) co_return;
+  for (auto row : *rows)
     if (!given_.contains(row)) rows_.push_back(row);
-  wake_.cancel();
+  if (drain_.state() == DrainState::handing_over) feed();
 }
 
 Task<void> Drainer::give(RowId row, std::string hub) {
   auto outcome = co_await peering_.hander().hand(row, hub, false);
-  if (outcome == Hander::Outcome::moved || outcome == Hander::Outcome::kept) {
-    ++handed_;
-    ++handed_to_[hub];
-  } else if (outcome == Hander::Outcome::refused) {
+  given_.erase(row);
+  if (outcome == Hander::Outcome::refused) {
     ++refused_;
     ++metrics_.handovers_refused_total;
   }
-  given_.erase(row);
+  if (outcome != Hander::Outcome::moved && outcome != Hander::Outcome::kept) {
+    if (drain_.order().verb == DrainVerb::drain) passed_.insert(row);
+    co_return;
+  }
+  ++handed_;
+  ++handed_to_[hub];
+  // The next one at once: with one look every tick there would be no more of them than fit under way at once.
+  if (!is_stopping_ && drain_.state() == DrainState::handing_over) feed();
 }
 
 // --- Shadows that are held here
@@ -355,7 +402,8 @@ Task<void> Drainer::rehome() {
 Task<void> Drainer::rehome_of(std::shared_ptr<Member> owner, SpoolId spool) {
   RowId after{0};
   bool is_lost = false;
-  while (!is_stopping_ && drain_.state() == DrainState::handing_over) {
+  std::size_t waits = 0;
+  while (waits < rehome_waits_max && !is_stopping_ && drain_.state() == DrainState::handing_over) {
     using Copies = std::vector<storage::Shadow>;
     auto shadows = co_await query<Copies>(runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
     if (!shadows || shadows->empty()) break;
@@ -377,6 +425,7 @@ Task<void> Drainer::rehome_of(std::shared_ptr<Member> owner, SpoolId spool) {
       if (at == answers.end()) continue;
       if (at->second == smtp::RehomeState::released) released.emplace_back(shadow.id, shadow.generation);
       if (at->second == smtp::RehomeState::nobody) ++stuck_now_;
+      if (at->second == smtp::RehomeState::wait) ++waits;  // the owner makes another copy: the rest in the next walk
       if (at->second == smtp::RehomeState::unknown) is_lost = true;
     }
     if (released.empty()) continue;
@@ -436,11 +485,14 @@ Task<Result<DrainPreview>> Drainer::preview(DrainVerb verb) {
   for (const auto& member : peering_.members().all())
     if (member->data->offers("XHAND") && member->state == smtp::HubState::active) preview.targets.push_back(member->name());
   bool has_targets = !preview.targets.empty();
+  auto now = WallClock::now();
+  auto due_at = co_await due_destinations(now);
+  if (!due_at) co_return std::unexpected(due_at.error());
   auto found = co_await query<DrainPreview>(
-      runtime_.io, spool_, [verb, has_targets, now = WallClock::now()](storage::Reader& r) -> Result<DrainPreview> {
+      runtime_.io, spool_, [verb, has_targets, &due_at, now](storage::Reader& r) -> Result<DrainPreview> {
         DrainPreview p;
         auto counts = r.counts();
-        auto due = r.due_count(now);
+        auto due = count_due(r, *due_at, now);
         if (!counts) return std::unexpected(counts.error());
         if (!due) return std::unexpected(due.error());
         p.queue = counts->messages;

@@ -22,6 +22,8 @@ class Drainer final : public DrainControl {
   struct Clients {
     std::function<void(bool is_closed)> close;
     std::function<std::size_t()> sessions;
+    /// False: the last attempt to connect this destination failed, and its mail is not due, whatever its time.
+    std::function<bool(const std::string& destination)> can_reach;
   };
   Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Clients clients, EventLog& log,
           Metrics& metrics);
@@ -51,6 +53,8 @@ class Drainer final : public DrainControl {
   // Mail that is owned here.
   void feed();
   Task<void> load();
+  Task<std::optional<std::vector<RowId>>> next_page();
+  Task<Result<std::vector<std::string>>> due_destinations(WallTime now);
   Task<void> give(RowId row, std::string hub);
   [[nodiscard]] std::vector<std::shared_ptr<Member>> targets() const;
   // Shadows that are held here for others.
@@ -75,7 +79,8 @@ class Drainer final : public DrainControl {
   bool is_known_left_ = false;  ///< the spool was marked as left when this run began
 
   std::deque<RowId> rows_;  ///< to be handed over next
-  RowId cursor_{0};
+  RowId cursor_{0};          ///< leave: the next page begins after this row
+  std::set<RowId> passed_;   ///< drain: what could not be given in this walk
   MonotonicTime next_page_ = MonotonicTime::min();
   bool is_loading_ = false;
   std::set<RowId> given_;  ///< under way

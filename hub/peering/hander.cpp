@@ -149,12 +149,14 @@ Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch
   auto ended = co_await commit(runtime_.io, spool_, [row = message.row, owner, epoch, generation, keep](storage::Writer& w) {
     return w.end_hand_over(row, generation, owner, epoch, keep);
   });
-  if (!ended) co_return ended;
+  // Not there: the new owner was done with it, and said so, before it answered. It was handed over nevertheless.
+  bool is_done = !ended && ended.error().code == std::errc::no_such_file_or_directory;
+  if (!ended && !is_done) co_return ended;
   ++metrics_.messages_handed_over_total;
   log_.message(MessageEvent::handed_over, message.id,
-               {{"owner", owner.hub}, {"generation", static_cast<std::int64_t>(generation.value)}, {"copy", keep ? "kept" : "dropped"}});
+               {{"owner", owner.hub}, {"generation", static_cast<std::int64_t>(generation.value)}, {"copy", keep && !is_done ? "kept" : "dropped"}});
   if (on_outbox_) on_outbox_();
-  co_return ended;
+  co_return Result<void>{};
 }
 
 Task<bool> Hander::take_back(const StoredMessage& message) {

@@ -1,6 +1,5 @@
 """What the figures share: a table with words around it, a cluster with its next hop, counts over several hubs."""
 import contextlib
-import os
 import shutil
 import subprocess
 import time
@@ -40,19 +39,14 @@ class Figure:
         folder.mkdir(parents=True)
         return folder
 
+    @staticmethod
+    def why(error):
+        """For a table: one line, without where this checkout lies."""
+        return "could not run: " + str(error).replace(f"{places.ROOT}/", "").splitlines()[0][:150]
+
     def done_with(self, name):
         if not self.options.keep:
             shutil.rmtree(self.folder / name, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def ending(*parts):
-    """Stops everything in the end, whatever happened."""
-    try:
-        yield parts[0] if len(parts) == 1 else parts
-    finally:
-        for part in parts:
-            part.stop()
 
 
 @contextlib.contextmanager
@@ -120,7 +114,3 @@ def percentile(values, fraction):
 
 def nice(value, digits=2):
     return f"{value:,.{digits}f}"
-
-
-def cores():
-    return os.cpu_count()

@@ -33,7 +33,7 @@ class Drain(Figure):
                 result = self.one(place, verb, count, alive, rate, index)
             except Exception as error:  # one case's trouble is its row
                 self.say(f"{words}: FAILED: {error}")
-                self.rows.append([f"{count:,}", "alive" if alive else "dead", f"`{verb}`", f"could not run: {str(error)[:120]}"] + [""] * 7)
+                self.rows.append([f"{count:,}", "alive" if alive else "dead", f"`{verb}`", self.why(error)] + [""] * 7)
                 continue
             self.say(f"{words}: {result['seconds']:.2f} s, {result['handed']} handed over, {result['delivered']} delivered")
             self.numbers["cases"].append(result)
@@ -75,12 +75,13 @@ class Drain(Figure):
                 nice(r["cpu"] / handed * 1000, 2) if each else "–"]
 
     def explain(self):
+        self.notes = ["Where the time goes: `drain` hands over what is due and could be delivered elsewhere as well; mail for a next hop that cannot be "
+                      "reached stays, so a dead one costs it nothing. `leave` hands over everything, at most "
+                      f"{DEFAULT_RATE:,} messages per second (its default `--rate`), which leaves the hubs that go on room for their own work."]
         unlimited = [r for r in self.numbers["cases"] if r["rate"] == NO_LIMIT and r["handed"] >= 100]
-        self.notes = ["Where the time goes: `drain` has nothing to hand over that is not due, so a dead next hop costs it nothing; `leave` hands "
-                      f"over at {DEFAULT_RATE:,} messages per second, its default `--rate`, which leaves the hubs that go on room for their own work."]
-        if unlimited:
-            r = unlimited[0]
-            self.notes.append(f"Without that limit it does {r['handed'] / r['seconds']:,.0f} per second and all processors are busy: every message is "
-                              "offered with its body to another hub, committed there, copied from there to the third hub and committed, and "
-                              "three small commits record who owns and holds it; they share their fsyncs.")
+        for r in unlimited:
+            self.notes.append(
+                f"Without that limit it is {r['handed'] / r['seconds']:,.0f} per second, with {r['cpu'] / r['seconds']:.1f} processors in use by the hubs: each "
+                "message is offered with its body to another hub and committed there, copied from there to the third hub and committed, and "
+                "small commits on all three record who owns and who holds it; many messages are under way at once and share the fsyncs.")
         self.notes.append("Command of one case: `umbra leave --unready-wait 0s --rate 2000 --deadline 600s`.")

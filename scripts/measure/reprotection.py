@@ -27,7 +27,7 @@ class Reprotection(Figure):
                 r = self.one(count, back)
             except Exception as error:  # one case's trouble is its row
                 self.say(f"{count:,}, {words}: FAILED: {error}")
-                self.rows.append([f"{count:,}", words, f"could not run: {str(error)[:150]}", "", "", ""])
+                self.rows.append([f"{count:,}", words, self.why(error), "", "", ""])
                 continue
             self.say(f"{count:,}, holder {words}: {r['first']:.1f} s to {r['end']:.1f} s")
             self.numbers["cases"].append(r)

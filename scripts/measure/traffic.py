@@ -86,7 +86,7 @@ class Traffic(Figure):
             octets = self.one(place, size, count, settings, alone)
         except Exception as error:  # one case's trouble is its row
             self.say(f"{title}, {size}: FAILED: {error}")
-            self.rows.append([title, f"{size:,}", f"{count:,}", f"could not run: {str(error)[:150]}", ""])
+            self.rows.append([title, f"{size:,}", f"{count:,}", self.why(error), ""])
             return
         self.say(f"{title}, {size:,} octets: {octets / count:,.0f} per message")
         self.numbers["cases"].append({"way": title, "size": size, "messages": count, "octets": octets})

@@ -177,6 +177,18 @@ class OneAtATime(DrainCase):
         wait_until(lambda: sum(other.metric("umbra_messages_taken_over_total") for other in others) == kept, 15, "the take-over")
         self.assertGreater(time.monotonic() - stopped, 8)
 
+    def test_a_dead_next_hop_does_not_keep_a_drain_waiting(self):
+        # None of it was ever tried: the destination is, with one message at a time, and the rest stays due.
+        cluster = self.queued(messages=300)
+        hub = cluster.hubs[0]
+        wait_until(lambda: hub.metric("umbra_connect_failures_total") > 0, 10, "an attempt")
+        begun = time.monotonic()
+        code, said = self.order(hub, "drain", "--unready-wait", "0s", "--rate", "10")
+        self.assertEqual(code, 0, said)
+        self.assertLess(time.monotonic() - begun, 8)
+        self.assertLess(self.report(hub)["handed_over"], 30)
+        self.assertGreater(hub.counts()["messages"], 270)
+
     def test_the_last_hub_is_incomplete_at_once_and_keeps_its_mail(self):
         cluster = self.queued(2)
         cluster.hubs[1].kill()

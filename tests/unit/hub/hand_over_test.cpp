@@ -151,6 +151,25 @@ TEST_F(HandOverTests, StaysTheHolderWhenAskedToOrWhenThereIsNoOther) {
   }
 }
 
+TEST_F(HandOverTests, CountsAsHandedOverWhenTheReceiverIsDoneBeforeItAnswers) {
+  start();
+  auto m = owned();
+  auto caller = caller_hub2();
+  std::vector<smtp::DiscardItem> done{{0, m.id, Generation{2}, true, {}}};
+  hub2().answers = [&](const ShadowCommand& c) -> std::optional<Reply> {
+    if (c.verb != ShadowVerb::hand) return std::nullopt;
+    caller->send(smtp::format_done(done));
+    settle();
+    EXPECT_THAT(caller->received(), StartsWith("250 "));
+    EXPECT_FALSE(message(m.row));
+    return Reply{250, "2.6.0", "owned and protected"};
+  };
+  hand(m.row);
+  EXPECT_EQ(outcome, Hander::Outcome::moved);
+  EXPECT_EQ(metrics.messages_handed_over_total, 1U);
+  EXPECT_FALSE(shadow(m.id));
+}
+
 TEST_F(HandOverTests, IsOursAgainWhenItIsRefused) {
   start();
   auto m = owned();
