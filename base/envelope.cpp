@@ -7,13 +7,16 @@ namespace {
 
 constexpr std::uint64_t format_version = 1;
 constexpr std::uint64_t recipients_max = 100'000;
+constexpr std::uint64_t trail_max = 1'000;
+constexpr std::size_t hub_name_octets_max = 64;
 
 std::uint64_t to_number(WallTime t) { return static_cast<std::uint64_t>(t.time_since_epoch().count()); }
+// Bit 7: a trail follows the recipients.
 // Protection among the flags: from bit 2 three bits, 0 one copy, 1 no copy, else so many; from bit 5 two bits, the zones.
 std::uint64_t to_flags(const Envelope& e) {
   std::uint64_t copies = e.protection.copies > 1 ? e.protection.copies : 1U - e.protection.copies;
   return (e.body_8bit ? 1U : 0U) | (e.smtputf8 ? 2U : 0U) | copies << 2U |
-         static_cast<std::uint64_t>(e.protection.zones) << 5U;
+         static_cast<std::uint64_t>(e.protection.zones) << 5U | (e.trail.empty() ? 0U : 128U);
 }
 
 WallTime to_time(std::uint64_t n) { return WallTime{WallTime::duration{static_cast<std::int64_t>(n)}}; }
@@ -38,6 +41,9 @@ std::string encode(const Envelope& e) {
     put_string(out, r.original_recipient);
     put_number(out, r.notify);
   }
+  if (e.trail.empty()) return out;
+  put_number(out, e.trail.size());
+  for (const auto& hub : e.trail) put_string(out, hub);
   return out;
 }
 
@@ -54,7 +60,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   auto flags = in.number();
   auto copies = (flags >> 2U) & 7U;
   auto zones = (flags >> 5U) & 3U;
-  if (flags > 127 || zones > 2) return bad("unknown flags");
+  if (flags > 255 || zones > 2) return bad("unknown flags");
   e.protection.copies = static_cast<std::uint8_t>(copies > 1 ? copies : 1U - copies);
   e.protection.zones = static_cast<ZonePreference>(zones);
   e.body_8bit = (flags & 1U) != 0;
@@ -76,6 +82,14 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     if (in.ok() && r.address.empty()) return bad("empty recipient");
     e.recipients.push_back(std::move(r));
   }
+  if ((flags & 128U) != 0) {
+    auto hubs = in.number();
+    if (!in.ok() || hubs == 0 || hubs > trail_max) return bad("number of hubs in the trail");
+    for (std::uint64_t i = 0; i < hubs && in.ok(); ++i) {
+      e.trail.emplace_back(in.string());
+      if (in.ok() && (e.trail.back().empty() || e.trail.back().size() > hub_name_octets_max)) return bad("a hub in the trail");
+    }
+  }
   if (!in.at_end()) return bad(in.ok() ? "trailing octets" : "cut short");
   for (const auto* text : {&e.sender, &e.envelope_id, &e.client_address, &e.client_helo})
     if (text->find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) return bad("line end in a value");
@@ -83,6 +97,8 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     if (r.address.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos ||
         r.original_recipient.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
       return bad("line end in a recipient");
+  for (const auto& hub : e.trail)
+    if (hub.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) return bad("line end in the trail");
   return e;
 }
 

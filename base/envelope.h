@@ -38,6 +38,7 @@ struct Envelope {
   std::string client_address;  ///< who gave it to us, e.g. "192.0.2.1"; empty for our own DSNs
   std::string client_helo;
   Protection protection;  ///< how many copies it must have elsewhere
+  std::vector<std::string> trail = {};  ///< hubs that handed it on to their next hop, in order: none of them is given it again
   bool operator==(const Envelope&) const = default;
 };
 

@@ -27,7 +27,10 @@ std::optional<std::size_t> Placement::choose(std::span<const Candidate> candidat
     if (std::ranges::find(excluded, candidate.hub) != excluded.end()) continue;
     auto rank = distance_rank(candidate.zone, wish);
     if (rank == 2 && wish.preference == ZonePreference::only_other_zone) continue;
-    if (best && std::tie(rank, candidate.under_way) >= std::tie(best_rank, candidates[*best].under_way)) continue;
+    if (best) {
+      const auto& other = candidates[*best];
+      if (std::tuple(!candidate.is_next_hop, rank, candidate.under_way) >= std::tuple(!other.is_next_hop, best_rank, other.under_way)) continue;
+    }
     best = at;
     best_rank = rank;
   }

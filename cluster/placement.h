@@ -1,4 +1,4 @@
-// Which hub is offered a copy: of those that can take one, the one that suits the zones best; of these, the one with least
+// Which hub is offered a copy: of those that can take one, the message's next hop; else the one that suits the zones best; of these, the one with least
 // copies under way; among equals, in turn.
 #pragma once
 
@@ -18,6 +18,7 @@ struct Candidate {
   bool is_refusing = false;   ///< it has just said that it cannot take copies (disk full)
   std::size_t under_way = 0;
   std::string zone = {};  ///< empty: not said, which is a zone like any other
+  bool is_next_hop = false;  ///< the message goes there next: a copy there is the body it needs
 };
 
 /// Where a copy may go. The default: anywhere.

@@ -75,6 +75,10 @@ struct Metrics {
   std::uint64_t messages_handed_over_total = 0;  ///< to other hubs
   std::uint64_t handovers_refused_total = 0;     ///< offers that another hub did not take
   std::uint64_t messages_received_total = 0;     ///< handed over by other hubs
+  std::uint64_t messages_handed_to_next_hubs_total = 0;  ///< of those handed over: by a route
+  std::uint64_t handovers_without_body_total = 0;        ///< the receiver had the body, in the copy it held
+  std::uint64_t handovers_not_held_total = 0;            ///< it was thought to hold one, and did not
+  std::uint64_t handover_body_octets_total = 0;
   std::uint64_t possible_duplicates_total = 0;
   std::uint64_t hub_protocol_errors_total = 0;
   std::uint64_t discovery_failures_total = 0;

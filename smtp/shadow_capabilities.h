@@ -12,12 +12,14 @@
 namespace umbra::smtp {
 
 inline constexpr std::string_view early_capability = "XEARLY";            ///< XCOPY BEGIN and END
+inline constexpr std::string_view held_capability = "XHELD";              ///< XHAND without the body; the trail in an envelope
 inline constexpr std::string_view protection_capability = "XPROTECTION";  ///< copies and zones in an envelope's flags
 
 /// Offered by this program to every hub that has proved itself.
-inline constexpr std::array<std::string_view, 5> shadow_capabilities = {
+inline constexpr std::array<std::string_view, 6> shadow_capabilities = {
     "XSUSPECT", early_capability, protection_capability,
     "XHAND",  // hand-over of ownership: XHAND, XBACK, "superseded" in XDONE
+    held_capability,
     "XDRAIN",  // a hub is drained or leaves: XSTATE, XREHOME
 };
 

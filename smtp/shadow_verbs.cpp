@@ -89,7 +89,7 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
   if (verb == "XCOPY" || verb == "XHAND") {
     auto envelope = at(3);
     if (!envelope || words.size() < 6) return std::nullopt;
-    if (words[5] == "STREAM" || words[5] == "BEGIN") return envelope;
+    if (words[5] == "STREAM" || words[5] == "BEGIN" || (words[5] == "HELD" && verb == "XHAND")) return envelope;
     if (words[5].starts_with("END+")) {
       auto rest = parse_number(words[5].substr(4));
       return rest && *rest <= shadow_chunk_octets_max ? std::optional(*envelope + *rest) : std::nullopt;
@@ -151,7 +151,7 @@ Result<ShadowCommand> parse_copy(const std::vector<std::string_view>& words, std
   return command;
 }
 
-/// XHAND id generation record-octets body-octets STREAM|INLINE KEEP|MOVE number
+/// XHAND id generation record-octets body-octets STREAM|INLINE|HELD KEEP|MOVE number
 Result<ShadowCommand> parse_hand(const std::vector<std::string_view>& words, std::string_view payload) {
   if (words.size() != 8) return wrong("501 5.5.4 XHAND takes 7 arguments");
   ShadowCommand command;
@@ -162,12 +162,14 @@ Result<ShadowCommand> parse_hand(const std::vector<std::string_view>& words, std
   auto body = parse_number(words[4]);
   auto number = parse_number(words[7]);
   if (!id || !generation || !record || !body || *body > body_octets_max || !number) return wrong("501 5.5.4 XHAND: bad id, generation, size or number");
-  if (words[5] != "STREAM" && words[5] != "INLINE") return wrong("501 5.5.4 XHAND: STREAM or INLINE expected");
+  if (words[5] != "STREAM" && words[5] != "INLINE" && words[5] != "HELD")
+    return wrong("501 5.5.4 XHAND: STREAM, INLINE or HELD expected");
   if (words[6] != "KEEP" && words[6] != "MOVE") return wrong("501 5.5.4 XHAND: KEEP or MOVE expected");
   command.copy.id = *id;
   command.copy.generation = *generation;
   command.copy.body_octets = *body;
   command.copy.streamed = words[5] == "STREAM";
+  command.is_held_here = words[5] == "HELD";
   command.keep = words[6] == "KEEP";
   command.number = *number;
   command.copy.envelope = payload.substr(0, *record);
@@ -430,9 +432,9 @@ std::string format_hand(const HandOffer& offer) {
   out.reserve(256 + copy.envelope.size() + copy.body.size());
   out += "XHAND " + to_string(copy.id) + ' ' + std::to_string(copy.generation.value) + ' ' +
          std::to_string(copy.envelope.size()) + ' ' + std::to_string(copy.body_octets) +
-         (copy.streamed ? " STREAM " : " INLINE ") + (offer.keep ? "KEEP " : "MOVE ") + std::to_string(offer.number) + "\r\n";
+         (offer.is_held_there ? " HELD " : copy.streamed ? " STREAM " : " INLINE ") + (offer.keep ? "KEEP " : "MOVE ") + std::to_string(offer.number) + "\r\n";
   out += copy.envelope;
-  if (!copy.streamed) out += copy.body;
+  if (!copy.streamed && !offer.is_held_there) out += copy.body;
   return out;
 }
 

@@ -68,6 +68,7 @@ struct HandOffer {
   CopyOffer copy;
   std::uint64_t number = 0;  ///< of the offer, in this run of the giver
   bool keep = false;         ///< the giver stays as a holder
+  bool is_held_there = false;  ///< no body is sent: the receiver has it, in the copy it holds
 };
 
 /// A piece of discard status: `key` names it in the sender's outbox.
@@ -134,6 +135,7 @@ struct ShadowCommand {
   std::string proof;                        ///< proof
   CopyOffer copy;                           ///< copy
   bool keep = false;                        ///< hand (whose offer is in `copy`)
+  bool is_held_here = false;                ///< hand: no body comes, the copy held here has it
   std::uint64_t number = 0;                 ///< hand, back
   MessageId id;                             ///< chunk, forget, back
   Generation generation;                    ///< forget, back

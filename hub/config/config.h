@@ -122,6 +122,7 @@ struct RouteConfig {
   std::uint32_t connections_max = 20;     ///< at once, per destination
   std::uint32_t messages_per_connection_max = 1000;
   RouteTlsConfig tls = {};
+  std::vector<std::string> hubs = {};  ///< not empty: mail is handed over to one of these hubs of the cluster
 };
 
 struct RetryStep {

@@ -204,6 +204,11 @@ void describe_route(ConfigVisitor& v, RouteConfig& route) {
                 "next one on a "
                 "4xx reply or a failed connection. Empty: the domain's MX hosts."},
                route.hosts, &RouteHost::endpoint, 25, describe_route_host);
+  v.texts({"hubs",
+           "Hubs of this cluster, by name: mail is handed over to one of them that is in reach, and this hub keeps its copy until that "
+           "one is done with it. A hub that is named itself passes the route over: the next one that fits counts there. Excludes "
+           "everything about hosts and connections."},
+          route.hubs, plain_name);
   v.number({"mx_port", "Port of hosts found by MX."}, route.mx_port, {1, 65'535});
   v.choice({"eight_bit",
             "8-bit mail for a next hop without 8BITMIME: `bounce` it with 5.6.3, or `convert` it to a 7-bit "

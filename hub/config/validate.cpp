@@ -134,6 +134,38 @@ void check_listeners(Config& config, ReadReport& report) {
   }
 }
 
+bool covers(std::string_view pattern, std::string_view domain) {
+  if (pattern == "*" || pattern == domain) return true;
+  return pattern.starts_with("*.") && domain.ends_with(pattern.substr(1));
+}
+
+void check_hubs(const Config& config, const RouteConfig& route, const std::string& path, ReadReport& report) {
+  auto at = path + ".hubs";
+  auto problem = [&](const std::string& why) { report.problem_at(at, fmt::format("{}: {}", at, why)); };
+  if (route.hubs.empty()) return problem("expected at least one");
+  for (const char* other : {"hosts", "mx_port", "eight_bit", "connections", "messages_per_connection", "tls"})
+    if (report.given(fmt::format("{}.{}", path, other))) problem(fmt::format("hubs are handed the mail over; leave out \"{}\"", other));
+  if (!config.cluster.enabled()) return problem("this hub has no cluster; name the hubs in cluster.members");
+  std::set<std::string> named;
+  for (const auto& hub : route.hubs) {
+    if (!named.insert(hub).second) problem(fmt::format("\"{}\" is in the list already", hub));
+    bool is_known = config.cluster.discovery.enabled() || hub == config.hub_name ||
+                    std::ranges::find(config.cluster.members, hub, &MemberConfig::name) != config.cluster.members.end();
+    if (!is_known) problem(fmt::format("\"{}\" is not in cluster.members", hub));
+  }
+  if (!named.contains(config.hub_name)) return;
+  if (named.size() == 1) return problem("this hub cannot hand mail over to itself; name others");
+  // It passes this route over, and must know where the mail that it is handed goes.
+  for (const auto& domain : route.domains) {
+    bool has_other = std::ranges::any_of(config.routes, [&](const RouteConfig& other) {
+      bool is_own = std::ranges::find(other.hubs, config.hub_name) != other.hubs.end();
+      return !is_own && std::ranges::any_of(other.domains, [&](const auto& pattern) { return covers(lower(pattern), lower(domain)); });
+    });
+    if (!has_other)
+      problem(fmt::format("this hub is one of them, so it needs another route for \"{}\", by which it delivers what it is handed", domain));
+  }
+}
+
 void check_routes(Config& config, ReadReport& report) {
   if (report.given("routes") && config.routes.empty()) {
     report.problem_at(
@@ -141,6 +173,7 @@ void check_routes(Config& config, ReadReport& report) {
   }
   std::set<std::string> names;
   std::map<std::string, std::string> routed;
+  std::map<std::string, bool> is_to_hubs;
   for (std::size_t i = 0; i < config.routes.size(); ++i) {
     auto& route = config.routes[i];
     auto path = fmt::format("routes[{}]", i);
@@ -154,12 +187,16 @@ void check_routes(Config& config, ReadReport& report) {
     }
     for (auto& domain : route.domains) {
       domain = lower(domain);
+      // Behind a route to hubs there may be another one: for the hubs that are named in it.
       auto [other, is_new] = routed.emplace(domain, path);
-      if (!is_new) {
+      if (!is_new && !is_to_hubs[other->second]) {
         report.problem_at(path + ".domains",
                           fmt::format("{}.domains: \"{}\" is in {} already", path, domain, other->second));
       }
+      other->second = path;
     }
+    is_to_hubs[path] = !route.hubs.empty();
+    if (report.given(path + ".hubs")) check_hubs(config, route, path, report);
     for (std::size_t j = 0; j < route.hosts.size(); ++j) {
       if (route.hosts[j].endpoint.port != 0 || route.hosts[j].endpoint.host.empty()) continue;
       report.problem_at(fmt::format("{}.hosts[{}]", path, j),

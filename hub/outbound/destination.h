@@ -33,6 +33,10 @@ struct Destination {
   std::size_t woken = 0;          ///< of the idle ones, told to take mail, that have not yet
   bool is_waiting = false;        ///< for a connection slot of the hub
 
+  // Hand-over to hubs, in place of connections.
+  std::size_t handing = 0;        ///< jobs that are being handed over
+  std::size_t turn = 0;           ///< which hub is next
+
   // Trouble.
   std::uint32_t failures = 0;     ///< to connect, in a row; while not 0 one message probes
   MonotonicTime blocked_until = MonotonicTime::min();
@@ -61,6 +65,7 @@ struct Destination {
       if (!queue->empty()) oldest = std::min(oldest, queue->front()->ready_since);
     return oldest;
   }
+  [[nodiscard]] bool is_to_hubs() const { return target && !target->route->hubs.empty(); }
   [[nodiscard]] std::size_t opening() const { return connections.size() - established; }
   [[nodiscard]] bool is_blocked(MonotonicTime now) const { return now < blocked_until; }
   [[nodiscard]] std::size_t connections_max() const {

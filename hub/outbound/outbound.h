@@ -11,6 +11,7 @@
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
 #include "hub/net/runtime.h"
+#include "smtp/reply.h"
 #include "storage/spool.h"
 
 namespace umbra::hub {
@@ -19,6 +20,18 @@ namespace umbra::hub {
 struct ReadyMessage {
   storage::StoredMessage message;
   std::shared_ptr<const std::string> body;  ///< the whole body, or null: it is read from the spool in chunks
+};
+
+/// How a hand-over to the next hub went.
+struct HandedOn {
+  enum class Kind : std::uint8_t {
+    taken,    ///< the other hub owns the message; nothing is left to deliver here
+    refused,  ///< it did not take it, `reply` says why (code 0: in words): ours, as before
+    unclear,  ///< no answer came, or it is known not to be ours any more: nothing to deliver now; peering finds out
+    not_now   ///< not begun: the hub is out of reach, or this hub may not give it away now
+  };
+  Kind kind = Kind::not_now;
+  smtp::Reply reply{};
 };
 
 /// What delivery asks of redundancy. Implemented by hub/peering.
@@ -47,8 +60,16 @@ class DeliveryGuard {
   virtual void outbox_grew() = 0;
   /// Every recipient of the message has ended, and that is durable.
   virtual void message_finished(RowId) {}
+<<<<<<< HEAD
   /// A next hop took it, for one recipient or more, and that is durable. Called while the message may still be there.
   virtual void delivered(MessageId, Generation) {}
+=======
+  /// Another hub of the cluster could be handed a message now.
+  virtual bool is_in_reach(const std::string& /*hub*/) { return false; }
+  /// Hands a message to its next hop, a hub; this one stays as the holder. `done` is called once, on the home thread, never before
+  /// this returns; not at all when the hub is destroyed meanwhile.
+  virtual void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done);
+>>>>>>> 11c7791 (Hand mail on to hubs that a route names and keep its copy until they are done; send no body to a hub that holds it)
   /// A new message without copies (a DSN) is in the spool, unprotected: make its copies in the background.
   virtual void protect_later(RowId row) = 0;
 };
@@ -81,6 +102,12 @@ class Outbound {
   virtual void deliver(ReadyMessage message) = 0;
   /// The spool has new due entries that nobody handed over (take-over, retry by the operator): look again.
   virtual void look_again() = 0;
+  /// The hubs one of which this message is to be handed to; empty: its next hops are no hubs. Who is to hold its copy had better be one.
+  virtual std::vector<std::string> next_hubs(const Envelope&) { return {}; }
+  /// All of these entries are of routes to hubs.
+  virtual bool leads_to_hubs(const std::vector<storage::QueueEntry>&) { return false; }
+  /// A hub has come into reach: what waits for one is tried.
+  virtual void hub_came() {}
   /// The message is not ours to deliver any more (finished elsewhere, ceded, held). An attempt under way may
   /// end, but records nothing that the spool would refuse.
   virtual void forget(RowId row) = 0;

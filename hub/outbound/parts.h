@@ -9,7 +9,7 @@ namespace umbra::hub {
 
 struct Parts {
   Parts(Runtime r, const Config& c, storage::Spool& s, DeliveryGuard& g, EventLog& l, Metrics& m, storage::AttemptMarks* a)
-      : runtime(r), config(c), spool(s), guard(g), log(l), metrics(m), router(config.routes), marks(a) {}
+      : runtime(r), config(c), spool(s), guard(g), log(l), metrics(m), router(config.routes, config.hub_name), marks(a) {}
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 

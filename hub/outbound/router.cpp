@@ -25,39 +25,56 @@ std::vector<bool> pending_recipients(std::size_t count, const std::vector<storag
   return pending;
 }
 
-Router::Router(const std::vector<RouteConfig>& routes) {
+Router::Router(const std::vector<RouteConfig>& routes, std::string own_name) : own_name_(std::move(own_name)) {
   for (const auto& route : routes) {
+    if (std::ranges::find(route.hubs, own_name_) != route.hubs.end()) continue;  // it is for the others
     by_name_.emplace(route.name, &route);
+    has_hubs_ = has_hubs_ || !route.hubs.empty();
     for (const auto& pattern : route.domains) {
       std::string domain = lower(pattern);
       if (domain == "*") {
-        if (all_ == nullptr) all_ = &route;
+        all_.push_back(&route);
       } else if (domain.starts_with("*.")) {
-        suffixes_.emplace(domain.substr(1), &route);
+        suffixes_[domain.substr(1)].push_back(&route);
       } else {
-        exact_.emplace(std::move(domain), &route);
+        exact_[std::move(domain)].push_back(&route);
       }
     }
   }
 }
 
-const RouteConfig* Router::route_for(const std::string& domain) const {
-  if (auto found = exact_.find(domain); found != exact_.end()) return found->second;
+// The most specific route that fits.
+template <class Fits>
+const RouteConfig* Router::first(const std::string& domain, Fits fits) const {
+  auto first_of = [&](const Routes& routes) {
+    auto found = std::ranges::find_if(routes, [&](const RouteConfig* route) { return fits(*route); });
+    return found == routes.end() ? nullptr : *found;
+  };
+  if (auto found = exact_.find(domain); found != exact_.end())
+    if (const auto* route = first_of(found->second)) return route;
   std::string_view rest = domain;
   for (auto dot = rest.find('.', 1); dot != std::string_view::npos; dot = rest.find('.', 1)) {
     rest.remove_prefix(dot);
-    if (auto found = suffixes_.find(rest); found != suffixes_.end()) return found->second;
+    if (auto found = suffixes_.find(rest); found != suffixes_.end())
+      if (const auto* route = first_of(found->second)) return route;
   }
-  return all_;
+  return first_of(all_);
 }
 
-std::string Router::destination_of(std::string_view address) const {
+const RouteConfig* Router::route_for(const std::string& domain, const std::vector<std::string>& trail) const {
+  const auto* route = first(domain, [&](const RouteConfig& r) {
+    return r.hubs.empty() || !std::ranges::all_of(r.hubs, [&](const auto& hub) { return std::ranges::find(trail, hub) != trail.end(); });
+  });
+  return route != nullptr ? route : first(domain, [](const RouteConfig&) { return true; });
+}
+
+std::string Router::destination_of(std::string_view address, const std::vector<std::string>& trail) const {
   std::string domain = lower(smtp::domain_of(address));
   if (domain.ends_with('.')) domain.pop_back();
   if (domain.empty()) return std::string(unroutable);
-  const RouteConfig* route = route_for(domain);
+  const RouteConfig* route = route_for(domain, trail);
   if (route == nullptr) return std::string(unroutable);
-  if (!route->hosts.empty()) return std::string(route_prefix) + route->name;
+  if (!route->hosts.empty() || !route->hubs.empty()) return std::string(route_prefix) + route->name;
   return domain;
 }
 
@@ -65,13 +82,41 @@ std::optional<Target> Router::target(std::string_view destination) const {
   if (destination == unroutable) return std::nullopt;
   if (destination.starts_with(route_prefix)) {
     auto found = by_name_.find(destination.substr(route_prefix.size()));
-    if (found == by_name_.end() || found->second->hosts.empty()) return std::nullopt;
+    if (found == by_name_.end() || (found->second->hosts.empty() && found->second->hubs.empty())) return std::nullopt;
     return Target{found->second, ""};
   }
   std::string domain(destination);
-  const RouteConfig* route = route_for(domain);
+  // Behind a route to hubs, perhaps.
+  const RouteConfig* route = first(domain, [](const RouteConfig& r) { return r.hubs.empty(); });
   if (route == nullptr || !route->hosts.empty()) return std::nullopt;
   return Target{route, std::move(domain)};
+}
+
+std::vector<std::string> Router::hubs_of(std::string_view destination) const {
+  auto found = target(destination);
+  return found ? found->route->hubs : std::vector<std::string>();
+}
+
+std::vector<std::string> Router::next_hubs(const Envelope& envelope) const {
+  std::vector<std::string> all;
+  if (!has_hubs_) return all;
+  std::vector<std::string> seen;
+  for (const auto& recipient : envelope.recipients) {
+    auto destination = destination_of(recipient.address, envelope.trail);
+    if (std::ranges::find(seen, destination) != seen.end()) continue;
+    auto hubs = hubs_of(destination);
+    std::erase_if(hubs, [&](const auto& hub) { return std::ranges::find(envelope.trail, hub) != envelope.trail.end(); });
+    if (hubs.empty()) continue;
+    seen.push_back(std::move(destination));
+    if (all.empty()) {
+      all = std::move(hubs);
+      continue;
+    }
+    auto both = all;
+    std::erase_if(both, [&](const auto& hub) { return std::ranges::find(hubs, hub) == hubs.end(); });
+    if (!both.empty()) all = std::move(both);
+  }
+  return all;
 }
 
 std::vector<storage::QueueEntry> Router::entries_for(const Envelope& envelope,
@@ -79,11 +124,11 @@ std::vector<storage::QueueEntry> Router::entries_for(const Envelope& envelope,
                                                      WallTime due) const {
   std::vector<std::string> names;
   if (envelope.recipients.size() == 1 && progress.empty()) {
-    names.push_back(destination_of(envelope.recipients.front().address));
+    names.push_back(destination_of(envelope.recipients.front().address, envelope.trail));
   } else {
     auto pending = pending_recipients(envelope.recipients.size(), progress);
     for (std::size_t i = 0; i < pending.size(); ++i)
-      if (pending[i]) names.push_back(destination_of(envelope.recipients[i].address));
+      if (pending[i]) names.push_back(destination_of(envelope.recipients[i].address, envelope.trail));
     std::ranges::sort(names);
     auto repeated = std::ranges::unique(names);
     names.erase(repeated.begin(), repeated.end());
@@ -99,12 +144,12 @@ std::vector<std::uint32_t> Router::recipients_for(const storage::StoredMessage& 
   std::vector<std::uint32_t> result;
   const auto& recipients = message.envelope.recipients;
   if (recipients.size() == 1 && message.progress.empty()) {
-    if (destination_of(recipients.front().address) == destination) result.push_back(0);
+    if (destination_of(recipients.front().address, message.envelope.trail) == destination) result.push_back(0);
     return result;
   }
   auto pending = pending_recipients(recipients.size(), message.progress);
   for (std::uint32_t i = 0; i < pending.size(); ++i)
-    if (pending[i] && destination_of(recipients[i].address) == destination) result.push_back(i);
+    if (pending[i] && destination_of(recipients[i].address, message.envelope.trail) == destination) result.push_back(i);
   return result;
 }
 

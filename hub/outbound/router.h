@@ -2,6 +2,10 @@
 //
 // The most specific route wins: the exact domain, then the longest "*.suffix" that it lies below, then "*". All smart-host
 // mail of a route shares one destination "route:NAME"; by MX each domain is a destination of its own, in lower case.
+//
+// A route to hubs has a destination "route:NAME" too. It is passed over by the hubs named in it, and for a message that all of them have
+// handed on already: then the next one that fits counts, which may be for the same domains. Where there is none, such a message stays
+// with the route, and waits: nobody is handed a message twice.
 #pragma once
 
 #include <map>
@@ -26,11 +30,18 @@ struct Target {
 
 class Router {
  public:
-  /// `routes` must outlive the router.
-  explicit Router(const std::vector<RouteConfig>& routes);
+  /// `routes` must outlive the router. `own_name`: this hub's.
+  explicit Router(const std::vector<RouteConfig>& routes, std::string own_name = {});
 
   /// Of a recipient's address. An address without domain has no destination but `unroutable`.
-  [[nodiscard]] std::string destination_of(std::string_view address) const;
+  /// `trail`: of its envelope.
+  [[nodiscard]] std::string destination_of(std::string_view address, const std::vector<std::string>& trail = {}) const;
+  /// The hubs that the mail of a destination may be handed to, as configured; this one never among them. Empty: no hubs.
+  [[nodiscard]] std::vector<std::string> hubs_of(std::string_view destination) const;
+  [[nodiscard]] bool leads_to_hubs(std::string_view destination) const { return !hubs_of(destination).empty(); }
+  /// The hubs to which the message may be handed: of its routes to hubs, those in all of their lists if there are any, else those
+  /// of the first one.
+  [[nodiscard]] std::vector<std::string> next_hubs(const Envelope& envelope) const;
   /// What a destination stands for; nothing for `unroutable` and for names that no configuration gives (any more).
   [[nodiscard]] std::optional<Target> target(std::string_view destination) const;
   /// One queue entry per destination of the recipients that are still pending, by name.
@@ -42,12 +53,17 @@ class Router {
                                                           std::string_view destination) const;
 
  private:
-  const RouteConfig* route_for(const std::string& domain) const;
+  using Routes = std::vector<const RouteConfig*>;
+  template <class Fits>
+  const RouteConfig* first(const std::string& domain, Fits fits) const;
+  const RouteConfig* route_for(const std::string& domain, const std::vector<std::string>& trail) const;
 
-  std::map<std::string, const RouteConfig*, std::less<>> exact_;
-  std::map<std::string, const RouteConfig*, std::less<>> suffixes_;  // ".example.com"
+  const std::string own_name_;
+  std::map<std::string, Routes, std::less<>> exact_;
+  std::map<std::string, Routes, std::less<>> suffixes_;  // ".example.com"
   std::map<std::string, const RouteConfig*, std::less<>> by_name_;
-  const RouteConfig* all_ = nullptr;
+  Routes all_;
+  bool has_hubs_ = false;
 };
 
 /// Which recipients have not ended yet, by index.

@@ -1,3 +1,5 @@
+// Scheduler: the pump, and what connections tell it. Slightly long because both touch the same state of a destination in every function;
+// pages of the spool, suspects and routes to hubs have files of their own.
 #include "hub/outbound/scheduler.h"
 
 #include <algorithm>
@@ -243,7 +245,10 @@ void Scheduler::pump(Destination& d, bool has_turn) {
     bool is_wanted = d.failures == 0 ? d.ready() < low_water : d.rows.empty();
     if (is_loading_on_ && !d.is_loading && is_wanted && d.next_due <= parts_.due_clock.now() && !is_full(0))
       load(d);
-    open_connections(d, now, has_turn);
+    if (d.is_to_hubs())
+      hand_on_ready(d);
+    else
+      open_connections(d, now, has_turn);
   }
   schedule(d);
   if (is_over(d, now)) wake_at(d, now + look_again_wait);  // to be removed
@@ -253,6 +258,7 @@ void Scheduler::pump(Destination& d, bool has_turn) {
 // message ends goes out in the same write. What has waited for a while gets a connection of its own, in case
 // theirs are slow.
 bool Scheduler::wants_more(const Destination& d, MonotonicTime now) {
+  if (d.is_to_hubs()) return false;
   return d.ready() > d.active() * ready_per_connection || d.oldest_ready() + ready_wait_max <= now;
 }
 
@@ -456,6 +462,12 @@ void Scheduler::unreachable(Connection& connection, const std::string& why) {
     d.no_more_until = now + host_retry;
     return;
   }
+  block(d, why);
+}
+
+void Scheduler::block(Destination& d, const std::string& why) {
+  const MonotonicTime now = MonotonicClock::now();
+  d.last_error = why;
   ++d.failures;
   auto wait = retry_wait(parts_.config.delivery.retry, d.failures);
   d.blocked_until = now + wait;

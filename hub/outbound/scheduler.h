@@ -35,6 +35,7 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
 
   void deliver(ReadyMessage message);
   void look_again();
+  void hub_came();
   void forget(RowId row);
   bool awaits_final_reply(RowId row);
   void suspect(MessageId id, std::uint32_t crashes) { trial_.suspect(id, crashes); }
@@ -95,6 +96,14 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   Connection* idle_for_ready(Destination& d);
   static std::deque<JobPtr>::iterator find_elsewhere(Destination& d, const Connection& connection);
   void open_connections(Destination& d, MonotonicTime now, bool has_turn);
+  // Routes to hubs (scheduler_hubs.cpp).
+  void hand_on_ready(Destination& d);
+  void block(Destination& d, const std::string& why);
+  std::optional<std::string> hub_for(Destination& d, const Job& job);
+  bool take_whole(const JobPtr& job);
+  void let_go(const JobPtr& job, WallTime again);
+  void postpone(const JobPtr& job);
+  void handed_on(const JobPtr& job, const std::string& hub, HandedOn answer);
   void end_idle(Connection& connection);
   void give_slots();
   void load(Destination& d);

@@ -38,11 +38,13 @@ std::vector<std::uint32_t> fitting_in_a_line(std::vector<std::uint32_t> done) {
 
 /// A hub of an older release takes no flags that it does not know.
 std::string envelope_for(const Member& member, const std::string& encoded) {
-  if (member.data->offers(smtp::protection_capability)) return encoded;
+  bool takes_protection = member.data->offers(smtp::protection_capability);
+  bool takes_trails = member.data->offers(smtp::held_capability);
+  if (takes_protection && takes_trails) return encoded;
   auto envelope = decode_envelope(encoded);
   UMBRA_ASSERT(envelope.has_value());
-  if (envelope->protection == Protection{}) return encoded;
-  envelope->protection = {};
+  if (!takes_protection) envelope->protection = {};
+  if (!takes_trails) envelope->trail.clear();
   return encode(*envelope);
 }
 
@@ -74,7 +76,7 @@ Task<void> Copier::stop() {
 }
 
 std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>& holders, const Protection& protection,
-                                              bool in_background) {
+                                              bool in_background, const std::vector<std::string>& next_hubs) {
   std::vector<std::string> excluded;
   cluster::ZoneWish wish{protection.zones, config_.cluster.zone_of(config_.hub_name), {}};
   for (const auto& holder : holders) {
@@ -87,16 +89,18 @@ std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>
     for (const auto& member : members_.all())
       if (member->is_lost) excluded.push_back(member->name());
   auto candidates = members_.candidates();
+  if (!next_hubs.empty())
+    for (auto& candidate : candidates) candidate.is_next_hop = std::ranges::find(next_hubs, candidate.hub) != next_hubs.end();
   auto chosen = placement_.choose(candidates, excluded, wish);
   if (!chosen) return std::nullopt;
   auto* member = members_.find(candidates[*chosen].hub);
   return storage::Holder{member->name(), member->identity->spool, State::holds};
 }
 
-std::vector<storage::Holder> Copier::choose_all(const Protection& protection) {
+std::vector<storage::Holder> Copier::choose_all(const Protection& protection, const std::vector<std::string>& next_hubs) {
   std::vector<storage::Holder> holders;
   while (holders.size() < protection.copies) {
-    auto next = choose(holders, protection, false);
+    auto next = choose(holders, protection, false, next_hubs);
     if (!next) break;
     holders.push_back(std::move(*next));
   }
@@ -205,7 +209,7 @@ Task<void> Copier::place(std::shared_ptr<Round> round, std::optional<storage::Ho
     if (!holder) {
       auto excluded = round->tried;
       excluded.insert(excluded.end(), holders.begin(), holders.end());
-      holder = choose(excluded, round->protection, false);
+      holder = choose(excluded, round->protection, false, round->source.next_hubs);
       if (!holder) co_return;
       std::erase_if(holders, [&](const auto& h) { return is_same(h, *holder); });
       holders.push_back(*holder);
@@ -313,7 +317,8 @@ Task<void> Copier::protect(RowId row) {
   auto message = co_await read(row);
   // One that is still being accepted is the acceptor's.
   if (message && !message->is_protected && !storage::is_handing_over(message->state) && !pending_.contains(message->id)) {
-    if (auto chosen = choose(message->holders, message->envelope.protection, true)) co_await make_copy(std::move(*message), *chosen);
+    auto next_hubs = outbound_->next_hubs(message->envelope);
+    if (auto chosen = choose(message->holders, message->envelope.protection, true, next_hubs)) co_await make_copy(std::move(*message), *chosen);
   }
   under_way_.erase(row);
 }

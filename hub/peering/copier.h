@@ -28,6 +28,7 @@ struct CopySource {
   std::string envelope;                     ///< encoded
   std::vector<std::uint32_t> done;          ///< recipients already finished
   std::shared_ptr<const std::string> body;  ///< or null: read from the spool in chunks
+  std::vector<std::string> next_hubs = {};  ///< one of which the message goes to next: they come first
 };
 
 class Copier {
@@ -41,7 +42,8 @@ class Copier {
   Task<void> stop();
 
   /// Hubs that could take a copy now, as holders to be: as many as `protection` asks for, or as there are.
-  std::vector<storage::Holder> choose_all(const Protection& protection);
+  /// `next_hubs`: as in CopySource.
+  std::vector<storage::Holder> choose_all(const Protection& protection, const std::vector<std::string>& next_hubs = {});
 
   /// Offers the message to the holders to be, all at once, and to other hubs in their place, until it has the copies that
   /// `protection` asks for, or nobody is left, or the deadline. True: it has them. `holders` is brought up to date: hubs that refused
@@ -52,7 +54,7 @@ class Copier {
   Task<bool> copy_rest(CopySource source, std::vector<storage::Holder>& holders, Protection protection, MonotonicTime deadline);
 
   /// Begins copies of a body that is coming in, on hubs that can take them so.
-  std::vector<EarlyCopyPtr> begin_early(MessageId id, const Protection& protection);
+  std::vector<EarlyCopyPtr> begin_early(MessageId id, const Protection& protection, const std::vector<std::string>& next_hubs);
   /// The next piece; waits while the one before it has not gone out.
   Task<void> send_early(EarlyCopyPtr early, std::shared_ptr<const std::string> piece);
   /// Ends them, side by side; `rest` is what was not sent yet. `holders` is those of `earlies`, as `holds`; it is brought up to
@@ -86,7 +88,7 @@ class Copier {
   enum class Answer : std::uint8_t { held, refused, unknown };
   struct Round;
   std::optional<storage::Holder> choose(const std::vector<storage::Holder>& holders, const Protection& protection,
-                                        bool in_background);
+                                        bool in_background, const std::vector<std::string>& next_hubs = {});
   Task<void> place(std::shared_ptr<Round> round, std::optional<storage::Holder> first);
   Task<bool> run_round(std::shared_ptr<Round> round, std::vector<std::optional<storage::Holder>> firsts);
   Task<void> run_early(EarlyCopyPtr early);

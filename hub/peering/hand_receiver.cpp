@@ -74,10 +74,10 @@ Result<storage::NewMessage> HandReceiver::make_message(const Offered& offered, H
 }
 
 void HandReceiver::take(const Peer& peer, smtp::HandOffer offer, ReplySlotPtr slot) {
-  Offered offered{peer, offer.copy.id, offer.copy.generation, offer.number, offer.keep};
+  Offered offered{peer, offer.copy.id, offer.copy.generation, offer.number, offer.keep, offer.is_held_there};
   auto octets = offer.copy.envelope.size() + offer.copy.body.size();
   if (auto reply = refuse(offered, octets)) return slot->answer(*reply);
-  if (offer.copy.body.size() != offer.copy.body_octets) return slot->answer({501, "5.5.4", "XHAND: the body has another size"});
+  if (!offer.is_held_there && offer.copy.body.size() != offer.copy.body_octets) return slot->answer({501, "5.5.4", "XHAND: the body has another size"});
   auto record = decode_hand_over(offer.copy.envelope);
   if (!record) return slot->answer({501, "5.5.4", record.error().what});
   bool is_held = record->is_held;
@@ -115,21 +115,26 @@ void HandReceiver::store(Offered offered, storage::NewMessage message, bool is_h
   // Until it is committed, and who asked before has his answer, nobody is told "unknown".
   pending_.insert(offered.id);
   auto result = std::make_shared<storage::Writer::HandedOver>();
+  auto is_not_held = std::make_shared<bool>(false);
   auto size = octets.size() + 512;
   auto row = message.row;
   bool is_finished = message.queue.empty() && !is_held;  // the giver was about to find out that nothing is left to do
   keeper_.write(
-      [result, is_held, is_finished, number, message = std::move(message), octets = std::move(octets)](storage::Writer& w) -> Result<void> {
+      [result, is_not_held, is_held_here = offered.is_held_here, is_held, is_finished, number, message = std::move(message), octets = std::move(octets)](storage::Writer& w) -> Result<void> {
         auto accepted = w.accept_hand_over(message, is_held);
         if (!accepted) return std::unexpected(accepted.error());
         *result = *accepted;
         if (!accepted->is_new) return number == 0 ? Result<void>{} : w.drop_body(message.row);
+        if (accepted->wants_body && is_held_here) {
+          *is_not_held = true;  // nothing of it is kept: the whole operation is taken back
+          return failure(std::errc::no_such_file_or_directory, "no copy of it with that size is here");
+        }
         if (accepted->wants_body)
           if (auto put = w.put_chunk(accepted->row, number, octets); !put) return put;
         return is_finished ? w.finish_message(accepted->row, std::nullopt, SpoolId{}) : Result<void>{};
       },
       size,
-      [this, offered, result, row, number, slot](Result<void> committed) {
+      [this, offered, result, is_not_held, row, number, slot](Result<void> committed) {
         if (!committed) {
           pending_.erase(offered.id);
           if (number != 0) {
@@ -137,6 +142,7 @@ void HandReceiver::store(Offered offered, storage::NewMessage message, bool is_h
             given_up.shadow.row = row;
             keeper_.give_up(given_up);
           }
+          if (*is_not_held) return slot->answer({504, "5.5.0", "No copy of the message is held here: send the body"});
           if (committed.error().code == std::errc::file_exists)
             return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
           if (committed.error().code == std::errc::device_or_resource_busy)

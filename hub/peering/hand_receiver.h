@@ -37,6 +37,7 @@ class HandReceiver {
     Generation generation;
     std::uint64_t number = 0;
     bool keep = false;
+    bool is_held_here = false;  ///< no body came with it
   };
   std::optional<smtp::Reply> refuse(const Offered& offered, std::uint64_t octets);
   Result<storage::NewMessage> make_message(const Offered& offered, HandOverRecord record, std::uint64_t size);

@@ -53,25 +53,23 @@ Task<std::optional<StoredMessage>> Hander::read(RowId row) {
 
 // --- Giving
 
+bool Hander::may_not_go(RowId row) const {
+  // Mail of an earlier epoch is ours to give only when it is known to be ours.
+  return guardian_.is_unsettled(row) || (guardian_.is_returning() && row < spool_.first_row_of_epoch());
+}
+
 Task<Hander::Outcome> Hander::hand(RowId row, std::string hub, bool keep) {
   auto* member = members_.find(hub);
   if (is_stopping_ || member == nullptr || !member->identity || !member->data->offers("XHAND")) co_return Outcome::not_now;
-  // Mail of an earlier epoch is ours to give only when it is known to be ours.
-  if (guardian_.is_unsettled(row) || (guardian_.is_returning() && row < spool_.first_row_of_epoch())) co_return Outcome::not_now;
-  if (!under_way_.insert(row).second) co_return Outcome::not_now;
+  if (may_not_go(row) || !under_way_.insert(row).second) co_return Outcome::not_now;
   auto outcome = Outcome::not_now;
   if (outbound_->claim(row)) {
     auto message = co_await read(row);
-    bool is_begun = false;
-    if (message && !pending_.contains(message->id) && !storage::is_handing_over(message->state)) {
-      Holder receiver{member->name(), member->identity->spool, Holder::State::receiver};
-      auto begun = co_await commit(runtime_.io, spool_, [row, receiver](storage::Writer& w) { return w.begin_hand_over(row, receiver); });
-      is_begun = begun.has_value();
-      if (is_begun) message = co_await read(row);
-    }
+    std::optional<StoredMessage> begun;
+    if (message) begun = co_await begin(*message, *member);
     outbound_->give_up_claim(row);
-    if (is_begun && message && receiver_of(*message) != nullptr)
-      outcome = co_await give(std::move(*message), *member, keep);
+    if (begun)
+      outcome = (co_await give(std::move(*begun), *member, {.keep = keep})).outcome;
     else if (message)
       outbound_->look_again();  // the claim has taken it off the queues in memory
   }
@@ -79,73 +77,115 @@ Task<Hander::Outcome> Hander::hand(RowId row, std::string hub, bool keep) {
   co_return outcome;
 }
 
-Task<Hander::Outcome> Hander::give(StoredMessage message, Member& member, bool keep) {
+// The message as it is once the spool says that it is being handed over; nothing when it cannot be now.
+Task<std::optional<StoredMessage>> Hander::begin(StoredMessage message, Member& member) {
+  if (pending_.contains(message.id) || storage::is_handing_over(message.state) || !member.identity) co_return std::nullopt;
+  Holder receiver{member.name(), member.identity->spool, Holder::State::receiver};
+  auto begun = co_await commit(runtime_.io, spool_, [row = message.row, receiver](storage::Writer& w) { return w.begin_hand_over(row, receiver); });
+  if (!begun) co_return std::nullopt;
+  auto found = co_await read(message.row);
+  if (found && receiver_of(*found) == nullptr) found.reset();
+  co_return found;
+}
+
+Task<Hander::Given> Hander::give(StoredMessage message, Member& member, Way way) {
   Holder owner = *receiver_of(message);
   auto epoch = member.live_epoch;
-  auto answered = co_await offer(message, member, keep);
+  auto answered = co_await offer(message, member, way);
+  Given given{Outcome::unclear, answered.reply};
   if (answered.kind == Link::Outcome::Kind::replied && answered.reply.code == 250) {
-    bool is_elsewhere = answered.reply.text.ends_with(" protected");
-    auto ended = co_await end(message, owner, epoch, Generation{message.generation.value + 1}, keep || !is_elsewhere);
-    if (ended) co_return keep || !is_elsewhere ? Outcome::kept : Outcome::moved;
+    bool is_elsewhere = !way.keep && answered.reply.text.ends_with(" protected");
+    way.keep = !is_elsewhere;
+    auto ended = co_await end(message, owner, epoch, Generation{message.generation.value + 1}, way.keep, &way);
+    if (ended) given.outcome = is_elsewhere ? Outcome::moved : Outcome::kept;
   } else if (answered.kind == Link::Outcome::Kind::not_sent ||
              (answered.kind == Link::Outcome::Kind::replied && answered.reply.code != 550)) {
     // Nothing was kept there, and nothing of the offer is on its way any more. (550: somebody owns it under a later generation, or
     // it is done: the resolver asks.)
     if (answered.reply.code == 452) member.refuses_copies_until = MonotonicClock::now() + 5s;
-    if (co_await take_back(message)) co_return Outcome::refused;
+    if (answered.kind == Link::Outcome::Kind::not_sent) given.reply = {0, "", "4.4.2 no session with hub " + member.name()};
+    if (co_await take_back(message)) given.outcome = Outcome::refused;
   }
+  if (given.outcome != Outcome::unclear) co_return given;
   has_unclear_ = true;
   wake_.cancel();
-  co_return Outcome::unclear;
+  co_return given;
 }
 
-Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, bool keep) {
+Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, Way& way) {
+  bool has_trails = member.data->offers(smtp::held_capability);
   HandOverRecord record;
   record.envelope = message.envelope;
   record.is_held = message.state == storage::MessageState::handing_over_held;
   record.alarm_at = message.alarm_at;
   record.queue = message.queue;
   record.progress = message.progress;
+  bool may_be_held = false;
   for (auto holder : message.holders) {
+    if (holder.state != Holder::State::receiver && holder.hub == member.name()) may_be_held |= holder.spool == member.identity->spool;
     if (holder.state == Holder::State::receiver || holder.hub == member.name()) continue;
     if (holder.state == Holder::State::holds) holder.state = Holder::State::offered;  // of the generation before
     record.holders.push_back(std::move(holder));
   }
+  auto& trail = record.envelope.trail;
+  if (way.by_route && std::ranges::find(trail, members_.own_name()) == trail.end()) trail.push_back(members_.own_name());
+  if (!has_trails) record.envelope.trail.clear();
+  // On a route the next hop goes by its own routes at once; what was tried elsewhere before keeps its time.
+  if (way.by_route && outbound_->leads_to_hubs(record.queue)) record.queue.clear();
   smtp::HandOffer offer;
-  offer.keep = keep;
-  offer.number = next_offer_++;
+  offer.keep = way.keep;
   offer.copy.id = message.id;
   offer.copy.generation = Generation{message.generation.value + 1};
   offer.copy.body_octets = message.size;
   offer.copy.envelope = encode(record);
   offer.copy.streamed = message.size > smtp::shadow_chunk_octets_max;
+  if (may_be_held && has_trails) {
+    auto without_body = offer;
+    without_body.number = next_offer_++;
+    without_body.is_held_there = true;
+    without_body.copy.streamed = false;
+    auto outcome = co_await member.data->call(smtp::format_hand(without_body), answer_timeout);
+    bool is_not_held = outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 504;
+    if (!is_not_held) co_return outcome;
+    ++metrics_.handovers_not_held_total;
+  }
+  offer.number = next_offer_++;
+  way.is_body_sent = true;
+  co_return co_await send(std::move(offer), message.row, member);
+}
+
+// With the body.
+Task<Link::Outcome> Hander::send(smtp::HandOffer offer, RowId row, Member& member) {
   Link::Outcome outcome;  // not sent
-  auto deadline = MonotonicClock::now() + answer_timeout + Duration{static_cast<std::int64_t>(message.size) * 100};  // 10 MB/s
+  const auto size = offer.copy.body_octets;
+  auto deadline = MonotonicClock::now() + answer_timeout + Duration{static_cast<std::int64_t>(size) * 100};  // 10 MB/s
   auto left = [deadline] { return std::max<Duration>(deadline - MonotonicClock::now(), 100ms); };
   std::uint64_t sent = 0;
-  for (std::uint32_t number = 0; !offer.copy.streamed && sent < message.size; ++number) {
-    auto chunk = co_await query<std::string>(runtime_.io, spool_, [row = message.row, number](storage::Reader& r) { return r.chunk(row, number); });
+  for (std::uint32_t number = 0; !offer.copy.streamed && sent < size; ++number) {
+    auto chunk = co_await query<std::string>(runtime_.io, spool_, [row, number](storage::Reader& r) { return r.chunk(row, number); });
     if (!chunk || chunk->empty()) co_return outcome;
     sent += chunk->size();
     offer.copy.body += *chunk;
   }
-  if (!offer.copy.streamed && sent != message.size) co_return outcome;
+  if (!offer.copy.streamed && sent != size) co_return outcome;
+  metrics_.handover_body_octets_total += sent;
   outcome = co_await member.data->call(smtp::format_hand(offer), left());
   if (!offer.copy.streamed || outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
-  for (std::uint32_t number = 0; sent < message.size; ++number) {
-    auto chunk = co_await query<std::string>(runtime_.io, spool_, [row = message.row, number](storage::Reader& r) { return r.chunk(row, number); });
+  for (std::uint32_t number = 0; sent < size; ++number) {
+    auto chunk = co_await query<std::string>(runtime_.io, spool_, [row, number](storage::Reader& r) { return r.chunk(row, number); });
     if (!chunk || chunk->empty() || chunk->size() > smtp::shadow_chunk_octets_max) {
       outcome = {};  // the last piece was not sent: nothing is kept
       co_return outcome;
     }
     sent += chunk->size();
-    outcome = co_await member.data->call(smtp::format_chunk(message.id, *chunk, sent == message.size), left());
+    metrics_.handover_body_octets_total += chunk->size();
+    outcome = co_await member.data->call(smtp::format_chunk(offer.copy.id, *chunk, sent == size), left());
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
   }
   co_return outcome;
 }
 
-Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch epoch, Generation generation, bool keep) {
+Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch epoch, Generation generation, bool keep, const Way* way) {
   auto ended = co_await commit(runtime_.io, spool_, [row = message.row, owner, epoch, generation, keep](storage::Writer& w) {
     return w.end_hand_over(row, generation, owner, epoch, keep);
   });
@@ -153,10 +193,60 @@ Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch
   bool is_done = !ended && ended.error().code == std::errc::no_such_file_or_directory;
   if (!ended && !is_done) co_return ended;
   ++metrics_.messages_handed_over_total;
+  if (way != nullptr && way->by_route) ++metrics_.messages_handed_to_next_hubs_total;
+  if (way != nullptr && !way->is_body_sent) ++metrics_.handovers_without_body_total;
   log_.message(MessageEvent::handed_over, message.id,
-               {{"owner", owner.hub}, {"generation", static_cast<std::int64_t>(generation.value)}, {"copy", keep && !is_done ? "kept" : "dropped"}});
+               {{"owner", owner.hub},
+                {"generation", static_cast<std::int64_t>(generation.value)},
+                {"copy", keep && !is_done ? "kept" : "dropped"},
+                {"why", way == nullptr ? "found out" : way->by_route ? "route" : "drain"},
+                {"body", way == nullptr ? "not known" : way->is_body_sent ? "sent" : "was there"}});
   if (on_outbox_) on_outbox_();
   co_return Result<void>{};
+}
+
+// --- By a route
+
+bool Hander::is_in_reach(const std::string& hub) {
+  auto* member = members_.find(hub);
+  return !is_stopping_ && member != nullptr && member->identity && member->data->offers("XHAND") &&
+         member->state == smtp::HubState::active && MonotonicClock::now() >= member->refuses_copies_until;
+}
+
+void Hander::hand_on(std::shared_ptr<const StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) {
+  tasks_.spawn("hand on", hand_on_now(std::move(message), std::move(hub), std::move(done)));
+}
+
+Task<void> Hander::hand_on_now(std::shared_ptr<const StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) {
+  HandedOn answer;
+  if (is_in_reach(hub) && !may_not_go(message->row) && under_way_.insert(message->row).second) {
+    answer = co_await try_to_hand_on(*message, hub);
+    under_way_.erase(message->row);
+  }
+  done(std::move(answer));
+}
+
+Task<HandedOn> Hander::try_to_hand_on(const StoredMessage& message, const std::string& hub) {
+  using Kind = HandedOn::Kind;
+  // As before a final dot: who may have lost the message by now does not give it away.
+  if (!guard_->may_deliver_now(message)) {
+    auto verdict = co_await guard_->may_deliver(message);
+    if (verdict == DeliveryGuard::Verdict::stop) co_return HandedOn{Kind::unclear, {}};
+    if (verdict == DeliveryGuard::Verdict::later) co_return HandedOn{Kind::not_now, {0, "", guard_->why_not_now()}};
+    if (verdict == DeliveryGuard::Verdict::go_possible_duplicate) {
+      ++metrics_.possible_duplicates_total;
+      log_.message(MessageEvent::possible_duplicate, message.id, {{"reason", "handed over while a holder was silent"}, {"host", hub}});
+    }
+  }
+  auto* member = members_.find(hub);
+  if (!is_in_reach(hub)) co_return HandedOn{};
+  auto begun = co_await begin(message, *member);
+  if (!begun) co_return HandedOn{};
+  auto given = co_await give(std::move(*begun), *member, {.keep = true, .by_route = true});
+  if (given.outcome == Outcome::unclear) co_return HandedOn{Kind::unclear, {}};
+  if (given.outcome != Outcome::refused) co_return HandedOn{Kind::taken, {}};
+  ++metrics_.handovers_refused_total;
+  co_return HandedOn{Kind::refused, given.reply};
 }
 
 Task<bool> Hander::take_back(const StoredMessage& message) {

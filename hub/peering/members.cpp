@@ -189,7 +189,7 @@ std::vector<cluster::Candidate> Members::candidates() {
     result.push_back({member->name(),
                       member->data->is_open() && member->identity.has_value() && member->promise.is_fresh(now) &&
                           member->promised_by == member->identity->spool,
-                      now < member->refuses_copies_until || member->state != smtp::HubState::active, member->data->under_way(), member->config.zone});
+                      now < member->refuses_copies_until || member->state != smtp::HubState::active, member->data->under_way(), member->config.zone, false});
   return result;
 }
 

@@ -94,6 +94,7 @@ class Members final : public LinkOwner {
     std::erase_if(changed_holders_, [&](RowId row) { return !is_in_use(row); });
     if (changed_holders_.empty() && are_more_changed_) are_more_changed_ = is_in_use(RowId{0});
   }
+  [[nodiscard]] const std::string& own_name() const { return config_.hub_name; }
   /// The candidates for a copy, in the order of all().
   [[nodiscard]] std::vector<cluster::Candidate> candidates();
 

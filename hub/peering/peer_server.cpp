@@ -219,7 +219,7 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       }
       if (!command.copy.streamed && command.copy.part == smtp::CopyOffer::Part::whole) {
         if (verb == ShadowVerb::hand)
-          server_.receiver_.take(*peer_, {std::move(command.copy), command.number, command.keep}, slot);
+          server_.receiver_.take(*peer_, {std::move(command.copy), command.number, command.keep, command.is_held_here}, slot);
         else
           keeper.store(*peer_, std::move(command.copy), slot);
         return true;

@@ -25,10 +25,12 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
   keeper_.on_outbox_grew([this] { discards_.look(); });
   guardian_.on_outbox_grew([this] { discards_.look(); });
   hander_.on_outbox([this] { discards_.look(); });
+  hander_.set_guard(this);
   members_.on_change([this](Member& member) {
     guardian_.member_changed(member);
     discards_.look();
     copier_.protect_later();
+    if (member.data->is_open()) outbound_->hub_came();
   });
 }
 
@@ -103,6 +105,15 @@ Task<DeliveryGuard::Verdict> Peering::may_deliver(const storage::StoredMessage& 
   if (verdict == Verdict::go && guardian_.is_unsettled(row))
     verdict = guardian_.is_given_up(row) ? Verdict::go_possible_duplicate : Verdict::later;
   co_return verdict;
+}
+
+void Peering::hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) {
+  // For a client that waits: what another hub owns and this one holds is on two.
+  auto row = message->row;
+  hander_.hand_on(std::move(message), std::move(hub), [this, row, done = std::move(done)](HandedOn answer) mutable {
+    if (answer.kind == HandedOn::Kind::taken) waits_.tell(row, SafetyWaits::End::protected_);
+    done(std::move(answer));
+  });
 }
 
 std::string Peering::why_not_now() {

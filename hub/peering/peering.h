@@ -52,6 +52,8 @@ class Peering final : public DeliveryGuard {
   void outbox_grew() override { discards_.look(); }
   void delivered(MessageId id, Generation generation) override { keeper_.delivered(id, generation); }
   void protect_later(RowId) override { copier_.protect_later(); }
+  bool is_in_reach(const std::string& hub) override { return hander_.is_in_reach(hub); }
+  void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) override;
   void message_finished(RowId row) override { waits_.tell(row, SafetyWaits::End::delivered); }
 
  private:

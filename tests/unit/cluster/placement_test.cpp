@@ -64,5 +64,16 @@ TEST(Placement, TakesNoHubOfTheOwnZoneWhereOnlyOthersMayHoldCopies) {
   EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::only_other_zone, "east", {}}), 2U);
 }
 
+TEST(Placement, PrefersTheNextHopButNotAgainstTheRule) {
+  std::vector<Candidate> hubs = {{"b", true, false, 0, "east", false}, {"c", true, false, 5, "west", true}, {"d", true, false, 0, "west", false}};
+  Placement placement;
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "west", {}}), 1U) << "busy, and in the owner's zone";
+    EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::only_other_zone, "west", {}}), 0U);
+  }
+  hubs[1].is_refusing = true;
+  EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "west", {}}), 0U);
+}
+
 }  // namespace
 }  // namespace umbra::cluster

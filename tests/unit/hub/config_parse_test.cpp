@@ -306,6 +306,52 @@ TEST_F(ClusterParse, TakesCopiesZonesAndTheDelayOfAcknowledgements) {
   EXPECT_EQ(config->cluster.reprotect_octets_per_second, 1U << 20);
 }
 
+class HubRoutes : public ClusterParse {
+ protected:
+  /// Three hubs, this one is "a".
+  static std::string routes(const std::string& lines) {
+    auto text = with("  address: 127.0.0.1:1\n  members: [{name: a, address: \"127.0.0.1:1\"}, {name: b, address: \"127.0.0.1:2\"},"
+                     " {name: c, address: \"127.0.0.1:3\"}]\n");
+    auto at = text.find("routes:");
+    EXPECT_NE(at, std::string::npos);
+    auto end = text.find('\n', at);
+    while (end + 1 < text.size() && text[end + 1] == ' ') end = text.find('\n', end + 1);
+    return text.substr(0, at) + "routes:\n" + lines + text.substr(end + 1);
+  }
+};
+
+TEST_F(HubRoutes, NameHubsOfTheCluster) {
+  auto config = parse_config(routes("  - {name: core, domains: [\"*\"], hubs: [b, c]}\n"), "f");
+  ASSERT_TRUE(config) << to_string(config.error().front());
+  EXPECT_THAT(config->routes.at(0).hubs, ElementsAre("b", "c"));
+  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [b, d, b]}\n")),
+              testing::UnorderedElementsAre(HasSubstr("routes[0].hubs: \"d\" is not in cluster.members"), HasSubstr("routes[0].hubs: \"b\" is in the list already")));
+  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: []}\n")), ElementsAre(HasSubstr("routes[0].hubs: expected at least one")));
+}
+
+TEST_F(HubRoutes, ExcludeHostsAndConnections) {
+  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [b], hosts: [\"x.example:25\"]}\n")),
+              ElementsAre(testing::ContainsRegex("umbra.yaml:[0-9]+: routes\\[0\\].hubs: hubs are handed the mail over; leave out \"hosts\"")));
+  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [b], mx_port: 26, connections: 2}\n")), testing::SizeIs(2));
+}
+
+TEST_F(HubRoutes, OfAHubThatIsNamedItselfNeedAnotherRouteBehindThem) {
+  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [a]}\n")), ElementsAre(HasSubstr("cannot hand mail over to itself")));
+  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*.example.org\", example.com], hubs: [a, b]}\n"
+                                 "  - {name: out, domains: [\"*.org\"]}\n")),
+              ElementsAre(HasSubstr("needs another route for \"example.com\"")));
+  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [a, b]}\n  - {name: out, domains: [\"*\"]}\n")), testing::IsEmpty());
+  EXPECT_THAT(problems_of(routes("  - {name: out, domains: [\"*\"]}\n  - {name: core, domains: [\"*\"], hubs: [a, b]}\n")),
+              ElementsAre(HasSubstr("\"*\" is in routes[0] already")));
+}
+
+TEST_F(HubRoutes, NeedACluster) {
+  std::string text(alone);
+  const std::string before = "domains: [\"*\"]";
+  text.replace(text.find(before), before.size(), before + ", hubs: [b]");
+  EXPECT_THAT(problems_of(text), ElementsAre(HasSubstr("this hub has no cluster")));
+}
+
 TEST_F(ClusterParse, RefusesMoreCopiesThanThereAreHubsForThem) {
   EXPECT_THAT(problems_of(with(two_hubs, "require, copies: 2")),
               ElementsAre(HasSubstr("listeners[0].copies: 2 asked for, but only 1 other hub can hold one")));

@@ -91,6 +91,7 @@ class HandOverTests : public PeeringTest {
     EXPECT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
     return caller;
   }
+  void knows_held() { hub2().keywords = "\nXSHADOW 1\nXHAND\nXHELD"; }
   std::optional<Hander::Outcome> outcome;
 };
 
@@ -264,7 +265,128 @@ TEST_F(HandOverTests, DoesNotOfferToAHubThatDoesNotKnowTheVerb) {
   EXPECT_EQ(message(m.row)->state, storage::MessageState::queued);
 }
 
+TEST_F(HandOverTests, SendsNoBodyToAHubThatHoldsTheCopy) {
+  knows_held();
+  start();
+  auto m = owned({{"hub2", spool2, Holder::State::holds}});
+  answer_hand(Reply{250, "2.6.0", "owned"});
+  hand(m.row, true);
+  auto offers = hub2().of(ShadowVerb::hand);
+  ASSERT_EQ(offers.size(), 1U);
+  EXPECT_TRUE(offers[0].is_held_here);
+  EXPECT_EQ(offers[0].copy.body, "");
+  EXPECT_EQ(offers[0].copy.body_octets, 5U);
+  EXPECT_EQ(outcome, Hander::Outcome::kept);
+  EXPECT_EQ(metrics.handover_body_octets_total, 0U);
+  EXPECT_EQ(metrics.handovers_without_body_total, 1U);
+  EXPECT_EQ(shadow(m.id)->owner_hub, "hub2");
+}
+
+TEST_F(HandOverTests, SendsTheBodyWhenTheCopyIsNotThereAnyMore) {
+  knows_held();
+  start();
+  auto m = owned({{"hub2", spool2, Holder::State::holds}});
+  hub2().answers = [](const ShadowCommand& c) -> std::optional<Reply> {
+    if (c.verb != ShadowVerb::hand) return std::nullopt;
+    return c.is_held_here ? Reply{504, "5.5.0", "not held"} : Reply{250, "2.6.0", "owned"};
+  };
+  hand(m.row, true);
+  auto offers = hub2().of(ShadowVerb::hand);
+  ASSERT_EQ(offers.size(), 2U);
+  EXPECT_EQ(offers[1].copy.body, "body\n");
+  EXPECT_GT(offers[1].number, offers[0].number);
+  EXPECT_EQ(outcome, Hander::Outcome::kept);
+  EXPECT_EQ(metrics.handovers_not_held_total, 1U);
+  EXPECT_EQ(metrics.handover_body_octets_total, 5U);
+}
+
+TEST_F(HandOverTests, SendsTheBodyToAHubThatDoesNotKnowHeld) {
+  start();
+  auto m = owned({{"hub2", spool2, Holder::State::holds}});
+  answer_hand(Reply{250, "2.6.0", "owned"});
+  hand(m.row, true);
+  auto offers = hub2().of(ShadowVerb::hand);
+  ASSERT_EQ(offers.size(), 1U);
+  EXPECT_FALSE(offers[0].is_held_here);
+  EXPECT_EQ(offers[0].copy.body, "body\n");
+}
+
+TEST_F(HandOverTests, HandsOnByARouteAndWritesItselfIntoTheTrail) {
+  knows_held();
+  start();
+  auto m = owned();
+  answer_hand(Reply{250, "2.6.0", "owned and protected"});
+  std::optional<HandedOn> answer;
+  auto stored = std::make_shared<const storage::StoredMessage>(*message(m.row));
+  ASSERT_TRUE(peering->is_in_reach("hub2"));
+  EXPECT_FALSE(peering->is_in_reach("hub3"));
+  EXPECT_FALSE(peering->is_in_reach("hub1"));
+  peering->hand_on(stored, "hub2", [&](HandedOn a) { answer = a; });
+  EXPECT_FALSE(answer) << "not before the call has returned";
+  settle();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->kind, HandedOn::Kind::taken);
+  auto offers = hub2().of(ShadowVerb::hand);
+  ASSERT_EQ(offers.size(), 1U);
+  EXPECT_TRUE(offers[0].keep);
+  EXPECT_EQ(decode_hand_over(offers[0].copy.envelope)->envelope.trail, std::vector<std::string>{"hub1"});
+  EXPECT_TRUE(shadow(m.id)) << "kept, whatever the other one says";
+  EXPECT_EQ(metrics.messages_handed_to_next_hubs_total, 1U);
+
+  auto second = owned();
+  answer_hand(Reply{452, "4.3.1", "Insufficient system storage"});
+  peering->hand_on(std::make_shared<const storage::StoredMessage>(*message(second.row)), "hub2", [&](HandedOn a) { answer = a; });
+  settle();
+  EXPECT_EQ(answer->kind, HandedOn::Kind::refused);
+  EXPECT_EQ(answer->reply.code, 452);
+  EXPECT_EQ(message(second.row)->state, storage::MessageState::queued);
+  EXPECT_FALSE(peering->is_in_reach("hub2")) << "left alone for a while";
+}
+
 // ---- the receiver
+
+TEST_F(HandOverTests, MakesTheCopyItHoldsItsOwnMessage) {
+  start();
+  auto caller = caller_hub2();
+  auto id = hold_shadow(90, Epoch{1});
+  auto held = shadow(id);
+  smtp::HandOffer offer;
+  offer.copy.id = id;
+  offer.copy.generation = Generation{held->generation.value + 1};
+  offer.copy.envelope = record();
+  offer.copy.body_octets = held->size;
+  offer.number = 1;
+  offer.keep = true;
+  offer.is_held_there = true;
+  EXPECT_THAT(say(*caller, smtp::format_hand(offer)), StartsWith("250 2.6.0 "));
+  EXPECT_THAT(say(*caller, smtp::format_hand(offer)), StartsWith("250 2.6.0 ")) << "offered twice";
+  EXPECT_FALSE(shadow(id));
+  auto m = found(id);
+  ASSERT_TRUE(m);
+  EXPECT_EQ(m->row, held->row) << "the body is where it was";
+  EXPECT_EQ(ask([&](storage::Reader& r) { return r.chunk(m->row, 0); }).size(), held->size);
+  EXPECT_EQ(m->holders.back(), (Holder{"hub2", spool2, Holder::State::holds}));
+}
+
+TEST_F(HandOverTests, ChangesNothingWhenItDoesNotHoldWhatItIsSaidToHold) {
+  start();
+  auto caller = caller_hub2();
+  auto id = hold_shadow(91, Epoch{1});
+  auto held = shadow(id);
+  smtp::HandOffer offer;
+  offer.copy.id = id;
+  offer.copy.generation = Generation{held->generation.value + 1};
+  offer.copy.envelope = record();
+  offer.copy.body_octets = held->size + 1;
+  offer.number = 1;
+  offer.is_held_there = true;
+  EXPECT_THAT(say(*caller, smtp::format_hand(offer)), StartsWith("504 5.5.0 "));
+  EXPECT_TRUE(shadow(id)) << "the copy stays";
+  offer.copy.id = {spool2, 92};
+  EXPECT_THAT(say(*caller, smtp::format_hand(offer)), StartsWith("504 5.5.0 "));
+  EXPECT_FALSE(found({spool2, 92}));
+  EXPECT_EQ(ask([](storage::Reader& r) { return r.counts(); }).messages, 0U);
+}
 
 TEST_F(HandOverTests, AcceptsOnceHoweverOftenItIsOffered) {
   start();

@@ -181,6 +181,7 @@ Task<Result<std::vector<MailExchanger>>> FakeResolver::mail_exchangers(std::stri
 OutboundTest::OutboundTest() {
   static int number = 0;
   disk = std::make_unique<storage::MemoryDisk>("outbound-test-" + std::to_string(++number));
+  guard.io = &io;
   config.hub_name = "hub1";
   config.host_name = "hub1.example";
   config.spool.directory = "/spool";

@@ -178,6 +178,17 @@ class FakeGuard final : public DeliveryGuard {
   bool is_in_acceptance(MessageId id) override { return in_acceptance.contains(id); }
   void outbox_grew() override { ++outbox; }
   void protect_later(RowId row) override { to_protect.push_back(row); }
+  bool is_in_reach(const std::string& hub) override { return in_reach.contains(hub); }
+  void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) override {
+    handed.emplace_back(hub, message->id);
+    if (hand) return hand(*message, hub, std::move(done));
+    asio::post(*io, [done = std::move(done)]() mutable { done({HandedOn::Kind::taken, {}}); });
+  }
+  asio::io_context* io = nullptr;
+  std::set<std::string> in_reach;
+  std::vector<std::pair<std::string, MessageId>> handed;
+  /// In place of taking it.
+  std::function<void(const storage::StoredMessage&, const std::string&, std::move_only_function<void(HandedOn)>)> hand;
   bool is_sure = true;
   Verdict verdict = Verdict::go;
   std::set<MessageId> in_acceptance;

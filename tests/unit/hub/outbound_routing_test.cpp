@@ -54,6 +54,45 @@ TEST(OutboundRouter, NamesMxDestinationsByDomain) {
   EXPECT_FALSE(router.target("unroutable"));
 }
 
+RouteConfig to_hubs(std::string name, std::vector<std::string> domains, std::vector<std::string> hubs) {
+  RouteConfig route;
+  route.name = std::move(name);
+  route.domains = std::move(domains);
+  route.hubs = std::move(hubs);
+  return route;
+}
+
+TEST(OutboundRouter, PassesOverARouteToHubsThatNamesThisOne) {
+  std::vector<RouteConfig> routes = {to_hubs("core", {"*"}, {"b", "c"}), by_mx("out", {"*"})};
+  Router edge(routes, "a");
+  EXPECT_EQ(edge.destination_of("u@example.org"), "route:core");
+  EXPECT_THAT(edge.hubs_of("route:core"), ElementsAre("b", "c"));
+  EXPECT_FALSE(edge.leads_to_hubs("example.org"));
+  Router core(routes, "b");
+  EXPECT_EQ(core.destination_of("u@example.org"), "example.org");
+  EXPECT_TRUE(core.target("example.org"));
+  EXPECT_FALSE(core.target("route:core")) << "it is for the others";
+}
+
+TEST(OutboundRouter, HandsNoMessageToAHubThatHandedItOn) {
+  std::vector<RouteConfig> routes = {to_hubs("special", {"example.org"}, {"b"}), to_hubs("core", {"*"}, {"b", "c"})};
+  Router router(routes, "a");
+  EXPECT_EQ(router.destination_of("u@example.org"), "route:special");
+  EXPECT_EQ(router.destination_of("u@example.org", {"b"}), "route:core");
+  EXPECT_EQ(router.destination_of("u@example.org", {"b", "c"}), "route:special") << "it stays, and is not handed to anybody";
+  Envelope envelope;
+  envelope.recipients = {{"u@example.org", "", 0}, {"v@example.net", "", 0}};
+  EXPECT_THAT(router.next_hubs(envelope), ElementsAre("b")) << "who is in the lists of all routes";
+  envelope.trail = {"b"};
+  EXPECT_THAT(router.next_hubs(envelope), ElementsAre("c"));
+  envelope.trail = {"b", "c"};
+  EXPECT_THAT(router.next_hubs(envelope), IsEmpty());
+  std::vector<RouteConfig> behind = {to_hubs("core", {"*"}, {"b"}), by_mx("out", {"*"})};
+  Router last(behind, "c");
+  EXPECT_EQ(last.destination_of("u@example.org", {"a", "b"}), "example.org");
+  EXPECT_TRUE(last.target("example.org")) << "by MX, behind a route to hubs";
+}
+
 TEST(OutboundRouter, GivesOneEntryPerDestinationOfWhatIsPending) {
   std::vector<RouteConfig> routes = {by_mx("mx", {"*"}), smart("smart", {"s.example", "t.example"})};
   Router router(routes);

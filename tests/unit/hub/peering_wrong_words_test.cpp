@@ -1,6 +1,7 @@
 // Goal: every word of another hub that is wrong, stale, repeated, of another cluster, of an older epoch or generation, or of a
 // later version gets the reply that docs/xshadow.md says, and changes nothing it should not. Method: a table of them, each on a
 // session of its own to a hub with a message, a shadow and a discard; the spool is compared before and after.
+#include "hub/peering/hand_over_record.h"
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -63,6 +64,12 @@ class WrongWords : public PeeringTest {
     std::string lines;
     for (int i = 0; i < 401; ++i) lines += "1 " + to_string(MessageId{spool2, 0x77}) + " 1 all\r\n";
     return "XDONE " + std::to_string(lines.size()) + "\r\n" + lines;
+  }
+
+  static std::string hand_record() {
+    HandOverRecord record;
+    record.envelope.recipients = {{"r@example.com", "", notify_unset}};
+    return encode(record);
   }
 
   struct Contents {
@@ -194,6 +201,10 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XEPOCHS of one hub", "XEPOCHS hub3\r\n", "501 ", true},
       {"XHAND with a record that is none", "XHAND " + to_string(unknown) + " 2 3 1 INLINE KEEP 1\r\nabcd", "501 "},
       {"XHAND with a strange word", "XHAND " + to_string(unknown) + " 2 1 1 INLINE TAKE 1\r\nab", "501 ", true},
+      {"XHAND HELD of what is not held here", "XHAND " + to_string(unknown) + " 2 " + std::to_string(hand_record().size()) + " 1 HELD KEEP 1\r\n" + hand_record(), "504 5.5.0 "},
+      {"XHAND HELD with a record that is none", "XHAND " + to_string(unknown) + " 2 3 1 HELD KEEP 1\r\nabc", "501 "},
+      {"XHAND HELD of a copy with another size", "XHAND " + to_string(held) + " 3 " + std::to_string(hand_record().size()) + " 4 HELD KEEP 1\r\n" + hand_record(), "504 5.5.0 "},
+      {"XCOPY HELD", "XCOPY " + to_string(unknown) + " 2 1 1 HELD hub2/" + to_string(spool2) + "\r\nab", "501 ", true},
       {"XHAND without a number", "XHAND " + to_string(unknown) + " 2 1 1 INLINE KEEP\r\nab", "501 ", true},
       {"XBACK of what is not here", smtp::format_back(unknown, Generation{1}, 1), "250 2.0.0 " + to_string(unknown) + " unknown 0"},
       {"XBACK without a number", "XBACK " + to_string(unknown) + " 1\r\n", "501 ", true},

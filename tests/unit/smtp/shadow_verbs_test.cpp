@@ -42,6 +42,30 @@ std::vector<ShadowCommand> parse_all(std::string_view wire, std::size_t piece) {
   return commands;
 }
 
+TEST(ShadowParser, TakesNoBodyBehindAHandOverOfWhatIsHeld) {
+  HandOffer hand;
+  hand.copy = offer();
+  hand.number = 7;
+  hand.keep = true;
+  hand.is_held_there = true;
+  auto wire = format_hand(hand) + "NOOP\r\n";
+  EXPECT_NE(wire.find(" HELD KEEP 7\r\n"), std::string::npos);
+  for (std::size_t piece : {std::size_t{1}, std::size_t{5}, wire.size()}) {
+    auto commands = parse_all(wire, piece);
+    ASSERT_EQ(commands.size(), 2U);
+    EXPECT_TRUE(commands[0].is_held_here);
+    EXPECT_TRUE(commands[0].keep);
+    EXPECT_FALSE(commands[0].copy.streamed);
+    EXPECT_EQ(commands[0].copy.envelope, hand.copy.envelope);
+    EXPECT_EQ(commands[0].copy.body, "");
+    EXPECT_EQ(commands[0].copy.body_octets, hand.copy.body_octets);
+    EXPECT_EQ(commands[1].verb, ShadowVerb::noop);
+  }
+  ShadowParser parser;
+  parser.feed("XCOPY " + to_string(id) + " 1 1 1 HELD hub-1/0000000000000007\r\nab");
+  EXPECT_FALSE(parser.next()) << "only XHAND";
+}
+
 TEST(ShadowParser, ReadsEveryCommandInAnySplit) {
   auto wire = format_hub(hello("hub-1")) + format_proof("abc") + format_copy(offer()) + format_chunk(id, "12345", false) +
               format_chunk(id, "", true) + format_forget(id, Generation{2}) +
