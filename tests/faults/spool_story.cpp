@@ -220,6 +220,43 @@ std::vector<Step> spool_story() {
     if (!accepted) return std::unexpected(accepted.error());
     return accepted->wants_body ? writer.put_chunk(accepted->row, 0, "body\n") : Result<void>{};
   }));
+  // Hop retention: what is held becomes ours without its body, and goes on; what is not held leaves nothing.
+  steps.push_back(single("shadow 30", [](SpoolBox&, Writer& writer) { return store(writer, shadow(30, {"a@example.com", "b@example.com"})); }));
+  steps.push_back(single("discard part of 30", [](SpoolBox&, Writer& writer) { return outcome_of(writer.apply_discard(told(30, {1}), hub2)); }));
+  steps.push_back({"hub2 hands 30 over without its body, and 31 that is not here",
+                   [](SpoolBox& box) -> Result<void> {
+                     Result<void> taken = failure(std::errc::timed_out, "no completion came");
+                     Result<void> refused;
+                     for (int number : {30, 31}) {
+                       box.spool->write(
+                           [&box, number](Writer& writer) -> Result<void> {
+                             auto given = message(box, number + 10, {"a@example.com", "b@example.com"});
+                             given.id = {hub2, static_cast<std::uint64_t>(number)};
+                             given.generation = Generation{2};
+                             given.size = 6;
+                             given.holders = {holder("hub2", hub2.value), holder("hub3", hub3.value, Holder::State::offered)};
+                             auto accepted = writer.accept_hand_over(given, false);
+                             if (!accepted) return std::unexpected(accepted.error());
+                             return accepted->wants_body ? failure(std::errc::no_such_file_or_directory, "not held") : Result<void>{};
+                           },
+                           100, [&, number](Result<void> result) { (number == 30 ? taken : refused) = std::move(result); });
+                     }
+                     box.run();
+                     if (refused) return failure(std::errc::bad_message, "31 was taken without a body");
+                     return taken;
+                   },
+                   0, false});
+  steps.push_back(single("begin to hand 30 on", [](SpoolBox&, Writer& writer) {
+    return writer.begin_hand_over(row(30), holder("hub3", hub3.value));
+  }));
+  steps.push_back(single("30 is hub3's, kept here, and hub2 may let go", [](SpoolBox&, Writer& writer) {
+    return writer.end_hand_over(row(30), Generation{3}, holder("hub3", hub3.value), Epoch{2}, true);
+  }));
+  steps.push_back(single("30 is done", [](SpoolBox&, Writer& writer) {
+    auto item = told(30, {});
+    item.generation = Generation{3};
+    return outcome_of(writer.apply_discard(item, hub3));
+  }));
   steps.push_back(single("remember hub2", [](SpoolBox&, Writer& writer) {
     return writer.remember_peer({"hub2", hub2, Epoch{7}, Sequence{100}});
   }));
