@@ -79,6 +79,16 @@ hub::Config Cluster::make_config(int number) const {
   listener.on_failure = scenario_.on_failure;
   listener.acknowledgement_delay_max = scenario_.acknowledgement_delay_max;
   listener.delayed_acknowledgements_max = scenario_.delayed_acknowledgements_max;
+  std::vector<std::string> next_hubs;
+  if (scenario_.hops == Scenario::Hops::core)
+    for (int i = scenario_.first_core_hub; i < scenario_.hubs; ++i) next_hubs.push_back(fmt::format("hub{}", i + 1));
+  if (scenario_.hops == Scenario::Hops::chain && number + 1 < scenario_.hubs) next_hubs.push_back(fmt::format("hub{}", number + 2));
+  if (!next_hubs.empty()) {
+    auto& core = config.routes.emplace_back();
+    core.name = "core";
+    core.hubs = std::move(next_hubs);
+    for (int i = 0; i < scenario_.sinks; ++i) core.domains.push_back(fmt::format("d{}.test", i + 1));
+  }
   for (int i = 0; i < scenario_.sinks; ++i) {
     auto& route = config.routes.emplace_back();
     route.name = fmt::format("domain{}", i + 1);

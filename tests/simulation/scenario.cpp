@@ -193,6 +193,9 @@ Scenario make_scenario(const Choices& choices) {
     if (choices.without.contains(static_cast<int>(i) + 1)) continue;
     scenario.faults.push_back(drawn[i]);
   }
+  auto hops = master.fork("hops");
+  if (hops.chance(300)) scenario.hops = hops.chance(500) ? Scenario::Hops::core : Scenario::Hops::chain;
+  scenario.first_core_hub = static_cast<int>(hops.between(1, scenario.hubs - 1));
   bool is_listed = scenario.membership == Scenario::Membership::list;
   if (!is_listed && scenario.ownership == hub::OwnershipMode::majority) scenario.ownership = hub::OwnershipMode::pairwise;
   return scenario;
