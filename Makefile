@@ -1,5 +1,5 @@
 # The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
-.PHONY: all release setup demo test test-network test-kubernetes model bench figures fuzz soak format format-check tidy docs clean
+.PHONY: all release setup demo test test-network test-kubernetes model bench figures fuzz soak soak-simulation mutants format format-check tidy docs clean
 all: release
 
 setup:
@@ -52,6 +52,16 @@ soak: setup
 	@scripts/build release
 	@scripts/build asan
 	@scripts/soak $(MINUTES)
+
+# A range of seeds, recorded in docs/soak.tsv: make soak-simulation SEEDS=3001-13000 [ARGUMENTS="--ownership majority" | "--pairs"]
+SEEDS ?= 3001-6000
+soak-simulation: setup
+	@scripts/build release simulation
+	@scripts/soak_simulation $(SEEDS) --jobs $$(scripts/jobs) $(ARGUMENTS)
+
+# Known bugs, planted in a copy of the tree: the simulation must find each.
+mutants: setup
+	@scripts/mutants
 
 sources = $(shell git ls-files '*.h' '*.cpp')
 format: setup

@@ -30,7 +30,7 @@ void ArbiterStore::plan_outages(Duration horizon, int hubs) {
 }
 
 bool ArbiterStore::is_away(const std::string& hub) const {
-  return std::ranges::any_of(outages_, [&](const auto& o) {
+  return is_away_ || std::ranges::any_of(outages_, [&](const auto& o) {
     return world_.now() >= o.from && world_.now() < o.until && (o.hub.empty() || o.hub == hub);
   });
 }

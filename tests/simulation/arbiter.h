@@ -42,6 +42,8 @@ class ArbiterStore {
   explicit ArbiterStore(World& world) : world_(world), random_(world.random().fork("arbiter")) {}
   /// Draws when it is away, for everybody or for one hub.
   void plan_outages(Duration horizon, int hubs);
+  /// From now on it answers nobody, or everybody.
+  void set_away(bool is_away) { is_away_ = is_away; }
 
  private:
   friend class ArbiterClient;
@@ -57,6 +59,7 @@ class ArbiterStore {
   SeededRandom random_;
   std::map<std::string, cluster::ArbiterRecord> records_;
   std::vector<Outage> outages_;
+  bool is_away_ = false;
   std::uint64_t version_ = 0;
 };
 

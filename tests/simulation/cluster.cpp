@@ -31,22 +31,17 @@ Cluster::Cluster(World& world, Fabric& fabric, Ledger& ledger, const Scenario& s
   for (int i = 0; i < scenario.sinks; ++i)
     names_.hosts[fmt::format("sink{}.test", i + 1)] = {fmt::format("10.0.2.{}", i + 1)};
   names_.exchangers["mx.test"] = {{10, "sink1.test"}, {20, fmt::format("sink{}.test", scenario.sinks)}};
-  for (int i = 0; i < scenario.hubs; ++i) {
+  for (int i = 0; i < scenario.hubs + scenario.spares; ++i) {
     auto slot = std::make_unique<Slot>();
+    slot->is_member = slot->wants_up = i < scenario.hubs;
     slot->address = fmt::format("10.0.0.{}", i + 1);
     slot->speed = slot->usual_speed = scenario.disks[static_cast<std::size_t>(i)];
     slot->clock = scenario.clocks[static_cast<std::size_t>(i)];
     slot->disk = std::make_unique<storage::MemoryDisk>(disk_name(i));
     slots_.push_back(std::move(slot));
   }
-  for (int i = 0; i < scenario.hubs; ++i) slots_[static_cast<std::size_t>(i)]->config = make_config(i);
-  for (int i = 0; i < scenario.hubs; ++i) {
-    auto name = fmt::format("hub{}.hubs.test", i + 1);
-    const auto& address = slots_[static_cast<std::size_t>(i)]->address;
-    names_.hosts[name] = {address};
-    names_.hosts["hubs.test"].push_back(address);
-    names_.services["_hub._tcp.hubs.test"].push_back({0, 0, hub_port, name});
-  }
+  for (int i = 0; i < size(); ++i) slots_[static_cast<std::size_t>(i)]->config = make_config(i);
+  publish();
   for (const auto& trouble : scenario.dns_troubles) {
     using Trouble = SimResolver::Names::Trouble;
     world.after(trouble.begin, [this, trouble] {
@@ -135,8 +130,31 @@ hub::Config Cluster::make_config(int number) const {
   return config;
 }
 
+void Cluster::publish() {
+  auto& all = names_.hosts["hubs.test"];
+  auto& services = names_.services["_hub._tcp.hubs.test"];
+  all.clear();
+  services.clear();
+  for (int i = 0; i < size(); ++i) {
+    const auto& slot = *slots_[static_cast<std::size_t>(i)];
+    auto name = fmt::format("hub{}.hubs.test", i + 1);
+    names_.hosts.erase(name);
+    if (!slot.is_member) continue;
+    names_.hosts[name] = {slot.address};
+    all.push_back(slot.address);
+    services.push_back({0, 0, hub_port, name});
+  }
+}
+
+void Cluster::set_member(int number, bool is_member) {
+  slots_[static_cast<std::size_t>(number)]->is_member = is_member;
+  world_.say("dns", "{} hub{}", is_member ? "names" : "does not name", number + 1);
+  publish();
+}
+
 void Cluster::start() {
-  for (int i = 0; i < size(); ++i) begin(i);
+  for (int i = 0; i < size(); ++i)
+    if (is_member(i)) begin(i);
   world_.after(supervision, [this] { tick(); });
 }
 
@@ -184,8 +202,11 @@ void Cluster::begin(int number) {
     slot.disk->crash(storage::MemoryDisk::Crash::power_partly, &random_);
     --slot.failed_starts;
   }
+  // Another hub's disk: the operator has to look.
+  slot.has_wrong_disk = begun.error().what.find("the spool of hub") != std::string::npos;
+  if (slot.has_wrong_disk) slot.wants_up = false;
   // A full disk may be the reason: tried again until it has room.
-  if (!slot.is_full && ++slot.failed_starts > failed_starts_max)
+  if (!slot.has_wrong_disk && !slot.is_full && ++slot.failed_starts > failed_starts_max)
     failures_.push_back(fmt::format("hub{} does not start: {}", number + 1, begun.error().what));
   slot.may_start_at = world_.now() + 2s;
   slot.process->stop();
@@ -205,8 +226,12 @@ void Cluster::supervise(int number) {
     if (hub != nullptr && hub->ended() && !slot.process->host().is_paused()) {
       world_.say(slot.process->host().name(), "has ended: {}", hub->ended()->reason);
       if (hub->ended()->restart) ++counts_.epochs_ended;
+      // A spool that was rolled back: the operator looks, and takes it away.
+      bool is_rolled_back = hub->ended()->reason.find("rolled back") != std::string::npos;
+      bool wanted_up = slot.wants_up;
       stop(number);
-      slot.wants_up = true;
+      slot.wants_up = wanted_up;
+      slot.loses_disk = is_rolled_back;
       slot.may_start_at = world_.now() + random_.between(100ms, 2s);
     } else {
       auto& view = slot.process->view();
@@ -216,8 +241,14 @@ void Cluster::supervise(int number) {
   bool has_remains_alive =
       std::ranges::any_of(slot.remains, [](auto& process) { return !process->is_dead(); });
   if (!slot.process && slot.wants_up && !is_stopping_ && !has_remains_alive &&
-      world_.now() >= slot.may_start_at)
+      world_.now() >= slot.may_start_at) {
+    if (std::exchange(slot.loses_disk, false)) {
+      world_.say("operator", "hub{} gets an empty disk", number + 1);
+      set_disk(number, {});
+      if (on_disk_lost_) on_disk_lost_(number);
+    }
     begin(number);
+  }
 }
 
 void Cluster::kill(int number, bool machine_too, bool disk_too) {
@@ -255,7 +286,8 @@ void Cluster::stop(int number) {
 }
 
 void Cluster::revive(int number) {
-  slots_[static_cast<std::size_t>(number)]->wants_up = true;
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  if (slot.is_member && !slot.has_wrong_disk) slot.wants_up = true;
 }
 
 void Cluster::pause(int number) {
@@ -293,6 +325,52 @@ void Cluster::stop_failing(int number) {
   slots_[static_cast<std::size_t>(number)]->disk->heal();
 }
 
+storage::MemoryDisk::Image Cluster::disk_of(int number) const {
+  return slots_[static_cast<std::size_t>(number)]->disk->current();
+}
+
+void Cluster::set_disk(int number, storage::MemoryDisk::Image image) {
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  UMBRA_ASSERT(!slot.process);
+  ++counts_.disks_lost;
+  slot.disk->restore(std::move(image));
+  slot.failed_starts = 0;
+  slot.loses_disk = slot.has_wrong_disk = false;
+}
+
+void Cluster::decay(int number) {
+  constexpr std::uint64_t page = 4096;
+  auto& disk = *slots_[static_cast<std::size_t>(number)]->disk;
+  auto image = disk.current();
+  auto database = image.find("/spool/spool.db");
+  if (database == image.end() || database->second.size() < page) return;
+  auto at = random_.below(database->second.size() / page);
+  world_.say("nemesis", "page {} of {} of hub{} decays", at + 1, database->second.size() / page, number + 1);
+  disk.decay("/spool/spool.db", at * page, page, random_);
+}
+
+void Cluster::step_wall(int number, Duration by) {
+  auto& slot = *slots_[static_cast<std::size_t>(number)];
+  slot.clock.wall_offset += by;
+  if (slot.process) slot.process->host().step_wall(by);
+}
+
+HubProcess* Cluster::process(int number) {
+  auto& process = slots_[static_cast<std::size_t>(number)]->process;
+  bool is_there = process && process->hub() != nullptr && !process->host().is_paused() && !process->is_stopping();
+  return is_there ? process.get() : nullptr;
+}
+
+bool Cluster::is_complete() const {
+  for (int i = 0; i < size(); ++i)
+    if (is_member(i) && (!is_up(i) || !slots_[static_cast<std::size_t>(i)]->remains.empty())) return false;
+  return true;
+}
+
+void Cluster::fail(std::string what) {
+  if (failures_.size() < 5) failures_.push_back(std::move(what));
+}
+
 const std::string& Cluster::address(int number) const {
   return slots_[static_cast<std::size_t>(number)]->address;
 }
@@ -302,8 +380,14 @@ bool Cluster::is_up(int number) const {
   return process && process->hub() != nullptr && !process->host().is_paused();
 }
 
+bool Cluster::is_down(int number) const {
+  const auto& slot = *slots_[static_cast<std::size_t>(number)];
+  return !slot.process && slot.remains.empty();
+}
+
 bool Cluster::is_protected(Duration since) const {
   return std::ranges::all_of(slots_, [since](const auto& slot) {
+    if (!slot->is_member && !slot->process) return true;
     if (!slot->process || !slot->remains.empty() || slot->process->host().is_paused()) return false;
     const auto& view = slot->process->view();
     return view.is_fresh && view.asked >= since && view.counts.unprotected == 0 &&
@@ -313,6 +397,7 @@ bool Cluster::is_protected(Duration since) const {
 
 bool Cluster::is_quiet(Duration since) const {
   return std::ranges::all_of(slots_, [since](const auto& slot) {
+    if (!slot->is_member && !slot->process && slot->remains.empty()) return true;
     if (!slot->process || !slot->remains.empty()) return false;
     const auto& view = slot->process->view();
     const auto& c = view.counts;
@@ -325,6 +410,7 @@ std::vector<std::string> Cluster::unrest() const {
   std::vector<std::string> lines;
   for (int i = 0; i < size(); ++i) {
     const auto& slot = *slots_[static_cast<std::size_t>(i)];
+    if (!slot.process && !slot.is_member) continue;
     if (!slot.process) {
       lines.push_back(fmt::format("hub{} is down", i + 1));
       continue;

@@ -46,9 +46,29 @@ class Cluster {
 
   void stop_failing(int hub);
 
+  // Disks. Of a hub that is down.
+  [[nodiscard]] storage::MemoryDisk::Image disk_of(int hub) const;
+  void set_disk(int hub, storage::MemoryDisk::Image image);
+  /// A page of its database decays.
+  void decay(int hub);
+  void step_wall(int hub, Duration by);
+  void set_arbiter_away(bool is_away) { arbiter_.set_away(is_away); }
+  /// DNS names it among the hubs, and it is expected to run; or not.
+  void set_member(int hub, bool is_member);
+  [[nodiscard]] bool is_member(int hub) const { return slots_[static_cast<std::size_t>(hub)]->is_member; }
+  /// Every member runs.
+  [[nodiscard]] bool is_complete() const;
+  /// Null while it is down, stands still or stops.
+  [[nodiscard]] HubProcess* process(int hub);
+  /// How often it has been started.
+  [[nodiscard]] int runs(int hub) const { return slots_[static_cast<std::size_t>(hub)]->runs; }
+  void fail(std::string what);
+
   [[nodiscard]] int size() const { return static_cast<int>(slots_.size()); }
   [[nodiscard]] const std::string& address(int hub) const;
   [[nodiscard]] bool is_up(int hub) const;
+  /// No process of it is left.
+  [[nodiscard]] bool is_down(int hub) const;
   /// Every hub runs, knows what it owns, and nothing is unprotected: a disk may be lost. As of a look since
   /// `since`.
   [[nodiscard]] bool is_protected(Duration since) const;
@@ -61,6 +81,10 @@ class Cluster {
 
   /// Called with the number of the hub at every event of a message.
   void on_event(std::function<void(int, hub::MessageEvent)> callback) { on_event_ = std::move(callback); }
+  /// It is down, since its disk is another hub's.
+  [[nodiscard]] bool has_wrong_disk(int hub) const { return slots_[static_cast<std::size_t>(hub)]->has_wrong_disk; }
+  /// Called when a hub's disk is taken away because it was rolled back.
+  void on_disk_lost(std::function<void(int)> callback) { on_disk_lost_ = std::move(callback); }
   /// Called when a machine died by die_at().
   void on_death(std::function<void(int)> callback) { on_death_ = std::move(callback); }
   [[nodiscard]] const Counts& counts() const { return counts_; }
@@ -79,8 +103,11 @@ class Cluster {
     std::unique_ptr<HubProcess> process;
     std::vector<std::unique_ptr<HubProcess>> remains;  ///< dead processes that are being collected
     bool wants_up = true;
+    bool is_member = true;
     bool machine_is_on = true;
     bool is_full = false;
+    bool loses_disk = false;      ///< before its next start
+    bool has_wrong_disk = false;  ///< it says so, and is down
     int runs = 0;
     int failed_starts = 0;
     Duration may_start_at{};
@@ -90,6 +117,7 @@ class Cluster {
   void begin(int hub);
   void supervise(int hub);
   [[nodiscard]] hub::Config make_config(int hub) const;
+  void publish();
 
   World& world_;
   Fabric& fabric_;
@@ -103,6 +131,7 @@ class Cluster {
   std::vector<std::string> failures_;
   std::function<void(int, hub::MessageEvent)> on_event_;
   std::function<void(int)> on_death_;
+  std::function<void(int)> on_disk_lost_;
   bool is_stopping_ = false;
 };
 

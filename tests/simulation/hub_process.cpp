@@ -47,6 +47,7 @@ HubProcess::HubProcess(const Setting& setting)
       config_(setting.config),
       vfs_(setting.vfs),
       attempts_(setting.attempts),
+      pause_(host_.io()),
       scope_(host_.io()) {}
 
 void HubProcess::on_disk_used(std::function<void()> callback) {
@@ -87,6 +88,8 @@ Result<void> HubProcess::begin() {
 
 hub::Task<void> HubProcess::run_stop() {
   co_await hub_->stop();
+  // An operator's question that is under way still is answered by the spool's lanes; not before that is the hub destroyed.
+  while (scope_.running() > 1) co_await pause_.wait_for(10ms);
   is_stopped_ = true;
 }
 
@@ -109,6 +112,33 @@ void HubProcess::die(bool machine_too) {
     network_.kill();
   }
   stop();
+}
+
+hub::Task<void> HubProcess::run_order(cluster::DrainOrder order, std::function<void(std::string)> answer) {
+  auto begun = co_await hub_->drain().begin(std::move(order));
+  answer(begun ? *begun : begun.error().what);
+}
+
+hub::Task<void> HubProcess::run_undrain(std::function<void(std::string)> answer) {
+  auto undrained = co_await hub_->drain().undrain();
+  answer(undrained ? std::string() : undrained.error().what);
+}
+
+hub::Task<void> HubProcess::run_report(std::function<void(std::optional<hub::DrainReport>)> answer) {
+  auto report = co_await hub_->drain().report();
+  answer(report ? std::optional(*report) : std::nullopt);
+}
+
+void HubProcess::order(cluster::DrainOrder order, std::function<void(std::string)> answer) {
+  host_.run([&] { scope_.spawn("order", run_order(std::move(order), std::move(answer))); });
+}
+
+void HubProcess::undrain(std::function<void(std::string)> answer) {
+  host_.run([&] { scope_.spawn("undrain", run_undrain(std::move(answer))); });
+}
+
+void HubProcess::ask_drain(std::function<void(std::optional<hub::DrainReport>)> answer) {
+  host_.run([&] { scope_.spawn("drain report", run_report(std::move(answer))); });
 }
 
 void HubProcess::look() {

@@ -60,6 +60,7 @@ class HubProcess {
   Result<void> begin();
   /// Begins an orderly stop; is_stopped() tells when it is over.
   void stop();
+  [[nodiscard]] bool is_stopping() const { return is_stopping_; }
   /// Ends without order: the caller has crashed the disk. What remains is collected by a stop() that nobody
   /// hears.
   void die(bool machine_too);
@@ -76,6 +77,12 @@ class HubProcess {
     storage::QueueCounts counts;
   };
   [[nodiscard]] const View& view() const { return view_; }
+
+  /// An operator's order. Answered once: the reason when it is refused (or nothing could be saved), else empty.
+  void order(cluster::DrainOrder order, std::function<void(std::string)> answer);
+  void undrain(std::function<void(std::string)> answer);
+  /// What `umbra drain --status` tells; nothing while the spool cannot be read.
+  void ask_drain(std::function<void(std::optional<hub::DrainReport>)> answer);
   [[nodiscard]] hub::Hub* hub() { return hub_.get(); }
   [[nodiscard]] Host& host() { return host_; }
   [[nodiscard]] HubLog& log() { return log_; }
@@ -83,6 +90,9 @@ class HubProcess {
 
  private:
   hub::Task<void> run_stop();
+  hub::Task<void> run_order(cluster::DrainOrder order, std::function<void(std::string)> answer);
+  hub::Task<void> run_undrain(std::function<void(std::string)> answer);
+  hub::Task<void> run_report(std::function<void(std::optional<hub::DrainReport>)> answer);
 
   Host host_;
   ProcessNetwork network_;
@@ -97,6 +107,7 @@ class HubProcess {
   std::string vfs_;
   std::shared_ptr<storage::AttemptMarks::Region> attempts_;
   std::unique_ptr<hub::Hub> hub_;
+  hub::Timer pause_;
   hub::TaskScope scope_;
   View view_;
   bool is_looking_ = false;

@@ -5,6 +5,10 @@
 //   simulation --seed 17 --trace             one seed, with everything that happens
 //   simulation --seed 17 --only crash,pause  the same without the other faults
 //   simulation --seed 17 --without 2         the same without its second fault
+//   simulation --seeds 1..50 --fault leave   one kind of fault, once in each run
+//   simulation --seed 5 --pair leave,crash   two of them, close to one another
+//   simulation --scale 3,10,30,100           what a cluster of that size costs each hub
+//   simulation --pairs 3 --jobs 2            every fault alone and every pair of faults, three seeds each
 //
 // Exit code: 0 every seed passed, 1 one failed, 2 wrong arguments.
 #include <fmt/format.h>
@@ -19,6 +23,7 @@
 #include <map>
 
 #include "tests/simulation/run.h"
+#include "tests/simulation/scale.h"
 
 namespace {
 
@@ -33,7 +38,37 @@ struct Options {
   bool keeps_going = false;
   std::string extra;  ///< the arguments a replay needs besides the seed
   int limit_s = 0;    ///< stop beginning new seeds after so long
+  std::uint64_t per_pair = 0;  ///< not 0: every fault and every pair, so many seeds each, instead of a range
 };
+
+/// Every fault alone, then every unordered pair, a fault twice too.
+const std::vector<std::vector<FaultKind>>& fault_sets() {
+  static const auto sets = [] {
+    std::vector<std::vector<FaultKind>> all;
+    for (int i = 0; i < fault_kinds; ++i) all.push_back({static_cast<FaultKind>(i)});
+    for (int i = 0; i < fault_kinds; ++i)
+      for (int j = i; j < fault_kinds; ++j) all.push_back({static_cast<FaultKind>(i), static_cast<FaultKind>(j)});
+    return all;
+  }();
+  return sets;
+}
+
+std::string names_of(const std::vector<FaultKind>& kinds) {
+  std::string text;
+  for (auto kind : kinds) text += (text.empty() ? "" : ",") + std::string(to_string(kind));
+  return text;
+}
+
+/// What the run of that number is. Runs are numbered by their seed, or through all pairs.
+Choices choices_of(const Options& options, std::uint64_t number) {
+  auto choices = options.choices;
+  choices.seed = number;
+  if (options.per_pair == 0) return choices;
+  auto index = number - options.first;
+  choices.seed = options.choices.seed + index;
+  choices.forced = fault_sets()[index / options.per_pair];
+  return choices;
+}
 
 std::uint64_t process_us() {
   timespec spent{};
@@ -42,8 +77,10 @@ std::uint64_t process_us() {
          static_cast<std::uint64_t>(spent.tv_nsec) / 1000;
 }
 
-std::string replay_command(const Options& options, std::uint64_t seed) {
-  return fmt::format("build/release/tests/simulation/simulation --seed {}{} --trace", seed, options.extra);
+std::string replay_command(const Options& options, std::uint64_t number) {
+  auto choices = choices_of(options, number);
+  auto pair = options.per_pair == 0 ? std::string() : " --pair " + names_of(choices.forced);
+  return fmt::format("build/release/tests/simulation/simulation --seed {}{}{} --trace", choices.seed, pair, options.extra);
 }
 
 /// Counts over all seeds, so that one sees what the runs have gone through.
@@ -90,10 +127,10 @@ void work(const Options& options, int job, std::uint64_t first, int to_parent) {
   for (auto seed = first; seed <= options.last; ++seed) {
     if (static_cast<int>((seed - options.first) % static_cast<std::uint64_t>(options.jobs)) != job) continue;
     say(fmt::format("S {}\n", seed));
-    auto choices = options.choices;
-    choices.seed = seed;
+    auto choices = choices_of(options, seed);
     auto began = process_us();
     auto result = run(choices);
+    result.seed = seed;  // the number of the run
     auto line = result_line(result, process_us() - began);
     if (!result.ok()) std::fputs(report(result, replay_command(options, seed)).c_str(), stderr);
     say(line);
@@ -240,6 +277,19 @@ int run_one(const Options& options) {
   return result.ok() ? 0 : 1;
 }
 
+int run_scales(const std::vector<int>& scales, hub::OwnershipMode ownership) {
+  fmt::print("per hub and second   messages    beats  discards  shadows   octets   octets when idle   sessions (open, per hub)\n");
+  bool is_good = true;
+  for (auto hubs : scales) {
+    auto r = measure_scale(hubs, ownership, std::chrono::seconds{20});
+    fmt::print("{:>4} hubs            {:9.2f} {:8.1f} {:9.2f} {:8.2f} {:8.0f} {:18.0f} {:10.1f}{}\n", r.hubs, r.messages, r.beats, r.discards, r.shadows, r.octets,
+               r.octets_of_beats, r.sessions, r.ok ? "" : "   FAILED");
+    std::fflush(stdout);
+    is_good = is_good && r.ok;
+  }
+  return is_good ? 0 : 1;
+}
+
 /// "17" or "1..1000".
 bool parse_range(const std::string& text, Options& options) {
   auto dots = text.find("..");
@@ -269,6 +319,11 @@ int main(int argc, char** argv) {
   app.add_option("--ownership", ownership, "this mode instead of what the seed says")
       ->check(CLI::IsMember({"pairwise", "majority", "arbiter"}));
   app.add_option("--only", only, "only these kinds of faults")->delimiter(',');
+  std::vector<std::string> forced;
+  std::vector<int> scales;
+  app.add_option("--scale", scales, "measures clusters of so many hubs")->delimiter(',')->check(CLI::Range(2, 250));
+  app.add_option("--fault,--pair", forced, "these kinds of faults, once each, close to one another, instead of what the seed says")->delimiter(',');
+  app.add_option("--pairs", options.per_pair, "every fault and every pair of faults, with so many seeds each, from --seed on")->check(CLI::Range(1, 100'000));
   app.add_option("--without", without, "leave out these faults, by their number from 1")->delimiter(',');
   app.add_option("--seconds", options.limit_s, "stop after so long");
   app.add_flag("--trace", options.choices.print_trace, "print everything that happens");
@@ -301,8 +356,24 @@ int main(int argc, char** argv) {
     }
     options.extra += fmt::format(" --only {}", fmt::join(only, ","));
   }
+  for (const auto& name : forced) {
+    auto kind = parse_fault_kind(name);
+    if (!kind) {
+      std::fprintf(stderr, "unknown kind of fault: %s\n", name.c_str());
+      return 2;
+    }
+    options.choices.forced.push_back(*kind);
+  }
+  if (!forced.empty()) options.extra += fmt::format(" --pair {}", fmt::join(forced, ","));
   for (auto number : without) options.choices.without.insert(number);
   if (!without.empty()) options.extra += fmt::format(" --without {}", fmt::join(without, ","));
+  if (!scales.empty()) return run_scales(scales, options.choices.ownership.value_or(hub::OwnershipMode::pairwise));
+  if (options.per_pair > 0) {
+    options.choices.seed = seed > 0 ? seed : 1;
+    options.first = 1;
+    options.last = fault_sets().size() * options.per_pair;
+    return run_many(options);
+  }
   if (seed > 0) {
     options.choices.seed = seed;
     return run_one(options);

@@ -23,7 +23,8 @@ Nemesis::Nemesis(World& world, Fabric& fabric, Cluster& cluster, std::vector<std
       clients_(std::move(client_addresses)),
       scenario_(scenario),
       circumstances_(circumstances),
-      random_(world.random().fork("nemesis")) {
+      random_(world.random().fork("nemesis")),
+      operator_(world, fabric, cluster, scenario) {
   for (const auto& fault : scenario.faults) {
     auto& state = *states_.emplace_back(std::make_unique<State>());
     state.fault = fault;
@@ -37,6 +38,7 @@ void Nemesis::start() {
   }
   cluster_.on_event([this](int hub, hub::MessageEvent event) { saw(hub, event); });
   cluster_.on_death([this](int hub) { machine_died(hub); });
+  cluster_.on_disk_lost([this](int hub) { circumstances_.lost_disks.emplace_back(cluster_.address(hub), world_.now()); });
 }
 
 void Nemesis::saw(int hub, hub::MessageEvent event) {
@@ -64,22 +66,21 @@ void Nemesis::machine_died(int hub) {
 }
 
 bool Nemesis::may_lose_a_disk() const {
+  if (is_damage_hidden_) return false;
   if (!has_lost_a_disk_) return true;
   return active_ == 1 && world_.now() >= last_end_ + reprotection && cluster_.is_protected(world_.now() - 2s);
 }
 
 void Nemesis::disturb_hub(State& state, int hub) {
-  if (state.disturbances++ == 0) state.first_disturbance = circumstances_.disturbances.size();
-  auto kind = state.fault.kind;
+  state.disturbances.push_back(circumstances_.disturbances.size());
   // Only under pairwise ownership may hubs that do not hear one another both deliver.
   bool is_pairwise = scenario_.ownership == hub::OwnershipMode::pairwise;
-  bool cuts_off = is_pairwise && (kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::isolate ||
-                                  kind == FaultKind::slow_network);
+  bool cuts_off = is_pairwise && simulation::cuts_off(state.fault.kind);
   circumstances_.disturbances.push_back({cluster_.address(hub), {}, world_.now(), not_over, cuts_off});
 }
 
 void Nemesis::disturb_sink(State& state) {
-  if (state.disturbances++ == 0) state.first_disturbance = circumstances_.disturbances.size();
+  state.disturbances.push_back(circumstances_.disturbances.size());
   circumstances_.disturbances.push_back({{},
                                          sinks_[static_cast<std::size_t>(state.fault.target)]->host().name(),
                                          world_.now(),
@@ -94,17 +95,26 @@ void Nemesis::block(State& state, const std::string& from, const std::string& to
 
 void Nemesis::take_down(State& state) {
   const auto& fault = state.fault;
-  bool loses_disk = fault.kind == FaultKind::lose_disk;
-  if (loses_disk && !may_lose_a_disk()) {
-    world_.say("nemesis", "hub{} keeps its disk: another one was lost lately", fault.target + 1);
-    loses_disk = false;
-  }
-  if (loses_disk) {
-    has_lost_a_disk_ = true;
-    circumstances_.lost_disks.emplace_back(cluster_.address(fault.target), world_.now());
-  }
+  bool loses_disk = fault.kind == FaultKind::lose_disk && take_disk(fault.target);
   disturb_hub(state, fault.target);
   cluster_.kill(fault.target, fault.kind != FaultKind::crash, loses_disk);
+}
+
+bool Nemesis::take_disk(int hub) {
+  if (!may_lose_a_disk()) {
+    world_.say("nemesis", "hub{} keeps its disk: another one was lost lately", hub + 1);
+    return false;
+  }
+  has_lost_a_disk_ = true;
+  circumstances_.lost_disks.emplace_back(cluster_.address(hub), world_.now());
+  return true;
+}
+
+void Nemesis::tell(State& state) {
+  auto* s = &state;
+  operator_.begin(state.fault, {.disturb = [this, s](int hub) { disturb_hub(*s, hub); },
+                                .take_disk = [this](int hub) { return take_disk(hub); },
+                                .ended = [this, s] { end(*s); }});
 }
 
 void Nemesis::begin(State& state) {
@@ -114,7 +124,8 @@ void Nemesis::begin(State& state) {
   ++begun_;
   const auto& fault = state.fault;
   world_.say("nemesis", "begins {}", to_string(fault));
-  const auto& mine = fault.kind >= FaultKind::sink_dead ? std::string() : cluster_.address(fault.target);
+  if (Operator::tells(fault.kind)) return tell(state);
+  const auto& mine = is_of_sink(fault.kind) ? std::string() : cluster_.address(fault.target);
   switch (fault.kind) {
     case FaultKind::crash:
     case FaultKind::power:
@@ -132,6 +143,7 @@ void Nemesis::begin(State& state) {
       cluster_.stop(fault.target);
       break;
     case FaultKind::pause:
+    case FaultKind::long_pause:
       disturb_hub(state, fault.target);
       cluster_.pause(fault.target);
       break;
@@ -183,6 +195,36 @@ void Nemesis::begin(State& state) {
     case FaultKind::sink_moody:
       sinks_[static_cast<std::size_t>(fault.target)]->set_mood(scenario_.bad_mood);
       break;
+    case FaultKind::sink_slow:
+      sinks_[static_cast<std::size_t>(fault.target)]->set_mood(scenario_.slow_mood);
+      break;
+    case FaultKind::sink_forgets:
+      sinks_[static_cast<std::size_t>(fault.target)]->set_mood(scenario_.forgetful_mood);
+      break;
+    case FaultKind::lossy: {
+      std::set<std::string> others;
+      for (int i = 0; i < cluster_.size(); ++i) {
+        disturb_hub(state, i);
+        if (i != fault.target) others.insert(cluster_.address(i));
+      }
+      fabric_.make_lossy(mine, std::move(others));
+      break;
+    }
+    case FaultKind::wall_jump:
+      state.wall_step = random_.between(Duration{1s}, Duration{300s}) * (random_.chance(500) ? 1 : -1);
+      cluster_.step_wall(fault.target, state.wall_step);
+      break;
+    case FaultKind::arbiter_away:
+      cluster_.set_arbiter_away(true);
+      break;
+    case FaultKind::damaged_page:
+      if (!take_disk(fault.target)) break;
+      disturb_hub(state, fault.target);
+      is_damage_hidden_ = true;
+      for (auto pages = random_.between(1, 3); pages > 0; --pages) cluster_.decay(fault.target);
+      break;
+    default:
+      break;
   }
   world_.after(fault.length, [this, s = &state] { end(*s); });
 }
@@ -213,7 +255,8 @@ void Nemesis::end(State& state) {
         cluster_.revive(fault.target);
       break;
     case FaultKind::pause:
-      if (!is_also(FaultKind::pause)) cluster_.resume(fault.target);
+    case FaultKind::long_pause:
+      if (!is_also(FaultKind::pause, FaultKind::long_pause)) cluster_.resume(fault.target);
       break;
     case FaultKind::slow_disk:
       if (!is_also(FaultKind::slow_disk)) cluster_.restore_disk_speed(fault.target);
@@ -228,23 +271,31 @@ void Nemesis::end(State& state) {
       if (!is_also(FaultKind::sink_dead)) sinks_[static_cast<std::size_t>(fault.target)]->open();
       break;
     case FaultKind::sink_moody:
+    case FaultKind::sink_slow:
+    case FaultKind::sink_forgets:
       sinks_[static_cast<std::size_t>(fault.target)]->set_mood(scenario_.mood);
+      break;
+    case FaultKind::lossy:
+      if (!is_also(FaultKind::lossy)) fabric_.make_lossy(cluster_.address(fault.target), {});
+      break;
+    case FaultKind::wall_jump:
+      if (random_.chance(500)) cluster_.step_wall(fault.target, -state.wall_step);
+      break;
+    case FaultKind::arbiter_away:
+      cluster_.set_arbiter_away(false);
       break;
     default:
       break;
   }
-  bool is_hub = fault.kind < FaultKind::sink_dead;
-  for (std::size_t i = 0; i < circumstances_.disturbances.size(); ++i) {
-    auto& disturbance = circumstances_.disturbances[i];
-    bool is_mine = state.disturbances > 0 && i >= state.first_disturbance &&
-                   i < state.first_disturbance + state.disturbances;
-    if (is_mine) disturbance.until = world_.now() + (is_hub ? aftermath : 1s);
-  }
+  for (auto number : state.disturbances)
+    circumstances_.disturbances[number].until = world_.now() + (is_of_sink(fault.kind) ? 1s : aftermath);
 }
 
 void Nemesis::heal() {
   is_healed_ = true;
-  for (auto& state : states_) end(*state);
+  operator_.heal();
+  for (auto& state : states_)
+    if (!Operator::tells(state->fault.kind)) end(*state);
   for (auto& sink : sinks_) {
     auto calm = scenario_.mood;
     calm.delay_max = std::min<Duration>(calm.delay_max, 100ms);

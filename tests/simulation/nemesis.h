@@ -7,6 +7,7 @@
 
 #include "tests/simulation/cluster.h"
 #include "tests/simulation/ledger.h"
+#include "tests/simulation/operator.h"
 #include "tests/simulation/scenario.h"
 #include "tests/simulation/sink.h"
 
@@ -18,7 +19,7 @@ class Nemesis {
           std::vector<std::string> client_addresses, const Scenario& scenario, Circumstances& circumstances);
 
   void start();
-  /// Ends every fault now, and begins no more.
+  /// Ends every fault now, and begins no more; an operator's story comes to its own end soon (is_active() tells).
   void heal();
   [[nodiscard]] bool is_active() const { return active_ > 0; }
   [[nodiscard]] std::uint64_t begun() const { return begun_; }
@@ -33,8 +34,8 @@ class Nemesis {
     int seen = 0;  ///< of the trigger's event
     bool is_partition_made = false;
     std::vector<std::pair<std::string, std::string>> blocked;
-    std::size_t first_disturbance = 0;
-    std::size_t disturbances = 0;
+    Duration wall_step{};
+    std::vector<std::size_t> disturbances;  ///< in the circumstances
   };
   void saw(int hub, hub::MessageEvent event);
   void machine_died(int hub);
@@ -44,7 +45,9 @@ class Nemesis {
   void block(State& state, const std::string& from, const std::string& to);
   void disturb_hub(State& state, int hub);
   void disturb_sink(State& state);
+  void tell(State& state);
   [[nodiscard]] bool may_lose_a_disk() const;
+  bool take_disk(int hub);
 
   World& world_;
   Fabric& fabric_;
@@ -54,11 +57,13 @@ class Nemesis {
   const Scenario& scenario_;
   Circumstances& circumstances_;
   SeededRandom random_;
+  Operator operator_;
   std::vector<std::unique_ptr<State>> states_;
   int active_ = 0;
   std::uint64_t begun_ = 0;
   bool is_healed_ = false;
   bool has_lost_a_disk_ = false;
+  bool is_damage_hidden_ = false;  ///< a page has decayed, and nobody may have read it yet
   Duration last_end_{};
 };
 

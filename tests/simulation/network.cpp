@@ -56,6 +56,26 @@ void Fabric::slow_down(const std::string& machine, Duration extra) {
   machines_[machine].extra = extra;
 }
 
+void Fabric::make_lossy(const std::string& machine, std::set<std::string> others) {
+  machines_[machine].lossy_with = std::move(others);
+}
+
+bool Fabric::is_lossy(const std::string& from, const std::string& to) const {
+  auto is_with = [this](const std::string& a, const std::string& b) {
+    auto machine = machines_.find(a);
+    return machine != machines_.end() && machine->second.lossy_with.contains(b);
+  };
+  return is_with(from, to) || is_with(to, from);
+}
+
+void Fabric::break_connection(const std::shared_ptr<Connection>& connection) {
+  for (int side : {0, 1}) {
+    connection->sides[side].out.clear();
+    connection->sides[side].withheld = 0;
+    world_.after(Duration{0}, [this, connection, side] { arrive(connection, side, {{}, Side::Packet::Kind::reset, {}}); });
+  }
+}
+
 void Fabric::power_off(const std::string& machine) {
   machines_[machine].is_on = false;
 }
@@ -64,6 +84,17 @@ void Fabric::power_on(const std::string& machine) {
   machines_[machine].is_on = true;
   release_stuck([&](Connection& c, int side) { return c.sides[1 - side].address.host == machine; },
                 PartitionEnd::resume);
+}
+
+std::size_t Fabric::open_connections_to(std::uint16_t port) const {
+  std::size_t count = 0;
+  for (const auto& [address, machine] : machines_) {
+    auto listener = machine.listeners.find(port);
+    if (listener == machine.listeners.end()) continue;
+    for (const auto& [key, connection] : listener->second->process().connections_)
+      if (key.second == 1 && connection->sides[1].address.port == port && !connection->sides[0].is_closed && !connection->sides[1].is_closed) ++count;
+  }
+  return count;
 }
 
 void Fabric::release_stuck(const std::function<bool(Connection&, int)>& is_concerned, PartitionEnd end) {
@@ -103,7 +134,13 @@ void Fabric::send(const std::shared_ptr<Connection>& connection, int from_side, 
   auto& from = connection->sides[from_side];
   auto& to = connection->sides[1 - from_side];
   auto arrives = world_.now() + latency(from.address.host, to.address.host);
+  if (kind == Side::Packet::Kind::data && is_lossy(from.address.host, to.address.host)) {
+    if (random_.chance(60)) arrives += random_.between(Duration{0}, Duration{6s});
+    if (random_.chance(15))
+      world_.after(random_.between(Duration{0}, Duration{3ms}), [this, connection] { break_connection(connection); });
+  }
   if (!from.out.empty()) arrives = std::max(arrives, from.out.back().arrives);
+  if (on_send_ && !octets.empty()) on_send_(from.address, to.address, octets);
   from.unacknowledged += octets.size();
   octets_ += octets.size();
   from.out.push_back({arrives, kind, std::move(octets)});

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -74,11 +75,18 @@ class Fabric {
   [[nodiscard]] bool is_blocked(const std::string& from, const std::string& to) const;
   /// Extra latency of everything from or to this machine; 0 ends it.
   void slow_down(const std::string& machine, Duration extra);
+  /// Connections between this machine and the others named break now and then, with what is under way; some packets are
+  /// late by seconds. An empty list ends it.
+  void make_lossy(const std::string& machine, std::set<std::string> others);
   /// The machine loses its power: its connections vanish without a word. The process's network is cut first.
   void power_off(const std::string& machine);
   void power_on(const std::string& machine);
 
   [[nodiscard]] World& world() { return world_; }
+  /// Called with everything that is sent, as it is sent.
+  void on_send(std::function<void(const Endpoint& from, const Endpoint& to, std::string_view octets)> callback) { on_send_ = std::move(callback); }
+  /// Connections that were accepted at this port, wherever, and that neither side has closed.
+  [[nodiscard]] std::size_t open_connections_to(std::uint16_t port) const;
   [[nodiscard]] std::uint64_t octets_carried() const { return octets_; }
 
  private:
@@ -94,6 +102,7 @@ class Fabric {
     bool is_on = true;
     std::map<std::uint16_t, SimAcceptor*> listeners;
     Duration extra{};
+    std::set<std::string> lossy_with;
   };
 
   Link& link(const std::string& from, const std::string& to);
@@ -105,6 +114,9 @@ class Fabric {
   void arrive(const std::shared_ptr<Connection>& connection, int to_side, Side::Packet packet);
   void acknowledge(const std::shared_ptr<Connection>& connection, int reader_side, std::size_t octets);
   void release_stuck(const std::function<bool(Connection&, int)>& is_concerned, PartitionEnd end);
+  [[nodiscard]] bool is_lossy(const std::string& from, const std::string& to) const;
+  /// Both ends get a reset; what was under way is gone.
+  void break_connection(const std::shared_ptr<Connection>& connection);
   void close_side(const std::shared_ptr<Connection>& connection, int side);
 
   World& world_;
@@ -112,6 +124,7 @@ class Fabric {
   std::map<std::pair<std::string, std::string>, Link> links_;
   std::map<std::string, Machine> machines_;
   std::vector<std::pair<std::shared_ptr<Connection>, int>> stuck_;
+  std::function<void(const Endpoint&, const Endpoint&, std::string_view)> on_send_;
   std::uint64_t connections_ = 0;
   std::uint64_t octets_ = 0;
 };

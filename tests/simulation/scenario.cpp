@@ -8,100 +8,47 @@
 namespace umbra::simulation {
 namespace {
 
-using hub::MessageEvent;
-
-constexpr std::array<std::string_view, fault_kinds> names = {
-    "crash",        "power",     "lose_disk",   "die_writing", "restart",   "pause",
-    "partition",    "one_way",   "isolate",     "clients_cut", "slow_disk", "full_disk",
-    "slow_network", "sink_dead", "sink_silent", "sink_moody"};
-
-// How often each kind is drawn.
-constexpr std::array<std::uint64_t, fault_kinds> weights = {14, 8, 12, 8, 6, 10, 8, 5,
-                                                            6,  2, 4,  3, 3, 5,  4, 8};
-
-constexpr std::array trigger_events = {
-    MessageEvent::accepted,      MessageEvent::protected_, MessageEvent::attempted,
-    MessageEvent::delivered,     MessageEvent::discarded,  MessageEvent::taken_over,
-    MessageEvent::shadow_stored, MessageEvent::ceded,      MessageEvent::shadow_dropped,
-    MessageEvent::recovered,     MessageEvent::bounced};
-
-std::string seconds(Duration d) {
-  return fmt::format("{:.3f}s", std::chrono::duration<double>(d).count());
+/// What a run must have for these faults to mean something.
+void make_room_for(Scenario& scenario, const std::vector<FaultKind>& kinds, const Choices& choices, SeededRandom& random) {
+  auto has = [&kinds](FaultKind kind) { return std::ranges::find(kinds, kind) != kinds.end(); };
+  if (has(FaultKind::arbiter_away) && !choices.ownership) scenario.ownership = hub::OwnershipMode::etcd;
+  if (has(FaultKind::rescale) && scenario.membership == Scenario::Membership::list)
+    scenario.membership = random.chance(500) ? Scenario::Membership::services : Scenario::Membership::addresses;
 }
 
-FaultKind draw_kind(SeededRandom& random) {
-  std::uint64_t sum = 0;
-  for (auto weight : weights) sum += weight;
-  auto at = random.below(sum);
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    if (at < weights[i]) return static_cast<FaultKind>(i);
-    at -= weights[i];
+/// The faults that were named, close to one another: the second begins while the first lasts, or soon after.
+std::vector<Fault> draw_forced(SeededRandom& random, const Scenario& scenario, const std::vector<FaultKind>& kinds) {
+  std::vector<Fault> faults;
+  constexpr std::array common = {hub::MessageEvent::accepted, hub::MessageEvent::protected_, hub::MessageEvent::delivered,
+                                 hub::MessageEvent::discarded, hub::MessageEvent::shadow_stored};
+  for (auto kind : kinds) {
+    auto fault = draw_fault(random, scenario.hubs, scenario.sinks, scenario.horizon, kind);
+    if (fault.trigger && std::ranges::find(common, fault.trigger->event) == common.end()) fault.trigger->event = common[random.below(common.size())];
+    if (!faults.empty()) {
+      const auto& first = faults.front();
+      bool is_after_trigger = first.trigger.has_value() && random.chance(500);
+      if (is_after_trigger && fault.trigger) {
+        fault.begin = first.begin;  // what triggers the one may trigger the other
+      } else {
+        fault.begin = first.begin + random.between(Duration{0}, std::min<Duration>(first.length, scenario.horizon / 2));
+        if (random.chance(500)) fault.trigger.reset();
+      }
+      if (random.chance(400) && is_of_sink(kind) == is_of_sink(first.kind)) fault.target = first.target;
+      if (fault.other == fault.target) fault.other = (fault.target + 1) % scenario.hubs;
+    }
+    faults.push_back(fault);
   }
-  return FaultKind::crash;
-}
-
-bool can_be_triggered(FaultKind kind) {
-  return kind <= FaultKind::isolate || kind == FaultKind::slow_disk || kind == FaultKind::full_disk;
-}
-
-Fault draw_fault(SeededRandom& random, const Scenario& scenario, FaultKind kind) {
-  Fault fault;
-  fault.kind = kind;
-  fault.begin = random.between(Duration{2s}, scenario.horizon * 3 / 4);
-  // Short ones, ones around the lease, and long ones.
-  auto length = random.below(3);
-  if (length == 0) fault.length = random.between(Duration{20ms}, Duration{2s});
-  if (length == 1) fault.length = random.between(Duration{2s}, Duration{15s});
-  if (length == 2) fault.length = random.between(Duration{10s}, Duration{60s});
-  bool is_sink = kind >= FaultKind::sink_dead;
-  fault.target =
-      static_cast<int>(random.below(static_cast<std::uint64_t>(is_sink ? scenario.sinks : scenario.hubs)));
-  fault.other = static_cast<int>(random.below(static_cast<std::uint64_t>(scenario.hubs)));
-  if (fault.other == fault.target) fault.other = (fault.target + 1) % scenario.hubs;
-  fault.end = random.chance(500) ? PartitionEnd::resume : PartitionEnd::reset;
-  fault.amount = random.between(Duration{50ms}, Duration{1500ms});
-  bool is_triggered = random.chance(600);
-  auto event = trigger_events[random.below(trigger_events.size())];
-  auto count = static_cast<int>(random.between(1, 6));
-  Duration delay = random.chance(300)
-                       ? Duration{0}
-                       : random.between(Duration{0}, random.chance(500) ? Duration{5ms} : Duration{300ms});
-  if (is_triggered && can_be_triggered(kind)) {
-    fault.begin = fault.begin / 2;
-    fault.trigger = Fault::Trigger{event, count, delay, random.chance(300)};
+  if (random.chance(400)) {
+    // A backlog, so that what happens happens to many messages.
+    auto fault = draw_fault(random, scenario.hubs, scenario.sinks, scenario.horizon, FaultKind::sink_dead);
+    fault.begin = random.between(Duration{1s}, scenario.horizon / 4);
+    fault.length = random.between(scenario.horizon / 4, scenario.horizon);
+    faults.push_back(fault);
   }
-  return fault;
+  return faults;
 }
 
 }  // namespace
-
-std::string_view to_string(FaultKind kind) {
-  return names[static_cast<std::size_t>(kind)];
-}
-
-std::optional<FaultKind> parse_fault_kind(std::string_view text) {
-  auto found = std::ranges::find(names, text);
-  if (found == names.end()) return std::nullopt;
-  return static_cast<FaultKind>(found - names.begin());
-}
-
-std::string to_string(const Fault& fault) {
-  auto text = fmt::format("{} of {} for {}", to_string(fault.kind),
-                          fault.kind >= FaultKind::sink_dead ? fmt::format("sink{}", fault.target + 1)
-                                                             : fmt::format("hub{}", fault.target + 1),
-                          seconds(fault.length));
-  if (fault.kind == FaultKind::partition || fault.kind == FaultKind::one_way)
-    text += fmt::format(" against hub{}{}", fault.other + 1,
-                        fault.end == PartitionEnd::reset ? ", then resets" : "");
-  if (fault.trigger) {
-    text += fmt::format(", {} after {} {}. '{}' since {}", seconds(fault.trigger->delay),
-                        fault.trigger->anywhere ? "the cluster's" : "its", fault.trigger->count,
-                        hub::to_string(fault.trigger->event), seconds(fault.begin));
-  } else {
-    text += ", at " + seconds(fault.begin);
-  }
-  return text;
-}
 
 Scenario make_scenario(const Choices& choices) {
   SeededRandom master(choices.seed);
@@ -109,6 +56,8 @@ Scenario make_scenario(const Choices& choices) {
   Scenario scenario;
   constexpr std::array hub_counts = {2, 3, 3, 3, 3, 3, 4, 5};
   scenario.hubs = hub_counts[random.below(hub_counts.size())];
+  bool is_rescaled = std::ranges::find(choices.forced, FaultKind::rescale) != choices.forced.end();
+  if (is_rescaled) scenario.hubs = 3;
   if (choices.hubs) scenario.hubs = *choices.hubs;
   // Of its own: it changes nothing else of what a seed stands for.
   auto modes = master.fork("ownership");
@@ -150,7 +99,7 @@ Scenario make_scenario(const Choices& choices) {
     // Each zone needs so many hubs in the other one.
     if (scenario.protection.zones == ZonePreference::only_other_zone && scenario.hubs < 4) scenario.protection.copies = 1;
   }
-  scenario.is_calm = random.chance(60);
+  scenario.is_calm = random.chance(60) && choices.forced.empty();
   if (!scenario.is_calm && random.chance(400)) {
     scenario.mood.defers_recipient = random.below(100);
     scenario.mood.defers_message = random.below(50);
@@ -168,6 +117,11 @@ Scenario make_scenario(const Choices& choices) {
                        .withholds_reply = random.below(200),
                        .closes_after_reply = random.below(200),
                        .delay_max = random.between(Duration{0}, Duration{3s})};
+  scenario.slow_mood = scenario.mood;
+  scenario.slow_mood.delay_max = 12s;
+  scenario.forgetful_mood = scenario.mood;
+  scenario.forgetful_mood.cuts_after_keeping = 250;
+  scenario.forgetful_mood.withholds_reply = 150;
   auto members = master.fork("membership");
   if (members.chance(350))
     scenario.membership = members.chance(500) ? Scenario::Membership::services : Scenario::Membership::addresses;
@@ -182,12 +136,30 @@ Scenario make_scenario(const Choices& choices) {
   // messages.
   if (count > 0 && faults.chance(500)) {
     constexpr std::array away = {FaultKind::sink_dead, FaultKind::sink_silent, FaultKind::sink_moody};
-    auto fault = draw_fault(faults, scenario, away[faults.below(away.size())]);
+    auto fault = draw_fault(faults, scenario.hubs, scenario.sinks, scenario.horizon, away[faults.below(away.size())]);
     fault.begin = faults.between(Duration{1s}, scenario.horizon / 4);
     fault.length = faults.between(scenario.horizon / 4, scenario.horizon);
     drawn.push_back(fault);
   }
-  for (int i = 0; i < count; ++i) drawn.push_back(draw_fault(faults, scenario, draw_kind(faults)));
+  for (int i = 0; i < count; ++i) drawn.push_back(draw_fault(faults, scenario.hubs, scenario.sinks, scenario.horizon, draw_kind(faults)));
+  // Of its own, as above.
+  auto later = master.fork("later faults");
+  if (!scenario.is_calm && later.chance(600))
+    for (auto more = later.between(1, 2); more > 0; --more)
+      drawn.push_back(draw_fault(later, scenario.hubs, scenario.sinks, scenario.horizon, draw_later_kind(later)));
+  auto is_rescale = [](const Fault& f) { return f.kind == FaultKind::rescale; };
+  if (scenario.hubs != 3 || choices.ownership == hub::OwnershipMode::majority) std::erase_if(drawn, is_rescale);
+  if (!choices.forced.empty()) drawn = draw_forced(later, scenario, choices.forced);
+  std::vector<FaultKind> kinds;
+  for (const auto& fault : drawn) kinds.push_back(fault.kind);
+  make_room_for(scenario, kinds, choices, later);
+  if (std::ranges::any_of(drawn, is_rescale)) scenario.spares = 2;
+  for (int i = 0; i < scenario.spares; ++i) {
+    auto like = static_cast<std::size_t>(i % scenario.hubs);
+    scenario.disks.push_back(scenario.disks[like]);
+    scenario.clocks.push_back(scenario.clocks[like]);
+    scenario.zones.push_back(scenario.zones[like]);
+  }
   for (std::size_t i = 0; i < drawn.size(); ++i) {
     if (choices.only && !choices.only->contains(drawn[i].kind)) continue;
     if (choices.without.contains(static_cast<int>(i) + 1)) continue;

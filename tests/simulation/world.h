@@ -55,6 +55,8 @@ class Host {
   /// Runs now, as this process (its clocks, its timers).
   void run(std::function<void()> action);
 
+  /// The wall clock is set: forwards or back.
+  void step_wall(Duration by) { skew_.wall_offset += by; }
   void pause() { is_paused_ = true; }
   void resume();
   [[nodiscard]] bool is_paused() const { return is_paused_; }
