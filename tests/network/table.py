@@ -18,8 +18,9 @@ A run passes when nothing was lost, nothing was unexpected, every message was ac
 hub became empty (queue, shadows, outbox) with `umbra_unprotected_messages` 0. `make test-network` runs all of it, `tests/network/run NAME/MODE` one.
 
 The eight counts are those of `umbra-load ledger` ([umbra-load](umbra-load.md#ledger)). Behind *duplicated* stands why: *resent* by the source, which had no reply; *announced* by a
-hub as possible duplicate (event in the log, `umbra_possible_duplicates_total`); in the *window*: delivered within 0.5 s before the fault or in the time after it in which a hub that
-was cut off may deliver but can tell nobody (three heartbeats; a lease under pairwise). *First* is the time from the fault to the first delivery of what was taken over, where there was one.
+hub as possible duplicate (event in the log, `umbra_possible_duplicates_total`); in the *window*: delivered within 1 s before the fault or in the time after it in which a hub that
+was cut off may deliver but can tell nobody (three heartbeats; a lease under pairwise). The
+build is the CMake preset that was run: `dev` is without optimisation. *First* is the time from the fault to the first delivery of what was taken over, where there was one.
 
 """
 

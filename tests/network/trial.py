@@ -13,7 +13,7 @@ from lab.name_server import NameServer
 from lab.process import wait_until
 
 # Between the reply of a next hop and the discard status at the holder lies the recorder's commit and up to 100 ms; on a busy machine more.
-WINDOW_BEFORE = 0.5
+WINDOW_BEFORE = 1.0
 WINDOW_AFTER = 0.25
 HEARTBEAT = 0.5
 LEASE = 3.0
