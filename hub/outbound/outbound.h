@@ -60,16 +60,13 @@ class DeliveryGuard {
   virtual void outbox_grew() = 0;
   /// Every recipient of the message has ended, and that is durable.
   virtual void message_finished(RowId) {}
-<<<<<<< HEAD
   /// A next hop took it, for one recipient or more, and that is durable. Called while the message may still be there.
   virtual void delivered(MessageId, Generation) {}
-=======
   /// Another hub of the cluster could be handed a message now.
   virtual bool is_in_reach(const std::string& /*hub*/) { return false; }
   /// Hands a message to its next hop, a hub; this one stays as the holder. `done` is called once, on the home thread, never before
   /// this returns; not at all when the hub is destroyed meanwhile.
   virtual void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done);
->>>>>>> 11c7791 (Hand mail on to hubs that a route names and keep its copy until they are done; send no body to a hub that holds it)
   /// A new message without copies (a DSN) is in the spool, unprotected: make its copies in the background.
   virtual void protect_later(RowId row) = 0;
 };
