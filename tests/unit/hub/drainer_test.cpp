@@ -24,7 +24,7 @@ class DrainerTest : public PeeringTest {
   void begin() {
     start();
     drainer.emplace(Runtime{io, random, network, resolver}, config, *spool, *peering,
-                    Drainer::Clients{[](bool) {}, [] { return std::size_t{0}; }}, log, metrics);
+                    Drainer::Clients{[](bool) {}, [] { return std::size_t{0}; }, [](const std::string&) { return true; }}, log, metrics);
     drainer->start();
     pass(2s);
   }
