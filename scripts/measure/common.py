@@ -80,8 +80,33 @@ def fill(folder, targets, count, *, size=4096, sessions=50, name="fill", seconds
     return result
 
 
+def gauge(hub, name, seconds=60):
+    """The value of a metric, as Hub.metric(); but no answer is not 0: the hub is asked again."""
+    def page():
+        status, text = hub.http("/metrics")
+        return text if status == 200 else None
+    text = process.wait_until(page, seconds, lambda: f"{hub.name} gives its metrics", pause=0.1)
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith((name + " ", name + "{")))
+
+
+def in_queue(hub, seconds=60):
+    """Messages that a hub owns. On a machine that is busy with other things an answer may take several questions."""
+    def answer():
+        try:
+            return (hub.counts()["messages"],)
+        except (subprocess.SubprocessError, OSError, ValueError):
+            return None
+    return process.wait_until(answer, seconds, lambda: f"{hub.name} says how much it has queued", pause=0.2)[0]
+
+
 def queued(hub, count, seconds=120):
-    process.wait_until(lambda: hub.counts()["messages"] >= count, seconds, lambda: f"{count} queued: {hub.counts()}", pause=0.2)
+    process.wait_until(lambda: in_queue(hub) >= count, seconds, lambda: f"{count} queued: {in_queue(hub)}", pause=0.2)
+
+
+def quiet(running_hubs, seconds=120):
+    """Waits until no message, no shadow and no discard is left on any of them."""
+    names = ("umbra_queue_messages", "umbra_shadow_messages", "umbra_outbox_discards")
+    process.wait_until(lambda: all(gauge(hub, name) == 0 for hub in running_hubs for name in names), seconds, "nothing left anywhere", pause=0.2)
 
 
 def cpu(running_hubs):
@@ -90,7 +115,7 @@ def cpu(running_hubs):
 
 def syncs(running_hubs):
     """Group commits so far; each is one fsync of the write-ahead log."""
-    return [hub.metric("umbra_spool_batches_total") for hub in running_hubs]
+    return [gauge(hub, "umbra_spool_batches_total") for hub in running_hubs]
 
 
 def grown(after, before):

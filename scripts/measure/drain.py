@@ -3,7 +3,7 @@ import json
 
 from lab import load
 
-from .common import Figure, command, cpu, fill, grown, nice, queued, running, syncs
+from .common import Figure, command, cpu, fill, gauge, grown, in_queue, nice, queued, running, syncs
 
 DEFAULT_RATE = 2000  # --rate of drain and leave
 NO_LIMIT = 1_000_000
@@ -57,7 +57,7 @@ class Drain(Figure):
                 report = json.loads(hubs[index].umbra("drain", "status", "--output", "json").stdout)
                 result = {"verb": verb, "queued": count, "alive": alive, "rate": rate, "seconds": seconds, "exit_code": code,
                           "state": report["state"], "handed": report["handed_over"], "rehomed": report["rehomed"],
-                          "delivered": int(hubs[index].metric("umbra_recipients_delivered_total")), "index": index, "left": hubs[index].counts()["messages"],
+                          "delivered": int(gauge(hubs[index], "umbra_recipients_delivered_total")), "index": index, "left": in_queue(hubs[index]),
                           "cpu": grown(after[0], before[0]), "fsyncs": grown(after[1], before[1]), "report": report}
             finally:
                 sink.stop()

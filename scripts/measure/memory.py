@@ -4,7 +4,7 @@ import time
 from lab import hub as hubs, load, places, process
 from lab.talk import session
 
-from .common import Figure, fill, nice, queued
+from .common import Figure, fill, in_queue, nice, queued
 
 
 class Memory(Figure):
@@ -47,8 +47,8 @@ class Memory(Figure):
             started = time.monotonic() - begin
             time.sleep(5)
             later = process.resident_mb(hub.process.pid)
-            if hub.counts()["messages"] != count + 1:
-                raise RuntimeError(f"{hub.counts()} in the queue, {count + 1} were acknowledged")
+            if in_queue(hub) != count + 1:
+                raise RuntimeError(f"{in_queue(hub)} in the queue, {count + 1} were acknowledged")
         finally:
             hub.stop()
         self.done_with(place)

@@ -1,9 +1,9 @@
 """Processor time per message by the number of hubs on one machine."""
 import time
 
-from lab import load, process
+from lab import load
 
-from .common import Figure, cpu, fill, grown, nice, running, syncs
+from .common import Figure, cpu, fill, grown, nice, quiet, running, syncs
 
 IDLE_SECONDS = 10
 SESSIONS = 50
@@ -52,7 +52,7 @@ class Processor(Figure):
             with running(folder, size, sink.address) as hubs:
                 sent = max(200, count // 20)
                 fill(folder, [hub.address for hub in hubs], sent)
-                self.quiet(hubs)
+                quiet(hubs)
                 time.sleep(1)
                 idle = cpu(hubs)
                 time.sleep(IDLE_SECONDS)
@@ -70,11 +70,6 @@ class Processor(Figure):
         begin = time.monotonic()
         result = fill(folder, [hub.address for hub in hubs], count, sessions=sessions)
         sink.wait_for(sent, 300)
-        self.quiet(hubs)
+        quiet(hubs)
         return {"sessions": sessions, "seconds": time.monotonic() - begin, "cpu": grown(cpu(hubs), before[0]),
                 "fsyncs": grown(syncs(hubs), before[1]), "rate": result["messages_per_second"]}
-
-    @staticmethod
-    def quiet(hubs):
-        gauges = ("umbra_queue_messages", "umbra_shadow_messages", "umbra_outbox_discards")
-        process.wait_until(lambda: all(hub.metric(name) == 0 for hub in hubs for name in gauges), 60, "nothing left anywhere", pause=0.2)

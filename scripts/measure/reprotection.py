@@ -3,8 +3,7 @@ import time
 
 from lab import places
 
-from .common import Figure, fill, nice, queued, running
-
+from .common import Figure, fill, gauge, in_queue, nice, queued, running
 
 SETTLED_SECONDS = 11  # a lease and a second: a hub that has just started neither votes nor grants before (ownership: majority)
 
@@ -12,8 +11,8 @@ SETTLED_SECONDS = 11  # a lease and a second: a hub that has just started neithe
 class Reprotection(Figure):
     key = "reprotection"
     title = "Protected again after a holder was lost"
-    about = ("Three hubs, `shadow: require`, defaults (`reprotect_after` 1 min, `reprotect_rate` 500 per second) but for a `restart_grace` of 5 s, since the hubs have only just started; messages of 4 KB queued on one "
-             "hub for a next hop that refuses connections, so that the other two hold half of the copies each. One of these is "
+    about = ("Three hubs, `shadow: require`, defaults (`reprotect_after` 1 min, `reprotect_rate` 500 per second) but for a `restart_grace` of 5 s, since "
+             "the hubs have only just started; messages of 4 KB queued on one hub for a next hop that refuses connections, so that the other two hold half of the copies each. One of these is "
              "killed with -9 and stays away, or comes back at once with an empty spool. Time runs from the kill; "
              "`umbra_unprotected_messages` of the hub that owns the mail is read four times a second.")
 
@@ -52,7 +51,7 @@ class Reprotection(Figure):
             first = begin = None
             most = last = 0
             while True:
-                now, value = time.monotonic() - killed, int(owner.metric("umbra_unprotected_messages"))
+                now, value = time.monotonic() - killed, int(gauge(owner, "umbra_unprotected_messages"))
                 if value and first is None:
                     first = now
                 if value < last and begin is None:
@@ -63,7 +62,7 @@ class Reprotection(Figure):
                 if now > 300:
                     raise TimeoutError(f"{value} unprotected after 300 s, at most {most}")
                 time.sleep(0.25)
-            if owner.counts()["messages"] != count:
-                raise RuntimeError(f"{owner.counts()}: {count} were queued")
+            if in_queue(owner) != count:
+                raise RuntimeError(f"{in_queue(owner)} in the queue, {count} were acknowledged")
         self.done_with(place)
         return {"queued": count, "back": back, "first": first, "most": most, "begin": begin or first, "end": now}

@@ -4,7 +4,7 @@ import time
 
 from lab import hub as hubs, load, process
 
-from .common import Figure, nice, percentile
+from .common import Figure, gauge, in_queue, nice, percentile
 
 MESSAGES = 300
 SETTLED_SECONDS = 11.0  # a lease and a second: a hub that has just started neither votes nor grants before (ownership: majority)
@@ -44,15 +44,15 @@ class Lane(threading.Thread):
 
     def once(self, folder, cluster, sink, victim, name):
         others = [hub for hub in cluster.hubs if hub is not victim]
-        before = {hub.name: hub.metric("umbra_messages_taken_over_total") for hub in others}
+        before = {hub.name: gauge(hub, "umbra_messages_taken_over_total") for hub in others}
         sent = load.run_source(folder, victim.address, "--sessions", 10, "--messages", MESSAGES, name=name)
         if sent["acknowledged"] != MESSAGES:
             raise RuntimeError(f"only {sent['acknowledged']} of {MESSAGES} messages were acknowledged")
         killed_at = time.time()
         victim.kill()
-        taken = lambda: sum(hub.metric("umbra_messages_taken_over_total") - before[hub.name] for hub in others)  # noqa: E731
+        taken = lambda: sum(gauge(hub, "umbra_messages_taken_over_total") - before[hub.name] for hub in others)  # noqa: E731
         process.wait_until(lambda: taken() > 0, 40, "a take-over", pause=0.25)
-        process.wait_until(lambda: all(hub.counts()["messages"] == 0 for hub in others), 60, "empty queues", pause=0.25)
+        process.wait_until(lambda: all(in_queue(hub) == 0 for hub in others), 60, "empty queues", pause=0.25)
         time.sleep(0.3)  # ledger and log are written in batches
         by_id = load.message_ids(folder / f"{name}.ledger")
         times = sink.delivery_times()
@@ -71,7 +71,7 @@ class Lane(threading.Thread):
             raise RuntimeError("no message that was taken over was delivered")
         victim.start()
         cluster.wait_joined(30)
-        process.wait_until(lambda: all(hub.counts()["messages"] == 0 for hub in cluster.hubs), 60, "empty queues after the return", pause=0.25)
+        process.wait_until(lambda: all(in_queue(hub) == 0 for hub in cluster.hubs), 60, "empty queues after the return", pause=0.25)
         return first - killed_at
 
 

@@ -4,7 +4,7 @@ import threading
 
 from lab import hub as hubs, load, process
 
-from .common import Figure, fill, nice, running
+from .common import Figure, fill, nice, quiet, running
 
 
 class Meter:
@@ -108,13 +108,11 @@ class Traffic(Figure):
                         warm += 10
                     warm += 10
                     sink.wait_for(warm, 60)
-                    process.wait_until(lambda: all(hub.empty() for hub in cluster), 60, "nothing left", pause=0.1)
+                    quiet(cluster)
                 with Meter([port for hub in cluster for port in (hub.cluster_port, *([hub.port] if hub is not cluster[0] else []))]) as meter:
                     result = fill(folder, cluster[0].address, count, size=size)
                     sink.wait_for(warm + count, 120)
-                    living = [hub for hub in cluster if hub.process.alive()]
-                    process.wait_until(lambda: all(hub.empty() for hub in living), 60,
-                                       lambda: f"nothing left: {[hub.counts() for hub in living]}", pause=0.1)
+                    quiet([hub for hub in cluster if hub.process.alive()])
                 if not alone and result["refused_4xx"]:
                     raise RuntimeError(f"{result['refused_4xx']} attempts were refused")
         finally:
