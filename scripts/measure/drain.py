@@ -1,7 +1,7 @@
 """How long drain and leave take, by what is queued and whether the next hop takes mail; and what a hand-over costs."""
 import json
 
-from lab import load
+from lab import load, process
 
 from .common import Figure, command, cpu, fill, gauge, grown, in_queue, nice, queued, running, syncs
 
@@ -13,8 +13,8 @@ class Drain(Figure):
     key = "drain"
     title = "Drain and leave"
     about = ("Three hubs, `shadow: require`, messages of 4 KB, all queued on one of them while its next hop refuses connections, tried again "
-             "every 2 s. Then either a next hop starts at that address (*alive*) or none does (*dead*), and that hub is told `umbra drain` "
-             "(be safe to stop; identity and disk stay) or `umbra leave` (hand everything over; the disk may go), with `--unready-wait 0s` "
+             "every 2 s. Then either a next hop starts at that address that takes 20 ms for a message, on at most 20 connections of each hub, and "
+             "has taken the first (*alive*), or none does (*dead*), and that hub is told `umbra drain` (be safe to stop; identity and disk stay) or `umbra leave` (hand everything over; the disk may go), with `--unready-wait 0s` "
              "instead of the 5 s that it gives load balancers. Time is that of the command; CPU and fsyncs are those of all three hubs over it.")
 
     def run(self):
@@ -42,22 +42,24 @@ class Drain(Figure):
 
     def one(self, place, verb, count, alive, rate, index):
         folder = self.place(place)
-        sink = load.Sink(folder, ledger=False)
+        sink = load.Sink(folder, "--delay", "20", ledger=False)
         with running(folder, 3, sink.address, delivery={"retry": [{"wait": "2s"}]}) as hubs:
             if count:
                 fill(folder, hubs[0].address, count)
                 queued(hubs[0], count)
-            before = cpu(hubs), syncs(hubs)
             try:
                 if alive:
                     sink.start()
+                    if count:  # until the hub has found it
+                        process.wait_until(lambda: sink.counts()["messages"] > 0, 30, "the first delivery", pause=0.02)
+                before = cpu(hubs), syncs(hubs), gauge(hubs[index], "umbra_recipients_delivered_total")
                 deadline = 600
                 code, seconds, said = command(hubs[index], verb, "--unready-wait", "0s", "--rate", rate, "--deadline", f"{deadline}s")
                 after = cpu(hubs), syncs(hubs)
                 report = json.loads(hubs[index].umbra("drain", "status", "--output", "json").stdout)
                 result = {"verb": verb, "queued": count, "alive": alive, "rate": rate, "seconds": seconds, "exit_code": code,
                           "state": report["state"], "handed": report["handed_over"], "rehomed": report["rehomed"],
-                          "delivered": int(gauge(hubs[index], "umbra_recipients_delivered_total")), "index": index, "left": in_queue(hubs[index]),
+                          "delivered": int(gauge(hubs[index], "umbra_recipients_delivered_total") - before[2]), "index": index, "left": in_queue(hubs[index]),
                           "cpu": grown(after[0], before[0]), "fsyncs": grown(after[1], before[1]), "report": report}
             finally:
                 sink.stop()
