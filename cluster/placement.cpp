@@ -29,7 +29,9 @@ std::optional<std::size_t> Placement::choose(std::span<const Candidate> candidat
     if (rank == 2 && wish.preference == ZonePreference::only_other_zone) continue;
     if (best) {
       const auto& other = candidates[*best];
-      if (std::tuple(!candidate.is_next_hop, rank, candidate.under_way) >= std::tuple(!other.is_next_hop, best_rank, other.under_way)) continue;
+      bool is_worse = std::tuple(candidate.is_too_small, !candidate.is_next_hop, rank, candidate.under_way) >=
+                      std::tuple(other.is_too_small, !other.is_next_hop, best_rank, other.under_way);
+      if (is_worse) continue;
     }
     best = at;
     best_rank = rank;

@@ -115,6 +115,7 @@ class WiredHub final : public Hub, public AdminBackend {
       report.hub = member->name();
       report.address = member->config.address;
       report.trouble = member->trouble;
+      report.drift = member->drift;
       if (!member->identity) {
         report.state = "never heard";
       } else {
@@ -122,7 +123,7 @@ class WiredHub final : public Hub, public AdminBackend {
         report.epoch = member->identity->epoch;
         report.state = member->watch.is_silent(now) ? "silent" : member->control->is_open() ? "alive" : "unreachable";
         if (member->state != smtp::HubState::active) report.state += ", " + std::string(smtp::to_string(member->state));
-        report.silent_for = std::max(Duration{0}, now - (member->watch.silent_from() - config_.cluster.lease));
+        report.silent_for = std::max(Duration{0}, now - (member->watch.silent_from() - member->silence));
       }
       reports.push_back(std::move(report));
     }
@@ -140,8 +141,10 @@ class WiredHub final : public Hub, public AdminBackend {
     g.outbox_discards = counts->outbox;
     g.cluster_members = config_.cluster.enabled() ? peering_.members().size() + 1 : 0;
     g.cluster_members_alive = config_.cluster.enabled() ? 1 : 0;
-    for (const auto& peer : peers())
+    for (const auto& peer : peers()) {
       if (peer.state.starts_with("alive")) ++g.cluster_members_alive;
+      if (peer.drift) g.configuration_drift.emplace_back(peer.hub, static_cast<std::int64_t>(peer.drift->size()));
+    }
     auto statistics = spool_->statistics();
     g.spool_free_octets = spool_->free_octets();
     g.spool_wal_octets = statistics.wal_octets;

@@ -170,12 +170,12 @@ class Families {
     (is_counter(name) ? metric.counter.value : metric.gauge.value) = value;
     family.metric.push_back(std::move(metric));
   }
-  void add_places(const char* name, const char* help, const std::vector<std::pair<std::string, std::int64_t>>& values) {
+  void add_labelled(const char* name, const char* help, const char* label, const std::vector<std::pair<std::string, std::int64_t>>& values) {
     if (values.empty()) return;
     auto& family = begin(name, help, MetricType::Gauge);
     for (const auto& [place, value] : values) {
       ClientMetric metric;
-      metric.label.push_back({"place", place});
+      metric.label.push_back({label, place});
       metric.gauge.value = static_cast<double>(value);
       family.metric.push_back(std::move(metric));
     }
@@ -253,6 +253,8 @@ constexpr const char* ready_help = "1 when the hub takes mail.";
 constexpr const char* commit_help = "How long the last group commit took.";
 constexpr const char* expiry_help =
     "Unix time at which a certificate in use ends; one series per listener, route and cluster that has one.";
+constexpr const char* drift_help =
+    "Values that another hub is configured differently in; one series per hub of the cluster that tells its own.";
 constexpr const char* start_help = "Unix time of the hub's start.";
 constexpr const char* memory_help = "Resident memory of the process.";
 constexpr const char* processor_help = "Processor time of the process.";
@@ -268,7 +270,8 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   for (const auto& row : gauge_rows) families.add(row.name, row.help, static_cast<double>(gauges.*row.value));
   families.add("spool_last_commit_seconds", commit_help, gauges.spool_last_commit_seconds);
   families.add("ready", ready_help, gauges.ready ? 1 : 0);
-  families.add_places("certificate_expiry_timestamp_seconds", expiry_help, gauges.certificate_expiry);
+  families.add_labelled("certificate_expiry_timestamp_seconds", expiry_help, "place", gauges.certificate_expiry);
+  families.add_labelled("configuration_drift", drift_help, "hub", gauges.configuration_drift);
   for (const auto& row : drain_rows) families.add(row.name, row.help, static_cast<double>(gauges.drain.*row.value));
   families.add("drain_state", drain_state_help, static_cast<double>(gauges.drain.state_number));
   families.add("drain_started_timestamp_seconds", drain_started_help, gauges.drain.started_at);
@@ -284,7 +287,7 @@ std::string metrics_reference() {
   std::ostringstream out;
   out << "# Metrics\n\n<!-- Made by `make docs` from the program itself; a test compares the two. -->\n\n"
          "`GET /metrics` on `admin.address`, in the Prometheus text format. There are no labels but the "
-         "bounds of histograms and the places of certificates: the number "
+         "bounds of histograms, the places of certificates and the hubs of the cluster: the number "
          "of series does not grow with domains, next hops or messages.\n\n| name | type | what it counts "
          "|\n|---|---|---|\n";
   auto row = [&](const char* name, const char* type, const char* help) {
@@ -300,6 +303,7 @@ std::string metrics_reference() {
   simple("spool_last_commit_seconds", commit_help);
   simple("ready", ready_help);
   simple("certificate_expiry_timestamp_seconds", expiry_help);
+  simple("configuration_drift", drift_help);
   for (const auto& gauge : drain_rows) simple(gauge.name, gauge.help);
   simple("drain_state", drain_state_help);
   simple("drain_started_timestamp_seconds", drain_started_help);
@@ -312,6 +316,7 @@ std::string metrics_reference() {
          "* `umbra_unprotected_messages` above 0: mail is on one disk only. It is protected again in the "
          "background; if it stays, a hub is missing.\n"
          "* `umbra_cluster_members_alive` below `umbra_cluster_members`: a hub is silent.\n"
+         "* `umbra_configuration_drift` above 0 outside of a change: hubs are configured differently; `umbra peers` says in what.\n"
          "* `umbra_mail_waits` 1: this hub keeps its mail because it cannot be sure that no other one delivers it; "
          "`umbra status` says why.\n"
          "* `umbra_ready` 0: new mail is refused; `/healthz/ready` says why.\n"

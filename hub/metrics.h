@@ -107,6 +107,8 @@ struct Gauges {
   std::uint64_t certificates_refused = 0;  ///< places whose certificate is not what its files say, or not valid
   /// Place and Unix time at which its certificate ends.
   std::vector<std::pair<std::string, std::int64_t>> certificate_expiry;
+  /// Hub and number of differences between its configuration and this one's.
+  std::vector<std::pair<std::string, std::int64_t>> configuration_drift;
   std::uint64_t log_lines_dropped_total = 0;
   std::uint64_t log_octets_lost_total = 0;
   DrainGauges drain;

@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "smtp/configuration_lines.h"
+
 namespace umbra::smtp {
 
 inline constexpr std::string_view early_capability = "XEARLY";            ///< XCOPY BEGIN and END
@@ -16,11 +18,12 @@ inline constexpr std::string_view held_capability = "XHELD";              ///< X
 inline constexpr std::string_view protection_capability = "XPROTECTION";  ///< copies and zones in an envelope's flags
 
 /// Offered by this program to every hub that has proved itself.
-inline constexpr std::array<std::string_view, 6> shadow_capabilities = {
+inline constexpr std::array<std::string_view, 7> shadow_capabilities = {
     "XSUSPECT", early_capability, protection_capability,
     "XHAND",  // hand-over of ownership: XHAND, XBACK, "superseded" in XDONE
     held_capability,
-    "XDRAIN",  // a hub is drained or leaves: XSTATE, XREHOME
+    "XDRAIN",                  // a hub is drained or leaves: XSTATE, XREHOME
+    configuration_capability,  // hubs tell one another how they are configured
 };
 
 using Keywords = std::set<std::string, std::less<>>;

@@ -99,6 +99,10 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
   }
   if (verb == "XCHUNK") return at(2);
   if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME") return at(1);
+  if (verb == "XCONFIG") {
+    auto lines = at(1);
+    return lines && *lines <= configuration_octets_max ? lines : std::nullopt;
+  }
   return 0;
 }
 
@@ -259,6 +263,11 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     if (!question) return wrong("501 5.5.4 XVOTE hub spool epoch agreement [PROBE]");
     command.verb = ShadowVerb::vote;
     command.vote = std::move(*question);
+  } else if (verb == "XCONFIG") {
+    auto values = expect(2) ? parse_configuration(payload) : std::nullopt;
+    if (!values) return wrong("501 5.5.4 XCONFIG: lines of a key and a value expected");
+    command.verb = ShadowVerb::config;
+    command.configuration = std::move(*values);
   } else if (verb == "XEPOCHS") {
     if (!expect(1)) return wrong("501 5.5.4 XEPOCHS takes nothing");
     command.verb = ShadowVerb::epochs;

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "smtp/configuration_lines.h"
 
 namespace umbra::smtp {
 
@@ -106,7 +107,7 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config };
 
 /// Is a hub silent? Asked by who wants to take over from it (majority ownership).
 struct VoteQuestion {
@@ -152,6 +153,7 @@ struct ShadowCommand {
   std::vector<std::pair<MessageId, std::uint32_t>> suspects;  ///< suspect: how often a hub ended while it delivered each
   HubState state = HubState::active;        ///< state
   std::uint64_t milliseconds = 0;           ///< state: back within
+  ConfigurationValues configuration;        ///< config
 };
 
 /// Reads commands from a session's bytes. A wrong command is reported with its reply text; after one the session is closed,

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/configuration.h"
 #include "hub/config/config.h"
 #include "hub/admin/drain_control.h"
 #include "hub/metrics.h"
@@ -40,6 +41,8 @@ struct PeerReport {
   Epoch epoch;
   std::optional<Duration> silent_for;  ///< since its last word; empty: never heard
   std::string trouble{};               ///< why there is no session to it, where that is known
+  /// Between its configuration and this hub's; nothing: it has not told.
+  std::optional<std::vector<cluster::Difference>> drift{};
 };
 
 enum class QueueAction : std::uint8_t {

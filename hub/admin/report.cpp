@@ -221,6 +221,13 @@ Json peer_report(const PeerReport& peer) {
   report["silent_for_seconds"] =
       peer.silent_for ? Json(std::chrono::duration<double>(*peer.silent_for).count()) : Json(nullptr);
   report["trouble"] = peer.trouble.empty() ? Json(nullptr) : Json(peer.trouble);
+  report["configuration"] = !peer.drift ? "unknown" : peer.drift->empty() ? "same" : "differs";
+  Json differences = Json::array();
+  if (peer.drift)
+    for (const auto& one : *peer.drift)
+      differences.push_back({{"key", one.key}, {"here", one.here}, {"there", one.there}, {"refused", one.is_refused},
+                             {"reason", one.why.empty() ? Json(nullptr) : Json(one.why)}});
+  report["differences"] = std::move(differences);
   return report;
 }
 

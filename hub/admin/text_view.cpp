@@ -95,14 +95,26 @@ std::string more(const Json& answer) {
 }
 
 std::vector<std::vector<std::string>> peer_rows(const Json& peers) {
-  std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "ADDRESS", "SPOOL", "EPOCH", "TROUBLE"}};
+  std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "ADDRESS", "SPOOL", "EPOCH", "CONFIGURATION", "TROUBLE"}};
   for (const auto& peer : peers) {
     auto silent = peer["silent_for_seconds"];
     rows.push_back({plain(peer["hub"]), plain(peer["state"]),
                     silent.is_null() ? "-" : fmt::format("{:.1f} s", silent.get<double>()),
-                    plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"]), plain(peer.value("trouble", Json(nullptr)))});
+                    plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"]), plain(peer.value("configuration", Json("unknown"))),
+                    plain(peer.value("trouble", Json(nullptr)))});
   }
   return rows;
+}
+
+/// What another hub is configured differently in, a line for each.
+std::string drift_lines(const Json& peers) {
+  std::string out;
+  for (const auto& peer : peers)
+    for (const auto& one : peer.value("differences", Json::array()))
+      out += fmt::format("{} {}: {} is {} here, {} there{}\n", one["refused"].get<bool>() ? "refused" : "warning", plain(peer["hub"]),
+                         plain(one["key"]), plain(one["here"]), plain(one["there"]),
+                         one["reason"].is_null() ? std::string() : " (" + plain(one["reason"]) + ")");
+  return out.empty() ? out : "\n" + out;
 }
 
 }  // namespace
@@ -130,13 +142,13 @@ std::string status_view(const Json& status, WallTime now) {
       plain(totals["accepted"]), plain(totals["recipients_delivered"]), plain(totals["recipients_bounced"]),
       plain(totals["taken_over"]), plain(totals["possible_duplicates"]));
   out += fmt::format("disk        {} free\n", size_text(status["spool_free_octets"]));
-  if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"]));
+  if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"])) + drift_lines(status["peers"]);
   return out;
 }
 
 std::string peers_view(const Json& answer) {
   if (answer["peers"].empty()) return "no other hubs are configured\n";
-  return table(peer_rows(answer["peers"]));
+  return table(peer_rows(answer["peers"])) + drift_lines(answer["peers"]);
 }
 
 std::string queue_view(const Json& answer, WallTime now) {

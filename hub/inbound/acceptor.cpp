@@ -70,7 +70,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
   Task<void> flush() {
     if (!failed_) {
       if (chunks_ == 0 && policy_ != ShadowPolicy::none && !owner_.peering_.members().ended())
-        early_ = owner_.peering_.copier().begin_early(id_, envelope_.protection, owner_.outbound_.next_hubs(envelope_));
+        early_ = owner_.peering_.copier().begin_early(id_, envelope_.protection, listener_.limits.message_octets_max,
+                                                      owner_.outbound_.next_hubs(envelope_));
       auto number = chunks_++;
       for (const auto& early : early_) co_await owner_.peering_.copier().send_early(early, body_);
       auto stored = co_await commit(
@@ -199,7 +200,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
 
   /// First those that have most of it already.
   std::vector<storage::Holder> choose_holders(const Protection& protection) {
-    auto holders = owner_.peering_.copier().choose_all(protection, owner_.outbound_.next_hubs(envelope_));
+    auto holders = owner_.peering_.copier().choose_all(protection, size_, owner_.outbound_.next_hubs(envelope_));
     // One that failed is gone on the other side too; its hub may be offered the whole body in the end.
     std::erase_if(early_, [](const auto& early) { return early->has_failed; });
     if (early_.empty()) return holders;

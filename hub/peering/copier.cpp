@@ -76,7 +76,7 @@ Task<void> Copier::stop() {
 }
 
 std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>& holders, const Protection& protection,
-                                              bool in_background, const std::vector<std::string>& next_hubs) {
+                                              std::uint64_t octets, bool in_background, const std::vector<std::string>& next_hubs) {
   std::vector<std::string> excluded;
   cluster::ZoneWish wish{protection.zones, config_.cluster.zone_of(config_.hub_name), {}};
   for (const auto& holder : holders) {
@@ -88,7 +88,7 @@ std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>
   if (in_background)
     for (const auto& member : members_.all())
       if (member->is_lost) excluded.push_back(member->name());
-  auto candidates = members_.candidates();
+  auto candidates = members_.candidates(octets);
   if (!next_hubs.empty())
     for (auto& candidate : candidates) candidate.is_next_hop = std::ranges::find(next_hubs, candidate.hub) != next_hubs.end();
   auto chosen = placement_.choose(candidates, excluded, wish);
@@ -97,10 +97,10 @@ std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>
   return storage::Holder{member->name(), member->identity->spool, State::holds};
 }
 
-std::vector<storage::Holder> Copier::choose_all(const Protection& protection, const std::vector<std::string>& next_hubs) {
+std::vector<storage::Holder> Copier::choose_all(const Protection& protection, std::uint64_t octets, const std::vector<std::string>& next_hubs) {
   std::vector<storage::Holder> holders;
   while (holders.size() < protection.copies) {
-    auto next = choose(holders, protection, false, next_hubs);
+    auto next = choose(holders, protection, octets, false, next_hubs);
     if (!next) break;
     holders.push_back(std::move(*next));
   }
@@ -209,7 +209,7 @@ Task<void> Copier::place(std::shared_ptr<Round> round, std::optional<storage::Ho
     if (!holder) {
       auto excluded = round->tried;
       excluded.insert(excluded.end(), holders.begin(), holders.end());
-      holder = choose(excluded, round->protection, false, round->source.next_hubs);
+      holder = choose(excluded, round->protection, round->source.size, false, round->source.next_hubs);
       if (!holder) co_return;
       std::erase_if(holders, [&](const auto& h) { return is_same(h, *holder); });
       holders.push_back(*holder);
@@ -280,7 +280,7 @@ Task<bool> Copier::protect_all(bool stuck) {
         });
     if (!messages || messages->empty()) break;
     after = messages->back().row;
-    if (!choose({}, {}, true)) co_return false;
+    if (!choose({}, {}, 0, true)) co_return false;
     std::vector<Item> chosen;
     for (const auto& message : *messages)
       if (!under_way_.contains(message.row) && !pending_.contains(message.id) && outbound_->is_stuck(message) == stuck)
@@ -318,7 +318,8 @@ Task<void> Copier::protect(RowId row) {
   // One that is still being accepted is the acceptor's.
   if (message && !message->is_protected && !storage::is_handing_over(message->state) && !pending_.contains(message->id)) {
     auto next_hubs = outbound_->next_hubs(message->envelope);
-    if (auto chosen = choose(message->holders, message->envelope.protection, true, next_hubs)) co_await make_copy(std::move(*message), *chosen);
+    auto chosen = choose(message->holders, message->envelope.protection, message->size, true, next_hubs);
+    if (chosen) co_await make_copy(std::move(*message), *chosen);
   }
   under_way_.erase(row);
 }
@@ -356,7 +357,7 @@ Task<bool> Copier::copy_elsewhere(RowId row, SpoolId but) {
     for (auto& holder : excluded)
       if (holder.spool == but) holder.state = State::holds;
     excluded.insert(excluded.end(), tried.begin(), tried.end());
-    auto chosen = choose(excluded, message->envelope.protection, true);
+    auto chosen = choose(excluded, message->envelope.protection, message->size, true);
     if (!chosen || !under_way_.insert(row).second) co_return false;
     tried.push_back(*chosen);
     co_await make_copy(std::move(*message), *chosen);

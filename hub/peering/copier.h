@@ -43,7 +43,7 @@ class Copier {
 
   /// Hubs that could take a copy now, as holders to be: as many as `protection` asks for, or as there are.
   /// `next_hubs`: as in CopySource.
-  std::vector<storage::Holder> choose_all(const Protection& protection, const std::vector<std::string>& next_hubs = {});
+  std::vector<storage::Holder> choose_all(const Protection& protection, std::uint64_t octets, const std::vector<std::string>& next_hubs = {});
 
   /// Offers the message to the holders to be, all at once, and to other hubs in their place, until it has the copies that
   /// `protection` asks for, or nobody is left, or the deadline. True: it has them. `holders` is brought up to date: hubs that refused
@@ -53,8 +53,9 @@ class Copier {
   /// The same for the copies that `holders` lacks: it names hubs that hold the message already.
   Task<bool> copy_rest(CopySource source, std::vector<storage::Holder>& holders, Protection protection, MonotonicTime deadline);
 
-  /// Begins copies of a body that is coming in, on hubs that can take them so.
-  std::vector<EarlyCopyPtr> begin_early(MessageId id, const Protection& protection, const std::vector<std::string>& next_hubs);
+  /// Begins copies of a body that is coming in, of that size at most, on hubs that can take them so.
+  std::vector<EarlyCopyPtr> begin_early(MessageId id, const Protection& protection, std::uint64_t octets_max,
+                                        const std::vector<std::string>& next_hubs);
   /// The next piece; waits while the one before it has not gone out.
   Task<void> send_early(EarlyCopyPtr early, std::shared_ptr<const std::string> piece);
   /// Ends them, side by side; `rest` is what was not sent yet. `holders` is those of `earlies`, as `holds`; it is brought up to
@@ -66,7 +67,7 @@ class Copier {
 
   /// There is a hub, none of `holders`, that could take a copy now.
   bool can_copy_beside(const std::vector<storage::Holder>& holders, const Protection& protection) {
-    return choose(holders, protection, true).has_value();
+    return choose(holders, protection, 0, true).has_value();
   }
 
   /// Makes one more copy of a message of ours on a hub other than `but`, unless there is one. True: there is.
@@ -88,7 +89,7 @@ class Copier {
   enum class Answer : std::uint8_t { held, refused, unknown };
   struct Round;
   std::optional<storage::Holder> choose(const std::vector<storage::Holder>& holders, const Protection& protection,
-                                        bool in_background, const std::vector<std::string>& next_hubs = {});
+                                        std::uint64_t octets, bool in_background, const std::vector<std::string>& next_hubs = {});
   Task<void> place(std::shared_ptr<Round> round, std::optional<storage::Holder> first);
   Task<bool> run_round(std::shared_ptr<Round> round, std::vector<std::optional<storage::Holder>> firsts);
   Task<void> run_early(EarlyCopyPtr early);

@@ -16,9 +16,10 @@ constexpr std::size_t early_per_member_max = 32;
 
 }  // namespace
 
-std::vector<EarlyCopyPtr> Copier::begin_early(MessageId id, const Protection& protection, const std::vector<std::string>& next_hubs) {
+std::vector<EarlyCopyPtr> Copier::begin_early(MessageId id, const Protection& protection, std::uint64_t octets_max,
+                                              const std::vector<std::string>& next_hubs) {
   std::vector<EarlyCopyPtr> earlies;
-  for (auto& holder : choose_all(protection, next_hubs)) {
+  for (auto& holder : choose_all(protection, octets_max, next_hubs)) {
     auto* member = members_.find(holder.hub);
     if (is_stopping_ || member == nullptr || !member->data->offers(smtp::early_capability)) continue;
     if (early_under_way_[holder.hub] >= early_per_member_max) continue;

@@ -86,6 +86,7 @@ Task<void> Link::one_session() {
   if (is_trusted && co_await handshake(*stream_)) {
     watchdog_->expires_at(MonotonicTime::max());
     is_open_ = true;
+    ++sessions_;
     writer_ended_ = false;
     tasks_.spawn("link writer", write_commands());
     owner_.on_open(member_.name);

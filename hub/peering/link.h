@@ -63,6 +63,8 @@ class Link {
   [[nodiscard]] std::size_t under_way() const { return calls_.size(); }
   /// The server of the present session has offered this keyword (smtp/shadow_capabilities.h).
   [[nodiscard]] bool offers(std::string_view keyword) const { return is_open_ && keywords_.contains(keyword); }
+  /// The number of the present session, or of the last one; 0: there was none.
+  [[nodiscard]] std::uint64_t session() const { return sessions_; }
   /// The version that the present session uses.
   [[nodiscard]] int version() const { return version_.used; }
   /// Sends a command (with its octets) and waits for its reply; when none comes by the deadline, the session is closed.
@@ -100,6 +102,7 @@ class Link {
   std::string output_;
   std::deque<Call*> calls_;
   bool is_open_ = false;
+  std::uint64_t sessions_ = 0;
   bool is_stopping_ = false;
   bool writer_ended_ = true;
   Event writer_done_;

@@ -18,6 +18,7 @@ Member::Member(const Runtime& runtime, const MemberConfig& named, const ClusterC
     : config(named),
       control(std::make_unique<Link>(runtime, named, cluster, owner)),
       data(std::make_unique<Link>(runtime, named, cluster, owner)),
+      silence(cluster.lease),
       beat_timer(runtime.io) {}
 
 Members::Members(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log)
@@ -182,14 +183,15 @@ bool Members::all_promises_are_fresh(Duration span) const {
   return std::ranges::all_of(members_, [now, span](const auto& member) { return member->promise.is_recent(now, span); });
 }
 
-std::vector<cluster::Candidate> Members::candidates() {
+std::vector<cluster::Candidate> Members::candidates(std::uint64_t octets) {
   std::vector<cluster::Candidate> result;
   auto now = MonotonicClock::now();
   for (auto& member : members_)
     result.push_back({member->name(),
                       member->data->is_open() && member->identity.has_value() && member->promise.is_fresh(now) &&
                           member->promised_by == member->identity->spool,
-                      now < member->refuses_copies_until || member->state != smtp::HubState::active, member->data->under_way(), member->config.zone, false});
+                      now < member->refuses_copies_until || member->is_refused || member->state != smtp::HubState::active,
+                      member->data->under_way(), member->config.zone, false, octets > member->message_octets_max});
   return result;
 }
 
@@ -212,7 +214,7 @@ void Members::accept_identity(Member& member, const cluster::Identity& heard) {
   if (!before || before->spool != heard.spool || before->epoch != heard.epoch) tasks_.spawn("remember a hub", save(member));
   if (is_new_run && member.state != smtp::HubState::active) {
     member.state = smtp::HubState::active;  // until its new run says otherwise
-    member.watch.back(MonotonicClock::now(), config_.cluster.lease);
+    member.watch.back(MonotonicClock::now(), member.silence);
     tasks_.spawn("remember a hub", forget_state(member.name()));
   }
   if (is_new_run && changed_) changed_(member);
@@ -230,9 +232,9 @@ Task<Result<void>> Members::heard_state(std::string name, SpoolId spool, smtp::H
   member->state = state;
   auto now = MonotonicClock::now();
   if (state == smtp::HubState::draining)
-    member->watch.heard(now, std::max(back_within, config_.cluster.lease));
+    member->watch.heard(now, std::max(back_within, member->silence));
   else if (is_news && state == smtp::HubState::active)
-    member->watch.back(now, config_.cluster.lease);
+    member->watch.back(now, member->silence);
   // What is owed to an empty spool, and the copies that were there, are gone with what it was.
   if (is_news && state == smtp::HubState::left) member->replaced_spools.push_back(spool);
   auto until = WallClock::now() + std::chrono::duration_cast<WallClock::duration>(back_within);
@@ -294,7 +296,7 @@ Standing Members::heard_hello(const smtp::HubHello& peer, const std::optional<cl
               {{"member", peer.hub}, {"spool", to_string(peer.spool)}});
   accept_identity(*member, heard);
   // "I am back and I have my spool" cancels the clock.
-  member->watch.heard(MonotonicClock::now(), config_.cluster.lease);
+  member->watch.heard(MonotonicClock::now(), member->silence);
   return standing;
 }
 
@@ -302,7 +304,7 @@ std::optional<Duration> Members::heard_beat(const std::string& name, SpoolId spo
   auto* member = find(name);
   if (is_over(name, spool, epoch)) return std::nullopt;
   member->identity->sequence = std::max(member->identity->sequence, sequence);
-  member->watch.heard(MonotonicClock::now(), config_.cluster.lease);
+  member->watch.heard(MonotonicClock::now(), member->silence);
   if (sequence.value > member->saved_sequence.value + 1000) tasks_.spawn("remember a hub", save(*member));
   return config_.cluster.lease;
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/configuration.h"
 #include "cluster/identity.h"
 #include "cluster/lease.h"
 #include "cluster/placement.h"
@@ -38,6 +39,11 @@ struct Member {
   SpoolId rival;                         ///< another spool that claims its name
   smtp::HubState state = smtp::HubState::active;  ///< as it said; copies and hand-overs go to active hubs only
   std::string trouble;                   ///< why there is no session to it, where that is known
+  std::uint64_t told_configuration_in = 0;  ///< the session (of `control`) on which it was told this hub's
+  std::optional<std::vector<cluster::Difference>> drift;  ///< between its configuration and this hub's; empty: it does not tell
+  bool is_refused = false;                        ///< one of them is unsafe: no promises in either direction
+  std::uint64_t message_octets_max = UINT64_MAX;  ///< it takes no larger ones from its clients
+  Duration silence;                               ///< without a word from it for so long it is silent: a lease, and three of its heartbeats
   Timer beat_timer;
   bool is_forgotten = false;
   [[nodiscard]] const std::string& name() const { return config.name; }
@@ -95,8 +101,8 @@ class Members final : public LinkOwner {
     if (changed_holders_.empty() && are_more_changed_) are_more_changed_ = is_in_use(RowId{0});
   }
   [[nodiscard]] const std::string& own_name() const { return config_.hub_name; }
-  /// The candidates for a copy, in the order of all().
-  [[nodiscard]] std::vector<cluster::Candidate> candidates();
+  /// The candidates for a copy of a message of that size, in the order of all().
+  [[nodiscard]] std::vector<cluster::Candidate> candidates(std::uint64_t octets = 0);
 
   /// Another hub has proved itself on a session to us. The standing says what to answer.
   /// `before`: what was remembered of it when it was asked for its hello (the greeting).

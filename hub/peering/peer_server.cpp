@@ -293,12 +293,22 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         slot->answer({554, "5.7.0", "Epoch " + std::to_string(command.epoch.value) + " is over"});
         return false;
       }
-      if (const auto* member = server_.members_.find(peer_->hub))
+      if (const auto* member = server_.members_.find(peer_->hub)) {
         lease = server_.ownership_.lease_for(*member, command.agreement);
+        if (member->is_refused) lease = Duration{0};
+      }
       auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(*lease).count();
       slot->answer({250, "2.0.0", "lease " + std::to_string(milliseconds)});
       return true;
     }
+    case ShadowVerb::config:
+      if (server_.members_.is_over(peer_->hub, peer_->spool, peer_->epoch)) {
+        slot->answer({554, "5.7.0", "Epoch " + std::to_string(peer_->epoch.value) + " is over"});
+        return false;
+      }
+      if (auto* member = server_.members_.find(peer_->hub)) server_.configurations_.heard(*member, command.configuration);
+      slot->answer({250, "2.0.0", "Noted"});
+      return true;
     case ShadowVerb::vote:
       server_.tasks_.spawn("vote", server_.answer_vote(peer_->hub, std::move(command.vote), slot));
       return true;
@@ -397,7 +407,7 @@ void PeerServer::Session::handle_chunk(smtp::ShadowCommand& command, const Reply
 }
 
 PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
-                       Rehomer& rehomer, EventLog& log, Metrics& metrics)
+                       Rehomer& rehomer, ConfigurationWatch& configurations, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       members_(members),
@@ -405,6 +415,7 @@ PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, 
       keeper_(keeper),
       receiver_(receiver),
       rehomer_(rehomer),
+      configurations_(configurations),
       log_(log),
       metrics_(metrics),
       tasks_(runtime.io),

@@ -5,6 +5,7 @@
 #include <list>
 #include <memory>
 
+#include "hub/peering/configuration_watch.h"
 #include "hub/peering/hand_receiver.h"
 #include "hub/peering/ownership.h"
 #include "hub/peering/rehomer.h"
@@ -15,7 +16,7 @@ namespace umbra::hub {
 class PeerServer {
  public:
   PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
-             Rehomer& rehomer, EventLog& log, Metrics& metrics);
+             Rehomer& rehomer, ConfigurationWatch& configurations, EventLog& log, Metrics& metrics);
   ~PeerServer();
 
   /// Binds the address. Who connects waits until start().
@@ -39,6 +40,7 @@ class PeerServer {
   ShadowKeeper& keeper_;
   HandReceiver& receiver_;
   Rehomer& rehomer_;
+  ConfigurationWatch& configurations_;
   EventLog& log_;
   Metrics& metrics_;
   TaskScope tasks_;

@@ -19,7 +19,8 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       receiver_(runtime, config, spool, members_, keeper_, copier_, pending_, log, metrics),
       hander_(runtime, spool, members_, guardian_, pending_, log, metrics),
       rehomer_(runtime, spool, members_, copier_, pending_),
-      server_(runtime, config, members_, *ownership_, keeper_, receiver_, rehomer_, log, metrics),
+      configurations_(runtime, config, members_, log),
+      server_(runtime, config, members_, *ownership_, keeper_, receiver_, rehomer_, configurations_, log, metrics),
       discovery_(runtime, config, spool, members_, log, metrics),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
@@ -27,6 +28,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
   hander_.on_outbox([this] { discards_.look(); });
   hander_.set_guard(this);
   members_.on_change([this](Member& member) {
+    configurations_.member_changed(member);
     guardian_.member_changed(member);
     discards_.look();
     copier_.protect_later();
@@ -79,6 +81,7 @@ Task<void> Peering::stop() {
   co_await discovery_.stop();
   // Links first: what waits for an answer of another hub ends with them.
   co_await members_.stop();
+  co_await configurations_.stop();
   co_await ownership_->stop();
   co_await guardian_.stop();
   co_await copier_.stop();

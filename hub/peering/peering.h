@@ -2,6 +2,7 @@
 // hub/peering: wires its parts and answers delivery's questions (DeliveryGuard). Without a cluster everything here is idle.
 #pragma once
 
+#include "hub/peering/configuration_watch.h"
 #include "hub/peering/copier.h"
 #include "hub/peering/discard_pusher.h"
 #include "hub/peering/discovery.h"
@@ -73,6 +74,7 @@ class Peering final : public DeliveryGuard {
   HandReceiver receiver_;
   Hander hander_;
   Rehomer rehomer_;
+  ConfigurationWatch configurations_;
   PeerServer server_;
   Discovery discovery_;
   TaskScope tasks_;

@@ -29,6 +29,22 @@ TEST(Placement, TakesEqualsInTurn) {
   EXPECT_NE(first, second);
 }
 
+TEST(Placement, AvoidsAHubWhoseClientsMayNotSendSoMuchWhileThereIsAnother) {
+  Placement placement;
+  std::vector<Candidate> hubs{{"a", true, false, 0, "", false, true}, {"b", true, false, 9}};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 1U);
+  hubs[1].is_reachable = false;
+  EXPECT_EQ(placement.choose(hubs, {}), 0U);
+}
+
+TEST(Placement, PrefersAHubOfTheRightSizeToTheNextHop) {
+  Placement placement;
+  std::vector<Candidate> hubs{{"a", true, false, 0, "", true, true}, {"b", true, false, 9}, {"c", true, false, 5, "", true, false}};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 2U);
+  hubs[2].is_reachable = false;
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 1U);
+}
+
 std::vector<Candidate> in_zones(std::initializer_list<const char*> zones) {
   std::vector<Candidate> hubs;
   for (const auto* zone : zones) hubs.push_back({"hub" + std::to_string(hubs.size()), true, false, 0, zone});

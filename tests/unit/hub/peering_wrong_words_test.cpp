@@ -60,6 +60,11 @@ class WrongWords : public PeeringTest {
     return smtp::format_done({{1, id, Generation{generation}, all, std::move(recipients)}});
   }
 
+  static smtp::ConfigurationValues many_values(std::size_t count) {
+    smtp::ConfigurationValues values;
+    for (std::size_t i = 0; i < count; ++i) values.emplace(std::string(1 + i % 26, 'x') + (i < 26 ? "" : "_y"), "1");
+    return values;
+  }
   static std::string too_many() {
     std::string lines;
     for (int i = 0; i < 401; ++i) lines += "1 " + to_string(MessageId{spool2, 0x77}) + " 1 all\r\n";
@@ -211,6 +216,16 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XSUSPECT of what is not here", smtp::format_suspect({{unknown, 3}}), "250 2.0.0 "},
       {"XSUSPECT of what another hub owns", smtp::format_suspect({{mine.id, 3}}), "250 2.0.0 "},
       {"XSUSPECT without a number", "XSUSPECT 5\r\nabc\r\n", "501 ", true},
+      {"XCONFIG of half a line", "XCONFIG 8\r\nlease 1s", "501 5.5.4 ", true},
+      {"XCONFIG of a key without a value", "XCONFIG 8\r\nlease \r\n", "501 5.5.4 ", true},
+      {"XCONFIG of a key that is none", "XCONFIG 9\r\nLEASE 1\r\n", "501 5.5.4 ", true},
+      {"XCONFIG of a key twice", "XCONFIG 18\r\nlease 1\r\nlease 2\r\n", "501 5.5.4 ", true},
+      {"XCONFIG with an escape sequence", "XCONFIG 9\r\nlease \x1b\r\n", "501 5.5.4 ", true},
+      {"XCONFIG of more than there may be", "XCONFIG 16385\r\n", "501 5.5.4 ", true},
+      {"XCONFIG of too many lines", smtp::format_configuration(many_values(33)), "501 5.5.4 ", true},
+      {"XCONFIG of too long a value", smtp::format_configuration({{"lease", std::string(257, '1')}}), "501 5.5.4 ", true},
+      {"XCONFIG without a number", "XCONFIG\r\n", "501 5.5.4 ", true},
+      {"XCONFIG of nothing that is known", smtp::format_configuration(many_values(32)), "250 2.0.0 "},
       {"a word of a later version that was not offered", "XFUTURE 1 2 3\r\n", "500 5.5.2 ", true},
       {"a line too long", std::string(5000, 'x'), "500 5.5.6 ", true},
       {"XHUB once more", smtp::format_hub({"hub2", spool2, Epoch{5}, Sequence{100}, std::string(64, 'b')}), "503 ", true},
@@ -222,7 +237,8 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
 TEST_F(WrongWords, OfWhoHasNotProvedItself) {
   for (const auto& wire : {copy(unknown, 1), smtp::format_chunk(unknown, "x", true), smtp::format_forget(held, Generation{2}),
                            done_of(held, 2), smtp::format_poll(1), smtp::format_seen({owed[0].key}),
-                           smtp::format_beat(Epoch{5}, Sequence{1}), smtp::format_ask({held}), smtp::format_back(held, Generation{2}, 1)}) {
+                           smtp::format_beat(Epoch{5}, Sequence{1}), smtp::format_ask({held}),
+                           smtp::format_configuration({{"lease", "1ms"}}), smtp::format_back(held, Generation{2}, 1)}) {
     Caller stranger(network.inbound.connect_from("10.0.0.9"), {});
     settle();
     (void)stranger.received();
@@ -262,6 +278,7 @@ TEST_F(WrongWords, OfARunThatIsOver) {
     auto sequence = Sequence{is_ended ? 300U : 200U};
     std::vector<Row> rows = {{"XCOPY", copy(unknown, 1), "554 5.7.0 "},
                              {"XCOPY STREAM", copy(unknown, 1, true), "554 5.7.0 "},
+                             {"XCONFIG", smtp::format_configuration({{"lease", "1ms"}}), "554 5.7.0 ", true},
                              {"XBEAT", smtp::format_beat(epoch, sequence), "554 5.7.0 ", true}};
     std::vector<std::unique_ptr<Caller>> callers(rows.size());
     for (auto& caller : callers) ASSERT_THAT(call(caller, "hub2", spool2, epoch, sequence), StartsWith("235 "));
