@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hub/peering/patience.h"
 #include "hub/spool_tasks.h"
 #include "storage/spool_error.h"
 
@@ -100,6 +101,16 @@ class MessageAcceptor::Incoming final : public Acceptance {
     auto& copier = owner_.peering_.copier();
     const auto protection = envelope_.protection;
     auto holders = choose_holders(protection);
+    // A hub whose promise is late may have it again in a moment: that is waited for, in the time that copying may take.
+    auto began = MonotonicClock::now();
+    auto patience = owner_.config_.cluster.copy_timeout * 4 / 5;
+    Timer pause(owner_.runtime_.io);
+    while (policy_ == ShadowPolicy::require && holders.size() < protection.copies && waited_for_hub_ < patience && !owner_.is_closing_ &&
+           is_a_copy_worth_waiting_for(owner_.peering_.members(), holders)) {
+      co_await pause.wait_for(patience_pause);
+      waited_for_hub_ = MonotonicClock::now() - began;
+      holders = choose_holders(protection);
+    }
     if (policy_ == ShadowPolicy::require && holders.size() < protection.copies) {
       give_up_early();
       co_await drop_chunks();
@@ -229,7 +240,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
 
   /// copy_timeout, and for long bodies the time to carry them at 10 MB/s.
   MonotonicTime deadline() const {
-    return MonotonicClock::now() + owner_.config_.cluster.copy_timeout +
+    return MonotonicClock::now() + owner_.config_.cluster.copy_timeout - std::min<Duration>(waited_for_hub_, owner_.config_.cluster.copy_timeout) +
            Duration{size_ > chunk_octets ? static_cast<std::int64_t>(size_) * 100 : 0};
   }
 
@@ -319,6 +330,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
   std::shared_ptr<std::string> body_;  // what is not in the spool yet
   std::uint32_t chunks_ = 0;           // that are in the spool already
   std::uint64_t size_ = 0;
+  Duration waited_for_hub_{};
   std::vector<EarlyCopyPtr> early_;    // that are under way
   std::vector<storage::Holder> inserted_holders_;  // as the row was written
   std::optional<Error> failed_;

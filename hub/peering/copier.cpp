@@ -5,6 +5,7 @@
 
 #include "hub/peering/copy_round.h"
 #include "hub/peering/lasting_copy.h"
+#include "hub/peering/patience.h"
 #include "hub/spool_tasks.h"
 
 namespace umbra::hub {
@@ -210,6 +211,11 @@ Task<void> Copier::place(std::shared_ptr<Round> round, std::optional<storage::Ho
       auto excluded = round->tried;
       excluded.insert(excluded.end(), holders.begin(), holders.end());
       holder = choose(excluded, round->protection, round->source.size, false, round->source.next_hubs);
+      if (!holder && is_a_copy_worth_waiting_for(members_, excluded)) {
+        Timer pause(runtime_.io);
+        co_await pause.wait_for(patience_pause);
+        continue;
+      }
       if (!holder) co_return;
       std::erase_if(holders, [&](const auto& h) { return is_same(h, *holder); });
       holders.push_back(*holder);

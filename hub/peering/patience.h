@@ -1,0 +1,26 @@
+// Whether it is worth waiting for a hub to which a copy could go: it would take one, but for its promise, which is late. That passes in
+// a moment (a hub that is busy for a second, a session that is being opened again), and is no reason for a 451 while there is time left.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "hub/peering/members.h"
+
+namespace umbra::hub {
+
+inline constexpr Duration patience_pause = std::chrono::milliseconds{50};
+
+/// `but`: those that hold it already, or were tried.
+inline bool is_a_copy_worth_waiting_for(const Members& members, const std::vector<storage::Holder>& but) {
+  auto now = MonotonicClock::now();
+  return std::ranges::any_of(members.all(), [&](const auto& member) {
+    bool is_out = std::ranges::any_of(but, [&](const auto& holder) {
+      return holder.hub == member->name() && holder.state == storage::Holder::State::holds;
+    });
+    return !is_out && member->data->is_open() && member->identity && !member->promise.is_fresh(now) && !member->is_refused &&
+           member->state == smtp::HubState::active && now >= member->refuses_copies_until;
+  });
+}
+
+}  // namespace umbra::hub
