@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "hub/admin/query.h"
 #include "hub/admin/report.h"
 
 namespace umbra::hub {
@@ -30,16 +31,10 @@ struct Page {
   std::optional<storage::MessageState> state;
 };
 
-/// "after=5&limit=10&state=held". The values of these keys need no percent-encoding, so none is understood.
+/// "after=5&limit=10&state=held".
 std::expected<Page, std::string> parse_page(std::string_view query, bool with_state) {
   Page page;
-  while (!query.empty()) {
-    auto part = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(part.size() + 1, query.size()));
-    auto equals = part.find('=');
-    auto key = part.substr(0, equals);
-    auto value = equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1);
-    auto number = parse_number(value);
+  for (auto [key, value, number] : split_query(query)) {
     if (key == "after" && number &&
         *number <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
       page.after.value = static_cast<std::int64_t>(*number);

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "hub/admin/api.h"
+#include "hub/admin/query.h"
 #include "hub/admin/report.h"
 
 namespace umbra::hub {
@@ -18,16 +19,12 @@ constexpr std::uint64_t rate_max = 1'000'000;
 ApiResponse json(const Json& value, unsigned status = 200) { return {status, "application/json", to_text(value)}; }
 ApiResponse error(unsigned status, const std::string& what) { return json({{"error", what}}, status); }
 
-/// The values of these keys need no percent-encoding, so none is understood.
 std::expected<DrainOrder, std::string> parse_order(std::string_view query) {
   DrainOrder order;
-  while (!query.empty()) {
-    auto part = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(part.size() + 1, query.size()));
-    auto equals = part.find('=');
-    auto key = part.substr(0, equals);
-    auto value = equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1);
-    auto number = parse_number(value);
+  for (const auto& part : split_query(query)) {
+    auto key = part.key;
+    auto value = part.value;
+    auto number = part.number;
     auto seconds = [&](Duration& into) {
       if (!number || *number > seconds_max) return false;
       into = std::chrono::seconds(*number);

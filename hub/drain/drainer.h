@@ -55,6 +55,7 @@ class Drainer final : public DrainControl {
   Task<void> load();
   Task<std::optional<std::vector<RowId>>> next_page();
   Task<Result<std::vector<std::string>>> due_destinations(WallTime now);
+  static Result<std::uint64_t> count_due(storage::Reader& reader, const std::vector<std::string>& destinations, WallTime now);
   Task<void> give(RowId row, std::string hub);
   [[nodiscard]] std::vector<std::shared_ptr<Member>> targets() const;
   // Shadows that are held here for others.
