@@ -120,8 +120,12 @@ class WiredHub final : public Hub, public AdminBackend {
   std::vector<PeerReport> peers() const override {
     std::vector<PeerReport> reports;
     auto now = MonotonicClock::now();
-    for (const auto& member : const_cast<Peering&>(peering_).members().all()) {
+    auto& members = const_cast<Peering&>(peering_).members();
+    auto candidates = members.candidates();  // in the order of all()
+    for (std::size_t i = 0; const auto& member : members.all()) {
+      const auto& candidate = candidates[i++];
       PeerReport report;
+      report.takes_copies = candidate.is_reachable && !candidate.is_refusing;
       report.hub = member->name();
       report.address = member->config.address;
       report.trouble = member->trouble;

@@ -227,6 +227,7 @@ Json peer_report(const PeerReport& peer) {
   report["epoch"] = peer.spool.value == 0 ? Json(nullptr) : Json(peer.epoch.value);
   report["silent_for_seconds"] =
       peer.silent_for ? Json(std::chrono::duration<double>(*peer.silent_for).count()) : Json(nullptr);
+  report["takes_copies"] = peer.takes_copies;
   report["trouble"] = peer.trouble.empty() ? Json(nullptr) : Json(peer.trouble);
   report["configuration"] = !peer.drift ? "unknown" : peer.drift->empty() ? "same" : "differs";
   Json differences = Json::array();

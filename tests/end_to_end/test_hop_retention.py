@@ -22,6 +22,8 @@ class ChainCase(LabCase):
         first._settings["routes"] = [to_hubs("hub-2")]
         middle._settings["routes"] = [to_hubs("hub-3")]
         self.hubs.start()
+        # A copy goes to the next hop where it can: to the other hub as long as the session for copies is not open.
+        wait_until(lambda: next(peer for peer in first.status()["peers"] if peer["hub"] == "hub-2")["takes_copies"], 10, "copies on hub-2")
         return first, middle, last
 
     def begin(self, messages, *options):

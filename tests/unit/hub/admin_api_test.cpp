@@ -44,7 +44,7 @@ class AdminApiTest : public testing::Test {
 TEST_F(AdminApiTest, TellsItsStatusWithIdentityQueueAndPeers) {
   backend_.measured.queue_messages = 7;
   backend_.measured.unprotected_messages = 2;
-  backend_.known_peers = {{"hub-b", {"127.0.0.1", 2526}, "alive", SpoolId{0x99}, Epoch{4}, 500ms},
+  backend_.known_peers = {{"hub-b", {"127.0.0.1", 2526}, "alive", SpoolId{0x99}, Epoch{4}, 500ms, true},
                           {"hub-c", {"hub-c", 2526}, "never heard", {}, {}, {}}};
   auto status = get("/v1/status");
   EXPECT_EQ(status["hub"], "hub-a");
@@ -52,6 +52,8 @@ TEST_F(AdminApiTest, TellsItsStatusWithIdentityQueueAndPeers) {
   EXPECT_EQ(status["queue"]["messages"], 7);
   EXPECT_EQ(status["queue"]["unprotected"], 2);
   EXPECT_EQ(status["peers"][0]["silent_for_seconds"], 0.5);
+  EXPECT_TRUE(status["peers"][0]["takes_copies"]);
+  EXPECT_FALSE(status["peers"][1]["takes_copies"]);
   EXPECT_EQ(status["peers"][1]["spool"], nullptr);
   EXPECT_EQ(get("/v1/peers")["peers"].size(), 2U);
 }

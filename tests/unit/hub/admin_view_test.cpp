@@ -79,7 +79,7 @@ TEST(TextView, SaysFirstWhetherTheHubTakesMail) {
   };
   EXPECT_THAT(view(),
               HasSubstr("state       takes mail\nrunning     3 h, spool 0000000000001234, epoch 3\n"));
-  EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      127.0.0.1:2526  0000000000000099  4      unknown        -\n"));
+  EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      -       127.0.0.1:2526  0000000000000099  4      unknown        -\n"));
   EXPECT_THAT(view(), ::testing::Not(HasSubstr("warning")));
   backend.known_peers[0].drift = {{"lease", "10000ms", "2000ms", true, "too short"}, {"routes", "sha256:1", "sha256:2"}};
   EXPECT_THAT(view(), HasSubstr("0000000000000099  4      differs        -\n"));
