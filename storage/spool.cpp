@@ -226,11 +226,18 @@ Result<std::unique_ptr<Spool>> Spool::open(const SpoolOptions& options, Random& 
     // Mail is nobody else's business; the WAL and its index take their mode from the database.
     if (auto made = make_private_file(path); !made) return explained(options, made.error());
   }
-  if (*exists)
-    if (auto checked = check_wal(options.vfs, path + "-wal"); !checked) return explained(options, checked.error());
+  bool has_torn_header = false;
+  if (*exists) {
+    auto checked = check_wal(options.vfs, path + "-wal");
+    if (!checked) return explained(options, checked.error());
+    has_torn_header = !*checked;
+  }
   auto writer = Database::open(path, options.vfs, Database::Mode::writer, page_octets);
   if (!writer) return explained(options, writer.error());
   opened.writer = std::move(*writer);
+  // SQLite would begin the log anew with the salts that it finds in the torn header, those of the log before: behind the new
+  // frames its old ones would look like committed ones that decay has cut off.
+  if (has_torn_header) opened.writer->checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
   if (*exists)
     if (auto checked = check_small(*opened.writer); !checked) return explained(options, checked.error());
   if (auto migrated = migrate(*opened.writer, random); !migrated) return explained(options, migrated.error());

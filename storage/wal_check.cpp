@@ -36,20 +36,20 @@ struct Sum {
 
 }  // namespace
 
-Result<void> check_wal(const std::string& vfs, const std::string& path) {
+Result<bool> check_wal(const std::string& vfs, const std::string& path) {
   auto opened = ReadableFile::open(vfs, path);
   if (!opened) return std::unexpected(opened.error());
   auto& file = *opened;
-  if (file.size() < header_octets + frame_header_octets) return {};
+  if (file.size() < header_octets + frame_header_octets) return true;
   std::string header(header_octets, '\0');
-  if (auto read = file.read(0, header); !read) return read;
+  if (auto read = file.read(0, header); !read) return std::unexpected(read.error());
   auto magic = word(header.data(), true);
   bool is_big = magic == magic_big;
   std::size_t page = word(header.data() + 8, true);
   Sum sum;
   sum.add(header.data(), 24, is_big);
   // A header that does not check was being written anew when the power went: what is behind it is in the database.
-  if ((!is_big && magic != magic_little) || page < 512 || page > 65'536 || !sum.is(header.data() + 24)) return {};
+  if ((!is_big && magic != magic_little) || page < 512 || page > 65'536 || !sum.is(header.data() + 24)) return false;
   const std::string salts = header.substr(16, 8);
   std::string frame(frame_header_octets + page, '\0');
   bool is_whole = true;        // up to here
@@ -57,7 +57,7 @@ Result<void> check_wal(const std::string& vfs, const std::string& path) {
   std::uint64_t number = 0;
   for (auto at = std::uint64_t{header_octets}; at + frame.size() <= file.size(); at += frame.size()) {
     ++number;
-    if (auto read = file.read(at, frame); !read) return read;
+    if (auto read = file.read(at, frame); !read) return std::unexpected(read.error());
     // The sum of a frame goes on from that of the one before, as it was computed or, behind a break, as it is stored.
     sum.add(frame.data(), 8, is_big);
     sum.add(frame.data() + frame_header_octets, page, is_big);
@@ -72,7 +72,7 @@ Result<void> check_wal(const std::string& vfs, const std::string& path) {
                                  "frame {} at least", path, number));
     }
   }
-  return {};
+  return true;
 }
 
 }  // namespace umbra::storage

@@ -12,6 +12,7 @@
 namespace umbra::storage {
 
 /// Fails with SpoolFault::damaged when it is. No log, or an empty one, is fine. Reads all of it: call before it is opened.
-Result<void> check_wal(const std::string& vfs, const std::string& path);
+/// False: its header does not check, SQLite will take it for empty.
+Result<bool> check_wal(const std::string& vfs, const std::string& path);
 
 }  // namespace umbra::storage

@@ -1,4 +1,5 @@
 // A write-ahead log that decayed, against one that a loss of power has cut.
+#include "storage/database.h"
 #include "storage/spool_error.h"
 #include "storage/wal_check.h"
 #include "tests/unit/storage/spool_fixture.h"
@@ -56,6 +57,29 @@ TEST_F(WalCheckTest, AnEndThatPowerHasTornIsFine) {
   disk.decay(wal, octets() - 2 * frame_octets, 3000, random);
   EXPECT_TRUE(check_wal(disk.name(), wal));
   open();
+}
+
+TEST_F(WalCheckTest, OneThatBeginsAnewBehindATornHeaderIsNotDamageAtTheStartAfterThat) {
+  fill(20);
+  box.close();
+  {
+    auto database = Database::open("/spool/spool.db", disk.name(), Database::Mode::writer, 4096);
+    ASSERT_TRUE(database) << database.error().what;
+    EXPECT_GT((*database)->checkpoint(SQLITE_CHECKPOINT_PASSIVE).moved, 20);
+  }
+  // Of the header that begins the log anew its count of checkpoints was written, not its salts.
+  CountingRandom random(5);
+  disk.decay(wal, 12, 4, random);
+  auto checked = check_wal(disk.name(), wal);
+  ASSERT_TRUE(checked);
+  EXPECT_FALSE(*checked);
+  open();
+  fill(2);
+  box.close();
+  EXPECT_TRUE(check_wal(disk.name(), wal)) << "old frames with the salts of the new ones";
+  auto opened = box.open();
+  ASSERT_TRUE(opened) << opened.error().what;
+  EXPECT_EQ(ask([](Reader& reader) { return reader.counts(); }).messages, 22U);
 }
 
 }  // namespace
