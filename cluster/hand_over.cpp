@@ -12,7 +12,8 @@ HandOverDecision decide_hand_over(Generation own, const Receiver& receiver, std:
       best = {What::finish, a.hub, a.spool, a.epoch, a.generation};
       return true;
     }
-    if (a.knows == Knows::pending) must_wait = true;
+    // Who hands on an earlier generation than ours waits for what we are about to say: it comes to a later one only by us.
+    if (a.knows == Knows::pending && (a.generation == Generation{} || a.generation >= own)) must_wait = true;
     if (a.generation <= best.generation) return false;
     if (a.knows == Knows::live || a.knows == Knows::waiting)
       best = {What::follow, a.hub, a.spool, a.epoch, a.generation};

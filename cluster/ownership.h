@@ -20,7 +20,7 @@ struct Answer {
   SpoolId spool;      ///< its spool and epoch when it answered
   Epoch epoch;
   Knows knows = Knows::unknown;
-  Generation generation;  ///< all but unknown and pending
+  Generation generation;  ///< all but unknown; pending: the one that is handed over, or 0
   std::string owner_hub;  ///< held: for whom
   SpoolId owner_spool;
 };

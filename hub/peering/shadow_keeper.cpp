@@ -367,8 +367,11 @@ void ShadowKeeper::ask(std::vector<MessageId> ids, bool is_counted, ReplySlotPtr
           answer.generation = known.generation;
           using Kind = storage::Knowledge::Kind;
           // What is being handed over may have an owner elsewhere: this hub finds out, and knows in a moment.
-          if (question->was_pending[i] || pending_.contains(answer.id) || known.kind == Kind::handing_over) {
+          bool is_pending = question->was_pending[i] || pending_.contains(answer.id);
+          if (is_pending || known.kind == Kind::handing_over) {
             answer.kind = smtp::AskKind::pending;
+            // Said only where it is the whole truth: what else goes on may end under any generation.
+            if (is_pending || known.row == RowId{}) answer.generation = {};
           } else if (known.kind == Kind::live) {
             bool waits = outbound_ != nullptr && outbound_->awaits_final_reply(known.row);
             answer.kind = waits ? smtp::AskKind::waiting : smtp::AskKind::live;
