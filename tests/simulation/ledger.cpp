@@ -108,6 +108,12 @@ std::optional<std::string> Ledger::explain(const Attempt& attempt, const std::ve
       if (possible_duplicates_.contains(id)) return "a hub counted it as possible duplicate";
   for (std::size_t i = 0; i + 1 < deliveries.size(); ++i)
     if (!deliveries[i].was_replied) return "the next hop's reply was lost (RFC 1047)";
+  // The end of data waited, in its machine, for a next hop that was out of reach, and came when its hub was dead: nobody heard the reply.
+  for (const auto& delivery : deliveries)
+    for (const auto& d : circumstances.disturbances)
+      if (delivery.left_behind_at && d.hub == delivery.hub && *delivery.left_behind_at <= d.from && d.from < delivery.at)
+        return fmt::format("{} sent it at {}, was disturbed at {} and gone when it came at {} (RFC 1047)", d.hub,
+                           seconds(*delivery.left_behind_at), seconds(d.from), seconds(delivery.at));
   for (std::size_t i = 0; i + 1 < deliveries.size(); ++i) {
     const auto& first = deliveries[i];
     const auto& second = deliveries[i + 1];

@@ -40,6 +40,7 @@ struct Delivery {
   Duration at{};
   std::string sink;
   std::string hub;           ///< address of the hub that delivered
+  std::optional<Duration> left_behind_at;  ///< when that hub wrote the end of data, where its side was closed before it came
   bool was_replied = false;  ///< false: the sink kept the message but its 250 never left (RFC 1047)
   Duration replied_at{};
 };

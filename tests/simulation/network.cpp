@@ -72,7 +72,7 @@ void Fabric::break_connection(const std::shared_ptr<Connection>& connection) {
   for (int side : {0, 1}) {
     connection->sides[side].out.clear();
     connection->sides[side].withheld = 0;
-    world_.after(Duration{0}, [this, connection, side] { arrive(connection, side, {{}, Side::Packet::Kind::reset, {}}); });
+    world_.after(Duration{0}, [this, connection, side] { arrive(connection, side, {{}, Side::Packet::Kind::reset, {}, {}}); });
   }
 }
 
@@ -115,7 +115,7 @@ void Fabric::release_stuck(const std::function<bool(Connection&, int)>& is_conce
       for (auto& packet_side : connection->sides) packet_side.withheld = 0;
       for (int to : {0, 1})
         world_.after(latency(side.address.host, connection->sides[1 - from].address.host),
-                     [this, connection, to] { arrive(connection, to, {{}, Side::Packet::Kind::reset, {}}); });
+                     [this, connection, to] { arrive(connection, to, {{}, Side::Packet::Kind::reset, {}, {}}); });
       continue;
     }
     auto retransmit = world_.now() + random_.between(Duration{0}, Duration{400ms});
@@ -143,7 +143,7 @@ void Fabric::send(const std::shared_ptr<Connection>& connection, int from_side, 
   if (on_send_ && !octets.empty()) on_send_(from.address, to.address, octets);
   from.unacknowledged += octets.size();
   octets_ += octets.size();
-  from.out.push_back({arrives, kind, std::move(octets)});
+  from.out.push_back({arrives, kind, std::move(octets), world_.now()});
   if (from.is_pumping || from.is_stuck) return;
   from.is_pumping = true;
   world_.at(arrives, [this, connection, from_side] { pump(connection, from_side); });
@@ -191,6 +191,7 @@ void Fabric::arrive(const std::shared_ptr<Connection>& connection, int to_side, 
     to.at_end = true;
   } else {
     to.received.append(packet.octets);
+    to.newest_sent = packet.sent;
   }
   if (to.stream != nullptr) to.stream->wake();
 }

@@ -41,11 +41,13 @@ struct Side {
     Duration arrives;
     Kind kind = Kind::data;
     std::string octets;
+    Duration sent{};
   };
   ProcessNetwork* process = nullptr;  ///< null: nobody holds this side any more
   SimStream* stream = nullptr;        ///< null: not accepted yet, or destroyed
   Endpoint address;
   std::string received;
+  Duration newest_sent{};          ///< when the other side wrote the last octets of `received`
   std::size_t received_taken = 0;  ///< octets of `received` that were read already
   bool at_end = false;             ///< the other side has closed
   bool is_closed = false;          ///< by this side

@@ -1,4 +1,4 @@
-#include "tests/simulation/network.h"
+#include "tests/simulation/stream.h"
 
 #include <gtest/gtest.h>
 
@@ -184,6 +184,30 @@ TEST(Network, KilledProcessClosesItsConnections) {
   pair.far_net->kill();
   pair.pass(1s);
   EXPECT_EQ(pair.end, ErrorCode(asio::error::eof));
+}
+
+// What a process has written is its machine's: it comes after the process is dead, however late. Only then is it left behind.
+TEST(Network, BringsWhatADeadProcessHadWritten) {
+  Pair pair;
+  pair.start_server();
+  pair.connect_and_listen();
+  auto left_behind = [&] { return dynamic_cast<SimStream&>(*pair.served.back()).left_behind_at(); };
+  pair.send("alive. ");
+  pair.pass(1s);
+  EXPECT_EQ(pair.server_heard, "alive. ");
+  EXPECT_FALSE(left_behind());
+  pair.fabric.block("10.0.0.1", "10.0.0.2");
+  auto sent = pair.world.now();
+  pair.send("last words");
+  pair.pass(20s);
+  pair.near_net->kill();
+  pair.pass(20s);
+  EXPECT_EQ(pair.server_heard, "alive. ");
+  pair.fabric.allow("10.0.0.1", "10.0.0.2", PartitionEnd::resume);
+  pair.pass(1s);
+  EXPECT_EQ(pair.server_heard, "alive. last words");
+  ASSERT_TRUE(left_behind());
+  EXPECT_LT(*left_behind() - sent, 1ms);
 }
 
 TEST(Network, MachineWithoutPowerSaysNothingUntilItIsBackAndThenResets) {

@@ -174,6 +174,7 @@ hub::Task<void> Sink::talk(std::shared_ptr<Wire> wire) {
 
 hub::Task<bool> Sink::end_of_data(std::shared_ptr<Wire> wire, Transaction transaction) {
   auto from = wire->remote();
+  transaction.left_behind_at = wire->left_behind_at();
   if (random_.chance(mood_.cuts_before_keeping)) co_return false;
   if (random_.chance(mood_.defers_message)) co_return co_await reply(wire, "452 4.3.1 full");
   if (random_.chance(mood_.cuts_after_keeping)) {
@@ -208,7 +209,7 @@ void Sink::keep(const Transaction& transaction, const std::string& from) {
   auto token = field_of(transaction.octets, "\r\nX-Token:");
   for (const auto& recipient : transaction.recipients) {
     world.say(host_.name(), "keeps {} for {} from {}", token, recipient, from);
-    Delivery delivery{.at = world.now(), .sink = host_.name(), .hub = from, .replied_at = {}};
+    Delivery delivery{.at = world.now(), .sink = host_.name(), .hub = from, .left_behind_at = transaction.left_behind_at, .replied_at = {}};
     ledger_.delivered(token, recipient, transaction.octets, std::move(delivery));
   }
 }

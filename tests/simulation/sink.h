@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tests/simulation/ledger.h"
@@ -44,6 +45,7 @@ class Sink {
  private:
   struct Transaction {
     bool has_sender = false;
+    std::optional<Duration> left_behind_at;  ///< as in Delivery
     std::string sender;
     std::vector<std::string> recipients;
     std::string octets;

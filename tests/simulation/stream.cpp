@@ -93,6 +93,11 @@ hub::Task<ErrorCode> SimStream::write(std::string_view octets) {
   co_return error;
 }
 
+std::optional<Duration> SimStream::left_behind_at() const {
+  if (!connection_->sides[1 - side_].is_closed) return std::nullopt;
+  return connection_->sides[side_].newest_sent;
+}
+
 hub::Task<ErrorCode> SimStream::writable() {
   UMBRA_ASSERT(!is_writing_);
   is_writing_ = true;

@@ -1,5 +1,7 @@
 #include "tests/simulation/wire.h"
 
+#include "tests/simulation/stream.h"
+
 #include <array>
 
 namespace umbra::simulation {
@@ -57,5 +59,7 @@ hub::Task<bool> Wire::read_reply(int& code, std::string& text, Duration limit) {
   code = std::stoi(line.substr(0, 3));
   co_return true;
 }
+
+std::optional<Duration> Wire::left_behind_at() const { return dynamic_cast<const SimStream&>(*stream_).left_behind_at(); }
 
 }  // namespace umbra::simulation

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "hub/net/stream.h"
@@ -25,6 +26,8 @@ class Wire {
   hub::Task<bool> read_reply(int& code, std::string& text, Duration limit);
   void close() { stream_->close(); }
   [[nodiscard]] std::string remote() const { return stream_->remote().host; }
+  /// When the newest octets that have come were written, where the other side has closed since.
+  [[nodiscard]] std::optional<Duration> left_behind_at() const;
 
  private:
   hub::Task<bool> fill(Duration limit);
