@@ -21,6 +21,7 @@ struct Scenario {
   int clients = 3;
   int messages = 8;  ///< per client
   Duration horizon = 90s;
+  Duration expiry = 10min;  ///< of mail that waits; after two fifths of it comes the warning
   std::vector<Fault> faults;
   std::vector<DiskSpeed> disks;
   std::vector<ClockSkew> clocks;
