@@ -231,8 +231,16 @@ Task<bool> MajorityOwnership::ask_for_epochs(Member& member) {
 }
 
 Task<Result<void>> MajorityOwnership::remember_admission() {
-  storage::PeerMemory self{config_.hub_name, spool_.id(), spool_.epoch(), Sequence{0}};
-  co_return co_await commit(runtime_.io, spool_, [self](storage::Writer& w) { return w.remember_peer(self); });
+  // With what the others have told, in one transaction: who votes again after a restart still knows which runs are over.
+  std::vector<storage::PeerMemory> memories{{config_.hub_name, spool_.id(), spool_.epoch(), Sequence{0}}};
+  for (const auto& member : members_.all())
+    if (member->identity)
+      memories.push_back({member->name(), member->identity->spool, member->identity->epoch, member->identity->sequence});
+  co_return co_await commit(runtime_.io, spool_, [memories](storage::Writer& w) -> Result<void> {
+    for (const auto& memory : memories)
+      if (auto remembered = w.remember_peer(memory); !remembered) return remembered;
+    return {};
+  });
 }
 
 }  // namespace umbra::hub

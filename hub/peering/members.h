@@ -117,7 +117,7 @@ class Members final : public LinkOwner {
   /// Its present run may not go on: its mail is being taken over. Durable when it returns.
   /// No epoch below `below` is accepted from then on either.
   Task<Result<void>> end_epoch_of(Member& member, SpoolId spool, Epoch below);
-  /// Another hub tells of this one, of which nothing was known here.
+  /// Another hub tells of this one, of which nothing was known here. In memory: whoever relies on it writes it.
   void meet(Member& member, SpoolId spool, Epoch lowest);
   /// Goes out with every beat; empty: nothing.
   void set_agreement(std::string agreement) { agreement_ = std::move(agreement); }

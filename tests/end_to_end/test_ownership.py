@@ -4,10 +4,12 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
 import unittest
+from contextlib import closing
 
 from lab.case import LabCase
 from lab.etcd import ETCD, Etcd
@@ -95,6 +97,26 @@ class Majority(Ownership):
         capture.rcpt_reply = lambda address: None
         capture.wait_for(1, 20)
         self.assertEqual(one.metric("umbra_possible_duplicates_total"), 0)
+
+    def test_a_new_spool_that_votes_still_knows_after_a_restart_whom_it_was_told_of(self):
+        hubs = self.cluster(3, self.sink().address)
+        _, second, third = hubs.hubs
+        second.kill()
+        second.start()
+        hubs.wait_joined()
+        third.kill()
+        third.throw_disk_away()
+        # The first hub tells of the second one before that answers for itself: what it says then is no news.
+        second.process.signal(signal.SIGSTOP)
+        third.start(wait=False)
+        time.sleep(1)
+        second.process.signal(signal.SIGCONT)
+        wait_until(lambda: third.log.read_text().count("takes part in votes") == 2, 20, "the new spool votes")
+        third.kill()
+        with closing(sqlite3.connect(third.spool / "spool.db")) as database:
+            epochs = dict(database.execute("SELECT hub, epoch FROM peers"))
+        self.assertEqual(set(epochs), {"hub-1", "hub-2", "hub-3"})
+        self.assertGreaterEqual(epochs["hub-2"], 2)
 
 
 @unittest.skipUnless(ETCD, "needs etcd (Debian: etcd-server)")
