@@ -51,6 +51,8 @@ class DeliveryGuard {
   virtual bool may_deliver_now(const storage::StoredMessage& message) = 0;
   /// When may_deliver_now() said false: asks the holders again (bounded by ask_again) and decides.
   virtual Task<Verdict> may_deliver(const storage::StoredMessage& message) = 0;
+  /// The same without a wait: `later` where a holder would have to be asked again first.
+  virtual Task<Verdict> may_deliver_at_once(const storage::StoredMessage& message) { return may_deliver(message); }
   /// Why the last verdict was `later`, in words, for `last_error`.
   virtual std::string why_not_now() { return {}; }
   /// A message found in the spool whose acceptance is still going on (its copy is being made): it must not be

@@ -130,14 +130,14 @@ bool ArbiterOwnership::may_deliver_now(const storage::StoredMessage& message) {
   return std::ranges::all_of(message.holders, [this](const auto& holder) { return members_.promise_is_fresh(holder, touch_); });
 }
 
-Task<Ownership::Verdict> ArbiterOwnership::may_deliver(Holders holders) {
+Task<Ownership::Verdict> ArbiterOwnership::may_deliver(Holders holders, bool waits) {
   auto deadline = MonotonicClock::now() + config_.cluster.ask_again;
   Timer timer(runtime_.io);
   for (;;) {
     if (members_.ended()) co_return Verdict::stop;
     if (is_in_touch() || std::ranges::all_of(holders, [this](const auto& h) { return members_.promise_is_fresh(h, touch_); }))
       co_return Verdict::go;
-    if (MonotonicClock::now() >= deadline) co_return Verdict::later;
+    if (!waits || MonotonicClock::now() >= deadline) co_return Verdict::later;
     co_await timer.wait_for(50ms);
   }
 }

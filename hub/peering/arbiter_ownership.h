@@ -20,7 +20,7 @@ class ArbiterOwnership final : public Ownership {
   void start() override;
   Task<void> stop() override;
   bool may_deliver_now(const storage::StoredMessage& message) override;
-  Task<Verdict> may_deliver(Holders holders) override;
+  Task<Verdict> may_deliver(Holders holders, bool waits) override;
   std::string why_mail_waits() override;
   bool delivers_nothing() override;
   Task<bool> end_epoch(Member& member, SpoolId spool) override;

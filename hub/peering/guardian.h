@@ -101,11 +101,12 @@ class Guardian {
   Task<void> drop(Copies copies);
   Task<void> audit(std::string hub, SpoolId spool);
   Task<void> count_short();
-  Task<void> holder_lost(SpoolId spool, bool is_replaced);
+  /// This, former_owner_is_back and change_messages_of: false where the spool did not take all of it; it is done again at the next look.
+  Task<bool> holder_lost(SpoolId spool, bool is_replaced);
   Task<bool> holder_is_back(std::string hub, SpoolId spool);
-  Task<void> former_owner_is_back(SpoolId spool);
+  Task<bool> former_owner_is_back(SpoolId spool);
   using ChangeHolders = std::function<void(std::vector<storage::Holder>&)>;
-  Task<void> change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected);
+  Task<bool> change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected);
   /// The next page of those that name this spool as a holder.
   Task<Result<std::vector<storage::StoredMessage>>> messages_held_by(SpoolId spool, RowId after);
   /// In one commit.

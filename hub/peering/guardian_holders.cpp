@@ -18,18 +18,17 @@ Task<void> Guardian::watch_holders() {
     if (!member->identity || is_stopping_) continue;
     while (!member->replaced_spools.empty()) {
       auto gone = member->replaced_spools.back();
-      member->replaced_spools.pop_back();
-      co_await holder_lost(gone, true);
+      if (!co_await holder_lost(gone, true)) break;
+      std::erase(member->replaced_spools, gone);
     }
     auto spool = member->identity->spool;
     if (taken_from_.contains(spool) && member->live_epoch >= member->identity->epoch) {
-      taken_from_.erase(spool);
-      co_await former_owner_is_back(spool);
+      if (co_await former_owner_is_back(spool)) taken_from_.erase(spool);
     }
     auto lost_at = member->watch.silent_from();
     if (members_.is_silent(*member) && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {
       member->is_lost = true;
-      if (lost_holders_.insert(spool).second) co_await holder_lost(spool, false);
+      if (!lost_holders_.contains(spool) && co_await holder_lost(spool, false)) lost_holders_.insert(spool);
     } else if (member->is_lost && member->control->is_open() && !members_.is_silent(*member)) {
       lost_holders_.erase(spool);
       if (co_await holder_is_back(member->name(), spool)) member->is_lost = false;
@@ -39,20 +38,21 @@ Task<void> Guardian::watch_holders() {
 }
 
 // It has been told what was taken over from it, and keeps that as a shadow: from now on it is a holder whose promise counts.
-Task<void> Guardian::former_owner_is_back(SpoolId spool) {
+Task<bool> Guardian::former_owner_is_back(SpoolId spool) {
   ChangeHolders change = [spool](std::vector<storage::Holder>& holders) {
     for (auto& holder : holders)
       if (holder.spool == spool && holder.state == HolderState::former_owner) holder.state = HolderState::offered;
   };
-  co_await change_messages_of(spool, std::move(change), "");
+  co_return co_await change_messages_of(spool, std::move(change), "");
 }
 
-// A page at a time, each in one commit: the guardian has other hubs to watch meanwhile.
-Task<void> Guardian::change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected) {
+// A page at a time, each in one commit. A full disk takes none of it: what is left is found again by who comes again.
+Task<bool> Guardian::change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected) {
   RowId after{0};
   while (!is_stopping_) {
     auto messages = co_await messages_held_by(spool, after);
-    if (!messages || messages->empty()) break;
+    if (!messages) co_return false;
+    if (messages->empty()) break;
     after = messages->back().row;
     std::vector<RowId> rows;
     std::vector<MessageId> unprotected;
@@ -65,9 +65,10 @@ Task<void> Guardian::change_messages_of(SpoolId spool, ChangeHolders change, std
     }
     if (rows.empty()) continue;
     auto saved = co_await change_holders_of(std::move(rows), change);
-    if (!saved) continue;
+    if (!saved) co_return false;
     for (const auto& id : unprotected) log_.message(MessageEvent::unprotected, id, {{"reason", why_unprotected}});
   }
+  co_return !is_stopping_;
 }
 
 Task<Result<std::vector<StoredMessage>>> Guardian::messages_held_by(SpoolId spool, RowId after) {
@@ -125,14 +126,15 @@ Task<void> Guardian::count_short() {
   short_messages_ = *counted;
 }
 
-Task<void> Guardian::holder_lost(SpoolId spool, bool is_replaced) {
+Task<bool> Guardian::holder_lost(SpoolId spool, bool is_replaced) {
   ChangeHolders change = [spool, is_replaced](std::vector<storage::Holder>& holders) {
     if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool; });
     for (auto& holder : holders)
       if (holder.spool == spool && holder.state == HolderState::holds) holder.state = HolderState::offered;
   };
-  co_await change_messages_of(spool, std::move(change), "holder lost");
+  bool is_all = co_await change_messages_of(spool, std::move(change), "holder lost");
   copier_.protect_later();
+  co_return is_all;
 }
 
 // A hub whose copies did not count any more has come back with its spool: which of them has it still? Those need not be

@@ -16,6 +16,7 @@ constexpr Duration answer_timeout = 10s;  // the receiver makes a copy elsewhere
 constexpr Duration back_timeout = 2s;
 constexpr Duration resolve_pause = 250ms;
 constexpr Duration look_pause = 5s;
+constexpr std::size_t waiting_max = 8;  // of a drain, for silent holders: far fewer than it has under way
 
 const Holder* receiver_of(const StoredMessage& message) {
   auto at = std::ranges::find(message.holders, Holder::State::receiver, &Holder::state);
@@ -66,7 +67,7 @@ Task<Hander::Outcome> Hander::hand(RowId row, std::string hub, bool keep) {
   if (outbound_->claim(row)) {
     auto message = co_await read(row);
     std::optional<StoredMessage> begun;
-    if (message) begun = co_await begin(*message, *member);
+    if (message && co_await may_be_drained(*message)) begun = co_await begin(*message, *member);
     outbound_->give_up_claim(row);
     if (begun)
       outcome = (co_await give(std::move(*begun), *member, {.keep = keep})).outcome;
@@ -75,6 +76,19 @@ Task<Hander::Outcome> Hander::hand(RowId row, std::string hub, bool keep) {
   }
   under_way_.erase(row);
   co_return outcome;
+}
+
+// Asked before it is begun: what a silent holder keeps back is passed over, and others go on. Only a few wait for such a holder; they
+// find out for all whether it stays silent.
+Task<bool> Hander::may_be_drained(const StoredMessage& message) {
+  if (guard_->may_deliver_now(message)) co_return true;
+  auto verdict = co_await guard_->may_deliver_at_once(message);
+  if (verdict == DeliveryGuard::Verdict::later && waiting_ < waiting_max) {
+    ++waiting_;
+    verdict = co_await guard_->may_deliver(message);
+    --waiting_;
+  }
+  co_return !is_stopping_ && verdict != DeliveryGuard::Verdict::stop && verdict != DeliveryGuard::Verdict::later;
 }
 
 // The message as it is once the spool says that it is being handed over; nothing when it cannot be now.
@@ -104,7 +118,8 @@ Task<Hander::Given> Hander::give(StoredMessage message, Member& member, Way way)
     // it is done: the resolver asks.)
     if (answered.reply.code == 452) member.refuses_copies_until = MonotonicClock::now() + 5s;
     if (answered.kind == Link::Outcome::Kind::not_sent) given.reply = {0, "", "4.4.2 no session with hub " + member.name()};
-    if (co_await take_back(message)) given.outcome = Outcome::refused;
+    if (way.is_withheld) given.reply = {0, "", guard_->why_not_now()};
+    if (co_await take_back(message)) given.outcome = way.is_withheld ? Outcome::not_now : Outcome::refused;
   }
   if (given.outcome != Outcome::unclear) co_return given;
   has_unclear_ = true;
@@ -145,6 +160,7 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
     without_body.number = next_offer_++;
     without_body.is_held_there = true;
     without_body.copy.streamed = false;
+    if (!co_await may_go_now(message, member, way)) co_return Link::Outcome{};
     auto outcome = co_await member.data->call(smtp::format_hand(without_body), answer_timeout);
     bool is_not_held = outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 504;
     if (!is_not_held) co_return outcome;
@@ -152,12 +168,30 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
   }
   offer.number = next_offer_++;
   way.is_body_sent = true;
-  co_return co_await send(std::move(offer), message.row, member);
+  co_return co_await send(std::move(offer), message, member, way);
+}
+
+// Asked right before the step that cannot be undone, as before a final dot: this process may have been stopped since the hand-over was
+// begun, and the message been taken over. The spool that is named as the receiver is the one that is offered it.
+Task<bool> Hander::may_go_now(const StoredMessage& message, const Member& member, Way& way) {
+  auto is_named = [&] { return !is_stopping_ && member.identity && member.identity->spool == receiver_of(message)->spool; };
+  using Verdict = DeliveryGuard::Verdict;
+  auto verdict = Verdict::go;
+  if (!guard_->may_deliver_now(message)) verdict = co_await guard_->may_deliver(message);
+  way.is_withheld = verdict == Verdict::stop || verdict == Verdict::later;
+  if (way.is_withheld || !is_named()) co_return false;
+  if (verdict == Verdict::go_possible_duplicate && !std::exchange(way.is_counted, true)) {
+    ++metrics_.possible_duplicates_total;
+    log_.message(MessageEvent::possible_duplicate, message.id,
+                 {{"reason", "handed over while a holder was silent"}, {"host", member.name()}});
+  }
+  co_return true;
 }
 
 // With the body.
-Task<Link::Outcome> Hander::send(smtp::HandOffer offer, RowId row, Member& member) {
+Task<Link::Outcome> Hander::send(smtp::HandOffer offer, const StoredMessage& message, Member& member, Way& way) {
   Link::Outcome outcome;  // not sent
+  const auto row = message.row;
   const auto size = offer.copy.body_octets;
   auto deadline = MonotonicClock::now() + answer_timeout + Duration{static_cast<std::int64_t>(size) * 100};  // 10 MB/s
   auto left = [deadline] { return std::max<Duration>(deadline - MonotonicClock::now(), 100ms); };
@@ -169,6 +203,7 @@ Task<Link::Outcome> Hander::send(smtp::HandOffer offer, RowId row, Member& membe
     offer.copy.body += *chunk;
   }
   if (!offer.copy.streamed && sent != size) co_return outcome;
+  if (!co_await may_go_now(message, member, way)) co_return outcome;
   metrics_.handover_body_octets_total += sent;
   outcome = co_await member.data->call(smtp::format_hand(offer), left());
   if (!offer.copy.streamed || outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
@@ -179,6 +214,10 @@ Task<Link::Outcome> Hander::send(smtp::HandOffer offer, RowId row, Member& membe
       co_return outcome;
     }
     sent += chunk->size();
+    if (sent == size && !co_await may_go_now(message, member, way)) {
+      outcome = {};
+      co_return outcome;
+    }
     metrics_.handover_body_octets_total += chunk->size();
     outcome = co_await member.data->call(smtp::format_chunk(offer.copy.id, *chunk, sent == size), left());
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
@@ -229,15 +268,11 @@ Task<void> Hander::hand_on_now(std::shared_ptr<const StoredMessage> message, std
 
 Task<HandedOn> Hander::try_to_hand_on(const StoredMessage& message, const std::string& hub) {
   using Kind = HandedOn::Kind;
-  // As before a final dot: who may have lost the message by now does not give it away.
+  // As before a final dot: who may have lost the message by now does not give it away. (Asked once more, and counted, when it goes.)
   if (!guard_->may_deliver_now(message)) {
     auto verdict = co_await guard_->may_deliver(message);
     if (verdict == DeliveryGuard::Verdict::stop) co_return HandedOn{Kind::unclear, {}};
     if (verdict == DeliveryGuard::Verdict::later) co_return HandedOn{Kind::not_now, {0, "", guard_->why_not_now()}};
-    if (verdict == DeliveryGuard::Verdict::go_possible_duplicate) {
-      ++metrics_.possible_duplicates_total;
-      log_.message(MessageEvent::possible_duplicate, message.id, {{"reason", "handed over while a holder was silent"}, {"host", hub}});
-    }
   }
   auto* member = members_.find(hub);
   if (!is_in_reach(hub)) co_return HandedOn{};
@@ -245,6 +280,7 @@ Task<HandedOn> Hander::try_to_hand_on(const StoredMessage& message, const std::s
   if (!begun) co_return HandedOn{};
   auto given = co_await give(std::move(*begun), *member, {.keep = true, .by_route = true});
   if (given.outcome == Outcome::unclear) co_return HandedOn{Kind::unclear, {}};
+  if (given.outcome == Outcome::not_now) co_return HandedOn{Kind::not_now, given.reply};
   if (given.outcome != Outcome::refused) co_return HandedOn{Kind::taken, {}};
   ++metrics_.handovers_refused_total;
   co_return HandedOn{Kind::refused, given.reply};

@@ -38,7 +38,8 @@ class Hander {
     kept,     ///< the other hub owns it; this hub holds the copy
     refused,  ///< it did not take it: ours, as before
     unclear,  ///< no answer came: the resolver finds out
-    not_now   ///< not begun: it is being sent, accepted, or not known to be ours; or the hub cannot be reached
+    not_now   ///< not begun: it is being sent, accepted, or not known to be ours (a holder is
+               ///< silent, or it was taken over); or the hub cannot be reached
   };
   /// `keep`: this hub stays as the holder (no second body is sent anywhere). Else the receiver makes a copy elsewhere before it
   /// answers; where it cannot, this hub stays as the holder all the same.
@@ -61,12 +62,16 @@ class Hander {
     bool keep = false;
     bool by_route = false;
     bool is_body_sent = false;
+    bool is_counted = false;   ///< as a possible duplicate
+    bool is_withheld = false;  ///< it was not certain any more, at the last moment, that it is ours to give
   };
   [[nodiscard]] bool may_not_go(RowId row) const;
+  Task<bool> may_be_drained(const storage::StoredMessage& message);
   Task<std::optional<storage::StoredMessage>> begin(storage::StoredMessage message, Member& member);
   Task<Given> give(storage::StoredMessage message, Member& member, Way way);
   Task<Link::Outcome> offer(const storage::StoredMessage& message, Member& member, Way& way);
-  Task<Link::Outcome> send(smtp::HandOffer offer, RowId row, Member& member);
+  Task<Link::Outcome> send(smtp::HandOffer offer, const storage::StoredMessage& message, Member& member, Way& way);
+  Task<bool> may_go_now(const storage::StoredMessage& message, const Member& member, Way& way);
   Task<void> hand_on_now(std::shared_ptr<const storage::StoredMessage> message, std::string hub,
                          std::move_only_function<void(HandedOn)> done);
   Task<HandedOn> try_to_hand_on(const storage::StoredMessage& message, const std::string& hub);
@@ -92,6 +97,7 @@ class Hander {
   Timer wake_;
   std::set<RowId> under_way_;
   std::uint64_t next_offer_ = 1;
+  std::size_t waiting_ = 0;  ///< for silent holders, before they are begun
   bool has_unclear_ = true;
   bool is_stopping_ = false;
 };

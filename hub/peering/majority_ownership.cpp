@@ -58,14 +58,14 @@ bool MajorityOwnership::may_deliver_now(const storage::StoredMessage&) {
   return is_in_touch();
 }
 
-Task<Ownership::Verdict> MajorityOwnership::may_deliver(Holders holders) {
+Task<Ownership::Verdict> MajorityOwnership::may_deliver(Holders holders, bool waits) {
   auto deadline = MonotonicClock::now() + config_.cluster.ask_again;
   Timer timer(runtime_.io);
   for (;;) {
     if (members_.ended()) co_return Verdict::stop;
     // Never offered to anybody: nobody else can deliver it.
     if (holders.empty() || is_in_touch()) co_return Verdict::go;
-    if (MonotonicClock::now() >= deadline) co_return Verdict::later;
+    if (!waits || MonotonicClock::now() >= deadline) co_return Verdict::later;
     co_await timer.wait_for(50ms);  // the heartbeats ask
   }
 }

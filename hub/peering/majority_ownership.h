@@ -22,7 +22,7 @@ class MajorityOwnership final : public Ownership {
   void start() override;
   Task<void> stop() override;
   bool may_deliver_now(const storage::StoredMessage& message) override;
-  Task<Verdict> may_deliver(Holders holders) override;
+  Task<Verdict> may_deliver(Holders holders, bool waits) override;
   std::string why_mail_waits() override;
   Task<bool> end_epoch(Member& member, SpoolId spool) override;
   bool may_take_over() override { return is_admitted_ && has_lease(); }

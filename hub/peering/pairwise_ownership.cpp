@@ -10,7 +10,7 @@ bool PairwiseOwnership::may_deliver_now(const storage::StoredMessage& message) {
   return std::ranges::all_of(message.holders, [this](const auto& holder) { return members_.promise_is_fresh(holder); });
 }
 
-Task<Ownership::Verdict> PairwiseOwnership::may_deliver(Holders holders) {
+Task<Ownership::Verdict> PairwiseOwnership::may_deliver(Holders holders, bool waits) {
   auto deadline = MonotonicClock::now() + config_.cluster.ask_again;
   Timer timer(runtime_.io);
   for (;;) {
@@ -26,6 +26,7 @@ Task<Ownership::Verdict> PairwiseOwnership::may_deliver(Holders holders) {
     }
     if (all_fresh) co_return Verdict::go;
     if (!worth_asking || now >= deadline) break;
+    if (!waits) co_return Verdict::later;
     // The heartbeats ask; a promise that comes is seen here.
     co_await timer.wait_for(50ms);
   }

@@ -13,7 +13,7 @@ class PairwiseOwnership final : public Ownership {
       : runtime_(runtime), config_(config), members_(members), log_(log) {}
 
   bool may_deliver_now(const storage::StoredMessage& message) override;
-  Task<Verdict> may_deliver(Holders holders) override;
+  Task<Verdict> may_deliver(Holders holders, bool waits) override;
   std::string why_mail_waits() override { return {}; }
   Task<bool> end_epoch(Member& member, SpoolId spool) override;
   bool may_take_over() override { return true; }

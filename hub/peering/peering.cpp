@@ -96,14 +96,16 @@ bool Peering::may_deliver_now(const storage::StoredMessage& message) {
   return !members_.ended() && !guardian_.is_unsettled(message.row) && ownership_->may_deliver_now(message);
 }
 
-Task<DeliveryGuard::Verdict> Peering::may_deliver(const storage::StoredMessage& message) {
+Task<DeliveryGuard::Verdict> Peering::decide_delivery(const storage::StoredMessage& message, bool waits) {
   auto holders = message.holders;
   auto row = message.row;
   auto stored = co_await query<std::optional<storage::StoredMessage>>(
       runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
   if (stored && !*stored) co_return Verdict::stop;  // finished or ceded meanwhile
   if (stored) holders = (*stored)->holders;
-  auto verdict = co_await ownership_->may_deliver(std::move(holders));
+  // It has nothing yet: neither is it waited for, nor does it make others of a message that was never given to anybody.
+  std::erase_if(holders, [](const auto& h) { return h.state == storage::Holder::State::receiver; });
+  auto verdict = co_await ownership_->may_deliver(std::move(holders), waits);
   if (is_stopping_ || members_.ended()) co_return Verdict::stop;
   if (verdict == Verdict::go && guardian_.is_unsettled(row))
     verdict = guardian_.is_given_up(row) ? Verdict::go_possible_duplicate : Verdict::later;

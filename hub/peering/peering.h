@@ -47,7 +47,8 @@ class Peering final : public DeliveryGuard {
 
   // DeliveryGuard
   bool may_deliver_now(const storage::StoredMessage& message) override;
-  Task<Verdict> may_deliver(const storage::StoredMessage& message) override;
+  Task<Verdict> may_deliver(const storage::StoredMessage& message) override { return decide_delivery(message, true); }
+  Task<Verdict> may_deliver_at_once(const storage::StoredMessage& message) override { return decide_delivery(message, false); }
   std::string why_not_now() override;
   bool is_in_acceptance(MessageId id) override { return pending_.contains(id); }
   void outbox_grew() override { discards_.look(); }
@@ -59,6 +60,7 @@ class Peering final : public DeliveryGuard {
 
  private:
   Task<void> run();
+  Task<Verdict> decide_delivery(const storage::StoredMessage& message, bool waits);
 
   Runtime runtime_;
   const Config& config_;

@@ -13,7 +13,7 @@ using smtp::ShadowVerb;
 class DrainerTests : public PeeringTest {
  protected:
   DrainerTests() {
-    member("10.0.0.3").is_up = false;
+    member("10.0.0.3").keywords = "\nXSHADOW 1";  // it holds copies, and takes no mail over
     hub2().answers = [](const ShadowCommand& c) -> std::optional<Reply> {
       if (c.verb == ShadowVerb::hand) return Reply{250, "2.6.0", "owned and protected"};
       return std::nullopt;
@@ -34,10 +34,10 @@ class DrainerTests : public PeeringTest {
     pass(10s);
   }
   /// Messages that are due now, each held by hub3 as well.
-  void queue(int count, const std::string& destination, Duration due_in = 0s) {
+  void queue(int count, const std::string& destination, Duration due_in = 0s, const Holder& holder = {"hub3", spool3, Holder::State::holds}) {
     std::vector<storage::NewMessage> messages;
     for (int i = 0; i < count; ++i) {
-      messages.push_back(own_message({{"hub3", spool3, Holder::State::holds}}));
+      messages.push_back(own_message({holder}));
       messages.back().queue = {{destination, WallClock::now() + std::chrono::duration_cast<WallClock::duration>(due_in), 0}};
     }
     must([&](storage::Writer& w) -> Result<void> {
@@ -139,6 +139,21 @@ TEST_F(DrainerTests, ALeaveHandsOverWhatADeadNextHopKeepsWaiting) {
   order(cluster::DrainVerb::leave);
   pass(2s);
   EXPECT_EQ(offered(), 600U);
+}
+
+TEST_F(DrainerTests, OtherMailDoesNotWaitForASilentHolder) {
+  member("10.0.0.3").is_up = false;
+  start_all();
+  queue(500, "example.com");
+  queue(500, "example.com", 0s, {"hub2", spool2, Holder::State::holds});
+  order(cluster::DrainVerb::drain);
+  pass(1s);
+  EXPECT_EQ(offered(), 500U) << "those that hub2 holds, and the receiver";
+  EXPECT_EQ(metrics.possible_duplicates_total, 0U);
+  pass(config.cluster.ask_again + 500ms);
+  EXPECT_EQ(drainer->drain().state(), cluster::DrainState::drained) << drainer->drain().why();
+  EXPECT_EQ(offered(), 1000U);
+  EXPECT_EQ(metrics.possible_duplicates_total, 500U);
 }
 
 TEST_F(DrainerTests, AsksForNoMoreOtherCopiesThanAnOwnerMakesAtOnce) {

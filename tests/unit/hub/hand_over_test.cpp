@@ -116,7 +116,9 @@ TEST_F(HandOverTests, IsDurablyBeingHandedOverBeforeTheOfferLeaves) {
 }
 
 TEST_F(HandOverTests, CarriesWhatIsKnownOfTheMessage) {
+  member("10.0.0.3").is_up = true;
   start();
+  pass(2s);
   auto m = own_message({{"hub3", spool3, Holder::State::holds}}, 2);
   m.queue = {{"example.com", WallClock::now() + 7min, 5}};
   m.progress = {{1, storage::RecipientOutcome::State::delivered, "250"}};
@@ -346,6 +348,65 @@ TEST_F(HandOverTests, HandsOnByARouteAndWritesItselfIntoTheTrail) {
 }
 
 // ---- the receiver
+
+TEST_F(HandOverTests, GivesNothingAwayWhenItWasTakenOverWhileThisHubStoodStill) {
+  for (bool by_route : {true, false}) {
+    auto& hub3 = member("10.0.0.3");
+    hub3.is_up = true;
+    hub3.answers = nullptr;
+    start();
+    pass(2s);
+    auto m = owned({{"hub3", spool3, Holder::State::holds}});
+    answer_hand(Reply{250, "2.6.0", "owned"});
+    auto offered_before = hub2().of(ShadowVerb::hand).size();
+    auto stored = std::make_shared<const storage::StoredMessage>(*message(m.row));
+    std::optional<HandedOn> answer;
+    reader.is_held = true;  // it is stopped after it has asked, and before the offer leaves
+    if (by_route) {
+      peering->hand_on(stored, "hub2", [&](HandedOn a) { answer = a; });
+      settle();
+    } else {
+      hand(m.row);
+    }
+    hub3.answers = [](const ShadowCommand& c) -> std::optional<Reply> {
+      if (c.verb == ShadowVerb::beat) return Reply{554, "5.7.0", "Epoch 1 is over"};
+      return std::nullopt;
+    };
+    time.jump(1min);
+    reader.let_go();
+    settle();
+    pass(3s);
+    EXPECT_EQ(hub2().of(ShadowVerb::hand).size(), offered_before) << by_route;
+    if (by_route) {
+      ASSERT_TRUE(answer);
+      EXPECT_EQ(answer->kind, HandedOn::Kind::not_now);
+    } else {
+      EXPECT_EQ(outcome, Hander::Outcome::not_now);
+    }
+    EXPECT_EQ(message(m.row)->state, storage::MessageState::queued) << by_route;
+    stop();
+  }
+}
+
+TEST_F(HandOverTests, WaitsForTheHolderAndNotForTheReceiver) {
+  start();
+  pass(2s);
+  answer_hand(Reply{250, "2.6.0", "owned and protected"});
+  hand(owned({{"hub3", spool3, Holder::State::holds}}).row);  // hub3 is silent
+  EXPECT_TRUE(hub2().of(ShadowVerb::hand).empty());
+  pass(config.cluster.ask_again + 100ms);
+  EXPECT_EQ(outcome, Hander::Outcome::moved);
+  EXPECT_EQ(metrics.possible_duplicates_total, 1U) << "once, and told";
+  hub2().answers = [](const ShadowCommand& c) -> std::optional<Reply> {
+    if (c.verb == ShadowVerb::hand) return Reply{250, "2.6.0", "owned and protected"};
+    if (c.verb == ShadowVerb::beat) return Reply{250, "2.0.0", "lease 0"};
+    return std::nullopt;
+  };
+  pass(config.cluster.lease);
+  hand(owned().row);
+  EXPECT_EQ(outcome, Hander::Outcome::moved) << "the receiver promises nothing, and has nothing";
+  EXPECT_EQ(metrics.possible_duplicates_total, 1U);
+}
 
 TEST_F(HandOverTests, MakesTheCopyItHoldsItsOwnMessage) {
   start();

@@ -324,6 +324,25 @@ TEST_F(PeeringTests, AsksTheHoldersThatUnprotectedMailWasGivenSinceItWasRead) {
 
 // ---- protecting
 
+TEST_F(PeeringTests, MarksWhatALostHolderHadOnceTheDiskHasRoomAgain) {
+  member("10.0.0.2").is_up = member("10.0.0.3").is_up = false;
+  start();
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto m = own_message({{"hub2", spool2, Holder::State::holds}});
+  m.is_protected = true;
+  put(m);
+  disk.set_capacity(disk.octets());
+  hub2.reset();
+  ASSERT_THAT(call(hub2, "hub2", SpoolId{0x2424242424242424ULL}, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  pass(2s);
+  ASSERT_EQ(message(m.row)->holders.size(), 1U) << "nothing can be written";
+  disk.set_capacity(UINT64_MAX);
+  pass(2s);
+  EXPECT_TRUE(message(m.row)->holders.empty());
+  EXPECT_FALSE(message(m.row)->is_protected);
+}
+
 TEST_F(PeeringTests, SaysNothingOfACopyThatItMayHaveKeptAndCouldNotSync) {
   start();
   std::unique_ptr<Caller> hub2;
