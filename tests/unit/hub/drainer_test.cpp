@@ -28,9 +28,10 @@ class DrainerTest : public PeeringTest {
     drainer->start();
     pass(2s);
   }
-  void drain() {
+  void drain(cluster::DrainVerb verb = cluster::DrainVerb::drain, Duration unready_wait = 0s) {
     cluster::DrainOrder order;
-    order.unready_wait = 0s;
+    order.verb = verb;
+    order.unready_wait = unready_wait;
     std::optional<Result<std::string>> refused;
     run(drainer->begin(order), refused);
     ASSERT_TRUE(refused && *refused);
@@ -82,6 +83,36 @@ TEST_F(DrainerTest, DoesNotCountACopyOnASilentHubInItsExitCode) {
   ASSERT_TRUE(report && *report);
   EXPECT_EQ((*report)->state, cluster::DrainState::incomplete);
   EXPECT_EQ((*report)->exit_code, 4) << "nobody knows whether that copy is still there";
+}
+
+// A slow disk: the copy of another hub's mail was accepted before this hub closed, and is written long after.
+TEST_F(DrainerTest, HasNotLeftWhileACopyIsOnItsWayToTheDisk) {
+  config.cluster.lease = 60s;
+  begin();
+  std::unique_ptr<Caller> caller;
+  ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), ::testing::StartsWith("235 "));
+  drain(cluster::DrainVerb::leave, 8s);
+  writer.is_held = true;
+  smtp::CopyOffer offer;
+  offer.id = MessageId{spool2, 7};
+  offer.generation = Generation{1};
+  offer.body = "body\n";
+  offer.body_octets = offer.body.size();
+  Envelope envelope;
+  envelope.recipients = {{"a@example.com", "", notify_unset}};
+  offer.envelope = encode(envelope);
+  offer.offered = {{"hub1", spool->id()}};
+  ASSERT_EQ(say(*caller, smtp::format_copy(offer)), "") << "it waits for the disk";
+  pass(10s);
+  std::optional<Result<DrainReport>> report;
+  run(drainer->report(), report);
+  ASSERT_TRUE(report && *report);
+  EXPECT_EQ((*report)->state, cluster::DrainState::handing_over);
+  writer.let_go();
+  pass(2s);
+  EXPECT_EQ(metrics.shadows_stored_total, 1U);
+  EXPECT_FALSE(shadow(offer.id)) << "its owner has made another copy, and this one is let go";
+  EXPECT_EQ(last_word("10.0.0.2"), HubState::left);
 }
 
 }  // namespace
