@@ -246,6 +246,7 @@ class WiredHub final : public Hub, public AdminBackend {
     if (action == QueueAction::release && !is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is not held"};
     if (action == QueueAction::retry && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held: release it"};
     auto entries = outbound_->entries_for(stored.envelope, stored.progress, WallClock::now());
+    bool is_claimed = action == QueueAction::hold && outbound_->claim(row);
     auto changed = co_await commit(runtime_.io, *spool_, [row, id, action, entries](storage::Writer& w) -> Result<void> {
       if (action == QueueAction::hold) return w.set_state(row, MessageState::held, {});
       if (action == QueueAction::release) {
@@ -254,15 +255,33 @@ class WiredHub final : public Hub, public AdminBackend {
       }
       return w.set_queue(row, entries);
     });
-    if (!changed) co_return std::unexpected(changed.error());
+    if (is_claimed) outbound_->give_up_claim(row);
+    if (!changed) {
+      outbound_->look_again();
+      co_return std::unexpected(changed.error());
+    }
     if (action == QueueAction::release) outbound_->pardon(id);
     if (action == QueueAction::hold)
       outbound_->forget(row);
     else
       outbound_->look_again();
-    if (action != QueueAction::retry)
-      log_.message(action == QueueAction::hold ? MessageEvent::held : MessageEvent::released, id, {});
-    co_return ActionOutcome{};
+    if (action == QueueAction::retry) co_return ActionOutcome{};
+    bool is_hold = action == QueueAction::hold;
+    log_.message(is_hold ? MessageEvent::held : MessageEvent::released, id, {});
+    ActionOutcome outcome;
+    if (is_hold && !is_claimed) outcome.remark = "an attempt is under way, and may still deliver it";
+    // Whoever takes the message over goes on from what it was told.
+    auto not_told = co_await peering_.notes().told(row);
+    if (!not_told.empty()) {
+      std::string names;
+      for (const auto& name : not_told) names += (names.empty() ? "" : ", ") + name;
+      if (!outcome.remark.empty()) outcome.remark += "; ";
+      outcome.remark += std::string(is_hold ? "may deliver it after a take-over, as they do not know of it yet: "
+                                            : "hold it after a take-over, as they do not know of it yet: ") +
+                        names;
+      log_.line(LogLevel::warning, "holders do not know yet", {{"id", to_string(id)}, {"what", is_hold ? "held" : "released"}, {"hubs", names}});
+    }
+    co_return outcome;
   }
 
  private:

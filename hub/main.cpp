@@ -130,7 +130,10 @@ std::expected<Json, int> ask_pages(const Options& options, const std::string& pa
 int act(const Options& options, const std::string& action) {
   auto answer = ask(options, "POST", "/v1/queue/" + options.id + "/" + action);
   return show(options, answer,
-              [&](const Json& json) { return json["id"].get<std::string>() + ": " + action + " done\n"; });
+              [&](const Json& json) {
+                auto remark = json.value("remark", std::string());
+                return json["id"].get<std::string>() + ": " + action + " done" + (remark.empty() ? "" : "; " + remark) + "\n";
+              });
 }
 
 CLI::Validator message_id() {

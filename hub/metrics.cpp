@@ -73,6 +73,8 @@ constexpr CounterRow counters[] = {
      &Metrics::shadow_failures_total},
     {"shadows_stored_total", "Copies stored here for other hubs.", &Metrics::shadows_stored_total},
     {"discards_sent_total", "Discard status confirmed by other hubs.", &Metrics::discards_sent_total},
+    {"notes_sent_total", "Notes about messages of this hub (held, alarm, attempts, history) confirmed by other hubs.", &Metrics::notes_sent_total},
+    {"notes_received_total", "Notes noted here about copies held for other hubs.", &Metrics::notes_received_total},
     {"discards_received_total", "Discard status received from other hubs.",
      &Metrics::discards_received_total},
     {"takeovers_total", "Hubs taken over from.", &Metrics::takeovers_total},

@@ -67,6 +67,8 @@ struct Metrics {
   std::uint64_t shadow_failures_total = 0;
   std::uint64_t shadows_stored_total = 0;  ///< copies of others stored here
   std::uint64_t discards_sent_total = 0;
+  std::uint64_t notes_sent_total = 0;      ///< confirmed by a holder
+  std::uint64_t notes_received_total = 0;  ///< of copies held here
   std::uint64_t discards_received_total = 0;
   std::uint64_t takeovers_total = 0;  ///< hubs taken over from
   std::uint64_t messages_taken_over_total = 0;

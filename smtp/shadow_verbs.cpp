@@ -98,7 +98,7 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
     return body ? std::optional(*envelope + *body) : std::nullopt;
   }
   if (verb == "XCHUNK") return at(2);
-  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME") return at(1);
+  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME" || verb == "XNOTE") return at(1);
   if (verb == "XCONFIG") {
     auto lines = at(1);
     return lines && *lines <= configuration_octets_max ? lines : std::nullopt;
@@ -119,11 +119,19 @@ std::optional<VoteQuestion> parse_vote(const std::vector<std::string_view>& word
   return VoteQuestion{std::string(words[1]), *spool, Epoch{*epoch}, std::string(words[4]), words.size() == 6};
 }
 
-/// XCOPY id generation envelope-octets body-octets STREAM|INLINE offered [done]
-Result<ShadowCommand> parse_copy(const std::vector<std::string_view>& words, std::string_view payload) {
+/// XCOPY id generation envelope-octets body-octets STREAM|INLINE offered [done] [note]
+Result<ShadowCommand> parse_copy(std::vector<std::string_view> words, std::string_view payload) {
+  MessageNote note;
+  if (words.size() > 7 && words.back().starts_with("NOTE:")) {
+    auto told = parse_copy_note(words.back());
+    if (!told) return wrong("501 5.5.4 XCOPY: bad note");
+    note = std::move(*told);
+    words.pop_back();
+  }
   if (words.size() != 7 && words.size() != 8) return wrong("501 5.5.4 XCOPY takes 6 or 7 arguments");
   ShadowCommand command;
   command.verb = ShadowVerb::copy;
+  command.copy.note = std::move(note);
   auto id = parse_message_id(words[1]);
   auto generation = parse_generation(words[2]);
   auto envelope = parse_number(words[3]);
@@ -271,10 +279,10 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
   } else if (verb == "XEPOCHS") {
     if (!expect(1)) return wrong("501 5.5.4 XEPOCHS takes nothing");
     command.verb = ShadowVerb::epochs;
-  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME") {
+  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME" || verb == "XNOTE") {
     if (!expect(2)) return wrong("501 5.5.4 " + std::string(verb) + " takes the number of octets");
     if (!payload.empty() && !payload.ends_with("\r\n")) return wrong("501 5.5.4 lines must end with CRLF");
-    command.verb = verb == "XDONE" ? ShadowVerb::done : verb == "XASK" ? ShadowVerb::ask : verb == "XSEEN" ? ShadowVerb::seen : verb == "XREHOME" ? ShadowVerb::rehome : ShadowVerb::suspect;
+    command.verb = verb == "XDONE" ? ShadowVerb::done : verb == "XASK" ? ShadowVerb::ask : verb == "XSEEN" ? ShadowVerb::seen : verb == "XREHOME" ? ShadowVerb::rehome : verb == "XNOTE" ? ShadowVerb::note : ShadowVerb::suspect;
     std::size_t count = 0;
     while (!payload.empty()) {
       if (++count > shadow_batch_max) return wrong("552 5.5.3 more than 400 lines");
@@ -288,6 +296,10 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
         auto id = parse_message_id(line);
         if (!id) return wrong("501 5.5.4 " + std::string(verb) + ": bad id");
         command.ids.push_back(*id);
+      } else if (command.verb == ShadowVerb::note) {
+        auto item = parse_note(line);
+        if (!item) return wrong("501 5.5.4 XNOTE: bad line");
+        command.notes.push_back(std::move(*item));
       } else if (command.verb == ShadowVerb::suspect) {
         auto space = std::min(line.find(' '), line.size());
         auto id = parse_message_id(line.substr(0, space));
@@ -370,6 +382,7 @@ std::string format_copy(const CopyOffer& offer) {
     out += hub + '/' + to_string(spool);
   }
   if (!offer.done.empty()) out += ' ' + format_indexes(offer.done);
+  if (offer.note.number != 0) out += ' ' + format_copy_note(offer.note);
   out += "\r\n";
   out += offer.envelope;
   if (!offer.streamed) out += offer.body;

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/message_note.h"
 #include "base/result.h"
 #include "smtp/configuration_lines.h"
 
@@ -62,6 +63,7 @@ struct CopyOffer {
   std::vector<std::uint32_t> done;                       ///< recipients already finished, ascending
   std::string envelope;                                  ///< encoded (base/envelope.h)
   std::string body;                                      ///< when not streamed
+  MessageNote note;                                      ///< keyword XNOTE: number, hold and alarm; number 0: nothing
 };
 
 /// A message that is handed over: `envelope` of the offer is the whole record of it (docs/xshadow.md section 12).
@@ -97,6 +99,21 @@ enum class RehomeState : std::uint8_t {
   unknown    ///< not a message of this hub (any more)
 };
 
+/// What an owner tells a holder of one message (XNOTE).
+struct NoteItem {
+  MessageId id;
+  Generation generation;
+  MessageNote note;
+  bool operator==(const NoteItem&) const = default;
+};
+
+/// What became of it there.
+enum class NotedState : std::uint8_t {
+  noted,
+  wait,  ///< the hub has something older of the message: tell it again
+  none   ///< it holds no such copy
+};
+
 /// What a hub knows of one message.
 struct AskAnswer {
   MessageId id;
@@ -107,7 +124,7 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note };
 
 /// Is a hub silent? Asked by who wants to take over from it (majority ownership).
 struct VoteQuestion {
@@ -151,6 +168,7 @@ struct ShadowCommand {
   VoteQuestion vote;                        ///< vote
   std::vector<MessageId> ids;               ///< ask, rehome
   std::vector<std::pair<MessageId, std::uint32_t>> suspects;  ///< suspect: how often a hub ended while it delivered each
+  std::vector<NoteItem> notes;              ///< note
   HubState state = HubState::active;        ///< state
   std::uint64_t milliseconds = 0;           ///< state: back within
   ConfigurationValues configuration;        ///< config
@@ -190,6 +208,14 @@ std::string format_rehome(const std::vector<MessageId>& ids);
 std::string format_rehomed(MessageId id, RehomeState state);
 std::optional<std::pair<MessageId, RehomeState>> parse_rehomed(std::string_view line);
 std::string format_ask(const std::vector<MessageId>& ids);
+std::string format_notes(const std::vector<NoteItem>& notes);
+std::string format_note(const NoteItem& item);
+std::optional<NoteItem> parse_note(std::string_view line);
+/// The last word of XCOPY: number, hold and alarm of a note.
+std::string format_copy_note(const MessageNote& note);
+std::optional<MessageNote> parse_copy_note(std::string_view word);
+std::string format_noted(MessageId id, NotedState state);
+std::optional<std::pair<MessageId, NotedState>> parse_noted(std::string_view line);
 
 // What replies carry, one value per reply line.
 std::string format_answer(const AskAnswer& answer);

@@ -73,6 +73,61 @@ std::optional<std::vector<QueueEntry>> decode_queue(std::string_view octets) {
   });
 }
 
+std::string encode_history(const std::vector<OwnerRecord>& history) {
+  std::string out;
+  put_number(out, history.size());
+  for (const auto& owner : history) {
+    put_number(out, owner.generation.value);
+    put_number(out, static_cast<std::uint64_t>(owner.how));
+    put_string(out, owner.hub);
+    put_number(out, owner.spool.value);
+    put_number(out, static_cast<std::uint64_t>(to_column(owner.since)));
+    put_number(out, owner.attempts);
+  }
+  return out;
+}
+
+std::optional<std::vector<OwnerRecord>> decode_history(std::string_view octets) {
+  return decode_list<OwnerRecord>(octets, [](OctetReader& reader, OwnerRecord& owner) {
+    owner.generation.value = static_cast<std::uint32_t>(reader.number());
+    auto how = reader.number();
+    owner.how = static_cast<OwnerRecord::How>(how);
+    owner.hub = reader.string();
+    owner.spool.value = reader.number();
+    owner.since = time_from_column(static_cast<std::int64_t>(reader.number()));
+    owner.attempts = static_cast<std::uint32_t>(reader.number());
+    return how <= static_cast<std::uint64_t>(OwnerRecord::How::handed_over);
+  });
+}
+
+std::string encode_note(const MessageNote& note) {
+  std::string out;
+  put_number(out, note.number);
+  put_number(out, note.is_held ? 1 : 0);
+  put_number(out, static_cast<std::uint64_t>(to_column(note.alarm_at)));
+  std::vector<QueueEntry> attempts;
+  for (const auto& [destination, count] : note.attempts) attempts.push_back({destination, {}, count});
+  put_string(out, encode_queue(attempts));
+  put_string(out, note.last_error);
+  put_string(out, encode_history(note.history));
+  return out;
+}
+
+std::optional<MessageNote> decode_note(std::string_view octets) {
+  OctetReader reader(octets);
+  MessageNote note;
+  note.number = static_cast<std::uint32_t>(reader.number());
+  note.is_held = reader.number() != 0;
+  note.alarm_at = time_from_column(static_cast<std::int64_t>(reader.number()));
+  auto attempts = decode_queue(reader.string());
+  note.last_error = reader.string();
+  auto history = decode_history(reader.string());
+  if (!reader.at_end() || !attempts || !history) return std::nullopt;
+  for (auto& entry : *attempts) note.attempts.emplace_back(std::move(entry.destination), entry.attempts);
+  note.history = std::move(*history);
+  return note;
+}
+
 std::string encode_numbers(const std::vector<std::uint64_t>& numbers) {
   std::string out;
   put_number(out, numbers.size());

@@ -18,6 +18,11 @@ std::optional<std::vector<Holder>> decode_holders(std::string_view octets);
 std::string encode_queue(const std::vector<QueueEntry>& queue);
 std::optional<std::vector<QueueEntry>> decode_queue(std::string_view octets);
 
+std::string encode_history(const std::vector<OwnerRecord>& history);
+std::optional<std::vector<OwnerRecord>> decode_history(std::string_view octets);
+std::string encode_note(const MessageNote& note);
+std::optional<MessageNote> decode_note(std::string_view octets);
+
 /// Ascending numbers, as differences.
 std::string encode_numbers(const std::vector<std::uint64_t>& numbers);
 std::optional<std::vector<std::uint64_t>> decode_numbers(std::string_view octets);

@@ -156,13 +156,7 @@ Result<Writer::HandedOver> SpoolWriter::accept_hand_over(const NewMessage& messa
   else if (message.row != taken.row)
     bodies_.remove_unclaimed(message.row);
   messages_.insert(taken, counts);
-  if (is_held) {
-    if (auto before = messages_.find_row(taken.row)) {
-      MessageRow after = *before;
-      after.state = MessageState::held;
-      messages_.update(*before, after, counts);
-    }
-  }
+  if (is_held) hold(taken.row);
   if (!database_.ok()) return std::unexpected(*database_.error());
   return result;
 }

@@ -29,6 +29,19 @@ std::optional<std::uint64_t> held_by_column(const std::vector<Holder>& holders) 
   return first == nullptr ? std::nullopt : std::optional(first->spool.value);
 }
 
+bool is_held(const MessageRow& message) {
+  return message.state == MessageState::held || message.state == MessageState::handing_over_held;
+}
+
+/// Something that a holder has to know to go on where this hub was.
+bool is_note_changed(const MessageRow& before, const MessageRow& after) {
+  if (is_held(before) != is_held(after) || before.alarm_at != after.alarm_at) return true;
+  return std::ranges::any_of(after.queue, [&](const QueueEntry& entry) {
+    auto earlier = std::ranges::find(before.queue, entry.destination, &QueueEntry::destination);
+    return entry.attempts > (earlier == before.queue.end() ? 0 : earlier->attempts);
+  });
+}
+
 bool same_entries(const MessageRow& a, const MessageRow& b) {
   return a.state == b.state && a.queue == b.queue;
 }
@@ -93,12 +106,17 @@ void Messages::insert(const NewMessage& message, Counts& counts) {
   bool is_large = envelope.size() > envelope_inline_max;
   std::optional<Blob> envelope_inline;
   if (!is_large) envelope_inline = Blob{envelope};
+  // With an owner before this one there is a history to be told.
+  std::uint32_t noted = message.history.empty() ? 0 : 1;
+  std::string owners = noted == 0 ? std::string() : encode_history(message.history);
+  std::optional<Blob> history;
+  if (noted != 0) history = Blob{owners};
   insert_.run(message.row.value, origin_spool, origin_number, message.generation.value,
               static_cast<int>(MessageState::queued),
               protection_column(message.is_protected, message.holders), message.size,
               to_column(message.alarm_at), recipients, done, Blob{encode_holders(message.holders)},
-              Blob{encode_queue(message.queue)}, envelope_inline, message.envelope.protection.copies,
-              held_by_column(message.holders));
+              Blob{encode_queue(message.queue)}, message.last_error, envelope_inline, message.envelope.protection.copies,
+              held_by_column(message.holders), noted, history);
   if (message.holders.size() > 1) name_further_holders(message.row, message.holders);
   if (is_large) insert_envelope_.run(message.row.value, Blob{envelope});
   for (const auto& entry : message.queue) queue_.add(message.row, entry);
@@ -107,6 +125,8 @@ void Messages::insert(const NewMessage& message, Counts& counts) {
 }
 
 void Messages::update(const MessageRow& before, const MessageRow& after, Counts& counts) {
+  bool is_new_note = is_note_changed(before, after);
+  auto noted = before.noted + (is_new_note ? 1U : 0U);
   if (!same_entries(before, after)) {
     dequeue(before);
     enqueue(after);
@@ -117,7 +137,14 @@ void Messages::update(const MessageRow& before, const MessageRow& after, Counts&
   update_.run(after.row.value, after.generation.value, static_cast<int>(after.state),
               protection_column(after.is_protected, after.holders), to_column(after.alarm_at), after.done,
               Blob{encode_holders(after.holders)}, Blob{encode_queue(after.queue)}, forks_column,
-              after.last_error, held_by_column(after.holders));
+              after.last_error, held_by_column(after.holders), noted);
+  if (noted != 0) {
+    if (before.holders != after.holders)
+      for (const auto& holder : before.holders)
+        if (std::ranges::find(after.holders, holder.spool, &Holder::spool) == after.holders.end()) notes_.remove(after.row, holder.spool);
+    for (const auto& holder : after.holders)
+      if (is_new_note || std::ranges::find(before.holders, holder) == before.holders.end()) notes_.owe(after.row, holder);
+  }
   if (before.holders != after.holders) {
     remove_further_holders(before.row, before.holders);
     if (after.holders.size() > 1) name_further_holders(after.row, after.holders);
@@ -132,7 +159,28 @@ void Messages::remove(const MessageRow& message, Counts& counts) {
   remove_envelope_.run(message.row.value);
   remove_progress_.run(message.row.value);
   remove_further_holders(message.row, message.holders);
+  if (message.noted != 0)
+    for (const auto& holder : message.holders) notes_.remove(message.row, holder.spool);
   count(message, -1, counts);
+}
+
+std::vector<OwedNote> Messages::notes_owed(SpoolId to, RowId after, std::size_t limit) {
+  std::vector<OwedNote> result;
+  for (auto row : notes_.list(to, after, limit)) {
+    auto message = load(row);
+    if (!message) break;  // a failure stuck: a row of untold goes with its message
+    result.push_back({row, message->id, message->generation, note_of(*message)});
+  }
+  return result;
+}
+
+std::vector<Holder> Messages::not_told(RowId row) {
+  std::vector<Holder> result;
+  auto message = find_row(row);
+  if (message && message->noted != 0)
+    for (const auto& holder : message->holders)
+      if (notes_.is_owed(row, holder.spool)) result.push_back(holder);
+  return result;
 }
 
 std::vector<std::uint32_t> Messages::record(RowId row, std::span<const RecipientOutcome> outcomes,
@@ -182,6 +230,7 @@ std::optional<MessageRow> Messages::read(const Statement::Rows& rows) {
   }
   message.last_error = rows.octets(13);
   message.copies = static_cast<std::uint32_t>(rows.number(14));
+  message.noted = static_cast<std::uint32_t>(rows.number(15));
   if (!holders || !queue) {
     database_.fail(SQLITE_CORRUPT, "message row");
     return std::nullopt;
@@ -208,7 +257,16 @@ std::optional<StoredMessage> Messages::load(RowId row) {
     message.alarm_at = found->alarm_at;
     message.queue = std::move(found->queue);
     message.last_error = std::move(found->last_error);
-    auto envelope = decode_sealed(rows.octets(15));
+    message.noted = found->noted;
+    if (!rows.is_null(17)) {
+      auto history = decode_history(rows.octets(17));
+      if (!history) {
+        database_.fail(SQLITE_CORRUPT, "history");
+        return std::nullopt;
+      }
+      message.history = std::move(*history);
+    }
+    auto envelope = decode_sealed(rows.octets(16));
     if (!envelope) {
       database_.fail(SQLITE_CORRUPT, "envelope");
       return std::nullopt;

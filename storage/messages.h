@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "storage/database.h"
+#include "storage/notes.h"
 #include "storage/queue.h"
 #include "storage/spool.h"
 
@@ -29,6 +30,7 @@ struct MessageRow {
   std::vector<QueueEntry> queue;
   std::vector<std::uint64_t> forks;  ///< ascending
   std::string last_error;
+  std::uint32_t noted = 0;
 };
 
 /// How often each kind is there; kept in `meta`.
@@ -56,7 +58,8 @@ class Messages {
 
   // Changes. `counts` follows them.
   void insert(const NewMessage& message, Counts& counts);
-  /// Rewrites what may change of a row: everything but id, size and envelope; and its place in the due queue.
+  /// Rewrites what may change of a row: everything but id, size, envelope and history; and its place in the due queue. Its holders
+  /// are owed a note where what they have to know has changed.
   void update(const MessageRow& before, const MessageRow& after, Counts& counts);
   /// Removes row, progress, envelope and queue entries; not the body.
   void remove(const MessageRow& message, Counts& counts);
@@ -75,6 +78,9 @@ class Messages {
   std::vector<RowId> list(RowId after, RowId before, std::size_t limit);
   std::vector<RowId> held_by(SpoolId spool, RowId after, std::size_t limit);
   std::uint64_t copies_on(SpoolId spool);
+  Notes& notes() { return notes_; }
+  std::vector<OwedNote> notes_owed(SpoolId to, RowId after, std::size_t limit);
+  std::vector<Holder> not_told(RowId row);
 
   Queue& queue() { return queue_; }
 
@@ -89,26 +95,27 @@ class Messages {
   Database& database_;
   SpoolId own_;
   Queue queue_{database_};
+  Notes notes_{database_};
 
   Statement insert_{database_,
-                    "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', ?, ?, ?)"};
+                    "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)"};
   Statement insert_envelope_{database_, "INSERT INTO envelopes VALUES(?, ?)"};
   Statement update_{
       database_,
       "UPDATE messages SET generation = ?2, state = ?3, protection = ?4, alarm_at = ?5, done = ?6, "
-      "holders = ?7, queue = ?8, forks = ?9, last_error = ?10, held_by = ?11 WHERE row = ?1"};
+      "holders = ?7, queue = ?8, forks = ?9, last_error = ?10, held_by = ?11, noted = ?12 WHERE row = ?1"};
   Statement remove_{database_, "DELETE FROM messages WHERE row = ?"};
   Statement remove_envelope_{database_, "DELETE FROM envelopes WHERE row = ?"};
   Statement remove_progress_{database_, "DELETE FROM progress WHERE row = ?"};
   Statement row_{database_,
                  "SELECT row, origin_spool, origin_number, generation, state, protection, size, alarm_at, "
                  "recipients, done, "
-                 "holders, queue, forks, last_error, copies FROM messages WHERE row = ?"};
+                 "holders, queue, forks, last_error, copies, noted FROM messages WHERE row = ?"};
   Statement row_and_envelope_{database_,
                               "SELECT row, origin_spool, origin_number, generation, state, protection, size, "
                               "alarm_at, recipients, done, holders, "
-                              "queue, forks, last_error, copies, coalesce(envelope, (SELECT envelope FROM envelopes "
-                              "e WHERE e.row = messages.row)) "
+                              "queue, forks, last_error, copies, noted, coalesce(envelope, (SELECT envelope FROM envelopes "
+                              "e WHERE e.row = messages.row)), history "
                               "FROM messages WHERE row = ?"};
   Statement recipient_state_{database_, "SELECT state FROM progress WHERE row = ? AND recipient = ?"};
   Statement set_progress_{database_, "INSERT OR REPLACE INTO progress VALUES(?, ?, ?, ?, ?)"};

@@ -103,6 +103,14 @@ Result<std::vector<PeerMemory>> SpoolReader::peers() {
   return ask([&] { return discards_.peers(); });
 }
 
+Result<std::vector<OwedNote>> SpoolReader::notes_owed(SpoolId to, RowId after, std::size_t limit) {
+  return ask([&] { return messages_.notes_owed(to, after, limit); });
+}
+
+Result<std::vector<Holder>> SpoolReader::not_told(RowId row) {
+  return ask([&] { return messages_.not_told(row); });
+}
+
 Result<std::vector<Suspect>> SpoolReader::suspects(std::size_t limit) {
   return ask([&] { return suspects_.list(limit); });
 }

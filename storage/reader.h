@@ -43,6 +43,8 @@ class SpoolReader final : public Reader {
   Result<std::vector<OutboxItem>> outbox(SpoolId to, std::uint64_t after_key, std::size_t limit) override;
   Result<std::vector<std::pair<std::string, SpoolId>>> outbox_spools() override;
   Result<std::vector<PeerMemory>> peers() override;
+  Result<std::vector<OwedNote>> notes_owed(SpoolId to, RowId after, std::size_t limit) override;
+  Result<std::vector<Holder>> not_told(RowId row) override;
   Result<std::vector<Suspect>> suspects(std::size_t limit) override;
   Result<QueueCounts> counts() override;
   Result<std::vector<KeptMessage>> kept(WallTime from, RowId after, WallTime until, std::size_t limit) override;

@@ -143,6 +143,14 @@ CREATE TABLE resends(
   failed INTEGER NOT NULL, why TEXT NOT NULL) WITHOUT ROWID;
 )";
 
+// What holders know of a message besides what is done, and who has yet to be told (storage/notes.h).
+constexpr const char* version_8 = R"(
+ALTER TABLE messages ADD COLUMN noted INTEGER NOT NULL DEFAULT 0;  -- how often its note has changed; 0: nobody need be told
+ALTER TABLE messages ADD COLUMN history BLOB;                      -- its owners; NULL: accepted here
+ALTER TABLE shadows ADD COLUMN note BLOB;                          -- as its owner told; NULL: nothing
+CREATE TABLE untold(spool INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY(spool, row)) WITHOUT ROWID;
+)";
+
 void name_holders(Database& database) {
   Statement page(database, "SELECT row, holders FROM messages WHERE row > ? ORDER BY row LIMIT 1000");
   Statement name(database, "UPDATE messages SET held_by = ? WHERE row = ?");
@@ -175,7 +183,7 @@ struct Step {
   const char* statements;
   void (*then)(Database&) = nullptr;
 };
-constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}};
+constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}, {version_8, nullptr}};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {

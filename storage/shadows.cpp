@@ -5,10 +5,13 @@
 namespace umbra::storage {
 
 void Shadows::insert(const Shadow& shadow, Counts& counts) {
+  std::string note = shadow.note.is_empty() ? std::string() : encode_note(shadow.note);
+  std::optional<Blob> note_column;
+  if (!note.empty()) note_column = Blob{note};
   insert_.run(shadow.row.value, shadow.id.spool.value, shadow.id.number, shadow.generation.value,
               shadow.owner_spool.value, shadow.owner_epoch.value, shadow.owner_hub, shadow.size,
               Blob{encode_holders(shadow.offered)}, Blob{encode_indexes(shadow.done)},
-              Blob{encode_sealed(shadow.envelope)});
+              Blob{encode_sealed(shadow.envelope)}, note_column);
   ++counts.shadows;
 }
 
@@ -19,6 +22,8 @@ void Shadows::offered_again(RowId row, const Shadow& shadow) {
 void Shadows::set_done(RowId row, const std::vector<std::uint32_t>& done) {
   done_.run(row.value, Blob{encode_indexes(done)});
 }
+
+void Shadows::set_note(RowId row, const MessageNote& note) { note_.run(row.value, Blob{encode_note(note)}); }
 
 void Shadows::remove(RowId row, Counts& counts) {
   remove_.run(row.value);
@@ -42,8 +47,16 @@ std::optional<Shadow> Shadows::read(const Statement::Rows& rows, bool with_envel
   }
   shadow.offered = std::move(*offered);
   shadow.done = std::move(*done);
+  if (!rows.is_null(10)) {
+    auto note = decode_note(rows.octets(10));
+    if (!note) {
+      database_.fail(SQLITE_CORRUPT, "note of a shadow");
+      return std::nullopt;
+    }
+    shadow.note = std::move(*note);
+  }
   if (with_envelope) {
-    auto envelope = decode_sealed(rows.octets(10));
+    auto envelope = decode_sealed(rows.octets(11));
     if (!envelope) {
       database_.fail(SQLITE_CORRUPT, "envelope of a shadow");
       return std::nullopt;

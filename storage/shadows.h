@@ -20,6 +20,7 @@ class Shadows {
   /// The owner offered the same copy again: from when, and to whom.
   void offered_again(RowId row, const Shadow& shadow);
   void set_done(RowId row, const std::vector<std::uint32_t>& done);
+  void set_note(RowId row, const MessageNote& note);
   /// Not the body.
   void remove(RowId row, Counts& counts);
 
@@ -36,23 +37,24 @@ class Shadows {
   std::vector<Shadow> read_all(Statement::Rows rows);
 
   Database& database_;
-  Statement insert_{database_, "INSERT INTO shadows VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+  Statement insert_{database_, "INSERT INTO shadows VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
   Statement offered_{database_,
                      "UPDATE shadows SET owner_epoch = ?2, owner_hub = ?3, offered = ?4 WHERE row = ?1"};
   Statement done_{database_, "UPDATE shadows SET done = ?2 WHERE row = ?1"};
+  Statement note_{database_, "UPDATE shadows SET note = ?2 WHERE row = ?1"};
   Statement remove_{database_, "DELETE FROM shadows WHERE row = ?"};
   Statement row_{database_,
                  "SELECT row, origin_spool, origin_number, generation, owner_spool, owner_epoch, owner_hub, "
                  "size, offered, "
-                 "done FROM shadows WHERE origin_spool = ? AND origin_number = ?"};
+                 "done, note FROM shadows WHERE origin_spool = ? AND origin_number = ?"};
   Statement one_{database_,
                  "SELECT row, origin_spool, origin_number, generation, owner_spool, owner_epoch, owner_hub, "
                  "size, offered, "
-                 "done, envelope FROM shadows WHERE origin_spool = ? AND origin_number = ?"};
+                 "done, note, envelope FROM shadows WHERE origin_spool = ? AND origin_number = ?"};
   Statement list_{database_,
                   "SELECT row, origin_spool, origin_number, generation, owner_spool, owner_epoch, owner_hub, "
                   "size, offered, "
-                  "done, envelope FROM shadows WHERE row > ? ORDER BY row LIMIT ?"};
+                  "done, note, envelope FROM shadows WHERE row > ? ORDER BY row LIMIT ?"};
   Statement first_owner_{database_,
                          "SELECT owner_spool, owner_hub FROM shadows ORDER BY owner_spool, row LIMIT 1"};
   Statement next_owner_{
@@ -61,7 +63,7 @@ class Shadows {
   Statement list_of_{
       database_,
       "SELECT row, origin_spool, origin_number, generation, owner_spool, owner_epoch, owner_hub, size, "
-      "offered, done, envelope FROM shadows WHERE owner_spool = ? AND row > ? ORDER BY row LIMIT ?"};
+      "offered, done, note, envelope FROM shadows WHERE owner_spool = ? AND row > ? ORDER BY row LIMIT ?"};
 };
 
 }  // namespace umbra::storage

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/envelope.h"
 #include "base/ids.h"
+#include "base/message_note.h"
 #include "base/random.h"
 #include "base/result.h"
 #include "storage/attempt_marks.h"
@@ -87,6 +88,8 @@ struct NewMessage {
   WallTime alarm_at{};       ///< next delay warning or expiry, whichever comes first
   std::vector<QueueEntry> queue;
   std::vector<RecipientOutcome> progress;  ///< of a message that was taken over
+  std::vector<OwnerRecord> history{};  ///< of one that had another owner before; take_over() puts what is known of that in front
+  std::string last_error{};
 };
 
 struct StoredMessage {
@@ -102,7 +105,11 @@ struct StoredMessage {
   std::vector<QueueEntry> queue;           ///< what is still to be tried
   std::vector<RecipientOutcome> progress;  ///< only recipients that are not plain pending
   std::string last_error;
+  std::uint32_t noted = 0;           ///< number of its note; 0: there is nothing that its holders need be told
+  std::vector<OwnerRecord> history;  ///< empty: accepted here
 };
+/// What its holders are to know.
+MessageNote note_of(const StoredMessage& message);
 
 /// A copy held for another hub.
 struct Shadow {
@@ -116,6 +123,22 @@ struct Shadow {
   std::uint64_t size = 0;
   std::vector<Holder> offered;           ///< every hub the copy was offered to, in order, this one included
   std::vector<std::uint32_t> done;       ///< recipients known to be done (delivered or failed), ascending
+  MessageNote note{};
+};
+
+/// What became of a note at a holder.
+enum class NoteAnswer : std::uint8_t {
+  noted,
+  wait,  ///< the hub has something of the message that is older: it may become a holder yet
+  none   ///< it holds no copy for that owner under that generation
+};
+
+/// A note of a message of ours that one holder has not confirmed.
+struct OwedNote {
+  RowId row;
+  MessageId id;
+  Generation generation;
+  MessageNote note;
 };
 
 /// Who owns a message now.
@@ -295,7 +318,17 @@ class Writer {
   /// is `owed` its "done" by this one, it is kept as a shadow of that owner, until there is a "done" to be passed on.
   virtual Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) = 0;
   /// The shadow becomes a message of ours: same row, body and id; `message` carries the new generation, holders and queue.
-  virtual Result<void> take_over(const NewMessage& message) = 0;
+  /// What was noted of the shadow holds on: it stays held, the next alarm, the attempts, the history. `applied`: what that was.
+  virtual Result<void> take_over(const NewMessage& message, MessageNote* applied) = 0;
+  Result<void> take_over(const NewMessage& message) { return take_over(message, nullptr); }
+
+  // Notes: what holders know besides what is done. That a note has changed, and who has to be told, is written with every change.
+  /// Told by `owner`. A lower number than was told before by it changes nothing.
+  virtual Result<NoteAnswer> note_shadow(MessageId id, Generation generation, SpoolId owner, const MessageNote& note) = 0;
+  /// That holder has confirmed the note with this number, or an earlier one.
+  virtual Result<void> note_told(RowId row, SpoolId holder, std::uint32_t number) = 0;
+  /// It has to be told (again), if there is anything to tell.
+  virtual Result<void> owe_note(RowId row, SpoolId holder) = 0;
 
   /// The reverse: another hub took this message of ours over. It becomes a shadow held for that hub, under the given
   /// generation and owner: same row, body and id; known progress is kept as `done`; it leaves the queue; nothing goes to the
@@ -387,6 +420,10 @@ class Reader {
   /// The spools to which something is owed.
   virtual Result<std::vector<std::pair<std::string, SpoolId>>> outbox_spools() = 0;
   virtual Result<std::vector<PeerMemory>> peers() = 0;
+  /// Notes that the holder with this spool has not confirmed, by row.
+  virtual Result<std::vector<OwedNote>> notes_owed(SpoolId to, RowId after, std::size_t limit) = 0;
+  /// Of one message: the holders that have not confirmed its note.
+  virtual Result<std::vector<Holder>> not_told(RowId row) = 0;
   virtual Result<std::vector<Suspect>> suspects(std::size_t limit) = 0;
   virtual Result<QueueCounts> counts() = 0;
   /// What has ended up to `until` and behind (`from`, `after`), oldest first.

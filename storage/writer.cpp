@@ -224,11 +224,24 @@ Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
       shadows_.offered_again(present->row, stored);
       if (auto done = merged(present->done, shadow.done); done != present->done)
         shadows_.set_done(present->row, done);
+      if (shadow.note.number > present->note.number) {
+        auto note = present->note;
+        note.number = shadow.note.number;
+        note.is_held = shadow.note.is_held;
+        note.alarm_at = shadow.note.alarm_at;
+        shadows_.set_note(present->row, note);
+      }
       if (!database_.ok()) return std::unexpected(*database_.error());
       return false;
     }
-    // What is done stays done under a new owner.
+    // What is done stays done under a new owner, and what it has not told yet is as it was.
     stored.done = merged(present->done, shadow.done);
+    stored.note = present->note;
+    stored.note.number = shadow.note.number;
+    if (shadow.note.number != 0) {
+      stored.note.is_held = shadow.note.is_held;
+      stored.note.alarm_at = shadow.note.alarm_at;
+    }
     stored.offered = with_owed(std::move(stored.offered), present->offered);
     shadows_.remove(present->row, counts);
     if (present->row != shadow.row) bodies_.remove(present->row, present->size);
@@ -323,11 +336,12 @@ Result<void> SpoolWriter::follow_owner(MessageId id, Generation up_to, const Own
   shadow->owner_hub = owner.hub;
   shadow->owner_spool = owner.spool;
   shadow->owner_epoch = owner.epoch;
+  shadow->note.number = 0;
   shadows_.insert(*shadow, counts);
   return database_.outcome();
 }
 
-Result<void> SpoolWriter::take_over(const NewMessage& message) {
+Result<void> SpoolWriter::take_over(const NewMessage& message, MessageNote* applied) {
   auto shadow = shadows_.find_row(message.id);
   if (!database_.ok()) return database_.outcome();
   if (!shadow || shadow->row != message.row) {
@@ -342,8 +356,82 @@ Result<void> SpoolWriter::take_over(const NewMessage& message) {
     });
     if (!known) taken.progress.push_back(std::move(outcome));
   }
+  const auto& note = shadow->note;
+  if (!message.history.empty()) {
+    taken.history = known_history(*shadow, message.envelope.accepted_at);
+    // Accepted here, and given away since.
+    if (message.id.spool == own_ && taken.history.front().generation.value > 1)
+      taken.history.insert(taken.history.begin(),
+                           {Generation{1}, OwnerRecord::How::accepted, message.history.back().hub, own_, message.envelope.accepted_at, 0});
+    for (const auto& owner : message.history) add_owner(taken.history, owner);
+  }
+  if (note.alarm_at != WallTime{}) taken.alarm_at = std::min(note.alarm_at, message.envelope.expires_at);
+  for (auto& entry : taken.queue)
+    for (const auto& [destination, attempts] : note.attempts)
+      if (entry.destination == destination) entry.attempts = std::max(entry.attempts, attempts);
+  taken.last_error = note.last_error;
   shadows_.remove(shadow->row, counts);
   messages_.insert(taken, counts);
+  // A giver knows what it gave; whoever got a copy of an owner that is gone does not know of this one.
+  if (!taken.history.empty())
+    for (const auto& holder : taken.holders) messages_.notes().owe(taken.row, holder);
+  if (note.is_held) hold(taken.row);
+  if (applied != nullptr) {
+    *applied = note;
+    applied->history = taken.history;
+  }
+  return database_.outcome();
+}
+
+void SpoolWriter::hold(RowId row) {
+  auto before = messages_.find_row(row);
+  if (!before) return;
+  MessageRow after = *before;
+  after.state = MessageState::held;
+  messages_.update(*before, after, counts);
+}
+
+// The owners up to the shadow's. Of the first one the envelope tells, if nobody else does.
+std::vector<OwnerRecord> SpoolWriter::known_history(const Shadow& shadow, WallTime accepted_at) {
+  auto history = shadow.note.history;
+  if (history.empty() || history.back().generation < shadow.generation) {
+    bool is_first = shadow.generation == Generation{1};
+    add_owner(history, {shadow.generation, is_first ? OwnerRecord::How::accepted : OwnerRecord::How::unknown, shadow.owner_hub,
+                        shadow.owner_spool, is_first ? accepted_at : WallTime{}, 0});
+  }
+  for (const auto& [destination, attempts] : shadow.note.attempts)
+    history.back().attempts = std::max(history.back().attempts, attempts);
+  return history;
+}
+
+Result<NoteAnswer> SpoolWriter::note_shadow(MessageId id, Generation generation, SpoolId owner, const MessageNote& note) {
+  auto answer = NoteAnswer::none;
+  if (auto shadow = shadows_.find_row(id)) {
+    if (shadow->generation == generation && shadow->owner_spool == owner) {
+      answer = NoteAnswer::noted;
+      if (note.number >= shadow->note.number) shadows_.set_note(shadow->row, note);
+    } else if (shadow->generation < generation) {
+      answer = NoteAnswer::wait;
+    }
+  } else if (auto row = messages_.find(id)) {
+    auto message = messages_.find_row(*row);
+    if (message && message->generation < generation) answer = NoteAnswer::wait;
+  }
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  return answer;
+}
+
+Result<void> SpoolWriter::note_told(RowId row, SpoolId holder, std::uint32_t number) {
+  auto message = messages_.find_row(row);
+  if (message && message->noted <= number) messages_.notes().remove(row, holder);
+  return database_.outcome();
+}
+
+Result<void> SpoolWriter::owe_note(RowId row, SpoolId holder) {
+  auto message = messages_.find_row(row);
+  if (message && message->noted != 0)
+    for (const auto& named : message->holders)
+      if (named.spool == holder) messages_.notes().owe(row, named);
   return database_.outcome();
 }
 
@@ -374,7 +462,9 @@ void SpoolWriter::keep_as_shadow(const MessageRow& found, Generation generation,
                 .envelope = std::move(message->envelope),
                 .size = found.size,
                 .offered = found.holders,
-                .done = {}};
+                .done = {},
+                .note = note_of(*message)};
+  shadow.note.number = 0;  // the new owner tells on
   std::erase_if(shadow.offered, [](const Holder& h) { return h.state == Holder::State::receiver; });
   // A new owner that was handed the message knows its holders; one that took it over may not.
   if (!by_consent)
@@ -402,6 +492,7 @@ Result<void> SpoolWriter::outbox_confirmed_by(SpoolId spool, std::span<const std
 
 Result<void> SpoolWriter::outbox_forget_spool(SpoolId spool) {
   discards_.forget_spool(spool, counts);
+  messages_.notes().forget_spool(spool);
   return database_.outcome();
 }
 

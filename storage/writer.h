@@ -15,7 +15,7 @@ namespace umbra::storage {
 
 class SpoolWriter final : public Writer {
  public:
-  SpoolWriter(Database& database, SpoolId own) : database_(database), messages_(database, own) {}
+  SpoolWriter(Database& database, SpoolId own) : database_(database), own_(own), messages_(database, own) {}
 
   /// As of the operations so far; group commit stores them in `meta` and takes back those of what it rolled
   /// back.
@@ -44,7 +44,11 @@ class SpoolWriter final : public Writer {
   Result<void> release_shadow(MessageId id, Generation up_to) override;
   Result<void> forget_shadow(MessageId id, Generation generation) override;
   Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) override;
-  Result<void> take_over(const NewMessage& message) override;
+  using Writer::take_over;
+  Result<void> take_over(const NewMessage& message, MessageNote* applied) override;
+  Result<NoteAnswer> note_shadow(MessageId id, Generation generation, SpoolId owner, const MessageNote& note) override;
+  Result<void> note_told(RowId row, SpoolId holder, std::uint32_t number) override;
+  Result<void> owe_note(RowId row, SpoolId holder) override;
   Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
                     Epoch owner_epoch) override;
   Result<void> begin_hand_over(RowId row, const Holder& receiver) override;
@@ -79,6 +83,8 @@ class SpoolWriter final : public Writer {
   void keep_or_remove(const std::optional<KeptMessage>& kept, RowId row, std::uint64_t size);
   /// Message and queue entries go, the body becomes that of a shadow held for `owner`.
   void keep_as_shadow(const MessageRow& message, Generation generation, const Holder& owner, Epoch owner_epoch, bool by_consent);
+  void hold(RowId row);
+  static std::vector<OwnerRecord> known_history(const Shadow& shadow, WallTime accepted_at);
   void owe_superseded(const MessageRow& message, SpoolId except);
   void owe_all(const MessageRow& message, const std::vector<std::uint32_t>& recipients,
                const std::vector<std::uint64_t>& forks, SpoolId except);
@@ -88,6 +94,7 @@ class SpoolWriter final : public Writer {
   void end_shadow(const Shadow& shadow, SpoolId from);
 
   Database& database_;
+  const SpoolId own_;
   Messages messages_;
   Shadows shadows_{database_};
   Discards discards_{database_};

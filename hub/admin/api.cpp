@@ -183,7 +183,7 @@ Task<ApiResponse> AdminApi::act(std::string id, std::string action) {
   if (!outcome) co_return spool_error(outcome.error());
   switch (outcome->kind) {
     case ActionOutcome::Kind::done:
-      co_return json_response({{"id", to_string(*parsed)}, {"done", action}});
+      co_return json_response({{"id", to_string(*parsed)}, {"done", action}, {"remark", outcome->remark}});
     case ActionOutcome::Kind::not_found:
       co_return error_response(404, "this hub has no message " + to_string(*parsed) + " in delivery");
     case ActionOutcome::Kind::refused:

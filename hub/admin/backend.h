@@ -58,6 +58,7 @@ struct ActionOutcome {
   enum class Kind : std::uint8_t { done, not_found, refused };
   Kind kind = Kind::done;
   std::string why;  ///< refused: the reason
+  std::string remark = {};  ///< done: what it does not cover
 };
 
 class AdminBackend {

@@ -59,6 +59,19 @@ Json queue_report(const std::vector<storage::QueueEntry>& queue) {
   return list;
 }
 
+Json history_report(const std::vector<OwnerRecord>& history) {
+  Json list = Json::array();
+  for (const auto& owner : history) {
+    list.push_back({{"generation", owner.generation.value},
+                    {"how", hub::to_string(owner.how)},
+                    {"hub", owner.hub},
+                    {"spool", to_string(owner.spool)},
+                    {"since", owner.since == WallTime{} ? Json(nullptr) : Json(to_text(owner.since))},
+                    {"attempts", owner.attempts}});
+  }
+  return list;
+}
+
 std::size_t pending_count(const storage::StoredMessage& message) {
   auto ended = std::ranges::count_if(message.progress, [](const auto& outcome) {
     return outcome.state != storage::RecipientOutcome::State::pending;
@@ -186,6 +199,11 @@ Json message_report(const storage::StoredMessage& message, const std::string& th
   report["client"] = {{"address", message.envelope.client_address}, {"helo", message.envelope.client_helo}};
   report["envelope_id"] = message.envelope.envelope_id;
   report["holders"] = holders_report(message.holders);
+  report["next_alarm"] = to_text(message.alarm_at);
+  auto history = storage::note_of(message).history;
+  if (history.empty() && message.generation == Generation{1})
+    history.push_back({message.generation, OwnerRecord::How::accepted, this_hub, message.id.spool, message.envelope.accepted_at, attempts_of(message)});
+  report["history"] = history_report(history);
   report["queue"] = queue_report(message.queue);
   report["recipients"] = recipients_report(message.envelope, message.progress);
   if (message.envelope.recipients.size() > recipients_shown_max) {
@@ -211,6 +229,14 @@ Json shadow_report(const storage::Shadow& shadow) {
   auto report = shadow_summary(shadow);
   report["state"] = "shadow";
   report["holders"] = holders_report(shadow.offered);
+  const auto& note = shadow.note;
+  report["held"] = note.is_held;
+  report["next_alarm"] = note.alarm_at == WallTime{} ? Json(nullptr) : Json(to_text(note.alarm_at));
+  report["last_error"] = note.last_error;
+  Json attempts = Json::object();
+  for (const auto& [destination, count] : note.attempts) attempts[destination] = count;
+  report["attempts"] = std::move(attempts);
+  report["history"] = history_report(note.history);
   std::vector<storage::RecipientOutcome> progress;
   for (auto index : shadow.done) progress.push_back({index, storage::RecipientOutcome::State::delivered, {}});
   report["recipients"] = recipients_report(shadow.envelope, progress);

@@ -178,7 +178,7 @@ std::string message_view(const Json& message) {
     out += fmt::format("{:<12}{}\n", name, value);
   };
   line("id", plain(message["id"]));
-  line("state", plain(message["state"]));
+  line("state", plain(message["state"]) + (message.value("held", false) ? ", held by its owner's operator" : ""));
   line("owner", plain(message["owner"]));
   line("generation", plain(message["generation"]));
   line("sender", sender_of(message));
@@ -198,6 +198,14 @@ std::string message_view(const Json& message) {
     std::vector<std::vector<std::string>> rows = {{"  " + plain(message["owner"]), "owner", ""}};
     for (const auto& holder : message["holders"])
       rows.push_back({"  " + plain(holder["hub"]), plain(holder["state"]), plain(holder["spool"])});
+    out += table(rows);
+  }
+  if (message.contains("history") && !message["history"].empty()) {
+    out += "\nowners\n";
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& owner : message["history"])
+      rows.push_back({"  " + plain(owner["generation"]), plain(owner["hub"]), plain(owner["how"]), plain(owner["since"]),
+                      fmt::format("{} attempts", plain(owner["attempts"]))});
     out += table(rows);
   }
   if (message.contains("queue") && !message["queue"].empty()) {

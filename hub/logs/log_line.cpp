@@ -140,6 +140,22 @@ void append_json_string(std::string& out, std::string_view text, std::size_t oct
   out += '"';
 }
 
+std::string_view to_string(OwnerRecord::How how) {
+  constexpr std::string_view names[] = {"owned", "accepted", "taken_over", "recovered", "handed_over"};
+  return names[static_cast<std::size_t>(how)];
+}
+
+std::string to_text(const std::vector<OwnerRecord>& history) {
+  std::string text;
+  for (const auto& owner : history) {
+    if (!text.empty()) text += "; ";
+    text += std::to_string(owner.generation.value) + ' ' + std::string(to_string(owner.how)) + " by " + owner.hub;
+    if (owner.since != WallTime{}) text += ' ' + to_text(owner.since);
+    if (owner.attempts != 0) text += " after " + std::to_string(owner.attempts) + " attempts";
+  }
+  return text;
+}
+
 std::string to_text(WallTime time) {
   auto [second, microseconds] = split(time);
   auto text = second_as_text(second);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/message_note.h"
 #include "hub/logs/event_log.h"
 
 namespace umbra::hub {
@@ -34,5 +35,10 @@ class LogLineWriter {
 void append_json_string(std::string& out, std::string_view text, std::size_t octets_max = 4096);
 /// RFC 3339 in UTC with microseconds: "2026-11-22T17:23:10.000123Z".
 std::string to_text(WallTime time);
+/// "accepted", "taken_over", ...
+std::string_view to_string(OwnerRecord::How how);
+/// "1 accepted by a 2026-11-22T...; 2 taken_over by b 2026-11-22T... after 3 attempts; ...": generation, how, hub, since when, and how
+/// often it had been tried when that owner was the last.
+std::string to_text(const std::vector<OwnerRecord>& history);
 
 }  // namespace umbra::hub

@@ -156,7 +156,10 @@ Task<Result<void>> Alarms::warn(Original original) {
     if (!effect) return std::unexpected(effect.error());
     return {};
   });
-  if (result) parts_.log.message(MessageEvent::delayed, message.id, {{"reason", trouble}});
+  if (result) {
+    parts_.guard.note_changed();
+    parts_.log.message(MessageEvent::delayed, message.id, {{"reason", trouble}});
+  }
   co_return result;
 }
 

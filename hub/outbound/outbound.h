@@ -60,6 +60,8 @@ class DeliveryGuard {
   virtual bool is_in_acceptance(MessageId id) = 0;
   /// Discard status became due (a commit wrote to the outbox): push it within 100 ms.
   virtual void outbox_grew() = 0;
+  /// What holders have to know of a message besides what is done has changed, durably: held, an alarm, an attempt.
+  virtual void note_changed() {}
   /// Every recipient of the message has ended, and that is durable.
   virtual void message_finished(RowId) {}
   /// A next hop took it, for one recipient or more, and that is durable. Called while the message may still be there.

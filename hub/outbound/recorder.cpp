@@ -201,6 +201,7 @@ void Recorder::written(PendingPtr pending, Result<void> result) {
   // Not only when this job's message names holders: it may have been protected since it was read.
   if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
   if (p.is_finished) parts_.guard.message_finished(p.job->row());
+  if (p.again && !p.is_finished) parts_.guard.note_changed();
   owner_.recorded(p.job, p.again);
   if (p.notification) {
     RowId row = p.notification->message.row;

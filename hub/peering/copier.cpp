@@ -139,6 +139,7 @@ Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<s
   offer.envelope = envelope_for(member, source.envelope);
   if (!offer.streamed) offer.body = *source.body;
   offer.done = source.done;
+  if (member.data->offers(smtp::note_capability)) offer.note = source.note;
   for (const auto& holder : holders)
     if (holder.spool != to) offer.offered.emplace_back(holder.hub, holder.spool);
   offer.offered.emplace_back(member.name(), to);
@@ -384,6 +385,7 @@ Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder ch
   source.size = message.size;
   source.envelope = encode(message.envelope);
   source.done = fitting_in_a_line(done_of(message));
+  source.note = note_of(message);
   if (message.size <= smtp::shadow_chunk_octets_max) {
     auto chunk = co_await query<std::string>(runtime_.io, spool_,
                                              [row = message.row](storage::Reader& r) { return r.chunk(row, 0); });
@@ -391,13 +393,20 @@ Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder ch
   }
   auto patience = config_.cluster.copy_timeout + Duration{static_cast<std::int64_t>(source.size) * 100};  // 10 MB/s
   auto answer = co_await offer(source, message.holders, *member, MonotonicClock::now() + patience);
+  std::optional<storage::StoredMessage> now;
+  if (answer != Answer::refused) now = co_await read(message.row);
+  // What was noted of the message since the copy was made, and more than the copy says, is told when it can be there.
+  if (now && now->noted != 0) {
+    auto noted = co_await commit(runtime_.io, spool_, [row = message.row, to = chosen.spool](storage::Writer& w) { return w.owe_note(row, to); });
+    if (!noted) co_return;
+    note_changed_();
+  }
   if (answer != Answer::held) {
     ++metrics_.shadow_failures_total;
     co_return;  // stays named as `offered`, and unprotected: the loop comes again
   }
   ++metrics_.shadows_made_total;
   // What the line had no room for; and discard status of some recipients that came there before the copy found nothing to note it on.
-  auto now = co_await read(message.row);
   if (!now) co_return;
   std::vector<std::uint32_t> missed;
   std::ranges::set_difference(done_of(*now), source.done, std::back_inserter(missed));

@@ -2,6 +2,7 @@
 // what is unprotected (DSNs, mail taken over, mail whose holder was lost), at a bounded rate, first what cannot be delivered now.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,6 +28,7 @@ struct CopySource {
   std::uint64_t size = 0;
   std::string envelope;                     ///< encoded
   std::vector<std::uint32_t> done;          ///< recipients already finished
+  MessageNote note;                         ///< number 0: there is nothing to be noted
   std::shared_ptr<const std::string> body;  ///< or null: read from the spool in chunks
   std::vector<std::string> next_hubs = {};  ///< one of which the message goes to next: they come first
 };
@@ -76,11 +78,17 @@ class Copier {
   /// Tells every hub that was offered the message to forget it. True: all of them confirmed.
   Task<bool> forget(MessageId id, Generation generation, std::vector<storage::Holder> holders);
 
+  /// A copy of it is being made in the background.
+  [[nodiscard]] bool is_under_way(RowId row) const { return under_way_.contains(row); }
+
   /// It is known who owns the mail of earlier epochs: until then none of it is offered to anybody.
   void older_mail_is_settled() {
     is_older_mail_settled_ = true;
     protect_later();
   }
+
+  /// Called when a holder has to be told more of a message than its copy said.
+  void on_note(std::function<void()> callback) { note_changed_ = std::move(callback); }
 
   /// There is something unprotected: look soon.
   void protect_later() { wake_.cancel(); has_work_ = true; }
@@ -118,6 +126,7 @@ class Copier {
   EventLog& log_;
   Metrics& metrics_;
   Outbound* outbound_ = nullptr;
+  std::function<void()> note_changed_ = [] {};
   TaskScope tasks_;
   Timer wake_;
   Timer rate_timer_;

@@ -32,6 +32,8 @@ class Guardian {
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
   /// Called when a commit here may have written to the outbox.
   void on_outbox_grew(std::function<void()> callback) { outbox_grew_ = std::move(callback); }
+  /// Called when holders of a message have to be told more than they know.
+  void on_note(std::function<void()> callback) { note_changed_ = std::move(callback); }
   /// Asks who owns the mail that is older than this epoch; then lets delivery load it; then watches.
   void start();
   Task<void> stop();
@@ -125,6 +127,7 @@ class Guardian {
   Metrics& metrics_;
   Outbound* outbound_ = nullptr;
   std::function<void()> outbox_grew_ = [] {};
+  std::function<void()> note_changed_ = [] {};
   TaskScope tasks_;
   Timer wake_;
   bool is_returning_ = true;

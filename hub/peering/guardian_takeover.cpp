@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "hub/logs/log_line.h"
 #include "hub/peering/guardian.h"
 #include "hub/spool_tasks.h"
 
@@ -166,7 +167,12 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
     std::erase_if(shadows, [&](const auto& s) { return !may_take_from(s.owner_hub, s.owner_spool); });
   if (shadows.empty() || !ownership_.may_take_over()) co_return;
   auto now = WallClock::now();
-  std::vector<storage::NewMessage> messages;
+  struct Taken {
+    storage::NewMessage message;
+    std::string from;
+    MessageNote applied;  // by the commit
+  };
+  std::vector<Taken> messages;
   for (auto& shadow : shadows) {
     storage::NewMessage message;
     message.row = shadow.row;
@@ -190,16 +196,18 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
     message.queue = outbound_->entries_for(shadow.envelope, message.progress, now);
     message.envelope = std::move(shadow.envelope);
     message.is_protected = message.envelope.protection.copies == 0;
-    messages.push_back(std::move(message));
+    auto how = event == MessageEvent::recovered ? OwnerRecord::How::recovered : OwnerRecord::How::taken_over;
+    message.history.push_back({message.generation, how, config_.hub_name, spool_.id(), now, 0});
+    messages.push_back({std::move(message), shadow.owner_hub, {}});
     // Until it is committed nobody is told "held": the owner may have come back this very moment and ask.
     pending_.insert(shadow.id);
   }
-  auto shared = std::make_shared<std::vector<storage::NewMessage>>(std::move(messages));
+  auto shared = std::make_shared<std::vector<Taken>>(std::move(messages));
   auto taken = co_await commit(
       runtime_.io, spool_,
       [shared](storage::Writer& w) -> Result<void> {
-        for (const auto& message : *shared) {
-          if (auto result = w.take_over(message); !result) return result;
+        for (auto& [message, from, applied] : *shared) {
+          if (auto result = w.take_over(message, &applied); !result) return result;
           if (message.queue.empty())
             if (auto result = w.finish_message(message.row, std::nullopt, SpoolId{0}); !result) return result;
         }
@@ -208,17 +216,23 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
       shared->size() * 512);
   // Answers that were read before the commit have gone out once a later read has come back.
   (void)co_await query<int>(runtime_.io, spool_, [](storage::Reader&) { return Result<int>(0); });
-  for (const auto& message : *shared) pending_.erase(message.id);
+  for (const auto& taken_one : *shared) pending_.erase(taken_one.message.id);
   if (!taken) {
     log_.line(LogLevel::error, "take-over was not committed", {{"reason", taken.error().what}});
     co_return;
   }
   (event == MessageEvent::recovered ? metrics_.messages_recovered_total
                                     : metrics_.messages_taken_over_total) += shared->size();
-  for (const auto& message : *shared)
-    log_.message(event, message.id, {{"generation", static_cast<std::int64_t>(message.generation.value)}});
+  for (const auto& [message, from, applied] : *shared)
+    log_.message(event, message.id,
+                 {{"generation", static_cast<std::int64_t>(message.generation.value)},
+                  {"from", from},
+                  {"state", applied.is_held ? "held" : "queued"},
+                  {"history", to_text(applied.history)},
+                  {"last_error", applied.last_error}});
   outbound_->look_again();
   copier_.protect_later();
+  note_changed_();
 }
 
 }  // namespace umbra::hub

@@ -14,6 +14,8 @@ using storage::RecipientOutcome;
 
 constexpr std::uint64_t format_version = 1;
 constexpr std::uint64_t list_max = 100'000;  // as many as an envelope has recipients at most: memory for no more
+constexpr std::uint64_t flag_held = 1;
+constexpr std::uint64_t flag_history = 2;
 constexpr std::size_t destination_octets_max = 1024;
 constexpr std::size_t detail_octets_max = 512;
 
@@ -28,7 +30,7 @@ std::string encode(const HandOverRecord& record) {
   std::string out;
   put_number(out, format_version);
   put_string(out, encode(record.envelope));
-  put_number(out, record.is_held ? 1 : 0);
+  put_number(out, (record.is_held ? flag_held : 0) | (record.history.empty() ? 0 : flag_history));
   put_number(out, to_number(record.alarm_at));
   put_number(out, record.queue.size());
   for (const auto& entry : record.queue) {
@@ -48,6 +50,18 @@ std::string encode(const HandOverRecord& record) {
     put_number(out, holder.spool.value);
     put_number(out, static_cast<std::uint64_t>(holder.state));
   }
+  if (!record.history.empty()) {
+    put_number(out, record.history.size());
+    for (const auto& owner : record.history) {
+      put_number(out, owner.generation.value);
+      put_number(out, static_cast<std::uint64_t>(owner.how));
+      put_string(out, owner.hub);
+      put_number(out, owner.spool.value);
+      put_number(out, to_number(owner.since));
+      put_number(out, owner.attempts);
+    }
+    put_string(out, record.last_error);
+  }
   return out;
 }
 
@@ -60,8 +74,8 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
   if (!envelope) return std::unexpected(envelope.error());
   record.envelope = std::move(*envelope);
   auto flags = in.number();
-  if (flags > 1) return bad("unknown flags");
-  record.is_held = flags == 1;
+  if (flags > (flag_held | flag_history)) return bad("unknown flags");
+  record.is_held = (flags & flag_held) != 0;
   record.alarm_at = to_time(in.number());
   auto count = in.number();
   if (count > list_max) return bad("a list that is too long");
@@ -98,6 +112,29 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
     if (!smtp::is_hub_name(holder.hub) || state > static_cast<std::uint64_t>(Holder::State::former_owner)) return bad("a holder");
     holder.state = static_cast<Holder::State>(state);
     record.holders.push_back(std::move(holder));
+  }
+  if (in.ok() && (flags & flag_history) != 0) {
+    count = in.number();
+    if (count == 0 || count > owner_records_max) return bad("a history of no or too many owners");
+    for (std::uint64_t i = 0; i < count && in.ok(); ++i) {
+      OwnerRecord owner;
+      auto generation = in.number();
+      auto how = in.number();
+      owner.hub = in.string();
+      owner.spool.value = in.number();
+      owner.since = to_time(in.number());
+      auto attempts = in.number();
+      if (!in.ok()) break;
+      if (generation == 0 || generation > std::numeric_limits<std::uint32_t>::max() || attempts > std::numeric_limits<std::uint32_t>::max() ||
+          how > static_cast<std::uint64_t>(OwnerRecord::How::handed_over) || !smtp::is_hub_name(owner.hub))
+        return bad("an owner");
+      owner.generation.value = static_cast<std::uint32_t>(generation);
+      owner.how = static_cast<OwnerRecord::How>(how);
+      owner.attempts = static_cast<std::uint32_t>(attempts);
+      record.history.push_back(std::move(owner));
+    }
+    record.last_error = in.string();
+    if (record.last_error.size() > detail_octets_max || has_line_end(record.last_error)) return bad("a last error");
   }
   if (!in.at_end()) return bad(in.ok() ? "trailing octets" : "cut short");
   return record;

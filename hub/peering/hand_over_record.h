@@ -13,6 +13,8 @@ struct HandOverRecord {
   std::vector<storage::QueueEntry> queue;
   std::vector<storage::RecipientOutcome> progress;
   std::vector<storage::Holder> holders;  ///< of the generation before; the receiver is not among them
+  std::vector<OwnerRecord> history{};    ///< of the generations before; sent to hubs that offer XNOTE, else empty
+  std::string last_error{};              ///< with it
 };
 
 std::string encode(const HandOverRecord& record);

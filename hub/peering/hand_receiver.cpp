@@ -58,6 +58,14 @@ Result<storage::NewMessage> HandReceiver::make_message(const Offered& offered, H
   message.progress = std::move(record.progress);
   message.queue = std::move(record.queue);
   message.alarm_at = record.alarm_at;
+  message.last_error = std::move(record.last_error);
+  message.history = std::move(record.history);
+  if (message.history.empty() && message.generation.value > 1) {  // a giver of an older release
+    bool is_second = message.generation == Generation{2};
+    message.history.push_back({Generation{message.generation.value - 1}, is_second ? OwnerRecord::How::accepted : OwnerRecord::How::unknown,
+                               offered.peer.hub, offered.peer.spool, is_second ? record.envelope.accepted_at : WallTime{}, 0});
+  }
+  add_owner(message.history, {message.generation, OwnerRecord::How::handed_over, config_.hub_name, spool_.id(), WallClock::now(), 0});
   for (auto& holder : record.holders) {
     auto* member = members_.find(holder.hub);
     bool is_replaced = member != nullptr && member->identity && member->identity->spool != holder.spool;
@@ -167,6 +175,7 @@ Task<void> HandReceiver::stored(Offered offered, storage::Writer::HandedOver res
     log_.message(MessageEvent::handed_over, offered.id,
                  {{"from", offered.peer.hub}, {"generation", static_cast<std::int64_t>(offered.generation.value)}});
     members_.holders_change(result.row);
+    note_changed_();
     if (!std::exchange(is_look_planned_, true)) tasks_.spawn("look for mail handed over", look_soon());
   }
   if (offered.keep || is_stopping_) {

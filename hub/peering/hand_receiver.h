@@ -17,6 +17,8 @@ class HandReceiver {
   HandReceiver(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, ShadowKeeper& keeper, Copier& copier,
                PendingMessages& pending, EventLog& log, Metrics& metrics);
 
+  /// Called when holders of a message have to be told more than they know.
+  void on_note(std::function<void()> callback) { note_changed_ = std::move(callback); }
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
   /// This hub takes nothing now (it is being drained itself): 452 to every offer.
   void set_refusing(bool is_refusing) { is_refusing_ = is_refusing; }
@@ -56,6 +58,7 @@ class HandReceiver {
   Metrics& metrics_;
   Outbound* outbound_ = nullptr;
   TaskScope tasks_;
+  std::function<void()> note_changed_ = [] {};
   bool is_refusing_ = false;
   bool is_look_planned_ = false;
   bool is_stopping_ = false;

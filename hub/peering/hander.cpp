@@ -137,6 +137,18 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
   record.queue = message.queue;
   record.progress = message.progress;
   bool may_be_held = false;
+  if (member.data->offers(smtp::note_capability)) {
+    record.history = note_of(message).history;
+    if (record.history.empty()) {
+      auto how = message.generation == Generation{1} ? OwnerRecord::How::accepted : OwnerRecord::How::unknown;
+      auto since = message.generation == Generation{1} ? message.envelope.accepted_at : WallTime{};
+      std::uint32_t attempts = 0;
+      for (const auto& entry : message.queue) attempts = std::max(attempts, entry.attempts);
+      record.history.push_back({message.generation, how, members_.own_name(), spool_.id(), since, attempts});
+    }
+    record.last_error = message.last_error.substr(0, 512);
+    std::ranges::replace_if(record.last_error, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, '?');
+  }
   for (auto holder : message.holders) {
     if (holder.state != Holder::State::receiver && holder.hub == member.name()) may_be_held |= holder.spool == member.identity->spool;
     if (holder.state == Holder::State::receiver || holder.hub == member.name()) continue;

@@ -270,6 +270,7 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       }
       server_.receiver_.back(*peer_, command.id, command.generation, command.number, slot);
       return true;
+    case ShadowVerb::note:
     case ShadowVerb::rehome:
     case ShadowVerb::state:
     case ShadowVerb::ask:
@@ -278,7 +279,9 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         slot->answer({554, "5.7.0", "Epoch " + std::to_string(peer_->epoch.value) + " is over"});
         return false;
       }
-      if (command.verb == ShadowVerb::rehome)
+      if (command.verb == ShadowVerb::note)
+        keeper.note(*peer_, std::move(command.notes), slot);
+      else if (command.verb == ShadowVerb::rehome)
         server_.rehomer_.ask(*peer_, std::move(command.ids), slot);
       else if (command.verb == ShadowVerb::state)
         server_.tasks_.spawn("note a state", server_.note_state(*peer_, command.state, std::chrono::milliseconds(command.milliseconds), slot));

@@ -14,6 +14,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       ownership_(make_ownership(runtime, config, spool, members_, log, arbiter)),
       copier_(runtime, config, spool, members_, pending_, waits_, log, metrics),
       discards_(runtime, spool, members_, metrics, config.cluster.lease),
+      notes_(runtime, spool, members_, copier_, pending_, metrics),
       guardian_(runtime, config, spool, members_, *ownership_, copier_, pending_, log, metrics),
       keeper_(config, spool, members_, pending_, log, metrics, runtime.io),
       receiver_(runtime, config, spool, members_, keeper_, copier_, pending_, log, metrics),
@@ -25,12 +26,16 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
   guardian_.on_outbox_grew([this] { discards_.look(); });
+  guardian_.on_note([this] { notes_.look(); });
+  receiver_.on_note([this] { notes_.look(); });
+  copier_.on_note([this] { notes_.look(); });
   hander_.on_outbox([this] { discards_.look(); });
   hander_.set_guard(this);
   members_.on_change([this](Member& member) {
     configurations_.member_changed(member);
     guardian_.member_changed(member);
     discards_.look();
+    notes_.look();
     copier_.protect_later();
     if (member.data->is_open()) outbound_->hub_came();
   });
@@ -69,6 +74,7 @@ Task<void> Peering::run() {
     copier_.start();
     hander_.start();
     discards_.start();
+    notes_.start();
   }
 }
 
@@ -89,6 +95,7 @@ Task<void> Peering::stop() {
   co_await receiver_.stop();
   co_await rehomer_.stop();
   co_await discards_.stop();
+  co_await notes_.stop();
   co_await keeper_.quiet();
 }
 

@@ -10,6 +10,7 @@
 #include "hub/peering/hand_receiver.h"
 #include "hub/peering/hander.h"
 #include "hub/peering/members.h"
+#include "hub/peering/note_teller.h"
 #include "hub/peering/ownership.h"
 #include "hub/peering/peer_server.h"
 #include "hub/peering/rehomer.h"
@@ -35,6 +36,7 @@ class Peering final : public DeliveryGuard {
     receiver_.set_refusing(is_closed);
   }
   void audit_soon(SpoolId owner) { guardian_.audit_soon(owner); }
+  NoteTeller& notes() { return notes_; }
   Hander& hander() { return hander_; }
   HandReceiver& receiver() { return receiver_; }
   PendingMessages& pending() { return pending_; }
@@ -53,6 +55,7 @@ class Peering final : public DeliveryGuard {
   bool is_in_acceptance(MessageId id) override { return pending_.contains(id); }
   void outbox_grew() override { discards_.look(); }
   void delivered(MessageId id, Generation generation) override { keeper_.delivered(id, generation); }
+  void note_changed() override { notes_.look(); }
   void protect_later(RowId) override { copier_.protect_later(); }
   bool is_in_reach(const std::string& hub) override { return hander_.is_in_reach(hub); }
   void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) override;
@@ -71,6 +74,7 @@ class Peering final : public DeliveryGuard {
   std::unique_ptr<Ownership> ownership_;
   Copier copier_;
   DiscardPusher discards_;
+  NoteTeller notes_;
   Guardian guardian_;
   ShadowKeeper keeper_;
   HandReceiver receiver_;

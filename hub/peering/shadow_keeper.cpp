@@ -92,6 +92,7 @@ Result<storage::Shadow> ShadowKeeper::make_shadow(const Peer& peer, const smtp::
   for (const auto& [hub, spool] : offer.offered)
     shadow.offered.push_back({hub, spool, storage::Holder::State::offered});
   shadow.done = offer.done;
+  shadow.note = offer.note;
   if (!shadow.done.empty() && shadow.done.back() >= shadow.envelope.recipients.size())
     return failure(std::errc::bad_message, "XCOPY: a finished recipient that is not there");
   return shadow;
@@ -313,6 +314,36 @@ void ShadowKeeper::suspect(const Peer& peer, std::vector<std::pair<MessageId, st
         log_.line(LogLevel::warning, "told of suspects: another hub ended while it was delivering them",
                   {{"messages", static_cast<std::int64_t>(shared->size())}});
         slot->answer({250, "2.0.0", "Noted"});
+      });
+}
+
+void ShadowKeeper::note(const Peer& peer, std::vector<smtp::NoteItem> items, ReplySlotPtr slot) {
+  auto shared = std::make_shared<std::vector<smtp::NoteItem>>(std::move(items));
+  auto answers = std::make_shared<std::vector<storage::NoteAnswer>>();
+  std::size_t octets = 0;
+  for (const auto& item : *shared) octets += 64 + item.note.last_error.size() + 64 * item.note.history.size();
+  write(
+      [shared, answers, owner = peer.spool](storage::Writer& w) -> Result<void> {
+        answers->clear();
+        for (const auto& item : *shared) {
+          auto answer = w.note_shadow(item.id, item.generation, owner, item.note);
+          if (!answer) return std::unexpected(answer.error());
+          answers->push_back(*answer);
+        }
+        return {};
+      },
+      octets,
+      [this, shared, answers, slot](Result<void> result) {
+        if (!result) return slot->answer(spool_failure_reply(result.error()));
+        std::string text;
+        for (std::size_t i = 0; i < shared->size(); ++i) {
+          auto state = static_cast<smtp::NotedState>((*answers)[i]);
+          // It is being accepted, taken over or handed over here: what it will be is not known yet.
+          if (state == smtp::NotedState::none && pending_.contains((*shared)[i].id)) state = smtp::NotedState::wait;
+          if (state == smtp::NotedState::noted) ++metrics_.notes_received_total;
+          text += smtp::format_noted((*shared)[i].id, state) + '\n';
+        }
+        slot->answer({250, "2.0.0", text + std::to_string(shared->size())});
       });
 }
 

@@ -71,6 +71,8 @@ class ShadowKeeper {
   void poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot);
   /// Messages during whose attempts another hub ended: remembered of those that are held here.
   void suspect(const Peer& peer, std::vector<std::pair<MessageId, std::uint32_t>> suspects, ReplySlotPtr slot);
+  /// What the owner tells of copies held for it: noted durably, where they are.
+  void note(const Peer& peer, std::vector<smtp::NoteItem> items, ReplySlotPtr slot);
   void seen(const Peer& peer, std::vector<std::uint64_t> keys, ReplySlotPtr slot);
   void ask(std::vector<MessageId> ids, ReplySlotPtr slot);
   /// The same about one, without the line that counts.

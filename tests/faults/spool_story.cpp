@@ -152,12 +152,18 @@ std::vector<Step> spool_story() {
                      return store(writer, shadow(12, {"a@example.com", "c@example.com"}));
                    },
                }));
+  steps.push_back(single("hub2 tells that 12 is held, warned of and was tried twice", [](SpoolBox&, Writer& writer) {
+    MessageNote note{.number = 3, .is_held = true, .alarm_at = at(172'800), .attempts = {{"example.com", 2}}, .last_error = "451 later",
+                     .history = {}};
+    return outcome_of(writer.note_shadow({hub2, 12}, Generation{1}, hub2, note));
+  }));
   steps.push_back(tried("deliver 1", attempt(row(1), {delivered(0)})));
   steps.push_back(single("take over 12", [](SpoolBox& box, Writer& writer) {
     auto taken = message(box, 12, {"a@example.com", "c@example.com"});
     taken.id = {hub2, 12};
     taken.generation = Generation{2};
     taken.holders = {holder("hub3", hub3.value), holder("hub2", hub2.value, Holder::State::former_owner)};
+    taken.history = {{Generation{2}, OwnerRecord::How::taken_over, "hub1", SpoolId{1}, at(40), 0}};
     return writer.take_over(taken);
   }));
   steps.push_back(single("protect the notification", [](SpoolBox&, Writer& writer) {
@@ -178,6 +184,11 @@ std::vector<Step> spool_story() {
                    0, false});
   steps.push_back(single(
       "hold 4", [](SpoolBox&, Writer& writer) { return writer.set_state(row(4), MessageState::held, {}); }));
+  steps.push_back(single("hub3 has heard that 4 is held", [](SpoolBox&, Writer& writer) { return writer.note_told(row(4), hub3, 1); }));
+  steps.push_back(single("hub2 has to hear it again", [](SpoolBox&, Writer& writer) { return writer.owe_note(row(4), hub2); }));
+  steps.push_back(single("release 12", [](SpoolBox&, Writer& writer) {
+    return writer.set_state(row(12), MessageState::queued, {{"example.com", at(20), 0}});
+  }));
   steps.push_back(
       tried("deliver 12 in part", attempt(row(12), {delivered(1)}, {{"example.com", at(30), 1}})));
   steps.push_back(single("release 4", [](SpoolBox&, Writer& writer) {
@@ -332,6 +343,15 @@ std::string text_of(const std::vector<Holder>& holders) {
   return out;
 }
 
+std::string text_of(const MessageNote& note) {
+  auto out = fmt::format("  note {} held {} alarm {} error '{}'", note.number, note.is_held, note.alarm_at.time_since_epoch().count(), note.last_error);
+  for (const auto& [destination, attempts] : note.attempts) out += fmt::format(" {} {}", destination, attempts);
+  for (const auto& owner : note.history)
+    out += fmt::format(" [{} {} {} {} {}]", owner.generation.value, static_cast<int>(owner.how), owner.hub, owner.since.time_since_epoch().count(),
+                       owner.attempts);
+  return out + "\n";
+}
+
 std::string body_of(Reader& reader, RowId body) {
   std::string all;
   for (std::uint32_t number = 0;; ++number) {
@@ -353,6 +373,7 @@ std::string read_contents(Reader& reader) {
         message.is_protected, message.size, message.alarm_at.time_since_epoch().count(), message.last_error,
         std::hash<std::string>{}(encode(message.envelope)));
     out += "  holders" + text_of(message.holders) + "\n  body " + body_of(reader, found) + "\n";
+    out += text_of(note_of(message));
     for (const auto& entry : message.queue) {
       out += fmt::format("  queue {} {} {}\n", entry.destination, entry.due.time_since_epoch().count(),
                          entry.attempts);
@@ -381,7 +402,7 @@ std::string read_contents(Reader& reader) {
                        std::hash<std::string>{}(encode(shadow.envelope)));
     out += " done";
     for (auto index : shadow.done) out += fmt::format(" {}", index);
-    out += " offered" + text_of(shadow.offered) + "\n  body " + body_of(reader, shadow.row) + "\n";
+    out += " offered" + text_of(shadow.offered) + "\n  body " + body_of(reader, shadow.row) + "\n" + text_of(shadow.note);
   }
   for (auto to : {hub2, hub3}) {
     for (const auto& item : reader.outbox(to, 0, 1000).value()) {
@@ -399,6 +420,9 @@ std::string read_contents(Reader& reader) {
   }
   for (const auto& resend : reader.resends(100).value())
     out += fmt::format("resend {} {} {}\n", resend.request, resend.filter, resend.resent);
+  for (auto to : {hub2, hub3})
+    for (const auto& owed : reader.notes_owed(to, RowId{0}, 1000).value())
+      out += fmt::format("not told {} {:x} {}\n", to_string(to), owed.row.value, owed.note.number);
   for (const auto& peer : reader.peers().value()) {
     out += fmt::format("peer {} {} {} {}\n", peer.hub, to_string(peer.spool), peer.epoch.value,
                        peer.sequence.value);
@@ -459,6 +483,7 @@ std::string damage(const MemoryDisk& disk) {
        "p.state <> 0)"},
       {"due without queued message",
        "SELECT row FROM due WHERE row NOT IN (SELECT row FROM messages WHERE state = 0)"},
+      {"note owed of no message that has one", "SELECT row FROM untold WHERE row NOT IN (SELECT row FROM messages WHERE noted > 0)"},
       {"fork without item",
        "SELECT key FROM outbox_forks WHERE key NOT IN (SELECT key FROM outbox WHERE forked = 1)"},
       {"wrong counts",

@@ -77,6 +77,12 @@ class WrongWords : public PeeringTest {
     return encode(record);
   }
 
+  [[nodiscard]] std::string too_many_notes() const {
+    std::string lines;
+    for (int i = 0; i < 401; ++i) lines += to_string(held) + " 2 1 held 0 - - -\r\n";
+    return "XNOTE " + std::to_string(lines.size()) + "\r\n" + lines;
+  }
+
   struct Contents {
     std::vector<MessageId> messages;
     std::vector<std::string> shadows;
@@ -91,13 +97,13 @@ class WrongWords : public PeeringTest {
       if (!rows) return std::unexpected(rows.error());
       for (auto row : *rows) {
         auto message = r.message(row);
-        if (message && *message) c.messages.push_back((*message)->id);
+        if (message && *message && (*message)->state == storage::MessageState::queued) c.messages.push_back((*message)->id);
       }
       auto shadows = r.shadows(RowId{0}, 100);
       if (!shadows) return std::unexpected(shadows.error());
       for (const auto& s : *shadows)
         c.shadows.push_back(to_string(s.id) + "/" + std::to_string(s.generation.value) + "/" + s.owner_hub + "/" +
-                            std::to_string(s.done.size()));
+                            std::to_string(s.done.size()) + "/" + std::to_string(s.note.number) + (s.note.is_held ? "/held" : ""));
       auto outbox = r.outbox(spool3, 0, 100);
       if (!outbox) return std::unexpected(outbox.error());
       for (const auto& item : *outbox) c.outbox.push_back(item.key);
@@ -149,6 +155,7 @@ TEST_F(WrongWords, OfACopy) {
       {"XCOPY of an impossible size", "XCOPY " + to_string(unknown) + " 1 1 99999999999 INLINE hub1/1111111111111111\r\n", "501 ", true},
       {"XCOPY STREAM of a size that no sum can hold", "XCOPY " + to_string(unknown) + " 1 0 18446744073709551615 STREAM hub1/1111111111111111\r\n", "501 ", true},
       {"XCOPY END without BEGIN", "XCOPY " + to_string(unknown) + " 1 0 1 END+1 hub1/1111111111111111\r\nb", "503 "},
+      {"XCOPY with a note that is none", "XCOPY " + to_string(unknown) + " 1 1 1 INLINE hub1/1111111111111111 NOTE:0:held:1\r\nab", "501 ", true},
       {"XCOPY BEGIN with a size", "XCOPY " + to_string(unknown) + " 1 0 5 BEGIN hub1/1111111111111111\r\n", "501 ", true},
       {"XCHUNK without XCOPY", smtp::format_chunk(unknown, "abc", false), "503 "},
       {"XCHUNK too long", "XCHUNK " + to_string(unknown) + " 300000\r\n" + std::string(300000, 'x'), "552 ", true},
@@ -190,6 +197,8 @@ TEST_F(WrongWords, OfAnEnd) {
 }
 
 TEST_F(WrongWords, OfABeatOrAQuestion) {
+  MessageNote told{.number = 7, .is_held = true, .alarm_at = WallClock::now(), .attempts = {}, .last_error = "", .history = {}};
+  auto no_number = to_string(held) + " 2 0 held 0 - - -\r\n";
   check_all({
       {"XBEAT of another epoch", smtp::format_beat(Epoch{4}, Sequence{100}), "554 5.7.0 ", true},
       {"XBEAT of an epoch to come", smtp::format_beat(Epoch{6}, Sequence{100}), "554 5.7.0 ", true},
@@ -226,6 +235,17 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XCONFIG of too long a value", smtp::format_configuration({{"lease", std::string(257, '1')}}), "501 5.5.4 ", true},
       {"XCONFIG without a number", "XCONFIG\r\n", "501 5.5.4 ", true},
       {"XCONFIG of nothing that is known", smtp::format_configuration(many_values(32)), "250 2.0.0 "},
+      {"XNOTE of what is not here", smtp::format_notes({{unknown, Generation{1}, told}}), "250-2.0.0 " + to_string(unknown) + " none\r\n"},
+      {"XNOTE of this hub's own message", smtp::format_notes({{mine.id, Generation{1}, told}}), "250-2.0.0 " + to_string(mine.id) + " none\r\n"},
+      {"XNOTE of a generation to come of this hub's own", smtp::format_notes({{mine.id, Generation{9}, told}}),
+       "250-2.0.0 " + to_string(mine.id) + " wait\r\n"},
+      {"XNOTE of another hub's", smtp::format_notes({{of_hub3, Generation{1}, told}}), "250-2.0.0 " + to_string(of_hub3) + " none\r\n"},
+      {"XNOTE of an older generation than is held", smtp::format_notes({{held, Generation{1}, told}}), "250-2.0.0 " + to_string(held) + " none\r\n"},
+      {"XNOTE of a later generation than is held", smtp::format_notes({{held, Generation{3}, told}}), "250-2.0.0 " + to_string(held) + " wait\r\n"},
+      {"XNOTE with half a line", "XNOTE 5\r\nabc\r\n", "501 ", true},
+      {"XNOTE without CRLF", "XNOTE 3\r\nabc", "501 ", true},
+      {"XNOTE of no number", "XNOTE " + std::to_string(no_number.size()) + "\r\n" + no_number, "501 ", true},
+      {"XNOTE of too many", too_many_notes(), "552 ", true},
       {"a word of a later version that was not offered", "XFUTURE 1 2 3\r\n", "500 5.5.2 ", true},
       {"a line too long", std::string(5000, 'x'), "500 5.5.6 ", true},
       {"XHUB once more", smtp::format_hub({"hub2", spool2, Epoch{5}, Sequence{100}, std::string(64, 'b')}), "503 ", true},
@@ -238,7 +258,8 @@ TEST_F(WrongWords, OfWhoHasNotProvedItself) {
   for (const auto& wire : {copy(unknown, 1), smtp::format_chunk(unknown, "x", true), smtp::format_forget(held, Generation{2}),
                            done_of(held, 2), smtp::format_poll(1), smtp::format_seen({owed[0].key}),
                            smtp::format_beat(Epoch{5}, Sequence{1}), smtp::format_ask({held}),
-                           smtp::format_configuration({{"lease", "1ms"}}), smtp::format_back(held, Generation{2}, 1)}) {
+                           smtp::format_configuration({{"lease", "1ms"}}), smtp::format_back(held, Generation{2}, 1),
+                           smtp::format_notes({{held, Generation{2}, {.number = 1, .is_held = true, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}}}})}) {
     Caller stranger(network.inbound.connect_from("10.0.0.9"), {});
     settle();
     (void)stranger.received();
@@ -276,7 +297,9 @@ TEST_F(WrongWords, OfARunThatIsOver) {
     SCOPED_TRACE(is_ended ? "its epoch was ended" : "its next run has come");
     auto epoch = Epoch{is_ended ? 7U : 5U};
     auto sequence = Sequence{is_ended ? 300U : 200U};
+    MessageNote told{.number = 7, .is_held = true, .alarm_at = WallClock::now(), .attempts = {}, .last_error = "", .history = {}};
     std::vector<Row> rows = {{"XCOPY", copy(unknown, 1), "554 5.7.0 "},
+                             {"XNOTE", smtp::format_notes({{held, Generation{2}, told}}), "554 5.7.0 ", true},
                              {"XCOPY STREAM", copy(unknown, 1, true), "554 5.7.0 "},
                              {"XCONFIG", smtp::format_configuration({{"lease", "1ms"}}), "554 5.7.0 ", true},
                              {"XBEAT", smtp::format_beat(epoch, sequence), "554 5.7.0 ", true}};

@@ -142,6 +142,9 @@ TEST(ShadowParser, AnswersEachMistakeWithItsOwnReply) {
       {"XASK 5\r\nabc\r\n", "501"},
       {"XSEEN 4\r\n-1\r\n", "501"},
       {"XPOLL 0\r\n", "501"},
+      {"XNOTE 5\r\nabc\r\n", "501"},
+      {"XNOTE 3\r\nabc", "501"},
+      {"XCOPY " + text + " 1 1 1 INLINE hub-1/0000000000000007 NOTE:1:held\r\nab", "501"},
       {"XBEAT 1\r\n", "501"},
       {"XBEAT 1 1 0123456789abcde\r\n", "501"},
       {"XBEAT 1 1 0123456789abcdef more\r\n", "501"},
@@ -163,6 +166,50 @@ TEST(ShadowParser, AnswersEachMistakeWithItsOwnReply) {
     EXPECT_GT(command.error().what.size(), 10U);
     EXPECT_EQ(command.error().what[9], ' ');
   }
+}
+
+TEST(XNote, SurvivesItsTextFormAndNothingElseIsOne) {
+  const WallTime when{std::chrono::microseconds{1'700'000'000'000'001}};
+  NoteItem full{id, Generation{3},
+                {.number = 4, .is_held = true, .alarm_at = when, .attempts = {{"route one/2", 3}, {"ex\xc3\xa4mple-a.com", 1}},
+                 .last_error = "451 4.2.0 a+b=c, -, /, \xc3\xa9",
+                 .history = {{Generation{1}, OwnerRecord::How::accepted, "hub-1", SpoolId{7}, when, 2},
+                             {Generation{3}, OwnerRecord::How::handed_over, "hub-2", SpoolId{8}, WallTime{}, 0}}}};
+  NoteItem empty{id, Generation{1}, {.number = 1, .is_held = false, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}}};
+  for (const auto& item : {full, empty}) {
+    auto line = format_note(item);
+    EXPECT_EQ(line.find_first_of("\r\n"), std::string::npos);
+    ASSERT_TRUE(parse_note(line)) << line;
+    EXPECT_EQ(*parse_note(line), item) << line;
+  }
+  for (std::size_t piece : {1UL, 5UL, 1000UL}) {
+    auto commands = parse_all(format_notes({full, empty}) + "NOOP\r\n", piece);
+    ASSERT_EQ(commands.size(), 2U);
+    EXPECT_EQ(commands[0].notes, (std::vector<NoteItem>{full, empty}));
+  }
+  auto control = full;
+  control.note.last_error = "a\r\nb";
+  EXPECT_EQ(parse_note(format_note(control))->note.last_error, "a??b");
+  auto offered = offer();
+  offered.note = {.number = 4, .is_held = true, .alarm_at = when, .attempts = {}, .last_error = "", .history = {}};
+  EXPECT_EQ(parse_all(format_copy(offered), 1000)[0].copy.note, offered.note);
+  EXPECT_EQ(parse_all(format_copy(offered), 1000)[0].copy.done, offered.done);
+
+  const auto text = to_string(id);
+  std::string many = text + " 1 1 held 0 ";
+  for (int i = 0; i < 33; ++i) many += (i == 0 ? "a/1" : ",a/1");
+  std::string owners;
+  for (int i = 0; i < 17; ++i) owners += std::string(i == 0 ? "" : ",") + "accepted/1/hub/0000000000000007/0/0";
+  for (const auto& line : {text, text + " 1 1 held 0 - -", text + " 0 1 held 0 - - -", text + " 1 0 held 0 - - -", text + " 1 1 kept 0 - - -",
+                           text + " 1 1 held x - - -", text + " 1 1 held 99999999999999999999 - - -", text + " 1 1 held 0 a - -",
+                           text + " 1 1 held 0 a/4294967296 - -", text + " 1 1 held 0 - accepted/1/hub - -",
+                           text + " 1 1 held 0 - stolen/1/hub/0000000000000007/0/0 -", text + " 1 1 held 0 - accepted/1/h@b/0000000000000007/0/0 -",
+                           text + " 1 1 held 0 - accepted/0/hub/0000000000000007/0/0 -", text + " 1 1 held 0 - - a+0Db", text + " 1 1 held 0 - - a b",
+                           text + " 1 1 held 0 - - " + std::string(513, 'x'), many + " - -", text + " 1 1 held 0 - " + owners + " -"})
+    EXPECT_FALSE(parse_note(line)) << line;
+  EXPECT_EQ(parse_noted(format_noted(id, NotedState::wait)), (std::pair{id, NotedState::wait}));
+  EXPECT_FALSE(parse_noted(text + " forgotten"));
+  EXPECT_FALSE(parse_noted(text));
 }
 
 TEST(ShadowParser, BoundsTheNumberOfLines) {

@@ -164,7 +164,8 @@ TEST_F(OpeningTest, BringsAnOlderSpoolUpToDateWithItsHoldersIndexed) {
   message.holders = {holder("hub2", 22, Holder::State::offered), holder("hub3", 33)};
   ASSERT_TRUE(box->write([&](Writer& writer) { return accept(writer, message); }));
   box->close();
-  sql("DROP TABLE kept; DROP TABLE resends; ALTER TABLE meta DROP COLUMN kept; ALTER TABLE meta DROP COLUMN kept_octets;"
+  sql("DROP TABLE untold; ALTER TABLE messages DROP COLUMN noted; ALTER TABLE messages DROP COLUMN history; ALTER TABLE shadows DROP COLUMN note;"
+      "DROP TABLE kept; DROP TABLE resends; ALTER TABLE meta DROP COLUMN kept; ALTER TABLE meta DROP COLUMN kept_octets;"
       "ALTER TABLE progress DROP COLUMN next_hop;"
       "DROP TABLE notes; DROP INDEX messages_handing_over; DROP INDEX messages_held_by; DROP TABLE further_holders; ALTER TABLE messages DROP COLUMN held_by;"
       "ALTER TABLE messages DROP COLUMN copies; PRAGMA user_version=3");
@@ -174,6 +175,9 @@ TEST_F(OpeningTest, BringsAnOlderSpoolUpToDateWithItsHoldersIndexed) {
               std::vector<RowId>{message.row});
   EXPECT_EQ(box->read([](Reader& r) { return r.copies_on(SpoolId{33}); }).value(), 1U);
   EXPECT_EQ(box->read([](Reader& r) { return r.copies_on(SpoolId{22}); }).value(), 0U);
+  EXPECT_TRUE(box->read([](Reader& r) { return r.notes_owed(SpoolId{33}, RowId{0}, 9); }).value().empty());
+  ASSERT_TRUE(box->write([&](Writer& writer) { return writer.set_state(message.row, MessageState::held, {}); }));
+  EXPECT_EQ(box->read([](Reader& r) { return r.notes_owed(SpoolId{33}, RowId{0}, 9); }).value().size(), 1U);
 }
 
 TEST_F(OpeningTest, RefusesARestoredBackup) {
