@@ -376,6 +376,10 @@ const std::string& Cluster::address(int number) const {
   return slots_[static_cast<std::size_t>(number)]->address;
 }
 
+void Cluster::operate(int number, HubProcess::Order order, std::uint64_t pick) {
+  if (is_up(number)) slots_[static_cast<std::size_t>(number)]->process->operate(order, pick, ledger_);
+}
+
 bool Cluster::is_up(int number) const {
   auto& process = slots_[static_cast<std::size_t>(number)]->process;
   return process && process->hub() != nullptr && !process->host().is_paused();

@@ -75,6 +75,8 @@ class Cluster {
   /// Every hub runs and nothing is left in any spool. As of a look since `since`.
   [[nodiscard]] bool is_quiet(Duration since) const;
   [[nodiscard]] bool is_net_too_full(const storage::QueueCounts& counts) const;
+  /// An operator at that hub, if it runs.
+  void operate(int hub, HubProcess::Order order, std::uint64_t pick);
   /// One line per hub that is not quiet.
   [[nodiscard]] std::vector<std::string> unrest() const;
   void stop_all();

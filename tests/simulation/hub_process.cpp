@@ -1,5 +1,8 @@
 #include "tests/simulation/hub_process.h"
 
+#include "hub/admin/backend.h"
+#include "hub/spool_tasks.h"
+
 namespace umbra::simulation {
 namespace {
 
@@ -23,6 +26,7 @@ std::string text_of(std::initializer_list<hub::LogField> fields) {
 void HubLog::message(hub::MessageEvent event, MessageId id, std::initializer_list<hub::LogField> fields) {
   if (is_muted_) return;
   ++counts_[event];
+  if (event == hub::MessageEvent::delivered) ledger_.delivered_by(name_, to_string(id));
   if (event == hub::MessageEvent::possible_duplicate) ledger_.possible_duplicate(to_string(id));
   world_.say(name_, "{} {}{}", to_string(event), to_string(id), text_of(fields));
   if (on_event_) on_event_(event);
@@ -84,6 +88,42 @@ Result<void> HubProcess::begin() {
     result = hub_->start();
   });
   return result;
+}
+
+// On behalf of an operator: what the ledger is told is what the operator was told.
+hub::Task<void> HubProcess::carry_out(Order order, std::uint64_t pick, Ledger& ledger) {
+  constexpr std::size_t page = 1000;
+  auto wanted = order == Order::hold ? storage::MessageState::queued : storage::MessageState::held;
+  auto found = co_await hub::query<std::vector<MessageId>>(
+      host_.io(), hub_->spool(), [wanted](storage::Reader& r) -> Result<std::vector<MessageId>> {
+        std::vector<MessageId> ids;
+        auto rows = r.messages(RowId{0}, RowId{INT64_MAX}, page);
+        if (!rows) return std::unexpected(rows.error());
+        for (auto row : *rows) {
+          auto message = r.message(row);
+          if (!message) return std::unexpected(message.error());
+          if (*message && (*message)->state == wanted) ids.push_back((*message)->id);
+        }
+        return ids;
+      });
+  if (found && !found->empty() && order != Order::release_all) *found = {(*found)[pick % found->size()]};
+  for (std::size_t i = 0; found && i < found->size() && !is_stopping_; ++i) {
+    auto id = (*found)[i];
+    if (order != Order::hold) ledger.released(to_string(id));
+    auto done = co_await dynamic_cast<hub::AdminBackend&>(*hub_).act(id, order == Order::hold ? hub::QueueAction::hold : hub::QueueAction::release);
+    bool is_done = !is_dead_ && done && done->kind == hub::ActionOutcome::Kind::done;
+    if (is_done && order == Order::hold && done->remark.empty()) {
+      host_.world().say(host_.name(), "the operator holds {}", to_string(id));
+      ledger.held(to_string(id));
+    }
+  }
+  is_operating_ = false;
+}
+
+void HubProcess::operate(Order order, std::uint64_t pick, Ledger& ledger) {
+  if (is_operating_ || is_stopping_ || !hub_ || host_.is_paused()) return;
+  is_operating_ = true;
+  host_.run([&] { scope_.spawn("operator", carry_out(order, pick, ledger)); });
 }
 
 hub::Task<void> HubProcess::run_stop() {

@@ -71,6 +71,9 @@ class HubProcess {
 
   /// Reads the counts of the spool; asked again only when the last answer is there.
   void look();
+  /// An operator here holds or releases one message, or releases all; `pick` says which.
+  enum class Order : std::uint8_t { hold, release, release_all };
+  void operate(Order order, std::uint64_t pick, Ledger& ledger);
   struct View {
     bool is_fresh = false;
     Duration asked{};
@@ -93,6 +96,7 @@ class HubProcess {
   hub::Task<void> run_order(cluster::DrainOrder order, std::function<void(std::string)> answer);
   hub::Task<void> run_undrain(std::function<void(std::string)> answer);
   hub::Task<void> run_report(std::function<void(std::optional<hub::DrainReport>)> answer);
+  hub::Task<void> carry_out(Order order, std::uint64_t pick, Ledger& ledger);
 
   Host host_;
   ProcessNetwork network_;
@@ -111,6 +115,7 @@ class HubProcess {
   hub::TaskScope scope_;
   View view_;
   bool is_looking_ = false;
+  bool is_operating_ = false;
   bool is_stopping_ = false;
   bool is_stopped_ = false;
   bool is_dead_ = false;

@@ -94,6 +94,14 @@ class Ledger {
                 Duration at);
   /// A hub said that it may send this message twice.
   void possible_duplicate(const std::string& id) { possible_duplicates_.insert(id); }
+  /// The operator was told that the message is held, and that every holder knows; or is about to release it.
+  void held(const std::string& id) { held_.insert(id); }
+  void released(const std::string& id) { held_.erase(id); }
+  /// A hub says that it delivered it. Between the two nobody may; but of hubs that do not hear one another (pairwise) more than
+  /// one may own it, which they say.
+  void delivered_by(const std::string& hub, const std::string& id) {
+    if (held_.contains(id) && !possible_duplicates_.contains(id)) fault("held, and delivered by " + hub + ": " + id);
+  }
   /// A hub gave up a recipient of a message with a null sender, or one that asked for silence.
   void fault(std::string what) { faults_.push_back(std::move(what)); }
 
@@ -119,6 +127,7 @@ class Ledger {
   std::map<std::string, Attempt> attempts_;
   std::map<std::pair<std::string, std::string>, Fate> fates_;
   std::set<std::string> possible_duplicates_;
+  std::set<std::string> held_;
   std::map<std::string, std::set<std::string>> ids_;  ///< token -> ids seen in its trace header
   std::vector<std::string> faults_;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tests/simulation/client.h"
+#include "tests/simulation/holds.h"
 #include "tests/simulation/nemesis.h"
 
 namespace umbra::simulation {
@@ -55,10 +56,12 @@ class Run {
     nemesis_->start();
     cluster_.start();
     for (auto& client : clients_) client->start();
+    holds_.start();
 
     run_until(scenario_.horizon, {});
     run_until(scenario_.horizon + faults_end_at_most, [this] { return !nemesis_->is_active(); });
     nemesis_->heal();
+    holds_.heal();
     auto healed = world_.now();
     auto clients_done = [this] {
       return std::ranges::all_of(clients_, [](const auto& c) { return c->is_done(); });
@@ -107,6 +110,7 @@ class Run {
 
   void end() {
     for (auto& client : clients_) client->stop();
+    holds_.stop();
     cluster_.stop_all();
     auto began = world_.now();
     auto all_stopped = [this] {
@@ -145,6 +149,7 @@ class Run {
   Circumstances circumstances_;
   RunResult result_;
   Cluster cluster_;
+  Holds holds_{world_, cluster_};
   std::vector<std::unique_ptr<Sink>> sinks_;
   std::unique_ptr<Sink> senders_;
   std::vector<std::unique_ptr<Client>> clients_;
