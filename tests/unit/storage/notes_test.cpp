@@ -265,6 +265,47 @@ TEST_F(NotesTest, OfAMessageHandedOverHaveItsHistory) {
   EXPECT_EQ(owed(second).size(), 1U);
 }
 
+TEST_F(NotesTest, OfACopyThatIsHandedOverWithoutItsBodyAreThoseOfTheRecord) {
+  auto copy = held();
+  put(copy);
+  note(copy.id, Generation{1}, owner, a_note(4, false));
+  // Held between the last note and the hand-over: what the giver says then is the latest.
+  NewMessage message;
+  message.row = spool().next_row();
+  message.id = copy.id;
+  message.generation = Generation{2};
+  message.envelope = copy.envelope;
+  message.size = copy.size;
+  message.holders = {holder("hub9", owner.value)};
+  message.alarm_at = at(172'800);
+  message.queue = {{"example.com", at(90), 5}};
+  message.last_error = "451 later still";
+  message.history = {{Generation{1}, How::accepted, "hub9", owner, at(0), 5}, {Generation{2}, How::handed_over, "hub1", spool().id(), at(9), 0}};
+  RowId row{0};
+  must([&](Writer& writer) -> Result<void> {
+    auto accepted = writer.accept_hand_over(message, true);
+    if (!accepted) return std::unexpected(accepted.error());
+    EXPECT_FALSE(accepted->wants_body) << "that of the copy stays";
+    row = accepted->row;
+    return {};
+  });
+  lose_power();
+  auto got = ask([row](Reader& reader) { return reader.message(row); });
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->state, MessageState::held);
+  EXPECT_EQ(got->history, message.history);
+  EXPECT_EQ(got->queue, message.queue);
+  EXPECT_EQ(got->alarm_at, message.alarm_at);
+  EXPECT_EQ(got->last_error, "451 later still");
+  // The giver gets to know of a release here, and goes on from that when this hub is lost.
+  set_state(row, MessageState::queued);
+  auto notes = owed(owner);
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_FALSE(notes[0].note.is_held);
+  EXPECT_EQ(notes[0].generation, Generation{2});
+  EXPECT_EQ(notes[0].note.history.size(), 2U);
+}
+
 TEST_F(NotesTest, KeepTheFirstOwnerAndTheLatest) {
   std::vector<OwnerRecord> history;
   for (std::uint32_t i = 1; i <= 40; ++i) add_owner(history, {Generation{i}, How::handed_over, "hub", owner, at(i), 0});
