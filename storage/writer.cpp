@@ -360,7 +360,7 @@ Result<void> SpoolWriter::take_over(const NewMessage& message, MessageNote* appl
   if (!message.history.empty()) {
     taken.history = known_history(*shadow, message.envelope.accepted_at);
     // Accepted here, and given away since.
-    if (message.id.spool == own_ && taken.history.front().generation.value > 1)
+    if (message.id.spool == own_ && (taken.history.empty() || taken.history.front().generation.value > 1))
       taken.history.insert(taken.history.begin(),
                            {Generation{1}, OwnerRecord::How::accepted, message.history.back().hub, own_, message.envelope.accepted_at, 0});
     for (const auto& owner : message.history) add_owner(taken.history, owner);
@@ -391,16 +391,16 @@ void SpoolWriter::hold(RowId row) {
   messages_.update(*before, after, counts);
 }
 
-// The owners up to the shadow's. Of the first one the envelope tells, if nobody else does.
+// The owners up to the shadow's. Of the first one the envelope tells, if nobody else does. Empty: nothing is known of any.
 std::vector<OwnerRecord> SpoolWriter::known_history(const Shadow& shadow, WallTime accepted_at) {
   auto history = shadow.note.history;
-  if (history.empty() || history.back().generation < shadow.generation) {
+  if ((history.empty() || history.back().generation < shadow.generation) && !shadow.owner_hub.empty()) {
     bool is_first = shadow.generation == Generation{1};
     add_owner(history, {shadow.generation, is_first ? OwnerRecord::How::accepted : OwnerRecord::How::unknown, shadow.owner_hub,
                         shadow.owner_spool, is_first ? accepted_at : WallTime{}, 0});
   }
   for (const auto& [destination, attempts] : shadow.note.attempts)
-    history.back().attempts = std::max(history.back().attempts, attempts);
+    if (!history.empty()) history.back().attempts = std::max(history.back().attempts, attempts);
   return history;
 }
 

@@ -248,6 +248,18 @@ TEST_F(NotesTest, TellTheHistoryOfAMessageThatComesBackToWhoAcceptedIt) {
   EXPECT_EQ(history[2].how, How::taken_over);
 }
 
+// Nobody could say who owned it in between. A name that is none would be refused by every hub that is told of it.
+TEST_F(NotesTest, NameNoOwnerThatNobodyKnows) {
+  auto message = protected_message();
+  must([&](Writer& writer) { return writer.begin_hand_over(message.row, holder("hub4", 0x444)); });
+  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("", 0), Epoch{0}, true); });
+  auto copy = ask([&](Reader& reader) { return reader.shadow(message.id); });
+  ASSERT_TRUE(copy);
+  must([&](Writer& writer) { return writer.take_over(taken(*copy)); });
+  for (const auto& owned : ask([&](Reader& reader) { return reader.message(copy->row); })->history)
+    EXPECT_FALSE(owned.hub.empty()) << owned.generation.value;
+}
+
 TEST_F(NotesTest, OfAMessageHandedOverHaveItsHistory) {
   auto message = protected_message();
   message.id = {owner, 77};
