@@ -92,6 +92,8 @@ class OfADelayedMessage(KnowledgeCase):
         self.assertIn(b"delayed", home.wait_for(1, 40)[0].octets)
         expiry = self.show(first, message)["expires_at"]
         wait_until(lambda: self.show(second, message)["next_alarm"] == expiry, 10, "hub-2 knows of the warning")
+        # Were the first hub to die before it could say that the warning is delivered, the other would send it again (RFC 1047).
+        wait_until(lambda: second.counts()["shadows"] == 1, 10, "the warning itself is done")
         self.lose(first)
         self.one(second)
         self.assertEqual(self.show(second, message)["next_alarm"], expiry)

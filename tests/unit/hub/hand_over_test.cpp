@@ -1,6 +1,5 @@
 // Goal: whatever happens to either hub during a hand-over, the message has one owner in the end, and a copy.
 // Method: one hub's Peering on virtual time as the giver or the receiver; the other side is played by the test.
-// The file is long because each side has many ways to die between two steps, and each is a test.
 #include "hub/peering/hand_over_record.h"
 #include "tests/unit/hub/peering_fixture.h"
 
@@ -241,27 +240,6 @@ TEST_F(HandOverTests, TakesOverFromAReceiverThatIsGone) {
   ASSERT_TRUE(again);
   EXPECT_EQ(again->state, storage::MessageState::queued);
   EXPECT_EQ(again->generation, Generation{3}) << "above the one that the receiver may own";
-}
-
-TEST_F(HandOverTests, KnowsWhomItGaveToWhenThatComesWithAnotherSpool) {
-  start();
-  auto caller = caller_hub2();
-  auto m = owned();
-  answer_hand(std::nullopt);
-  hand(m.row);
-  caller.reset();
-  hub2().spool = SpoolId{0x7777};
-  network.cut(hub2());
-  pass(10s);
-  std::unique_ptr<Caller> next;
-  ASSERT_THAT(call(next, "hub2", SpoolId{0x7777}, Epoch{1}, Sequence{1}), StartsWith("235 "));
-  pass(20s);
-  auto again = found(m.id);
-  ASSERT_TRUE(again);
-  EXPECT_EQ(again->generation, Generation{3});
-  ASSERT_EQ(again->history.size(), 3U);
-  EXPECT_EQ(again->history[1].hub, "hub2");
-  EXPECT_EQ(again->history[1].spool, spool2);
 }
 
 TEST_F(HandOverTests, FindsOutAfterARestart) {
