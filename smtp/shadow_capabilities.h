@@ -18,15 +18,17 @@ inline constexpr std::string_view held_capability = "XHELD";              ///< X
 inline constexpr std::string_view protection_capability = "XPROTECTION";  ///< copies and zones in an envelope's flags
 inline constexpr std::string_view resent_capability = "XRESENT";          ///< the flag of an envelope that was sent from a safety net
 inline constexpr std::string_view note_capability = "XNOTE";              ///< XNOTE, NOTE in XCOPY, the history in XHAND's record
+inline constexpr std::string_view gone_capability = "XGONE";              ///< XGONE
 
 /// Offered by this program to every hub that has proved itself.
-inline constexpr std::array<std::string_view, 9> shadow_capabilities = {
+inline constexpr std::array<std::string_view, 10> shadow_capabilities = {
     "XSUSPECT", early_capability, protection_capability, resent_capability,
     "XHAND",  // hand-over of ownership: XHAND, XBACK, "superseded" in XDONE
     held_capability,
     "XDRAIN",                  // a hub is drained or leaves: XSTATE, XREHOME
     configuration_capability,  // hubs tell one another how they are configured
     note_capability,
+    gone_capability,  // which hubs have left, told by others
 };
 
 using Keywords = std::set<std::string, std::less<>>;

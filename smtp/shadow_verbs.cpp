@@ -98,7 +98,7 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
     return body ? std::optional(*envelope + *body) : std::nullopt;
   }
   if (verb == "XCHUNK") return at(2);
-  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME" || verb == "XNOTE") return at(1);
+  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME" || verb == "XNOTE" || verb == "XGONE") return at(1);
   if (verb == "XCONFIG") {
     auto lines = at(1);
     return lines && *lines <= configuration_octets_max ? lines : std::nullopt;
@@ -279,10 +279,16 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
   } else if (verb == "XEPOCHS") {
     if (!expect(1)) return wrong("501 5.5.4 XEPOCHS takes nothing");
     command.verb = ShadowVerb::epochs;
-  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME" || verb == "XNOTE") {
+  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME" || verb == "XNOTE" || verb == "XGONE") {
     if (!expect(2)) return wrong("501 5.5.4 " + std::string(verb) + " takes the number of octets");
     if (!payload.empty() && !payload.ends_with("\r\n")) return wrong("501 5.5.4 lines must end with CRLF");
-    command.verb = verb == "XDONE" ? ShadowVerb::done : verb == "XASK" ? ShadowVerb::ask : verb == "XSEEN" ? ShadowVerb::seen : verb == "XREHOME" ? ShadowVerb::rehome : verb == "XNOTE" ? ShadowVerb::note : ShadowVerb::suspect;
+    command.verb = verb == "XDONE"     ? ShadowVerb::done
+                   : verb == "XASK"    ? ShadowVerb::ask
+                   : verb == "XSEEN"   ? ShadowVerb::seen
+                   : verb == "XREHOME" ? ShadowVerb::rehome
+                   : verb == "XNOTE"   ? ShadowVerb::note
+                   : verb == "XGONE"   ? ShadowVerb::gone
+                                       : ShadowVerb::suspect;
     std::size_t count = 0;
     while (!payload.empty()) {
       if (++count > shadow_batch_max) return wrong("552 5.5.3 more than 400 lines");
@@ -300,6 +306,10 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
         auto item = parse_note(line);
         if (!item) return wrong("501 5.5.4 XNOTE: bad line");
         command.notes.push_back(std::move(*item));
+      } else if (command.verb == ShadowVerb::gone) {
+        auto gone = parse_epoch(line);
+        if (!gone) return wrong("501 5.5.4 XGONE: bad line");
+        command.gone.push_back(std::move(*gone));
       } else if (command.verb == ShadowVerb::suspect) {
         auto space = std::min(line.find(' '), line.size());
         auto id = parse_message_id(line.substr(0, space));
@@ -430,16 +440,26 @@ std::string format_epoch(const KnownEpoch& known) {
   return known.hub + ' ' + to_string(known.spool) + ' ' + std::to_string(known.lowest.value);
 }
 
+std::optional<KnownEpoch> parse_epoch(std::string_view line) {
+  auto words = split(line, ' ');
+  if (words.size() != 3 || !is_hub_name(words[0])) return std::nullopt;
+  auto spool = parse_spool_id(words[1]);
+  auto lowest = parse_number(words[2]);
+  if (!spool || !lowest || *lowest > INT64_MAX) return std::nullopt;
+  return KnownEpoch{std::string(words[0]), *spool, Epoch{*lowest}};
+}
+
 std::vector<KnownEpoch> parse_epochs(std::string_view text) {
   std::vector<KnownEpoch> result;
-  for (auto line : split(text, '\n')) {
-    auto words = split(line, ' ');
-    if (words.size() != 3 || !is_hub_name(words[0])) continue;
-    auto spool = parse_spool_id(words[1]);
-    auto lowest = parse_number(words[2]);
-    if (spool && lowest) result.push_back({std::string(words[0]), *spool, Epoch{*lowest}});
-  }
+  for (auto line : split(text, '\n'))
+    if (auto known = parse_epoch(line)) result.push_back(std::move(*known));
   return result;
+}
+
+std::string format_gone(const std::vector<KnownEpoch>& gone) {
+  std::string lines;
+  for (const auto& one : gone) lines += format_epoch(one) + "\r\n";
+  return "XGONE " + std::to_string(lines.size()) + "\r\n" + lines;
 }
 
 std::string format_beat(Epoch epoch, Sequence sequence, std::string_view agreement) {

@@ -124,7 +124,7 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note, gone };
 
 /// Is a hub silent? Asked by who wants to take over from it (majority ownership).
 struct VoteQuestion {
@@ -136,7 +136,7 @@ struct VoteQuestion {
   bool operator==(const VoteQuestion&) const = default;
 };
 
-/// What a hub remembers of another one's epochs.
+/// What a hub remembers of another one's epochs; in XGONE: all below `lowest` have left.
 struct KnownEpoch {
   std::string hub;
   SpoolId spool;
@@ -169,6 +169,7 @@ struct ShadowCommand {
   std::vector<MessageId> ids;               ///< ask, rehome
   std::vector<std::pair<MessageId, std::uint32_t>> suspects;  ///< suspect: how often a hub ended while it delivered each
   std::vector<NoteItem> notes;              ///< note
+  std::vector<KnownEpoch> gone;             ///< gone
   HubState state = HubState::active;        ///< state
   std::uint64_t milliseconds = 0;           ///< state: back within
   ConfigurationValues configuration;        ///< config
@@ -204,6 +205,7 @@ std::string format_epochs();
 std::string format_hand(const HandOffer& offer);
 std::string format_back(MessageId id, Generation generation, std::uint64_t number);
 std::string format_state(HubState state, Duration back_within);
+std::string format_gone(const std::vector<KnownEpoch>& gone);
 std::string format_rehome(const std::vector<MessageId>& ids);
 std::string format_rehomed(MessageId id, RehomeState state);
 std::optional<std::pair<MessageId, RehomeState>> parse_rehomed(std::string_view line);
@@ -221,6 +223,7 @@ std::optional<std::pair<MessageId, NotedState>> parse_noted(std::string_view lin
 std::string format_answer(const AskAnswer& answer);
 std::optional<AskAnswer> parse_answer(std::string_view line);
 std::string format_epoch(const KnownEpoch& known);
+std::optional<KnownEpoch> parse_epoch(std::string_view line);
 /// All lines that are one.
 std::vector<KnownEpoch> parse_epochs(std::string_view text);
 std::string format_discard(const DiscardItem& item);

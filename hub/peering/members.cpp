@@ -243,7 +243,7 @@ Task<Result<void>> Members::heard_state(std::string name, SpoolId spool, smtp::H
   if (state != smtp::HubState::active)
     note = umbra::to_string(spool) + ' ' + std::to_string(static_cast<int>(state)) + ' ' + std::to_string(until.time_since_epoch().count());
   if (is_news)
-    log_.line(LogLevel::info, "a hub says of itself: " + std::string(smtp::to_string(state)),
+    log_.line(LogLevel::info, "a hub is " + std::string(smtp::to_string(state)),
               {{"member", name}, {"back_within_seconds", std::chrono::duration_cast<std::chrono::seconds>(back_within).count()}});
   auto saved = co_await commit(runtime_.io, spool_, [name, note](storage::Writer& w) { return w.set_note("peer/" + name, note); });
   if (saved && is_news && changed_) changed_(*member);

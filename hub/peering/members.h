@@ -40,6 +40,7 @@ struct Member {
   smtp::HubState state = smtp::HubState::active;  ///< as it said; copies and hand-overs go to active hubs only
   std::string trouble;                   ///< why there is no session to it, where that is known
   std::uint64_t told_configuration_in = 0;  ///< the session (of `control`) on which it was told this hub's
+  std::pair<std::uint64_t, std::uint64_t> told_departures;  ///< session (of `control`) and version of the list that it was told
   std::optional<std::vector<cluster::Difference>> drift;  ///< between its configuration and this hub's; empty: it does not tell
   bool is_refused = false;                        ///< one of them is unsafe: no promises in either direction
   std::uint64_t message_octets_max = UINT64_MAX;  ///< it takes no larger ones from its clients
@@ -111,7 +112,7 @@ class Members final : public LinkOwner {
   std::optional<Duration> heard_beat(const std::string& name, SpoolId spool, Epoch epoch, Sequence sequence);
   /// That run of it was ended, or another one has come since.
   [[nodiscard]] bool is_over(const std::string& name, SpoolId spool, Epoch epoch);
-  /// What another hub says of itself (XSTATE): being drained, it is back within that time and nobody takes over from it before;
+  /// What another hub says of itself (XSTATE), or others of its having left (XGONE): being drained, it is back within that time and nobody takes over from it before;
   /// having left, its spool is empty. Durable when it returns.
   Task<Result<void>> heard_state(std::string name, SpoolId spool, smtp::HubState state, Duration back_within);
   /// Its present run may not go on: its mail is being taken over. Durable when it returns.

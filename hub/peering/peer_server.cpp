@@ -273,6 +273,7 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
     case ShadowVerb::note:
     case ShadowVerb::rehome:
     case ShadowVerb::state:
+    case ShadowVerb::gone:
     case ShadowVerb::ask:
       // What an ended run is told, it would act on as that run: it comes again as the next one first. What it says of itself is over too.
       if (server_.members_.is_over(peer_->hub, peer_->spool, peer_->epoch)) {
@@ -285,6 +286,8 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         server_.rehomer_.ask(*peer_, std::move(command.ids), slot);
       else if (command.verb == ShadowVerb::state)
         server_.tasks_.spawn("note a state", server_.note_state(*peer_, command.state, std::chrono::milliseconds(command.milliseconds), slot));
+      else if (command.verb == ShadowVerb::gone)
+        server_.tasks_.spawn("note departures", server_.note_departures(std::move(command.gone), slot));
       else
         keeper.ask(std::move(command.ids), slot);
       return true;
@@ -410,7 +413,7 @@ void PeerServer::Session::handle_chunk(smtp::ShadowCommand& command, const Reply
 }
 
 PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
-                       Rehomer& rehomer, ConfigurationWatch& configurations, EventLog& log, Metrics& metrics)
+                       Rehomer& rehomer, ConfigurationWatch& configurations, Departures& departures, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       members_(members),
@@ -419,6 +422,7 @@ PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, 
       receiver_(receiver),
       rehomer_(rehomer),
       configurations_(configurations),
+      departures_(departures),
       log_(log),
       metrics_(metrics),
       tasks_(runtime.io),
@@ -433,12 +437,18 @@ Result<void> PeerServer::listen() {
   return {};
 }
 
+namespace {
+smtp::Reply noted_reply(const Result<void>& noted) {
+  return noted ? smtp::Reply{250, "2.0.0", "Noted"} : spool_failure_reply(noted.error());
+}
+}  // namespace
+
 Task<void> PeerServer::note_state(ShadowKeeper::Peer peer, smtp::HubState state, Duration back_within, ReplySlotPtr slot) {
-  auto noted = co_await members_.heard_state(peer.hub, peer.spool, state, back_within);
-  if (noted)
-    slot->answer({250, "2.0.0", "Noted"});
-  else
-    slot->answer(spool_failure_reply(noted.error()));
+  slot->answer(noted_reply(co_await members_.heard_state(peer.hub, peer.spool, state, back_within)));
+}
+
+Task<void> PeerServer::note_departures(std::vector<smtp::KnownEpoch> gone, ReplySlotPtr slot) {
+  slot->answer(noted_reply(co_await departures_.heard(std::move(gone))));
 }
 
 void PeerServer::start() { tasks_.spawn("peer listener", accept_loop()); }

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "hub/peering/configuration_watch.h"
+#include "hub/peering/departures.h"
 #include "hub/peering/hand_receiver.h"
 #include "hub/peering/ownership.h"
 #include "hub/peering/rehomer.h"
@@ -16,7 +17,7 @@ namespace umbra::hub {
 class PeerServer {
  public:
   PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
-             Rehomer& rehomer, ConfigurationWatch& configurations, EventLog& log, Metrics& metrics);
+             Rehomer& rehomer, ConfigurationWatch& configurations, Departures& departures, EventLog& log, Metrics& metrics);
   ~PeerServer();
 
   /// Binds the address. Who connects waits until start().
@@ -28,6 +29,7 @@ class PeerServer {
  private:
   class Session;
   Task<void> note_state(ShadowKeeper::Peer peer, smtp::HubState state, Duration back_within, ReplySlotPtr slot);
+  Task<void> note_departures(std::vector<smtp::KnownEpoch> gone, ReplySlotPtr slot);
   Task<void> accept_loop();
   Task<void> serve(std::list<std::unique_ptr<Session>>::iterator at);
   /// XVOTE and XEPOCHS take a commit or a look at the spool.
@@ -41,6 +43,7 @@ class PeerServer {
   HandReceiver& receiver_;
   Rehomer& rehomer_;
   ConfigurationWatch& configurations_;
+  Departures& departures_;
   EventLog& log_;
   Metrics& metrics_;
   TaskScope tasks_;

@@ -21,7 +21,8 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       hander_(runtime, spool, members_, guardian_, pending_, log, metrics),
       rehomer_(runtime, spool, members_, copier_, pending_),
       configurations_(runtime, config, members_, log),
-      server_(runtime, config, members_, *ownership_, keeper_, receiver_, rehomer_, configurations_, log, metrics),
+      departures_(runtime, spool, members_, log),
+      server_(runtime, config, members_, *ownership_, keeper_, receiver_, rehomer_, configurations_, departures_, log, metrics),
       discovery_(runtime, config, spool, members_, log, metrics),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
@@ -33,6 +34,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
   hander_.set_guard(this);
   members_.on_change([this](Member& member) {
     configurations_.member_changed(member);
+    departures_.member_changed(member);
     guardian_.member_changed(member);
     discards_.look();
     notes_.look();
@@ -65,6 +67,7 @@ Task<void> Peering::run() {
     members_.end({false, "the spool cannot be read: " + started.error().what});
     co_return;
   }
+  co_await departures_.start();
   if (is_stopping_) co_return;
   ownership_->start();
   guardian_.start();
@@ -88,6 +91,7 @@ Task<void> Peering::stop() {
   // Links first: what waits for an answer of another hub ends with them.
   co_await members_.stop();
   co_await configurations_.stop();
+  co_await departures_.stop();
   co_await ownership_->stop();
   co_await guardian_.stop();
   co_await copier_.stop();

@@ -4,6 +4,7 @@
 
 #include "hub/peering/configuration_watch.h"
 #include "hub/peering/copier.h"
+#include "hub/peering/departures.h"
 #include "hub/peering/discard_pusher.h"
 #include "hub/peering/discovery.h"
 #include "hub/peering/guardian.h"
@@ -81,6 +82,7 @@ class Peering final : public DeliveryGuard {
   Hander hander_;
   Rehomer rehomer_;
   ConfigurationWatch configurations_;
+  Departures departures_;
   PeerServer server_;
   Discovery discovery_;
   TaskScope tasks_;

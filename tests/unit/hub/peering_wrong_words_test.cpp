@@ -246,6 +246,11 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XNOTE without CRLF", "XNOTE 3\r\nabc", "501 ", true},
       {"XNOTE of no number", "XNOTE " + std::to_string(no_number.size()) + "\r\n" + no_number, "501 ", true},
       {"XNOTE of too many", too_many_notes(), "552 ", true},
+      {"XGONE of a run before this one", smtp::format_gone({{"hub3", spool3, Epoch{5}}}), "250 2.0.0 "},
+      {"XGONE of this hub", smtp::format_gone({{"hub1", spool->id(), Epoch{100}}}), "250 2.0.0 "},
+      {"XGONE of half a line", "XGONE 8\r\nhub3 1\r\n", "501 5.5.4 ", true},
+      {"XGONE of no name", "XGONE 24\r\nh,b 3333333333333333 5\r\n", "501 5.5.4 ", true},
+      {"XGONE without CRLF", "XGONE 3\r\nabc", "501 ", true},
       {"a word of a later version that was not offered", "XFUTURE 1 2 3\r\n", "500 5.5.2 ", true},
       {"a line too long", std::string(5000, 'x'), "500 5.5.6 ", true},
       {"XHUB once more", smtp::format_hub({"hub2", spool2, Epoch{5}, Sequence{100}, std::string(64, 'b')}), "503 ", true},
@@ -259,6 +264,7 @@ TEST_F(WrongWords, OfWhoHasNotProvedItself) {
                            done_of(held, 2), smtp::format_poll(1), smtp::format_seen({owed[0].key}),
                            smtp::format_beat(Epoch{5}, Sequence{1}), smtp::format_ask({held}),
                            smtp::format_configuration({{"lease", "1ms"}}), smtp::format_back(held, Generation{2}, 1),
+                           smtp::format_gone({{"hub3", spool3, Epoch{6}}}),
                            smtp::format_notes({{held, Generation{2}, {.number = 1, .is_held = true, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}}}})}) {
     Caller stranger(network.inbound.connect_from("10.0.0.9"), {});
     settle();
@@ -300,6 +306,7 @@ TEST_F(WrongWords, OfARunThatIsOver) {
     MessageNote told{.number = 7, .is_held = true, .alarm_at = WallClock::now(), .attempts = {}, .last_error = "", .history = {}};
     std::vector<Row> rows = {{"XCOPY", copy(unknown, 1), "554 5.7.0 "},
                              {"XNOTE", smtp::format_notes({{held, Generation{2}, told}}), "554 5.7.0 ", true},
+                             {"XGONE", smtp::format_gone({{"hub3", spool3, Epoch{6}}}), "554 5.7.0 ", true},
                              {"XCOPY STREAM", copy(unknown, 1, true), "554 5.7.0 "},
                              {"XCONFIG", smtp::format_configuration({{"lease", "1ms"}}), "554 5.7.0 ", true},
                              {"XBEAT", smtp::format_beat(epoch, sequence), "554 5.7.0 ", true}};
