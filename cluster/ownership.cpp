@@ -1,5 +1,7 @@
 #include "cluster/ownership.h"
 
+#include <algorithm>
+
 namespace umbra::cluster {
 
 ReturnDecision decide_return(Generation own, std::span<const Answer> answers) {
@@ -20,6 +22,17 @@ ReturnDecision decide_return(Generation own, std::span<const Answer> answers) {
   return best;
 }
 
+namespace {
+
+/// Who is named as the owner in `answer` holds it for another one itself.
+bool gave_way_too(const Answer& answer, Generation held, std::span<const Answer> answers) {
+  return std::ranges::any_of(answers, [&](const Answer& a) {
+    return a.spool == answer.owner_spool && a.knows == Knows::held && a.generation == held;
+  });
+}
+
+}  // namespace
+
 TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::string_view self, std::span<const Answer> answers) {
   TakeoverDecision best;
   best.generation = held;
@@ -28,10 +41,15 @@ TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::string_vie
     if (a.knows == Knows::done) return {TakeoverDecision::What::drop, a.hub, a.spool, a.epoch, a.generation};
     if (a.knows == Knows::pending || a.knows == Knows::waiting) must_wait = true;
     bool is_later = a.generation > best.generation;
-    if (is_later && (a.knows == Knows::live || a.knows == Knows::waiting))
+    // Two had it under one generation (decide_return), and this copy is of the one that is gone or gave way: the other one owns it.
+    bool is_second = a.generation == held && best.generation == held && a.spool != owner;
+    if ((is_later || is_second) && (a.knows == Knows::live || a.knows == Knows::waiting))
       best = {TakeoverDecision::What::follow, a.hub, a.spool, a.epoch, a.generation};
     else if (is_later && a.knows == Knows::held)
       best = {TakeoverDecision::What::follow, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};
+    // It gave way to one that does not say so itself this moment. Should that one be gone, who gave way takes over from it.
+    else if (a.knows == Knows::held && a.generation == held && a.spool == owner && a.owner_hub != self && !gave_way_too(a, held, answers))
+      must_wait = true;
     // The owner that says itself that it holds it: both gave way to one another.
     else if (a.knows == Knows::held && a.generation == held && (a.owner_spool == owner || a.spool == owner) && a.hub < self)
       must_wait = true;

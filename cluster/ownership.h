@@ -46,7 +46,7 @@ ReturnDecision decide_return(Generation own, std::span<const Answer> answers);
 struct TakeoverDecision {
   enum class What : std::uint8_t {
     take,      ///< become the owner
-    follow,    ///< `hub` owns it under `generation` now: keep the shadow for that hub
+    follow,    ///< `hub` owns it under `generation` now, a later one or another owner's of the same: leave it to that hub
     drop,      ///< it is done
     wait,      ///< somebody knows in a moment (waiting for a final reply, accepting), or an earlier holder comes first
   };

@@ -62,6 +62,39 @@ TEST(DecideTakeover, EndsTheStalemateOfTwoThatGaveWayToOneAnother) {
   EXPECT_EQ(decide_takeover(Generation{2}, spool_a, "b", std::vector{held("a", spool_a, 2, "b", spool_b)}).what, Take::wait);
 }
 
+TEST(DecideTakeover, FollowsTheOtherOwnerOfTheSameGeneration) {
+  // Two owned generation 2; "b", of whom this copy is, gave way to "d" or is gone.
+  const SpoolId spool_d{0xd};
+  auto gave_way = held("b", spool_b, 2, "d", spool_d);
+  auto owns = answer("d", spool_d, Knows::live, 2);
+  auto third = held("c", spool_c, 2, "d", spool_d);
+  for (const auto& answers : {std::vector{gave_way, third, owns}, std::vector{owns, third, gave_way}, std::vector{owns}}) {
+    auto decision = decide_takeover(Generation{2}, spool_b, "a", answers);
+    EXPECT_EQ(decision.what, Take::follow);
+    EXPECT_EQ(decision.hub, "d");
+    EXPECT_EQ(decision.spool, spool_d);
+    EXPECT_EQ(decision.generation, Generation{2});
+  }
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_b, "a", std::vector{answer("d", spool_d, Knows::waiting, 2)}).what, Take::follow);
+  auto later = std::vector{owns, answer("c", spool_c, Knows::live, 3)};
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_b, "a", later).hub, "c");
+  // Said by the one that this copy is of: there is no second one.
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_b, "a", std::vector{answer("b", spool_b, Knows::live, 2)}).what, Take::take);
+}
+
+TEST(DecideTakeover, WaitsForTheOtherOwnerOfTheSameGenerationThatDoesNotAnswer) {
+  // "b" is its holder, and takes over from it should it be gone: then there is a later generation.
+  const SpoolId spool_d{0xd};
+  auto gave_way = held("b", spool_b, 2, "d", spool_d);
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_b, "a", std::vector{gave_way}).what, Take::wait);
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_b, "a", std::vector{gave_way, answer("d", spool_d, Knows::unknown)}).what, Take::wait);
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_d, "b", std::vector{held("a", spool_a, 2, "b", spool_b)}).what, Take::take)
+      << "and it does not wait for those that wait for it";
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_b, "a", std::vector{gave_way, answer("c", spool_c, Knows::live, 3)}).hub, "c");
+  // Nobody waits for ever where each gave way to the next.
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_b, "a", std::vector{gave_way, held("d", spool_d, 2, "a", spool_a)}).what, Take::take);
+}
+
 TEST(DecideReturn, TakesDoneAsAFactFromAnyGeneration) {
   std::vector<Answer> answers{answer("b", spool_b, Knows::live, 4), answer("c", spool_c, Knows::done, 1)};
   EXPECT_EQ(decide_return(Generation{3}, answers).what, Return::finish);
