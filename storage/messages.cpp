@@ -310,8 +310,8 @@ std::vector<RowId> Messages::handing_over(RowId after, std::size_t limit) {
   return rows_of(handing_over_.rows(after.value, std::uint64_t{limit}));
 }
 
-std::uint64_t Messages::due_count(WallTime until) {
-  auto rows = due_count_.rows(to_column(until));
+std::uint64_t Messages::handing_over_count() {
+  auto rows = handing_over_count_.rows();
   return rows.next() ? rows.unsigned_number(0) : 0;
 }
 

@@ -74,7 +74,7 @@ class Messages {
   std::vector<RowId> alarms(WallTime until, std::size_t limit);
   std::vector<RowId> unprotected(RowId after, std::size_t limit);
   std::vector<RowId> handing_over(RowId after, std::size_t limit);
-  std::uint64_t due_count(WallTime until);
+  std::uint64_t handing_over_count();
   std::vector<RowId> list(RowId after, RowId before, std::size_t limit);
   std::vector<RowId> held_by(SpoolId spool, RowId after, std::size_t limit);
   std::uint64_t copies_on(SpoolId spool);
@@ -127,8 +127,7 @@ class Messages {
       database_, "SELECT row FROM messages WHERE alarm_at <= ? AND state = 0 ORDER BY alarm_at, row LIMIT ?"};
   Statement unprotected_{database_,
                          "SELECT row FROM messages WHERE row > ? AND protection = 0 ORDER BY row LIMIT ?"};
-  Statement due_count_{database_,
-                       "SELECT (SELECT count(*) FROM due WHERE due <= ?) + (SELECT count(*) FROM messages WHERE state >= 2)"};
+  Statement handing_over_count_{database_, "SELECT count(*) FROM messages WHERE state >= 2"};
   Statement handing_over_{database_, "SELECT row FROM messages WHERE row > ? AND state >= 2 ORDER BY row LIMIT ?"};
   Statement list_{database_, "SELECT row FROM messages WHERE row > ? AND row < ? ORDER BY row LIMIT ?"};
   Statement held_by_{database_,

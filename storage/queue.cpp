@@ -40,4 +40,9 @@ std::vector<DueMessage> Queue::due(const std::string& destination, WallTime unti
   return result;
 }
 
+std::uint64_t Queue::due_count(const std::string& destination, WallTime until) {
+  auto rows = due_count_.rows(destination, to_column(until));
+  return rows.next() ? rows.unsigned_number(0) : 0;
+}
+
 }  // namespace umbra::storage

@@ -22,6 +22,7 @@ class Queue {
   std::vector<std::pair<std::string, WallTime>> by_destination();
   std::vector<DueMessage> due(const std::string& destination, WallTime until, std::size_t limit,
                               std::span<const RowId> skip);
+  std::uint64_t due_count(const std::string& destination, WallTime until);
 
  private:
   Database& database_;
@@ -32,6 +33,7 @@ class Queue {
                   "SELECT destination, due FROM due WHERE destination > ? ORDER BY destination, due LIMIT 1"};
   Statement due_{database_,
                  "SELECT row, due, attempts FROM due WHERE destination = ? AND due <= ? ORDER BY due, row"};
+  Statement due_count_{database_, "SELECT count(*) FROM due WHERE destination = ? AND due <= ?"};
 };
 
 }  // namespace umbra::storage

@@ -23,6 +23,10 @@ Result<std::vector<DueMessage>> SpoolReader::due(const std::string& destination,
   return ask([&] { return messages_.queue().due(destination, until, limit, skip); });
 }
 
+Result<std::uint64_t> SpoolReader::due_count(const std::string& destination, WallTime until) {
+  return ask([&] { return messages_.queue().due_count(destination, until); });
+}
+
 Result<std::vector<RowId>> SpoolReader::alarms(WallTime until, std::size_t limit) {
   return ask([&] { return messages_.alarms(until, limit); });
 }
@@ -33,6 +37,10 @@ Result<std::vector<RowId>> SpoolReader::unprotected(RowId after, std::size_t lim
 
 Result<std::vector<RowId>> SpoolReader::handing_over(RowId after, std::size_t limit) {
   return ask([&] { return messages_.handing_over(after, limit); });
+}
+
+Result<std::uint64_t> SpoolReader::handing_over_count() {
+  return ask([&] { return messages_.handing_over_count(); });
 }
 
 Result<std::vector<RowId>> SpoolReader::messages(RowId after, RowId before, std::size_t limit) {
@@ -113,10 +121,6 @@ Result<std::vector<Holder>> SpoolReader::not_told(RowId row) {
 
 Result<std::vector<Suspect>> SpoolReader::suspects(std::size_t limit) {
   return ask([&] { return suspects_.list(limit); });
-}
-
-Result<std::uint64_t> SpoolReader::due_count(WallTime until) {
-  return ask([&] { return messages_.due_count(until); });
 }
 
 Result<std::string> SpoolReader::note(const std::string& name) {

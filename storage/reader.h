@@ -29,9 +29,11 @@ class SpoolReader final : public Reader {
   Result<std::vector<std::pair<std::string, WallTime>>> due_by_destination() override;
   Result<std::vector<DueMessage>> due(const std::string& destination, WallTime until, std::size_t limit,
                                       std::span<const RowId> skip) override;
+  Result<std::uint64_t> due_count(const std::string& destination, WallTime until) override;
   Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) override;
   Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) override;
   Result<std::vector<RowId>> handing_over(RowId after, std::size_t limit) override;
+  Result<std::uint64_t> handing_over_count() override;
   Result<std::vector<RowId>> messages(RowId after, RowId before, std::size_t limit) override;
   Result<std::vector<RowId>> messages_held_by(SpoolId spool, RowId after, std::size_t limit) override;
   Result<std::uint64_t> copies_on(SpoolId spool) override;
@@ -51,7 +53,6 @@ class SpoolReader final : public Reader {
   Result<std::optional<KeptMessage>> kept(RowId row) override;
   Result<std::optional<Resend>> resend(const std::string& request) override;
   Result<std::vector<Resend>> resends(std::size_t limit) override;
-  Result<std::uint64_t> due_count(WallTime until) override;
   Result<std::string> note(const std::string& name) override;
 
  private:

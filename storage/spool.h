@@ -396,11 +396,14 @@ class Reader {
   /// Entries of one destination with due <= until, by due time. `skip` (sorted) are under way already.
   virtual Result<std::vector<DueMessage>> due(const std::string& destination, WallTime until, std::size_t limit,
                                               std::span<const RowId> skip) = 0;
+  /// How many of them there are. Reads an index only.
+  virtual Result<std::uint64_t> due_count(const std::string& destination, WallTime until) = 0;
   /// Messages whose alarm_at <= until, by alarm time.
   virtual Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) = 0;
   virtual Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) = 0;
   /// Those that are being handed over.
   virtual Result<std::vector<RowId>> handing_over(RowId after, std::size_t limit) = 0;
+  virtual Result<std::uint64_t> handing_over_count() = 0;
   /// All messages in any state, by row; before `before` (exclusive).
   virtual Result<std::vector<RowId>> messages(RowId after, RowId before, std::size_t limit) = 0;
   /// Messages that name `spool` among their holders, by row. By an index: costs per message found.
@@ -432,8 +435,6 @@ class Reader {
   virtual Result<std::optional<Resend>> resend(const std::string& request) = 0;
   /// The newest first.
   virtual Result<std::vector<Resend>> resends(std::size_t limit) = 0;
-  /// Entries due until then, and messages that are being handed over. Costs a walk through the due queue.
-  virtual Result<std::uint64_t> due_count(WallTime until) = 0;
   /// Empty: there is none.
   virtual Result<std::string> note(const std::string& name) = 0;
 };

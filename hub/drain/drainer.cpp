@@ -12,8 +12,11 @@ using cluster::DrainState;
 using cluster::DrainVerb;
 
 constexpr Duration tick = 50ms;
-constexpr Duration far_tick = 250ms;  // while much is left: a look counts what is due
+// While much is left: a look counts what is due, and costs the more the more there is.
+constexpr Duration far_tick = 250ms;
 constexpr std::size_t far = 2000;
+constexpr Duration very_far_tick = 1s;
+constexpr std::size_t very_far = 200'000;
 constexpr Duration idle_tick = 500ms;
 constexpr Duration tell_timeout = 2s;
 constexpr std::size_t page = 400;
@@ -132,8 +135,8 @@ Task<void> Drainer::run() {
   co_await resume();
   while (!is_stopping_) {
     bool is_idle = drain_.state() == DrainState::active || drain_.is_over();
-    bool is_far = drain_.state() == DrainState::handing_over && drain_.remaining(view_) > far;
-    co_await wake_.wait_for(is_idle ? idle_tick : is_far ? far_tick : tick);
+    auto left = drain_.state() == DrainState::handing_over ? drain_.remaining(view_) : 0;
+    co_await wake_.wait_for(is_idle ? idle_tick : left > very_far ? very_far_tick : left > far ? far_tick : tick);
     if (is_stopping_) break;
     if (drain_.state() == DrainState::active) {
       // A hub that did not hear it would go on waiting for this one, were it to end now, and give it no copies.

@@ -16,7 +16,6 @@ constexpr std::size_t rehome_waits_max = 4096;  // copies that owners are asked 
 constexpr Duration tell_timeout = 2s;
 constexpr std::size_t page = 400;
 constexpr std::size_t in_flight_per_target = 64;
-constexpr std::size_t counted_max = 100'000;  // per destination and look: more than that is "at least so many"
 
 }  // namespace
 
@@ -100,17 +99,17 @@ Task<Result<std::vector<std::string>>> Drainer::due_destinations(WallTime now) {
   co_return found;
 }
 
-// What is to be tried now at these destinations, and what is being handed over.
+// What is to be tried now at these destinations (a message that is to be tried at two counts for each), and what is being handed over.
 Result<std::uint64_t> Drainer::count_due(storage::Reader& reader, const std::vector<std::string>& destinations, WallTime now) {
   std::uint64_t count = 0;
   for (const auto& destination : destinations) {
-    auto due = reader.due(destination, now, counted_max, {});
-    if (!due) return std::unexpected(due.error());
-    count += due->size();
+    auto due = reader.due_count(destination, now);
+    if (!due) return due;
+    count += *due;
   }
-  auto under_way = reader.handing_over(RowId{0}, counted_max);
-  if (!under_way) return std::unexpected(under_way.error());
-  return count + under_way->size();
+  auto under_way = reader.handing_over_count();
+  if (!under_way) return under_way;
+  return count + *under_way;
 }
 
 Task<void> Drainer::load() {

@@ -131,6 +131,26 @@ TEST_F(DrainerTests, HandsOverEverythingThatIsDueInPages) {
   EXPECT_EQ(offered(), 1000U);
 }
 
+// One message with very many entries stands for very many messages: entries are what is counted.
+TEST_F(DrainerTests, CountsAllThatIsDueHoweverMuchItIs) {
+  start_all();
+  auto message = own_message({{"hub3", spool3, Holder::State::holds}});
+  message.queue.clear();
+  for (int i = 0; i < 100'001; ++i)
+    message.queue.push_back({"example.com", WallClock::now() - std::chrono::seconds(i), 0});
+  put(message);
+  std::optional<Result<DrainPreview>> preview;
+  struct Asking {
+    static Task<void> run(Drainer& drainer, std::optional<Result<DrainPreview>>& into) {
+      into = co_await drainer.preview(cluster::DrainVerb::drain);
+    }
+  };
+  scope.spawn("preview", Asking::run(*drainer, preview));
+  settle();
+  ASSERT_TRUE(preview && *preview);
+  EXPECT_EQ((*preview)->due, 100'001U);
+}
+
 TEST_F(DrainerTests, ALeaveHandsOverWhatADeadNextHopKeepsWaiting) {
   start_all();
   queue(300, "dead.example");

@@ -83,6 +83,25 @@ TEST_F(MessagesTest, IsGoneWithItsBodyWhenEveryRecipientIsDone) {
   EXPECT_EQ(ask([&](Reader& reader) { return reader.lookup(message.id); }).kind, Knowledge::Kind::unknown);
 }
 
+TEST_F(MessagesTest, CountsWhatIsDueAtOneDestination) {
+  auto count = [&](const char* destination, int seconds) {
+    return ask([&](Reader& reader) { return reader.due_count(destination, at(seconds)); });
+  };
+  EXPECT_EQ(count("example.com", 0), 0U);
+  auto first = accepted({"a@example.com"});
+  accepted({"b@example.com"});
+  accepted({"c@example.org"}, "example.org");
+  EXPECT_FALSE(try_once(attempt(first.row, {deferred(0)}, {{"example.com", at(60), 1}})));
+  EXPECT_EQ(count("example.com", 0), 1U);
+  EXPECT_EQ(count("example.com", 60), 2U);
+  EXPECT_EQ(count("example.org", 60), 1U);
+  must([&](Writer& writer) { return writer.set_state(first.row, MessageState::held, {}); });
+  EXPECT_EQ(count("example.com", 60), 1U) << "held is not due";
+  EXPECT_EQ(ask([](Reader& reader) { return reader.handing_over_count(); }), 0U);
+  must([&](Writer& writer) { return writer.begin_hand_over(first.row, holder("hub2", 22, Holder::State::receiver)); });
+  EXPECT_EQ(ask([](Reader& reader) { return reader.handing_over_count(); }), 1U);
+}
+
 TEST_F(MessagesTest, ComesBackLaterWhenDeferred) {
   auto message = accepted({"a@example.com"});
   EXPECT_EQ(due("example.com", at(0)).size(), 1U);

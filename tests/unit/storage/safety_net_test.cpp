@@ -107,7 +107,7 @@ TEST_F(SafetyNetTest, KeepsWhatIsDeliveredWithItsBody) {
   // To everybody else it is done.
   EXPECT_EQ(ask([&](Reader& r) { return r.lookup(MessageId{spool().id(), static_cast<std::uint64_t>(row.value)}); }).kind, Knowledge::Kind::done);
   EXPECT_FALSE(ask([&](Reader& r) { return r.message(row); }));
-  EXPECT_EQ(ask([](Reader& r) { return r.due_count(WallTime::max()); }), 0U);
+  EXPECT_EQ(ask([](Reader& r) { return r.due_count("example.com", WallTime::max()); }), 0U);
   expect_true_counts();
 }
 
