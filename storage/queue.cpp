@@ -40,6 +40,16 @@ std::vector<DueMessage> Queue::due(const std::string& destination, WallTime unti
   return result;
 }
 
+std::vector<DueMessage> Queue::due_behind(const DueMessage& place, WallTime until, std::size_t limit) {
+  const auto& destination = place.entry.destination;
+  std::vector<DueMessage> result;
+  auto rows = due_behind_.rows(destination, to_column(place.entry.due), place.row.value, to_column(until), std::uint64_t{limit});
+  while (rows.next())
+    result.push_back({RowId{rows.number(0)},
+                      {destination, time_from_column(rows.number(1)), static_cast<std::uint32_t>(rows.number(2))}});
+  return result;
+}
+
 std::uint64_t Queue::due_count(const std::string& destination, WallTime until) {
   auto rows = due_count_.rows(destination, to_column(until));
   return rows.next() ? rows.unsigned_number(0) : 0;

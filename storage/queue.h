@@ -22,6 +22,7 @@ class Queue {
   std::vector<std::pair<std::string, WallTime>> by_destination();
   std::vector<DueMessage> due(const std::string& destination, WallTime until, std::size_t limit,
                               std::span<const RowId> skip);
+  std::vector<DueMessage> due_behind(const DueMessage& place, WallTime until, std::size_t limit);
   std::uint64_t due_count(const std::string& destination, WallTime until);
 
  private:
@@ -33,6 +34,9 @@ class Queue {
                   "SELECT destination, due FROM due WHERE destination > ? ORDER BY destination, due LIMIT 1"};
   Statement due_{database_,
                  "SELECT row, due, attempts FROM due WHERE destination = ? AND due <= ? ORDER BY due, row"};
+  Statement due_behind_{database_,
+                        "SELECT row, due, attempts FROM due WHERE destination = ? AND (due, row) > (?, ?) AND due <= ? "
+                        "ORDER BY due, row LIMIT ?"};
   Statement due_count_{database_, "SELECT count(*) FROM due WHERE destination = ? AND due <= ?"};
 };
 

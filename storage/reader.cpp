@@ -23,6 +23,10 @@ Result<std::vector<DueMessage>> SpoolReader::due(const std::string& destination,
   return ask([&] { return messages_.queue().due(destination, until, limit, skip); });
 }
 
+Result<std::vector<DueMessage>> SpoolReader::due_behind(const DueMessage& place, WallTime until, std::size_t limit) {
+  return ask([&] { return messages_.queue().due_behind(place, until, limit); });
+}
+
 Result<std::uint64_t> SpoolReader::due_count(const std::string& destination, WallTime until) {
   return ask([&] { return messages_.queue().due_count(destination, until); });
 }

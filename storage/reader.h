@@ -29,6 +29,7 @@ class SpoolReader final : public Reader {
   Result<std::vector<std::pair<std::string, WallTime>>> due_by_destination() override;
   Result<std::vector<DueMessage>> due(const std::string& destination, WallTime until, std::size_t limit,
                                       std::span<const RowId> skip) override;
+  Result<std::vector<DueMessage>> due_behind(const DueMessage& place, WallTime until, std::size_t limit) override;
   Result<std::uint64_t> due_count(const std::string& destination, WallTime until) override;
   Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) override;
   Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) override;

@@ -396,6 +396,8 @@ class Reader {
   /// Entries of one destination with due <= until, by due time. `skip` (sorted) are under way already.
   virtual Result<std::vector<DueMessage>> due(const std::string& destination, WallTime until, std::size_t limit,
                                               std::span<const RowId> skip) = 0;
+  /// The same behind one entry (a place in the queue, there or not): for walks through all of it.
+  virtual Result<std::vector<DueMessage>> due_behind(const DueMessage& place, WallTime until, std::size_t limit) = 0;
   /// How many of them there are. Reads an index only.
   virtual Result<std::uint64_t> due_count(const std::string& destination, WallTime until) = 0;
   /// Messages whose alarm_at <= until, by alarm time.

@@ -193,7 +193,7 @@ Task<void> Drainer::changed() {
     fed_at_ = MonotonicClock::now();
     tokens_ = 0;
     cursor_ = RowId{0};
-    passed_.clear();
+    due_cursor_.reset();
     rows_.clear();
   } else if (state == DrainState::left) {
     // The mark before the word: who hears "left" forgets what it owes to this spool.

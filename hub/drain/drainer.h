@@ -35,6 +35,8 @@ class Drainer final : public DrainControl {
 
   [[nodiscard]] const cluster::Drain& drain() const { return drain_; }
   [[nodiscard]] DrainGauges gauges() const;
+  /// Messages of which it keeps something in memory: bounded, however many there are and however they are refused.
+  [[nodiscard]] std::size_t in_memory() const { return rows_.size() + given_.size(); }
 
   // DrainControl
   Task<Result<std::string>> begin(cluster::DrainOrder order) override;
@@ -79,9 +81,9 @@ class Drainer final : public DrainControl {
   bool is_stopping_ = false;
   bool is_known_left_ = false;  ///< the spool was marked as left when this run began
 
-  std::deque<RowId> rows_;  ///< to be handed over next
+  std::deque<RowId> rows_;  ///< to be handed over next; a page and a half at most
   RowId cursor_{0};          ///< leave: the next page begins after this row
-  std::set<RowId> passed_;   ///< drain: what could not be given in this walk
+  std::optional<storage::DueMessage> due_cursor_;  ///< drain: behind this entry; nothing: a walk begins
   MonotonicTime next_page_ = MonotonicTime::min();
   bool is_loading_ = false;
   std::set<RowId> given_;  ///< under way

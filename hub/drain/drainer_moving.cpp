@@ -65,27 +65,32 @@ Task<std::optional<std::vector<RowId>>> Drainer::next_page() {
   auto now = WallClock::now();
   auto destinations = co_await due_destinations(now);
   if (!destinations) co_return std::nullopt;
-  auto known = passed_;
-  known.insert(given_.begin(), given_.end());
-  known.insert(rows_.begin(), rows_.end());
-  auto found = co_await query<std::vector<RowId>>(
+  // Destinations by name, and by time in each: what could not be given is behind the cursor until the next walk.
+  auto found = co_await query<std::vector<storage::DueMessage>>(
       runtime_.io, spool_,
-      [&destinations, now, known = std::vector<RowId>(known.begin(), known.end())](storage::Reader& r) -> Result<std::vector<RowId>> {
-        std::vector<RowId> rows;
+      [&destinations, now, cursor = due_cursor_](storage::Reader& r) -> Result<std::vector<storage::DueMessage>> {
+        std::vector<storage::DueMessage> entries;
         for (const auto& destination : *destinations) {
-          if (rows.size() >= page) break;
-          auto due = r.due(destination, now, page - rows.size(), known);
-          if (!due) return std::unexpected(due.error());
-          for (const auto& one : *due) rows.push_back(one.row);
+          if (entries.size() >= page) break;
+          if (cursor && destination < cursor->entry.destination) continue;
+          storage::DueMessage from{RowId{0}, {destination, WallTime{}, 0}};
+          if (cursor && destination == cursor->entry.destination) from = *cursor;
+          auto due = r.due_behind(from, now, page - entries.size());
+          if (!due) return due;
+          entries.insert(entries.end(), due->begin(), due->end());
         }
-        return rows;
+        return entries;
       });
   if (!found) co_return std::nullopt;
   if (found->size() < page) {
-    passed_.clear();
+    due_cursor_.reset();
     next_page_ = MonotonicClock::now() + page_pause;
+  } else {
+    due_cursor_ = found->back();
   }
-  co_return std::move(*found);
+  std::vector<RowId> rows;
+  for (const auto& entry : *found) rows.push_back(entry.row);
+  co_return rows;
 }
 
 // Those that have something due and can be reached.
@@ -117,7 +122,7 @@ Task<void> Drainer::load() {
   is_loading_ = false;
   if (!rows || is_stopping_) co_return;
   for (auto row : *rows)
-    if (!given_.contains(row)) rows_.push_back(row);
+    if (!given_.contains(row) && std::ranges::find(rows_, row) == rows_.end()) rows_.push_back(row);
   if (drain_.state() == DrainState::handing_over) feed();
 }
 
@@ -128,10 +133,7 @@ Task<void> Drainer::give(RowId row, std::string hub) {
     ++refused_;
     ++metrics_.handovers_refused_total;
   }
-  if (outcome != Hander::Outcome::moved && outcome != Hander::Outcome::kept) {
-    if (drain_.order().verb == DrainVerb::drain) passed_.insert(row);
-    co_return;
-  }
+  if (outcome != Hander::Outcome::moved && outcome != Hander::Outcome::kept) co_return;  // in the next walk again
   ++handed_;
   ++handed_to_[hub];
   // The next one at once: with one look every tick there would be no more of them than fit under way at once.

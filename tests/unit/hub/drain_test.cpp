@@ -151,6 +151,33 @@ TEST_F(DrainerTests, CountsAllThatIsDueHoweverMuchItIs) {
   EXPECT_EQ((*preview)->due, 100'001U);
 }
 
+TEST_F(DrainerTests, WhatIsRefusedCostsNoMemory) {
+  std::map<MessageId, int> offers;
+  std::size_t most = 0;
+  hub2().answers = [&](const ShadowCommand& c) -> std::optional<Reply> {
+    if (c.verb != ShadowVerb::hand) return std::nullopt;
+    ++offers[c.copy.id];
+    most = std::max(most, drainer->in_memory());
+    return Reply{451, "4.3.0", "Not now"};
+  };
+  start_all();
+  queue(500, "a.example");
+  queue(500, "b.example");
+  order(cluster::DrainVerb::drain);
+  pass(1s);
+  EXPECT_EQ(offers.size(), 1000U) << "every one of them has had its turn";
+  EXPECT_LE(most, 400U + 200U + 64U) << "a page and a half, and what is under way";
+  int turns = 0;
+  for (const auto& [id, count] : offers) turns = std::max(turns, count);
+  EXPECT_LE(turns, 5) << "a pause between two walks";
+  hub2().answers = [](const ShadowCommand& c) -> std::optional<Reply> {
+    if (c.verb == ShadowVerb::hand) return Reply{250, "2.6.0", "owned and protected"};
+    return std::nullopt;
+  };
+  pass(3s);
+  EXPECT_EQ(drainer->drain().state(), cluster::DrainState::drained) << drainer->drain().why();
+}
+
 TEST_F(DrainerTests, ALeaveHandsOverWhatADeadNextHopKeepsWaiting) {
   start_all();
   queue(300, "dead.example");

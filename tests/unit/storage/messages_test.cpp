@@ -102,6 +102,28 @@ TEST_F(MessagesTest, CountsWhatIsDueAtOneDestination) {
   EXPECT_EQ(ask([](Reader& reader) { return reader.handing_over_count(); }), 1U);
 }
 
+TEST_F(MessagesTest, ListsWhatIsDueBehindAPlace) {
+  std::vector<RowId> rows;
+  for (int due : {30, 10, 10, 50, 20}) {
+    auto message = new_message(spool(), {"a@example.com"});
+    message.queue[0].due = at(due);
+    must([&](Writer& writer) { return accept(writer, message); });
+    rows.push_back(message.row);
+  }
+  accepted({"b@example.org"}, "example.org");
+  std::vector<RowId> walked;
+  DueMessage place{RowId{0}, {"example.com", WallTime{}, 0}};
+  for (;;) {
+    auto page = ask([&](Reader& reader) { return reader.due_behind(place, at(30), 2); });
+    if (page.empty()) break;
+    for (const auto& one : page) walked.push_back(one.row);
+    place = page.back();
+    // What it stands behind may go.
+    EXPECT_TRUE(try_once(attempt(place.row, {delivered(0)})));
+  }
+  EXPECT_EQ(walked, (std::vector<RowId>{rows[1], rows[2], rows[4], rows[0]}));
+}
+
 TEST_F(MessagesTest, ComesBackLaterWhenDeferred) {
   auto message = accepted({"a@example.com"});
   EXPECT_EQ(due("example.com", at(0)).size(), 1U);
