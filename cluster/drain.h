@@ -44,7 +44,7 @@ struct DrainView {
   std::uint64_t sessions = 0;     ///< of clients
   std::uint64_t queue = 0;        ///< messages owned here
   std::uint64_t due = 0;          ///< of these, what is to be tried now; and what is being handed over
-  std::uint64_t unprotected = 0;  ///< of these, without another copy
+  std::uint64_t unprotected = 0;  ///< of these, without another copy that is known to be there: what only silent hubs hold counts
   std::uint64_t shadows = 0;      ///< held for other hubs
   std::uint64_t shadows_nobody_else_can_hold = 0;
   std::uint64_t outbox = 0;       ///< drain: owed to hubs that can be reached; leave: owed to anybody who is not gone for good

@@ -343,4 +343,36 @@ std::uint64_t Messages::copies_on(SpoolId spool) {
   return count;
 }
 
+// Costs a look for each.
+std::vector<SpoolId> Messages::first_holders() {
+  std::vector<SpoolId> result;
+  auto at = INT64_MIN;
+  for (;;) {
+    auto rows = next_first_holder_.rows(at);
+    if (!rows.next()) return result;
+    at = rows.number(0);
+    result.push_back(SpoolId{rows.unsigned_number(0)});
+  }
+}
+
+std::vector<CopyElsewhere> Messages::copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit) {
+  auto is_heard = [&](SpoolId spool) { return std::ranges::find(heard, spool) != heard.end(); };
+  auto rows = unprotected(after, limit);
+  for (auto spool : first_holders()) {
+    if (is_heard(spool)) continue;
+    auto part = rows_of(held_by_.rows(spool.value, 2, after.value, std::uint64_t{limit}));
+    rows.insert(rows.end(), part.begin(), part.end());
+  }
+  std::ranges::sort(rows);
+  if (rows.size() > limit) rows.resize(limit);
+  std::vector<CopyElsewhere> result;
+  for (auto row : rows) {
+    auto message = find_row(row);
+    if (!message) break;  // a failure stuck
+    bool is_there = std::ranges::any_of(message->holders, [&](const auto& h) { return h.state == Holder::State::holds && is_heard(h.spool); });
+    result.push_back({row, message->id, message->state, std::move(message->queue), !is_there});
+  }
+  return result;
+}
+
 }  // namespace umbra::storage

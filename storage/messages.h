@@ -78,6 +78,7 @@ class Messages {
   std::vector<RowId> list(RowId after, RowId before, std::size_t limit);
   std::vector<RowId> held_by(SpoolId spool, RowId after, std::size_t limit);
   std::uint64_t copies_on(SpoolId spool);
+  std::vector<CopyElsewhere> copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit);
   Notes& notes() { return notes_; }
   std::vector<OwedNote> notes_owed(SpoolId to, RowId after, std::size_t limit);
   std::vector<Holder> not_told(RowId row);
@@ -90,6 +91,7 @@ class Messages {
   void enqueue(const MessageRow& message);
   void dequeue(const MessageRow& message);
   std::optional<MessageRow> read(const Statement::Rows& rows);
+  std::vector<SpoolId> first_holders();
   static std::vector<RowId> rows_of(Statement::Rows rows);
 
   Database& database_;
@@ -132,6 +134,8 @@ class Messages {
   Statement list_{database_, "SELECT row FROM messages WHERE row > ? AND row < ? ORDER BY row LIMIT ?"};
   Statement held_by_{database_,
                      "SELECT row FROM messages WHERE held_by = ? AND protection = ? AND row > ? ORDER BY row LIMIT ?"};
+  Statement next_first_holder_{database_,
+                               "SELECT held_by FROM messages WHERE held_by > ? ORDER BY held_by LIMIT 1"};
   Statement further_held_by_{database_,
                              "SELECT row FROM further_holders WHERE spool = ? AND row > ? ORDER BY row LIMIT ?"};
   Statement copies_on_{database_, "SELECT count(*) FROM messages WHERE held_by = ? AND protection = 2"};

@@ -39,6 +39,10 @@ Result<std::vector<RowId>> SpoolReader::unprotected(RowId after, std::size_t lim
   return ask([&] { return messages_.unprotected(after, limit); });
 }
 
+Result<std::vector<CopyElsewhere>> SpoolReader::copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit) {
+  return ask([&] { return messages_.copies_missing(heard, after, limit); });
+}
+
 Result<std::vector<RowId>> SpoolReader::handing_over(RowId after, std::size_t limit) {
   return ask([&] { return messages_.handing_over(after, limit); });
 }

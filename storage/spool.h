@@ -194,6 +194,15 @@ struct DueMessage {
   QueueEntry entry;
 };
 
+/// A message of ours, and whether another hub has it too.
+struct CopyElsewhere {
+  RowId row;
+  MessageId id;
+  MessageState state = MessageState::queued;
+  std::vector<QueueEntry> queue;
+  bool is_missing = false;
+};
+
 struct QueueCounts {
   std::uint64_t messages = 0;   ///< state queued or held
   std::uint64_t held = 0;
@@ -403,6 +412,9 @@ class Reader {
   /// Messages whose alarm_at <= until, by alarm time.
   virtual Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) = 0;
   virtual Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) = 0;
+  /// The messages that ask for copies and may have none on the spools `heard`, by row; of each, whether that is so. Reads only those
+  /// that are unprotected, or whose first copy is on another spool.
+  virtual Result<std::vector<CopyElsewhere>> copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit) = 0;
   /// Those that are being handed over.
   virtual Result<std::vector<RowId>> handing_over(RowId after, std::size_t limit) = 0;
   virtual Result<std::uint64_t> handing_over_count() = 0;

@@ -39,7 +39,8 @@ struct DrainPreview {
   std::uint64_t outbox = 0;
   std::uint64_t unprotected = 0;
   std::vector<std::string> targets;
-  std::uint64_t lose_last_copy = 0;          ///< messages that nobody else could have, with this verb and these targets
+  /// Messages that stay here, with this verb and these targets, and of which no hub that is heard has a copy.
+  std::uint64_t lose_last_copy = 0;
   std::vector<std::string> lose_last_copy_ids;  ///< the first of them
   std::uint64_t safety_net = 0;  ///< delivered messages that are kept here; a leave takes them along
   std::uint64_t safety_net_octets = 0;

@@ -224,16 +224,18 @@ Task<Result<cluster::DrainView>> Drainer::look() {
   for (const auto& member : peering_.members().all())
     if (member->identity && member->control->is_open()) reachable.push_back(member->identity->spool);
   auto now = WallClock::now();
+  // What only silent hubs hold too: nobody knows whether it is there.
+  auto short_of_copies = peering_.short_messages();
   Result<std::vector<std::string>> due_at;
   if (verb == DrainVerb::drain) due_at = co_await due_destinations(now);
   if (!due_at) co_return std::unexpected(due_at.error());
   auto found = co_await query<cluster::DrainView>(
-      runtime_.io, spool_, [verb, reachable, &due_at, now](storage::Reader& r) -> Result<cluster::DrainView> {
+      runtime_.io, spool_, [verb, reachable, &due_at, now, short_of_copies](storage::Reader& r) -> Result<cluster::DrainView> {
         cluster::DrainView v;
         auto counts = r.counts();
         if (!counts) return std::unexpected(counts.error());
         v.queue = counts->messages;
-        v.unprotected = counts->unprotected;
+        v.unprotected = counts->unprotected + short_of_copies;
         v.shadows = counts->shadows;
         v.outbox = counts->outbox;
         if (verb != DrainVerb::drain) return v;

@@ -60,6 +60,7 @@ class Drainer final : public DrainControl {
   static Result<std::uint64_t> count_due(storage::Reader& reader, const std::vector<std::string>& destinations, WallTime now);
   Task<void> give(RowId row, std::string hub);
   [[nodiscard]] std::vector<std::shared_ptr<Member>> targets() const;
+  Task<Result<void>> find_last_copies(DrainPreview& preview, std::vector<std::string> due_at, WallTime now);
   // Shadows that are held here for others.
   Task<void> rehome();
   Task<void> rehome_of(std::shared_ptr<Member> owner, SpoolId spool);

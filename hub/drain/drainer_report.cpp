@@ -1,4 +1,6 @@
 // What a drain, leave or pause tells of itself. Part of Drainer.
+#include <algorithm>
+
 #include "hub/drain/drainer.h"
 #include "hub/spool_tasks.h"
 
@@ -9,6 +11,7 @@ using cluster::DrainState;
 using cluster::DrainVerb;
 
 constexpr std::size_t named_ids_max = 20;
+constexpr std::size_t looked_at_once = 1000;
 
 }  // namespace
 
@@ -41,48 +44,67 @@ Task<Result<DrainReport>> Drainer::report() {
     if (report.rate > 0)
       report.eta = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(static_cast<double>(report.remaining) / report.rate));
   }
-  // What only silent hubs hold too: nobody knows whether it is there.
-  if (report.state != DrainState::active) report.current.unprotected += peering_.short_messages();
   report.exit_code = cluster::exit_code(report.state, report.current.unprotected);
   co_return report;
 }
 
 Task<Result<DrainPreview>> Drainer::preview(DrainVerb verb) {
-  DrainPreview preview;
-  for (const auto& member : peering_.members().all())
-    if (member->data->offers("XHAND") && member->state == smtp::HubState::active) preview.targets.push_back(member->name());
-  bool has_targets = !preview.targets.empty();
   auto now = WallClock::now();
   auto due_at = co_await due_destinations(now);
   if (!due_at) co_return std::unexpected(due_at.error());
-  auto found = co_await query<DrainPreview>(
-      runtime_.io, spool_, [verb, has_targets, &due_at, now](storage::Reader& r) -> Result<DrainPreview> {
-        DrainPreview p;
-        auto counts = r.counts();
-        auto due = count_due(r, *due_at, now);
-        if (!counts) return std::unexpected(counts.error());
-        if (!due) return std::unexpected(due.error());
-        p.queue = counts->messages;
-        p.unprotected = counts->unprotected;
-        p.shadows = counts->shadows;
-        p.outbox = counts->outbox;
-        p.safety_net = counts->kept;
-        p.safety_net_octets = counts->kept_octets;
-        p.due = *due;
-        if (verb == DrainVerb::pause || has_targets) return p;
-        // Nobody takes anything: what has no copy elsewhere is here alone.
-        p.lose_last_copy = p.unprotected;
-        auto rows = r.unprotected(RowId{0}, named_ids_max);
-        if (!rows) return std::unexpected(rows.error());
-        for (auto row : *rows) {
-          auto message = r.message(row);
-          if (message && *message) p.lose_last_copy_ids.push_back(to_string((*message)->id));
-        }
-        return p;
-      });
+  auto found = co_await query<DrainPreview>(runtime_.io, spool_, [&due_at, now](storage::Reader& r) -> Result<DrainPreview> {
+    DrainPreview p;
+    auto counts = r.counts();
+    auto due = count_due(r, *due_at, now);
+    if (!counts) return std::unexpected(counts.error());
+    if (!due) return std::unexpected(due.error());
+    p.queue = counts->messages;
+    p.unprotected = counts->unprotected;
+    p.shadows = counts->shadows;
+    p.outbox = counts->outbox;
+    p.safety_net = counts->kept;
+    p.safety_net_octets = counts->kept_octets;
+    p.due = *due;
+    return p;
+  });
   if (!found) co_return found;
-  found->targets = std::move(preview.targets);
+  found->unprotected += peering_.short_messages();
+  for (const auto& member : peering_.members().all())
+    if (member->data->offers("XHAND") && member->state == smtp::HubState::active) found->targets.push_back(member->name());
+  // A leave hands everything over, where there is somebody; a drain what is due, and the rest stays.
+  bool stays = verb != DrainVerb::pause && (found->targets.empty() || verb == DrainVerb::drain);
+  if (!stays) co_return found;
+  if (found->targets.empty()) due_at->clear();
+  if (auto looked = co_await find_last_copies(*found, std::move(*due_at), now); !looked) co_return std::unexpected(looked.error());
   co_return found;
+}
+
+// What stays here, and no hub that is heard has a copy of: a page at a time, so that delivery reads in between. `due_at`: what is due
+// there goes.
+Task<Result<void>> Drainer::find_last_copies(DrainPreview& preview, std::vector<std::string> due_at, WallTime now) {
+  using Copies = std::vector<storage::CopyElsewhere>;
+  std::vector<SpoolId> heard;
+  for (const auto& member : peering_.members().all()) {
+    bool is_heard = !peering_.members().is_silent(*member) && (member->control->is_open() || member->state == smtp::HubState::draining);
+    if (member->identity && is_heard) heard.push_back(member->identity->spool);
+  }
+  auto goes = [&](const storage::CopyElsewhere& message) {
+    return message.state == storage::MessageState::queued && std::ranges::any_of(message.queue, [&](const auto& entry) {
+             return entry.due <= now && std::ranges::find(due_at, entry.destination) != due_at.end();
+           });
+  };
+  RowId after{0};
+  while (!is_stopping_) {
+    auto copies = co_await query<Copies>(runtime_.io, spool_, [&heard, after](storage::Reader& r) { return r.copies_missing(heard, after, looked_at_once); });
+    if (!copies) co_return std::unexpected(copies.error());
+    for (const auto& message : *copies) {
+      if (!message.is_missing || goes(message)) continue;
+      if (++preview.lose_last_copy <= named_ids_max) preview.lose_last_copy_ids.push_back(to_string(message.id));
+    }
+    if (copies->size() < looked_at_once) break;
+    after = copies->back().row;
+  }
+  co_return Result<void>{};
 }
 
 DrainGauges Drainer::gauges() const {

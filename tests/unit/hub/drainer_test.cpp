@@ -85,6 +85,71 @@ TEST_F(DrainerTest, DoesNotCountACopyOnASilentHubInItsExitCode) {
   EXPECT_EQ((*report)->exit_code, 4) << "nobody knows whether that copy is still there";
 }
 
+TEST_F(DrainerTest, ADryRunNamesWhatOnlyASilentHubHoldsToo) {
+  begin();
+  auto waiting = own_message({{"hub2", spool2, Holder::State::holds}});
+  waiting.queue[0].due = WallClock::now() + 1h;
+  put(waiting);
+  put(own_message({{"hub2", spool2, Holder::State::holds}}));  // due: handed over
+  auto held = own_message({{"hub3", spool3, Holder::State::holds}});
+  held.queue[0].due = WallClock::now() + 1h;
+  put(held);
+  auto preview = [&](cluster::DrainVerb verb) {
+    std::optional<Result<DrainPreview>> result;
+    run(drainer->preview(verb), result);
+    EXPECT_TRUE(result && *result);
+    return **result;
+  };
+  using enum cluster::DrainVerb;
+  EXPECT_EQ(preview(cluster::DrainVerb::drain).lose_last_copy, 0U);
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = false;
+  network.cut(hub2);
+  pass(5s);
+  auto found = preview(cluster::DrainVerb::drain);
+  EXPECT_EQ(found.targets, std::vector<std::string>{"hub3"});
+  EXPECT_EQ(found.lose_last_copy_ids, std::vector<std::string>{to_string(waiting.id)});
+  EXPECT_EQ(found.lose_last_copy, 1U);
+  EXPECT_EQ(preview(leave).lose_last_copy, 0U) << "hub3 takes it";
+  EXPECT_EQ(preview(pause).lose_last_copy, 0U);
+  member("10.0.0.3").is_up = false;
+  network.cut(member("10.0.0.3"));
+  pass(config.cluster.restart_grace + config.cluster.lease + 10s);
+  for (auto verb : {cluster::DrainVerb::drain, leave}) {
+    found = preview(verb);
+    EXPECT_THAT(found.targets, ::testing::IsEmpty());
+    EXPECT_EQ(found.lose_last_copy, 3U);
+    EXPECT_EQ(found.unprotected, 3U);
+  }
+}
+
+TEST_F(DrainerTest, ADrainIsNotSafeToStopWhileOnlyASilentHubHasACopy) {
+  config.cluster.restart_grace = 5s;
+  begin();
+  auto waiting = own_message({{"hub2", spool2, Holder::State::holds}});
+  waiting.queue[0].due = WallClock::now() + 1h;
+  put(waiting);
+  std::unique_ptr<Caller> hub2;
+  std::unique_ptr<Caller> hub3;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), ::testing::StartsWith("235 "));
+  ASSERT_THAT(call(hub3, "hub3", spool3, Epoch{1}, Sequence{1}), ::testing::StartsWith("235 "));
+  auto pass_with_hub3 = [&](Duration span) {
+    for (Duration passed{0}; passed < span; passed += 2s) {
+      (void)say(*hub3, smtp::format_beat(Epoch{1}, Sequence{1}));
+      pass(2s);
+    }
+  };
+  member("10.0.0.2").is_up = false;
+  network.cut(member("10.0.0.2"));
+  pass_with_hub3(config.cluster.lease + 10s);
+  ASSERT_EQ(peering->short_messages(), 1U);
+  drain();
+  EXPECT_EQ(drainer->drain().state(), cluster::DrainState::handing_over);
+  pass_with_hub3(config.cluster.reprotect_after + 10s);
+  EXPECT_EQ(drainer->drain().state(), cluster::DrainState::drained) << drainer->drain().why();
+  EXPECT_FALSE(member("10.0.0.3").of(ShadowVerb::copy).empty()) << "it was copied again";
+}
+
 // A slow disk: the copy of another hub's mail was accepted before this hub closed, and is written long after.
 TEST_F(DrainerTest, HasNotLeftWhileACopyIsOnItsWayToTheDisk) {
   config.cluster.lease = 60s;

@@ -124,6 +124,42 @@ TEST_F(MessagesTest, ListsWhatIsDueBehindAPlace) {
   EXPECT_EQ(walked, (std::vector<RowId>{rows[1], rows[2], rows[4], rows[0]}));
 }
 
+TEST_F(MessagesTest, FindsWhatNoHubThatIsHeardHasACopyOf) {
+  auto put = [&](std::vector<Holder> holders, std::uint8_t copies, bool is_protected) {
+    auto message = new_message(spool(), {"a@example.com"});
+    message.holders = std::move(holders);
+    message.envelope.protection.copies = copies;
+    message.is_protected = is_protected;
+    must([&](Writer& writer) { return accept(writer, message); });
+    return message.row;
+  };
+  using enum Holder::State;
+  put({holder("hub2", 22)}, 1, true);
+  auto on_3 = put({holder("hub3", 33)}, 1, true);
+  put({holder("hub3", 33), holder("hub2", 22)}, 2, true);  // one is enough
+  auto on_3_and_4 = put({holder("hub3", 33), holder("hub4", 44)}, 2, true);
+  put({holder("hub2", 22), holder("hub3", 33, offered)}, 2, false);
+  auto offered_only = put({holder("hub2", 22, offered)}, 1, false);
+  auto alone = put({}, 1, false);
+  put({}, 0, true);  // its policy asks for none
+  auto missing = [&](std::vector<SpoolId> heard, std::size_t page) {
+    std::vector<RowId> rows;
+    RowId after{0};
+    for (;;) {
+      auto found = ask([&](Reader& reader) { return reader.copies_missing(heard, after, page); });
+      for (const auto& one : found)
+        if (one.is_missing) rows.push_back(one.row);
+      if (found.size() < page) return rows;
+      after = found.back().row;
+    }
+  };
+  for (std::size_t page : {1U, 2U, 100U}) {
+    EXPECT_EQ(missing({SpoolId{22}, SpoolId{44}}, page), (std::vector<RowId>{on_3, offered_only, alone}));
+    EXPECT_EQ(missing({SpoolId{22}}, page), (std::vector<RowId>{on_3, on_3_and_4, offered_only, alone}));
+    EXPECT_EQ(missing({}, page).size(), 7U);
+  }
+}
+
 TEST_F(MessagesTest, ComesBackLaterWhenDeferred) {
   auto message = accepted({"a@example.com"});
   EXPECT_EQ(due("example.com", at(0)).size(), 1U);
