@@ -45,7 +45,7 @@ class WiredHub final : public Hub, public AdminBackend {
         net_keeper_(runtime_, config_, *spool_, log_),
         acceptor_(runtime_, config_, *spool_, peering_, *outbound_, net_keeper_, log_, metrics_),
         drainer_(runtime_, config_, *spool_, peering_, {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); }, [this](const std::string& destination) { return can_reach(destination); }},
-                 log_, metrics_),
+                 log_, metrics_, parts.drain),
         resender_(runtime_, config_, *spool_, peering_, *outbound_,
                   [this] { return drainer_.drain().is_ready() ? std::string() : std::string("the hub is being drained"); }, log_, metrics_) {
     peering_.set_outbound(*outbound_);

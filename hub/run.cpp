@@ -78,7 +78,7 @@ Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after
   }
 }
 
-After run_once(const Config& config, TlsStore& tls, EventLog& log) {
+After run_once(const Config& config, TlsStore& tls, cluster::Drain& drain, EventLog& log) {
   asio::io_context io(1);
   HomeExecutor home(io);
   storage::ThreadExecutor writer("umbra-writer");
@@ -86,7 +86,13 @@ After run_once(const Config& config, TlsStore& tls, EventLog& log) {
   SystemRandom random;
   auto network = make_tcp_network(io);
   auto resolver = make_cares_resolver(io, config.resolver);
-  auto hub = Hub::make(config, {{io, random, *network, *resolver, &tls}, writer, reader, home, log, ""});
+  auto hub = Hub::make(config, {.runtime = {io, random, *network, *resolver, &tls},
+                                .writer_lane = writer,
+                                .reader_lane = reader,
+                                .home = home,
+                                .log = log,
+                                .spool_vfs = "",
+                                .drain = &drain});
   if (!hub) {
     log.line(LogLevel::error, "could not start", {{"reason", hub.error().what}});
     std::fprintf(stderr, "umbra: %s\n", hub.error().what.c_str());
@@ -127,10 +133,13 @@ int run_hub(const Config& config) {
     (*log)->stop();
     return 1;
   }
+  // What the operator was told of a drain holds for the whole process: another hub may end a run, and nobody would know that the next
+  // one takes mail again.
+  cluster::Drain drain;
   After after = After::again;
   while (after == After::again) {
     std::signal(SIGHUP, SIG_IGN);  // between two runs: it must not end the process
-    after = run_once(config, tls, **log);
+    after = run_once(config, tls, drain, **log);
   }
   (*log)->stop();
   return after == After::exit_well ? 0 : 1;

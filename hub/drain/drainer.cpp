@@ -26,7 +26,7 @@ constexpr Duration rate_window = 5s;
 }  // namespace
 
 Drainer::Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Clients clients,
-                 EventLog& log, Metrics& metrics)
+                 EventLog& log, Metrics& metrics, cluster::Drain* carried)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -35,9 +35,17 @@ Drainer::Drainer(Runtime runtime, const Config& config, storage::Spool& spool, P
       log_(log),
       metrics_(metrics),
       tasks_(runtime.io),
-      wake_(runtime.io) {}
+      wake_(runtime.io),
+      drain_(carried != nullptr ? *carried : own_drain_) {}
 
-void Drainer::start() { tasks_.spawn("drain", run()); }
+void Drainer::start() {
+  if (drain_.state() != DrainState::active) {
+    log_.line(LogLevel::info, "what was ordered before goes on", {{"verb", to_string(drain_.order().verb)}, {"state", to_string(drain_.state())}});
+    began_at_ = WallClock::now() - std::chrono::duration_cast<WallClock::duration>(MonotonicClock::now() - drain_.began());
+    if (!drain_.takes_mail()) close(true);
+  }
+  tasks_.spawn("drain", run());
+}
 
 Task<void> Drainer::stop() {
   is_stopping_ = true;
@@ -81,9 +89,9 @@ Task<Result<std::string>> Drainer::begin(cluster::DrainOrder order) {
 }
 
 Task<Result<void>> Drainer::undrain() {
-  if (is_saved_leave_ || is_known_left_ || drain_.state() == DrainState::left) {
+  if (is_saved_leave_ || drain_.state() == DrainState::left) {
     if (auto saved = co_await save(""); !saved) co_return saved;
-    is_saved_leave_ = is_known_left_ = false;
+    is_saved_leave_ = false;
   }
   bool was_announced = drain_.is_announced();
   if (drain_.state() != DrainState::active) log_.line(LogLevel::info, "undrained: active again", {});
@@ -112,6 +120,12 @@ void Drainer::close(bool is_closed) {
 Task<void> Drainer::resume() {
   auto intent = co_await query<std::string>(runtime_.io, spool_, [](storage::Reader& r) { return r.note(intent_note); });
   if (!intent || intent->empty() || is_stopping_) co_return;
+  if (drain_.state() != DrainState::active) {  // carried over, or ordered anew already
+    bool was_left = *intent == "left";
+    is_saved_leave_ = !was_left;
+    if (was_left && drain_.state() != DrainState::left) (void)co_await save("");
+    co_return;
+  }
   if (*intent == "left") {
     auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_, [](storage::Reader& r) { return r.counts(); });
     bool is_empty = counts && counts->messages + counts->shadows + counts->outbox == 0;
@@ -153,6 +167,7 @@ Task<void> Drainer::run() {
     }
     if (!view || is_stopping_) continue;
     view_ = *view;
+    if (drain_.state() == DrainState::handing_over && !std::exchange(is_begun_, true)) begin_handing_over();
     count_rate();
     auto before = drain_.state();
     if (drain_.step(view_)) co_await changed();
@@ -189,16 +204,21 @@ Task<void> Drainer::changed() {
                         verb == DrainVerb::drain ? drain_.order().return_within : Duration{0});
     if (drain_.state() == DrainState::closing) close(true);
   } else if (state == DrainState::handing_over) {
-    initial_ = view_;
-    fed_at_ = MonotonicClock::now();
-    tokens_ = 0;
-    cursor_ = RowId{0};
-    due_cursor_.reset();
-    rows_.clear();
+    is_begun_ = true;
+    begin_handing_over();
   } else if (state == DrainState::left) {
     // The mark before the word: who hears "left" forgets what it owes to this spool.
     if (co_await save("left")) co_await announce(smtp::HubState::left, Duration{0});
   }
+}
+
+void Drainer::begin_handing_over() {
+  initial_ = view_;
+  fed_at_ = MonotonicClock::now();
+  tokens_ = 0;
+  cursor_ = RowId{0};
+  due_cursor_.reset();
+  rows_.clear();
 }
 
 Task<void> Drainer::announce(smtp::HubState state, Duration back_within) {

@@ -26,9 +26,10 @@ class Drainer final : public DrainControl {
     std::function<bool(const std::string& destination)> can_reach;
   };
   Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Clients clients, EventLog& log,
-          Metrics& metrics);
+          Metrics& metrics, cluster::Drain* carried = nullptr);
 
-  /// Goes on with a leave that a crash or a stop has interrupted.
+  /// Goes on with what the run before this one in the same process was ordered (`carried`), from where it was; and with a leave that a
+  /// crash or a stop has interrupted. Before the listeners: a hub that is closed stays closed.
   void start();
   /// Before the sessions with the other hubs end: says to them when this hub will be back.
   Task<void> stop();
@@ -53,6 +54,7 @@ class Drainer final : public DrainControl {
   Task<Result<void>> save(std::string intent);
   void close(bool is_closed);
   // Mail that is owned here.
+  void begin_handing_over();
   void feed();
   Task<void> load();
   Task<std::optional<std::vector<RowId>>> next_page();
@@ -75,12 +77,13 @@ class Drainer final : public DrainControl {
   Metrics& metrics_;
   TaskScope tasks_;
   Timer wake_;
-  cluster::Drain drain_;
+  cluster::Drain own_drain_;
+  cluster::Drain& drain_;  ///< the one that outlives this run, if there is one
   cluster::DrainView view_;     ///< as of the last look
   cluster::DrainView initial_;  ///< when handing over began
   bool is_saved_leave_ = false;
   bool is_stopping_ = false;
-  bool is_known_left_ = false;  ///< the spool was marked as left when this run began
+  bool is_begun_ = false;  ///< `initial_` is of this run's handing over
 
   std::deque<RowId> rows_;  ///< to be handed over next; a page and a half at most
   RowId cursor_{0};          ///< leave: the next page begins after this row

@@ -209,6 +209,27 @@ class OneAtATime(DrainCase):
         wait_until(lambda: sum(other.metric("umbra_messages_taken_over_total") for other in others) == kept, 15, "the take-over")
         self.assertGreater(time.monotonic() - stopped, 8)
 
+    def test_a_drained_hub_whose_epoch_was_ended_meanwhile_takes_no_mail_again(self):
+        cluster = self.queued()
+        hub = cluster.hubs[0]
+        time.sleep(1)
+        code, said = self.order(hub, "drain", "--unready-wait", "0s", "--return-within", "1s")
+        self.assertEqual(code, 0, said)
+        self.assertGreater(hub.counts()["messages"], 0, "nothing to be taken over")
+        epoch = hub.metric("umbra_spool_epoch")
+        hub.process.signal(signal.SIGSTOP)
+        wait_until(lambda: sum(other.metric("umbra_messages_taken_over_total") for other in cluster.hubs[1:]) > 0, 30, "the take-over")
+        hub.process.signal(signal.SIGCONT)
+        wait_until(lambda: hub.metric("umbra_spool_epoch") > epoch, 20, "its next epoch")
+        report = self.report(hub)
+        self.assertEqual((report["state"], report["verb"]), ("drained", "drain"), report)
+        self.assertFalse(hub.ready())
+        with Talk(hub.address, greeting=False) as talk:
+            code, text = talk.reply()
+            self.assertEqual((code, text[:5]), (421, "4.3.2"), text)
+        self.assertEqual(self.order(hub, "undrain")[0], 0)
+        wait_until(hub.ready, 10, "ready again")
+
     def test_a_dead_next_hop_does_not_keep_a_drain_waiting(self):
         # None of it was ever tried: the destination is, with one message at a time, and the rest stays due.
         cluster = self.queued(messages=300)
@@ -297,6 +318,21 @@ class OneAtATime(DrainCase):
         self.assertEqual(hub.counts(), before)
         self.assertEqual(self.report(hub)["state"], "active")
         self.assertTrue(hub.ready())
+
+    def test_a_dry_run_names_what_only_a_dead_hub_holds_too(self):
+        cluster = self.queued(messages=6)
+        hub, *others = cluster.hubs
+        time.sleep(1)  # tried once, and waiting
+        dead = max(others, key=lambda other: other.counts()["shadows"])
+        copies = {shadow["id"] for shadow in json.loads(dead.umbra("shadow", "list", "--output", "json").stdout)["shadows"]}
+        self.assertGreater(len(copies), 0)
+        dead.kill()
+        done = hub.umbra("drain", "--dry-run", "--output", "json")
+        preview = json.loads(done.stdout)
+        self.assertEqual((preview["lose_last_copy"], set(preview["lose_last_copy_ids"])), (len(copies), copies), preview)
+        said = hub.umbra("drain", "--dry-run").stdout
+        self.assertIn(f"{len(copies)} messages would lose their last copy", said)
+        self.assertEqual(json.loads(hub.umbra("leave", "--dry-run", "--output", "json").stdout)["lose_last_copy"], 0, "the third hub takes all")
 
     def test_a_hub_that_has_left_is_a_hub_again_when_it_is_undrained(self):
         cluster = self.queued()

@@ -170,6 +170,7 @@ void Cluster::begin(int number) {
     slot.machine_is_on = true;
     fabric_.power_on(slot.address);
   }
+  if (!std::exchange(slot.is_same_process, false) || !slot.drain) slot.drain = std::make_shared<cluster::Drain>();
   ++slot.runs;
   ++counts_.starts;
   slot.process = std::make_unique<HubProcess>(HubProcess::Setting{.world = world_,
@@ -180,6 +181,7 @@ void Cluster::begin(int number) {
                                                                   .speed = slot.speed,
                                                                   .vfs = slot.disk->name(),
                                                                   .attempts = slot.attempts,
+                                                                  .drain = slot.drain,
                                                                   .address = slot.address,
                                                                   .skew = slot.clock,
                                                                   .arbiter = scenario_.ownership == hub::OwnershipMode::etcd ? &arbiter_ : nullptr,
@@ -232,6 +234,7 @@ void Cluster::supervise(int number) {
       bool wanted_up = slot.wants_up;
       stop(number);
       slot.wants_up = wanted_up;
+      slot.is_same_process = hub->ended()->restart;
       slot.loses_disk = is_rolled_back;
       slot.may_start_at = world_.now() + random_.between(100ms, 2s);
     } else {
@@ -254,7 +257,7 @@ void Cluster::supervise(int number) {
 
 void Cluster::kill(int number, bool machine_too, bool disk_too) {
   auto& slot = *slots_[static_cast<std::size_t>(number)];
-  slot.wants_up = false;
+  slot.wants_up = slot.is_same_process = false;
   ++counts_.crashes;
   auto crash = machine_too ? random_.chance(500) ? storage::MemoryDisk::Crash::power_partly
                                                  : storage::MemoryDisk::Crash::power
@@ -279,7 +282,7 @@ void Cluster::kill(int number, bool machine_too, bool disk_too) {
 
 void Cluster::stop(int number) {
   auto& slot = *slots_[static_cast<std::size_t>(number)];
-  slot.wants_up = false;
+  slot.wants_up = slot.is_same_process = false;
   if (!slot.process) return;
   slot.process->host().resume();
   slot.process->stop();

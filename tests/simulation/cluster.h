@@ -103,12 +103,14 @@ class Cluster {
     ClockSkew clock;
     std::unique_ptr<storage::MemoryDisk> disk;
     std::shared_ptr<storage::AttemptMarks::Region> attempts = std::make_shared<storage::AttemptMarks::Region>();
+    std::shared_ptr<cluster::Drain> drain;  ///< of the present process, and of its next run when another hub ends this one
     std::unique_ptr<HubProcess> process;
     std::vector<std::unique_ptr<HubProcess>> remains;  ///< dead processes that are being collected
     bool wants_up = true;
     bool is_member = true;
     bool machine_is_on = true;
     bool is_full = false;
+    bool is_same_process = false;  ///< its next start is the next run of the process that is there
     bool loses_disk = false;      ///< before its next start
     bool has_wrong_disk = false;  ///< it says so, and is down
     int runs = 0;

@@ -51,6 +51,7 @@ HubProcess::HubProcess(const Setting& setting)
       config_(setting.config),
       vfs_(setting.vfs),
       attempts_(setting.attempts),
+      drain_(setting.drain),
       pause_(host_.io()),
       scope_(host_.io()) {}
 
@@ -78,7 +79,8 @@ Result<void> HubProcess::begin() {
                                          .log = log_,
                                          .spool_vfs = vfs_,
                                          .attempts = attempts_.get(),
-                                         .arbiter = arbiter_.get()});
+                                         .arbiter = arbiter_.get(),
+                                         .drain = drain_.get()});
     if (!made) {
       result = std::unexpected(made.error());
       is_stopped_ = true;

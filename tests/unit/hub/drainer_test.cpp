@@ -15,18 +15,24 @@ class DrainerTest : public PeeringTest {
   DrainerTest() {
     for (auto& [address, m] : network.members) m.keywords = "\nXSHADOW 1\nXHAND\nXDRAIN";
   }
-  ~DrainerTest() override {
+  ~DrainerTest() override { end(); }
+  void begin() {
+    start();
+    is_closed = false;
+    drainer.emplace(Runtime{io, random, network, resolver}, config, *spool, *peering,
+                    Drainer::Clients{[this](bool closed) { is_closed = closed; }, [] { return std::size_t{0}; },
+                                     [](const std::string&) { return true; }},
+                    log, metrics, &carried);
+    drainer->start();
+    was_closed_at_once = is_closed;
+    pass(2s);
+  }
+  void end() {
     if (!drainer) return;
     scope.spawn("stop the drainer", drainer->stop());
     pass(10s);
     stop();
-  }
-  void begin() {
-    start();
-    drainer.emplace(Runtime{io, random, network, resolver}, config, *spool, *peering,
-                    Drainer::Clients{[](bool) {}, [] { return std::size_t{0}; }, [](const std::string&) { return true; }}, log, metrics);
-    drainer->start();
-    pass(2s);
+    drainer.reset();
   }
   void drain(cluster::DrainVerb verb = cluster::DrainVerb::drain, Duration unready_wait = 0s) {
     cluster::DrainOrder order;
@@ -49,6 +55,9 @@ class DrainerTest : public PeeringTest {
     auto said = member(address).of(ShadowVerb::state);
     return said.empty() ? std::nullopt : std::optional(said.back().state);
   }
+  cluster::Drain carried;  ///< what the operator has ordered, over the runs of the process
+  bool is_closed = false;  ///< to clients
+  bool was_closed_at_once = false;
   std::optional<Drainer> drainer;
 };
 
@@ -148,6 +157,80 @@ TEST_F(DrainerTest, ADrainIsNotSafeToStopWhileOnlyASilentHubHasACopy) {
   pass_with_hub3(config.cluster.reprotect_after + 10s);
   EXPECT_EQ(drainer->drain().state(), cluster::DrainState::drained) << drainer->drain().why();
   EXPECT_FALSE(member("10.0.0.3").of(ShadowVerb::copy).empty()) << "it was copied again";
+}
+
+// Told that its epoch is over, a hub begins the next one in the same process.
+TEST_F(DrainerTest, StaysDrainedOverTheEndOfItsEpoch) {
+  begin();
+  drain();
+  pass(2s);
+  ASSERT_EQ(drainer->drain().state(), cluster::DrainState::drained);
+  end();
+  for (auto& [address, m] : network.members) m.commands.clear();
+  begin();
+  EXPECT_TRUE(was_closed_at_once) << "no client is let in, not for a moment";
+  pass(10s);
+  EXPECT_TRUE(is_closed);
+  EXPECT_EQ(drainer->drain().state(), cluster::DrainState::drained);
+  EXPECT_EQ(last_word("10.0.0.2"), HubState::draining);
+  std::unique_ptr<Caller> caller;
+  ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), ::testing::StartsWith("235 "));
+  smtp::CopyOffer offer;
+  offer.id = MessageId{spool2, 7};
+  offer.generation = Generation{1};
+  offer.body = "body\n";
+  offer.body_octets = offer.body.size();
+  offer.envelope = encode(own_message({}).envelope);
+  offer.offered = {{"hub1", spool->id()}};
+  EXPECT_THAT(say(*caller, smtp::format_copy(offer)), ::testing::StartsWith("452 "));
+  std::optional<Result<void>> done;
+  run(drainer->undrain(), done);
+  EXPECT_FALSE(is_closed);
+  EXPECT_EQ(last_word("10.0.0.2"), HubState::active);
+}
+
+TEST_F(DrainerTest, AHubThatHasLeftDoesNotJoinAgainWithinTheSameProcess) {
+  begin();
+  drain(cluster::DrainVerb::leave);
+  pass(2s);
+  ASSERT_EQ(drainer->drain().state(), cluster::DrainState::left);
+  end();
+  begin();
+  pass(2s);
+  EXPECT_TRUE(was_closed_at_once);
+  EXPECT_EQ(drainer->drain().state(), cluster::DrainState::left);
+  EXPECT_EQ(ask([](storage::Reader& r) { return r.note("drain"); }), "left");
+  // Another process on this disk is the operator's will.
+  end();
+  carried = {};
+  begin();
+  pass(2s);
+  EXPECT_FALSE(is_closed);
+  EXPECT_EQ(drainer->drain().state(), cluster::DrainState::active);
+  EXPECT_EQ(ask([](storage::Reader& r) { return r.note("drain"); }), "");
+}
+
+TEST_F(DrainerTest, GoesOnHandingOverInTheNextEpoch) {
+  begin();
+  auto held = own_message({{"hub3", spool3, Holder::State::holds}});
+  held.queue[0].due = WallClock::now() + 1h;
+  put(held);
+  for (auto& [address, m] : network.members)
+    m.answers = [](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
+      if (c.verb == ShadowVerb::hand) return smtp::Reply{451, "4.3.0", "Not now"};
+      return std::nullopt;
+    };
+  drain(cluster::DrainVerb::leave);
+  ASSERT_EQ(drainer->drain().state(), cluster::DrainState::handing_over);
+  end();
+  for (auto& [address, m] : network.members)
+    m.answers = [](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
+      if (c.verb == ShadowVerb::hand) return smtp::Reply{250, "2.6.0", "owned and protected"};
+      return std::nullopt;
+    };
+  begin();
+  pass(config.cluster.restart_grace + 30s);
+  EXPECT_EQ(drainer->drain().state(), cluster::DrainState::left) << drainer->drain().why();
 }
 
 // A slow disk: the copy of another hub's mail was accepted before this hub closed, and is written long after.
