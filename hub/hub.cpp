@@ -87,6 +87,7 @@ class WiredHub final : public Hub, public AdminBackend {
     if (is_started_) co_await outbound_->stop();
     co_await drainer_.stop();
     co_await peering_.stop();
+    co_await drainer_.join();
     log_.line(LogLevel::info, "stopped", {});
     spool_->stop();
   }

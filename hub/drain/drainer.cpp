@@ -19,6 +19,7 @@ constexpr Duration very_far_tick = 1s;
 constexpr std::size_t very_far = 200'000;
 constexpr Duration idle_tick = 500ms;
 constexpr Duration tell_timeout = 2s;
+constexpr Duration stop_wait = 2s;
 constexpr std::size_t page = 400;
 constexpr const char* intent_note = "drain";
 constexpr Duration rate_window = 5s;
@@ -53,7 +54,9 @@ Task<void> Drainer::stop() {
   // From here on until it is back this run takes nothing over; holders wait for it as long as they were told.
   bool is_away = drain_.is_announced() && drain_.order().verb == DrainVerb::drain;
   if (is_away) co_await announce(smtp::HubState::draining, drain_.order().return_within);
-  co_await tasks_.join();
+  auto enough = MonotonicClock::now() + stop_wait;
+  Timer pause(runtime_.io);
+  while (tasks_.running() > 0 && MonotonicClock::now() < enough) co_await pause.wait_for(10ms);
 }
 
 // --- Orders

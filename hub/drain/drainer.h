@@ -31,8 +31,11 @@ class Drainer final : public DrainControl {
   /// Goes on with what the run before this one in the same process was ordered (`carried`), from where it was; and with a leave that a
   /// crash or a stop has interrupted. Before the listeners: a hub that is closed stays closed.
   void start();
-  /// Before the sessions with the other hubs end: says to them when this hub will be back.
+  /// Before the sessions with the other hubs end: says to them when this hub will be back. Waits a moment for what is being handed
+  /// over; a body that takes longer is cut off with the sessions, and found out about by the next run.
   Task<void> stop();
+  /// Behind it, when the sessions have ended.
+  Task<void> join() { co_await tasks_.join(); }
 
   [[nodiscard]] const cluster::Drain& drain() const { return drain_; }
   [[nodiscard]] DrainGauges gauges() const;

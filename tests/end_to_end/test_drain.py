@@ -277,6 +277,36 @@ class OneAtATime(DrainCase):
         self.promise_is_kept_over_a_restart_of_a_holder(
             self.queued(3, cluster={"ownership": "etcd", "arbiter": {"endpoints": etcd.addresses}}, lease="3s"))
 
+    def test_a_hub_that_hands_a_large_message_over_stops_at_once_and_nothing_is_lost(self):
+        later = self.later()
+        self.addCleanup(later.stop)
+        cluster = self.cluster(3, later.address, delivery={"retry": [{"wait": "2s"}]}, lease="30s", limits={"message_size": "200MiB"})
+        hub, *others = cluster.hubs
+        with session(hub.address) as talk:
+            for line in ("MAIL FROM:<a@source.example>", "RCPT TO:<b@sink.example>"):
+                self.assertEqual(talk.say(line)[0], 250)
+            self.assertEqual(talk.say("DATA")[0], 354)
+            talk.send("Subject: large\r\n\r\n" + ("x" * 998 + "\r\n") * 80_000)
+            code, text = talk.say(".")
+            self.assertEqual(code, 250, text)
+        command = self.begin_order(hub, "leave", "--unready-wait", "0s")
+        wait_until(lambda: self.report(hub)["in_flight"] == 1, 10, "the hand-over", pause=0.01)
+        for other in others:
+            other.process.signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        self.assertEqual(hub.stop(), 0)
+        took = time.monotonic() - begun
+        print(f"[stopped in {took:.1f} s]", end=" ", flush=True)
+        self.assertLess(took, 10)
+        for other in others:
+            other.process.signal(signal.SIGCONT)
+        command.wait(20)
+        later.start()
+        hub.start(wait=False)
+        later.wait_for(1, 60)
+        cluster.wait_empty(60)
+        self.assertEqual(later.counts()["messages"], 1)
+
     def test_the_last_hub_is_incomplete_at_once_and_keeps_its_mail(self):
         cluster = self.queued(2)
         cluster.hubs[1].kill()

@@ -31,8 +31,14 @@ class DrainerTest : public PeeringTest {
     if (!drainer) return;
     scope.spawn("stop the drainer", drainer->stop());
     pass(10s);
-    stop();
+    EXPECT_EQ(scope.running(), 0U) << "its stop() waits for the other hubs";
+    scope.spawn("stop peering", peering->stop());
+    scope.spawn("join the drainer", drainer->join());
+    pass(10s);
+    EXPECT_EQ(scope.running(), 0U);
+    is_running = false;
     drainer.reset();
+    stop();
   }
   void drain(cluster::DrainVerb verb = cluster::DrainVerb::drain, Duration unready_wait = 0s) {
     cluster::DrainOrder order;
@@ -231,6 +237,33 @@ TEST_F(DrainerTest, GoesOnHandingOverInTheNextEpoch) {
   begin();
   pass(config.cluster.restart_grace + 30s);
   EXPECT_EQ(drainer->drain().state(), cluster::DrainState::left) << drainer->drain().why();
+}
+
+TEST_F(DrainerTest, DoesNotWaitForALargeBodyWhenItStops) {
+  begin();
+  constexpr std::uint32_t pieces = 8;
+  auto large = own_message({{"hub3", spool3, Holder::State::holds}});
+  large.size = pieces * 262'144ULL;
+  must([&](storage::Writer& w) -> Result<void> {
+    for (std::uint32_t i = 0; i < pieces; ++i)
+      if (auto put = w.put_chunk(large.row, i, std::string(262'144, 'x')); !put) return put;
+    return w.insert_message(large);
+  });
+  // It takes the first pieces, and then no more for long.
+  for (auto& [address, m] : network.members)
+    m.answers = [chunks = 0](const smtp::ShadowCommand& c) mutable -> std::optional<smtp::Reply> {
+      if (c.verb == ShadowVerb::chunk && ++chunks > 3) return smtp::Reply{};
+      return std::nullopt;
+    };
+  drain(cluster::DrainVerb::leave);
+  ASSERT_EQ(drainer->gauges().in_flight, 1U);
+  auto begun = MonotonicClock::now();
+  scope.spawn("stop the drainer", drainer->stop());
+  while (scope.running() > 0 && MonotonicClock::now() < begun + 1min) pass(10ms);
+  EXPECT_LT(MonotonicClock::now() - begun, 5s);
+  auto found = message(large.row);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->state, storage::MessageState::handing_over) << "the next run finds out who has it";
 }
 
 // A slow disk: the copy of another hub's mail was accepted before this hub closed, and is written long after.
