@@ -73,30 +73,12 @@ int check(const Options& options) {
   return done;
 }
 
-std::string error_text(const AdminAnswer& answer) {
-  auto json = Json::parse(answer.body, nullptr, false);
-  if (json.is_object() && json.contains("error") && json["error"].is_string())
-    return json["error"].get<std::string>();
-  return "the hub answered " + std::to_string(answer.status);
-}
-
 /// One request; the JSON of a good answer, or the exit code after the error was printed.
 std::expected<Json, int> ask(const Options& options, const std::string& method, const std::string& target) {
-  auto answer = ask_hub(options.socket, method, target);
-  if (!answer) {
-    std::fprintf(stderr, "umbra: %s\n", answer.error().what.c_str());
-    return std::unexpected(unreachable);
-  }
-  if (answer->status != 200) {
-    std::fprintf(stderr, "umbra: %s\n", error_text(*answer).c_str());
-    return std::unexpected(answer->status == 404 ? not_found : problem);
-  }
-  auto json = Json::parse(answer->body, nullptr, false);
-  if (json.is_discarded()) {
-    std::fprintf(stderr, "umbra: the hub's answer is not JSON\n");
-    return std::unexpected(problem);
-  }
-  return json;
+  auto answer = ask_hub_json(options.socket, method, target);
+  if (answer) return std::move(*answer);
+  std::fprintf(stderr, "umbra: %s\n", answer.error().why.c_str());
+  return std::unexpected(answer.error().status == 0 ? unreachable : answer.error().status == 404 ? not_found : problem);
 }
 
 using View = std::function<std::string(const Json&)>;

@@ -26,19 +26,10 @@ constexpr int look_every_ms = 200;
 constexpr std::size_t page_rows = 500;
 
 std::expected<Json, int> ask(const SafetyNetCommand& command, const std::string& method, const std::string& target) {
-  auto answer = ask_hub(command.socket, method, target);
-  if (!answer) {
-    std::fprintf(stderr, "umbra: %s\n", answer.error().what.c_str());
-    return std::unexpected(unreachable);
-  }
-  auto json = Json::parse(answer->body, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) {
-    std::fprintf(stderr, "umbra: the hub's answer is not JSON\n");
-    return std::unexpected(problem);
-  }
-  if (answer->status == 200) return json;
-  std::fprintf(stderr, "umbra: %s\n", json.value("error", "the hub answered " + std::to_string(answer->status)).c_str());
-  return std::unexpected(answer->status == 409 ? refused : problem);
+  auto answer = ask_hub_json(command.socket, method, target);
+  if (answer) return std::move(*answer);
+  std::fprintf(stderr, "umbra: %s\n", answer.error().why.c_str());
+  return std::unexpected(answer.error().status == 0 ? unreachable : answer.error().status == 409 ? refused : problem);
 }
 
 /// "2026-11-27T02:00:00Z", "2026-11-27 02:00", "2h" (ago).

@@ -7,6 +7,7 @@
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "hub/admin/version.h"
@@ -62,6 +63,20 @@ Result<AdminAnswer> ask_hub(const std::string& socket, const std::string& method
         what + ": " + failed->message());
   }
   return AdminAnswer{answer.get().result_int(), std::move(answer.get().body())};
+}
+
+std::expected<nlohmann::ordered_json, AdminRefusal> ask_hub_json(const std::string& socket, const std::string& method,
+                                                                 const std::string& target) {
+  auto answer = ask_hub(socket, method, target);
+  if (!answer) return std::unexpected(AdminRefusal{0, answer.error().what});
+  auto json = nlohmann::ordered_json::parse(answer->body, nullptr, false);
+  if (answer->status == 200) {
+    if (json.is_object()) return json;
+    return std::unexpected(AdminRefusal{200, "the hub's answer is not JSON"});
+  }
+  bool has_words = json.is_object() && json.contains("error") && json["error"].is_string();
+  return std::unexpected(AdminRefusal{
+      answer->status, has_words ? json["error"].get<std::string>() : "the hub answered " + std::to_string(answer->status)});
 }
 
 }  // namespace umbra::hub

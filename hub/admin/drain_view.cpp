@@ -24,19 +24,10 @@ constexpr int look_every_ms = 200;
 constexpr auto say_every = 1s;
 
 std::expected<Json, int> ask(const DrainCommand& command, const std::string& method, const std::string& target) {
-  auto answer = ask_hub(command.socket, method, target);
-  if (!answer) {
-    std::fprintf(stderr, "umbra: %s\n", answer.error().what.c_str());
-    return std::unexpected(problem);
-  }
-  auto json = Json::parse(answer->body, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) {
-    std::fprintf(stderr, "umbra: the hub's answer is not JSON\n");
-    return std::unexpected(problem);
-  }
-  if (answer->status == 200) return json;
-  std::fprintf(stderr, "umbra: %s\n", json.value("error", "the hub answered " + std::to_string(answer->status)).c_str());
-  return std::unexpected(answer->status == 409 ? refused : problem);
+  auto answer = ask_hub_json(command.socket, method, target);
+  if (answer) return std::move(*answer);
+  std::fprintf(stderr, "umbra: %s\n", answer.error().why.c_str());
+  return std::unexpected(answer.error().status == 409 ? refused : problem);
 }
 
 bool is_over(const std::string& state) {
