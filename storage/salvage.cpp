@@ -18,6 +18,8 @@ constexpr std::size_t keys_max = 50'000'000;
 constexpr std::uint64_t chunk_octets_usual = 64U << 10;
 constexpr std::uint64_t chunks_max = 10'000'000;
 
+constexpr const char* held_columns = "origin_spool, origin_number, generation, owner_spool, owner_hub, size";
+
 void sort_unique(std::vector<std::int64_t>& keys) {
   std::ranges::sort(keys);
   auto rest = std::ranges::unique(keys);
@@ -218,6 +220,16 @@ void Salvage::read_envelope(SalvagedCopy& copy, std::string_view octets, bool& i
   if (envelope) copy.message.envelope = std::move(*envelope);
 }
 
+// What shadows and kept mail have in common: `held_columns`, in front.
+void Salvage::read_held(SalvagedCopy& copy, RowId row, const Statement::Rows& rows) {
+  copy.message.row = row;
+  copy.message.id = {SpoolId{rows.unsigned_number(0)}, rows.unsigned_number(1)};
+  copy.message.generation.value = static_cast<std::uint32_t>(rows.number(2));
+  copy.owner_spool.value = rows.unsigned_number(3);
+  copy.owner_hub = rows.octets(4);
+  copy.message.size = rows.unsigned_number(5);
+}
+
 void Salvage::read_progress(SalvagedCopy& copy) {
   {
     Statement statement(*database_, "SELECT recipient, state, detail FROM progress WHERE row = ? ORDER BY recipient");
@@ -265,18 +277,12 @@ Result<std::optional<SalvagedCopy>> Salvage::load(Kind kind, RowId row) {
       read_envelope(copy, rows.octets(10), is_envelope_read);
     }
   } else if (kind == Kind::kept) {
-    Statement statement(*database_,
-                        "SELECT origin_spool, origin_number, generation, owner_spool, owner_hub, size, delivered, envelope "
-                        "FROM kept NOT INDEXED WHERE row = ?");
+    auto sql = fmt::format("SELECT {}, delivered, envelope FROM kept NOT INDEXED WHERE row = ?", held_columns);
+    Statement statement(*database_, sql.c_str());
     auto rows = statement.rows(row.value);
     if (rows.next()) {
       is_there = true;
-      message.row = row;
-      message.id = {SpoolId{rows.unsigned_number(0)}, rows.unsigned_number(1)};
-      message.generation.value = static_cast<std::uint32_t>(rows.number(2));
-      copy.owner_spool.value = rows.unsigned_number(3);
-      copy.owner_hub = rows.octets(4);
-      message.size = rows.unsigned_number(5);
+      read_held(copy, row, rows);
       read_envelope(copy, rows.octets(7), is_envelope_read);
       auto delivered = decode_kept_recipients(rows.octets(6));
       if (!delivered) copy.problems.emplace_back("to whom it was delivered");
@@ -286,18 +292,12 @@ Result<std::optional<SalvagedCopy>> Salvage::load(Kind kind, RowId row) {
             message.progress.push_back({recipient.index, RecipientOutcome::State::delivered, std::move(recipient.reply)});
     }
   } else {
-    Statement statement(*database_,
-                        "SELECT origin_spool, origin_number, generation, owner_spool, owner_hub, size, offered, done, envelope "
-                        "FROM shadows NOT INDEXED WHERE row = ?");
+    auto sql = fmt::format("SELECT {}, offered, done, envelope FROM shadows NOT INDEXED WHERE row = ?", held_columns);
+    Statement statement(*database_, sql.c_str());
     auto rows = statement.rows(row.value);
     if (rows.next()) {
       is_there = true;
-      message.row = row;
-      message.id = {SpoolId{rows.unsigned_number(0)}, rows.unsigned_number(1)};
-      message.generation.value = static_cast<std::uint32_t>(rows.number(2));
-      copy.owner_spool.value = rows.unsigned_number(3);
-      copy.owner_hub = rows.octets(4);
-      message.size = rows.unsigned_number(5);
+      read_held(copy, row, rows);
       if (auto offered = decode_holders(rows.octets(6))) message.holders = std::move(*offered);
       else copy.problems.emplace_back("the hubs that were offered it");
       read_envelope(copy, rows.octets(8), is_envelope_read);

@@ -72,6 +72,7 @@ class Salvage {
   void add_keys(std::vector<std::int64_t>& keys, const char* sql);
   std::vector<std::int64_t> probe(const std::string& sql, std::int64_t key, std::int64_t until, bool up, bool& is_blocked);
   void read_envelope(SalvagedCopy& copy, std::string_view octets, bool& is_read);
+  static void read_held(SalvagedCopy& copy, RowId row, const Statement::Rows& rows);
   void read_progress(SalvagedCopy& copy);
   std::string problem();
 
