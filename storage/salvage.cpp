@@ -14,7 +14,9 @@ namespace umbra::storage {
 namespace {
 
 constexpr std::size_t probes_max = 400'000;  // of damaged places, per table: each costs some microseconds
+constexpr std::size_t probes_per_gap_max = 40'000;  // at the firsts of epochs: some hundreds for each
 constexpr std::size_t keys_max = 50'000'000;
+constexpr int epoch_bits = 40;  // a key is its epoch, and behind that so many bits of a counter
 constexpr std::uint64_t chunk_octets_usual = 64U << 10;
 constexpr std::uint64_t chunks_max = 10'000'000;
 
@@ -56,9 +58,13 @@ Result<std::unique_ptr<Salvage>> Salvage::open(const std::string& directory, con
   std::unique_ptr<Salvage> salvage(new Salvage(std::move(*database)));
   auto& d = *salvage->database_;
   salvage->id_.value = static_cast<std::uint64_t>(d.number("SELECT spool FROM meta"));
+  salvage->epoch_.value = static_cast<std::uint64_t>(d.number("SELECT epoch FROM meta"));
   if (!d.ok() || salvage->id_.value == 0) {
     d.clear();
-    if (auto mark = EpochMark(vfs, directory + "/spool.epoch").read(); mark && *mark) salvage->id_ = (*mark)->spool;
+    if (auto mark = EpochMark(vfs, directory + "/spool.epoch").read(); mark && *mark) {
+      salvage->id_ = (*mark)->spool;
+      salvage->epoch_ = (*mark)->epoch;
+    }
   }
   if (d.number("SELECT count(*) FROM sqlite_schema WHERE name IN ('messages', 'shadows', 'bodies')") != 3) {
     if (auto result = d.outcome(); !result) return std::unexpected(result.error());
@@ -99,6 +105,39 @@ std::vector<std::int64_t> Salvage::probe(const std::string& sql, std::int64_t ke
   return keys;
 }
 
+// Damage at both ends: is there anything in between? Keys lie close together behind an epoch's first, and far from those of the next,
+// so what is near to one of these, or to an end, is looked at closely, and what is far in growing steps. Some neighbours, ascending.
+std::vector<std::int64_t> Salvage::find_between(const std::string& up, const std::string& down, const Gap& gap, std::size_t& probes) {
+  const auto span = gap.high - gap.low;
+  auto next = [](std::int64_t offset, std::int64_t end) {
+    auto step = std::max<std::int64_t>(4, offset / 16);
+    return step < end - offset ? offset + step : end;
+  };
+  bool is_blocked = false;
+  for (std::int64_t offset = 1; offset < span && probes < probes_max; offset = next(offset, span)) {
+    ++probes;
+    auto found = probe(up, gap.low + offset - 1, gap.high, true, is_blocked);
+    if (!found.empty() || !is_blocked) return found;  // nothing there up to the other end
+    ++probes;
+    found = probe(down, gap.high - offset + 1, gap.low, false, is_blocked);
+    std::ranges::reverse(found);
+    if (!found.empty()) return found;
+  }
+  // The other gaps are to have their turn too.
+  const auto enough = std::min(probes_max, probes + probes_per_gap_max);
+  const auto last_epoch = std::min(gap.high >> epoch_bits, static_cast<std::int64_t>(epoch_.value));
+  for (auto epoch = (gap.low >> epoch_bits) + 1; epoch <= last_epoch; ++epoch) {
+    const auto first = epoch << epoch_bits;
+    auto end = std::min(gap.high - first, std::int64_t{1} << epoch_bits);
+    for (std::int64_t offset = 1; offset < end; offset = next(offset, end)) {
+      if (++probes >= enough) return {};
+      auto found = probe(up, first + offset - 1, gap.high, true, is_blocked);
+      if (!found.empty() || !is_blocked) return found;
+    }
+  }
+  return {};
+}
+
 std::vector<std::int64_t> Salvage::walk(const char* table) {
   auto up = fmt::format("SELECT row FROM {} NOT INDEXED WHERE row > ? ORDER BY row", table);
   auto down = fmt::format("SELECT row FROM {} NOT INDEXED WHERE row < ? ORDER BY row DESC", table);
@@ -124,28 +163,11 @@ std::vector<std::int64_t> Salvage::walk(const char* table) {
       if (!found.empty()) gap.high = found.back();
     }
     if (gap.high - gap.low <= 1) continue;
-    // Damage at both ends: is there anything in between? Keys lie close together after an epoch's first, so what is near is
-    // looked at closely, and what is far in growing steps.
-    const auto span = gap.high - gap.low;
-    for (std::int64_t offset = 1, step = 4; offset < span && probes < probes_max; offset = step < span - offset ? offset + step : span) {
-      step = std::max<std::int64_t>(4, offset / 16);
-      bool is_blocked = false;
-      ++probes;
-      auto middle = gap.low + offset;
-      auto found = probe(up, middle - 1, gap.high, true, is_blocked);
-      if (!is_blocked && found.empty()) break;  // nothing there up to the other end
-      if (found.empty()) {
-        ++probes;
-        middle = gap.high - offset;
-        found = probe(down, middle + 1, gap.low, false, is_blocked);
-        std::ranges::reverse(found);
-      }
-      if (found.empty()) continue;
-      keys.insert(keys.end(), found.begin(), found.end());
-      gaps.push_back({gap.low, found.front(), true, false});
-      gaps.push_back({found.back(), gap.high, false, true});
-      break;
-    }
+    auto found = find_between(up, down, gap, probes);
+    if (found.empty()) continue;
+    keys.insert(keys.end(), found.begin(), found.end());
+    gaps.push_back({gap.low, found.front(), true, false});
+    gaps.push_back({found.back(), gap.high, false, true});
   }
   sort_unique(keys);
   return keys;

@@ -67,6 +67,7 @@ class Salvage {
   explicit Salvage(std::unique_ptr<Database> database);
 
   std::vector<std::int64_t> walk(const char* table);
+  std::vector<std::int64_t> find_between(const std::string& up, const std::string& down, const Gap& gap, std::size_t& probes);
   /// False: an older version wrote the file.
   bool has_safety_net();
   void add_keys(std::vector<std::int64_t>& keys, const char* sql);
@@ -78,6 +79,7 @@ class Salvage {
 
   std::unique_ptr<Database> database_;
   SpoolId id_;
+  Epoch epoch_;  ///< the last one that is known: where keys are looked for
 };
 
 }  // namespace umbra::storage

@@ -167,6 +167,83 @@ TEST(Salvage, ExportsAllThatDoesNotLieOnADamagedPage) {
   }
 }
 
+/// Held messages (no index of those that are due knows them) over many short runs: keys lie close together in a run, and far apart
+/// between two.
+Originals fill_runs(SpoolBox& box, MemoryDisk& disk, int runs, int per_run) {
+  Originals originals;
+  for (int run = 0; run < runs; ++run) {
+    EXPECT_TRUE(box.open());
+    EXPECT_TRUE(box.write([&](Writer& writer) -> Result<void> {
+      for (int i = 0; i < per_run; ++i) {
+        auto body = body_of(300, static_cast<std::uint64_t>(run * 1000 + i));
+        auto message = new_message(*box.spool, {fmt::format("r{}.{}@example.com", run, i)});
+        message.size = body.size();
+        if (auto put = put_body(writer, message.row, body); !put) return put;
+        if (auto inserted = writer.insert_message(message); !inserted) return inserted;
+        if (auto held = writer.set_state(message.row, MessageState::held, {}); !held) return held;
+        originals[message.id] = {message.envelope, body};
+      }
+      return {};
+    }));
+    box.close();
+  }
+  auto database = Database::open("/spool/spool.db", disk.name(), Database::Mode::writer, 4096);
+  EXPECT_TRUE(database);
+  EXPECT_TRUE((*database)->checkpoint(SQLITE_CHECKPOINT_TRUNCATE).complete);
+  return originals;
+}
+
+// Property: what lies between two damaged pages of a big spool is found, however its keys lie.
+TEST(Salvage, FindsTheRowsBetweenTwoDamagedPages) {
+  for (auto [runs, per_run] : {std::pair(2, 800), std::pair(130, 12), std::pair(40, 40)}) {
+    MemoryDisk disk("salvage-between");
+    SpoolBox box({.directory = "/spool", .vfs = disk.name()});
+    auto originals = fill_runs(box, disk, runs, per_run);
+    auto whole_image = disk.current();
+    auto pages = pages_of(disk);
+    if (pages.empty()) GTEST_SKIP() << "this SQLite has no dbstat";
+    std::vector<std::pair<std::int64_t, std::int64_t>> leaves;  // page, cells
+    for (const auto& [number, page] : pages)
+      if (page.table == "messages" && page.type == "leaf") leaves.emplace_back(number, page.cells);
+    ASSERT_GT(leaves.size(), 60U);
+    CountingRandom random(23);
+    for (std::size_t distance : {2U, 3U, 4U, 5U, 40U}) {
+      for (int round = 0; round < 4; ++round) {
+        disk.restore(whole_image);
+        auto first = random.below(leaves.size() - distance);
+        std::size_t on_them = 0;
+        for (auto at : {first, first + distance}) {
+          on_them += static_cast<std::size_t>(leaves[at].second);
+          disk.decay("/spool/spool.db", static_cast<std::uint64_t>(leaves[at].first - 1) * 4096, 4096, random);
+        }
+        auto salvage = Salvage::open("/spool", disk.name());
+        ASSERT_TRUE(salvage) << salvage.error().what;
+        EXPECT_EQ(export_all(**salvage, originals) + on_them, originals.size())
+            << runs << " runs, leaves " << first << " and " << distance << " behind it";
+      }
+    }
+  }
+}
+
+// What a page of pointers hid cannot be found by its keys any more; the bodies are in a table of their own.
+TEST(Salvage, WhatADamagedInnerPageHidesIsExportedWithoutEnvelopes) {
+  MemoryDisk disk("salvage-inner");
+  SpoolBox box({.directory = "/spool", .vfs = disk.name()});
+  auto originals = fill_runs(box, disk, 2, 200);
+  CountingRandom random(24);
+  bool is_hit = false;
+  for (const auto& [number, page] : pages_of(disk)) {
+    if (page.table != "messages" || page.type != "internal") continue;
+    disk.decay("/spool/spool.db", static_cast<std::uint64_t>(number - 1) * 4096, 4096, random);
+    is_hit = true;
+  }
+  if (!is_hit) GTEST_SKIP() << "this SQLite has no dbstat";
+  auto salvage = Salvage::open("/spool", disk.name());
+  ASSERT_TRUE(salvage) << salvage.error().what;
+  EXPECT_EQ(export_all(**salvage, originals), 0U);
+  EXPECT_EQ((*salvage)->orphan_bodies((*salvage)->rows(Kind::message), {}, {}).size(), originals.size());
+}
+
 // Property: no damage at all, anywhere in database or WAL, makes it crash, hang or give out wrong octets.
 TEST(Salvage, NeverGivesOutAsWholeWhatIsNot) {
   MemoryDisk disk("salvage-anywhere");
