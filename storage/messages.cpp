@@ -54,6 +54,14 @@ const Holder* first_holder(const std::vector<Holder>& holders) {
   return holders.empty() ? nullptr : &holders.front();
 }
 
+std::optional<Holder> take_receiver(std::vector<Holder>& holders) {
+  auto at = std::ranges::find(holders, Holder::State::receiver, &Holder::state);
+  if (at == holders.end()) return std::nullopt;
+  auto receiver = std::move(*at);
+  holders.erase(at);
+  return receiver;
+}
+
 std::uint32_t copies_held(std::span<const Holder> holders) {
   std::uint32_t count = 0;
   for (std::size_t i = 0; i < holders.size(); ++i) {
@@ -253,6 +261,7 @@ std::optional<StoredMessage> Messages::load(RowId row) {
     message.state = found->state;
     message.size = found->size;
     message.holders = std::move(found->holders);
+    message.receiver = take_receiver(message.holders);
     message.is_protected = found->is_protected;
     message.alarm_at = found->alarm_at;
     message.queue = std::move(found->queue);

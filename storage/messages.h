@@ -50,6 +50,8 @@ struct Counts {
 
 /// The holder that is in the row's index: the first with a copy, else the first. All others are in further_holders.
 const Holder* first_holder(const std::vector<Holder>& holders);
+/// Takes the one out to whom the message is being handed.
+std::optional<Holder> take_receiver(std::vector<Holder>& holders);
 
 class Messages {
  public:

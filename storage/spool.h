@@ -41,7 +41,8 @@ struct Holder {
     former_owner = 2,  ///< owned the message before, and has not been heard of since: it is owed the "done" too
     owed = 3,          ///< of a shadow: got its copy from this hub while this hub was the owner, and the owner of today may not
                        ///< know of it: this hub passes the "done" on to it
-    receiver = 4       ///< is being handed the message: it owns it under the next generation, if it said yes
+    receiver = 4       ///< is being handed the message: it owns it under the next generation, if it said yes. Not among the holders
+                       ///< of a message: see StoredMessage::receiver
   };
   std::string hub;
   SpoolId spool;
@@ -100,6 +101,7 @@ struct StoredMessage {
   Envelope envelope;
   std::uint64_t size = 0;
   std::vector<Holder> holders;
+  std::optional<Holder> receiver;  ///< of one that is being handed over: it has nothing yet that it could lose or take over
   bool is_protected = true;
   WallTime alarm_at{};
   std::vector<QueueEntry> queue;           ///< what is still to be tried
@@ -296,7 +298,7 @@ class Writer {
   virtual Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except) = 0;
   virtual Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) = 0;
   /// Changes the holders as they are in the spool now, whatever changed them since the caller looked. Afterwards the message is
-  /// protected if as many of them `holds` as its envelope asks for.
+  /// protected if as many of them `holds` as its envelope asks for. A receiver is none of them and stays as it is, here and above.
   virtual Result<void> change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) = 0;
   virtual Result<void> set_generation(RowId row, Generation generation) = 0;
   /// queued <-> held. Leaving `queued` takes the entries out of the due queue; `queue` are those of a message

@@ -171,14 +171,18 @@ Result<void> SpoolWriter::change_message(RowId row, const char* operation, Chang
 
 Result<void> SpoolWriter::set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) {
   return change_message(row, "set holders", [&](MessageRow& message) {
+    auto receiver = take_receiver(message.holders);
     message.holders = holders;
+    if (receiver) message.holders.push_back(std::move(*receiver));
     message.is_protected = is_protected;
   });
 }
 
 Result<void> SpoolWriter::change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) {
   return change_message(row, "change holders", [&](MessageRow& message) {
+    auto receiver = take_receiver(message.holders);
     change(message.holders);
+    if (receiver) message.holders.push_back(std::move(*receiver));
     message.is_protected = copies_held(message.holders) >= message.copies;
   });
 }

@@ -198,7 +198,9 @@ Json message_report(const storage::StoredMessage& message, const std::string& th
   report["owner"] = this_hub;
   report["client"] = {{"address", message.envelope.client_address}, {"helo", message.envelope.client_helo}};
   report["envelope_id"] = message.envelope.envelope_id;
-  report["holders"] = holders_report(message.holders);
+  auto holders = message.holders;
+  if (message.receiver) holders.push_back(*message.receiver);
+  report["holders"] = holders_report(holders);
   report["next_alarm"] = to_text(message.alarm_at);
   auto history = storage::note_of(message).history;
   if (history.empty() && message.generation == Generation{1})

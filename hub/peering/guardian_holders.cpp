@@ -128,8 +128,7 @@ Task<void> Guardian::count_short() {
 
 Task<bool> Guardian::holder_lost(SpoolId spool, bool is_replaced) {
   ChangeHolders change = [spool, is_replaced](std::vector<storage::Holder>& holders) {
-    // Whom a message was being handed to stays known until it is found out who owns it.
-    if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool && h.state != HolderState::receiver; });
+    if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool; });
     for (auto& holder : holders)
       if (holder.spool == spool && holder.state == HolderState::holds) holder.state = HolderState::offered;
   };

@@ -18,11 +18,6 @@ constexpr Duration resolve_pause = 250ms;
 constexpr Duration look_pause = 5s;
 constexpr std::size_t waiting_max = 8;  // of a drain, for silent holders: far fewer than it has under way
 
-const Holder* receiver_of(const StoredMessage& message) {
-  auto at = std::ranges::find(message.holders, Holder::State::receiver, &Holder::state);
-  return at == message.holders.end() ? nullptr : &*at;
-}
-
 }  // namespace
 
 Hander::Hander(Runtime runtime, storage::Spool& spool, Members& members, Guardian& guardian,
@@ -98,12 +93,12 @@ Task<std::optional<StoredMessage>> Hander::begin(StoredMessage message, Member& 
   auto begun = co_await commit(runtime_.io, spool_, [row = message.row, receiver](storage::Writer& w) { return w.begin_hand_over(row, receiver); });
   if (!begun) co_return std::nullopt;
   auto found = co_await read(message.row);
-  if (found && receiver_of(*found) == nullptr) found.reset();
+  if (found && !found->receiver) found.reset();
   co_return found;
 }
 
 Task<Hander::Given> Hander::give(StoredMessage message, Member& member, Way way) {
-  Holder owner = *receiver_of(message);
+  Holder owner = *message.receiver;
   auto epoch = member.live_epoch;
   auto answered = co_await offer(message, member, way);
   Given given{Outcome::unclear, answered.reply};
@@ -150,8 +145,10 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
     std::ranges::replace_if(record.last_error, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, '?');
   }
   for (auto holder : message.holders) {
-    if (holder.state != Holder::State::receiver && holder.hub == member.name()) may_be_held |= holder.spool == member.identity->spool;
-    if (holder.state == Holder::State::receiver || holder.hub == member.name()) continue;
+    if (holder.hub == member.name()) {
+      may_be_held |= holder.spool == member.identity->spool;
+      continue;
+    }
     if (holder.state == Holder::State::holds) holder.state = Holder::State::offered;  // of the generation before
     record.holders.push_back(std::move(holder));
   }
@@ -186,7 +183,7 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
 // Asked right before the step that cannot be undone, as before a final dot: this process may have been stopped since the hand-over was
 // begun, and the message been taken over. The spool that is named as the receiver is the one that is offered it.
 Task<bool> Hander::may_go_now(const StoredMessage& message, const Member& member, Way& way) {
-  auto is_named = [&] { return !is_stopping_ && member.identity && member.identity->spool == receiver_of(message)->spool; };
+  auto is_named = [&] { return !is_stopping_ && member.identity && member.identity->spool == message.receiver->spool; };
   using Verdict = DeliveryGuard::Verdict;
   auto verdict = Verdict::go;
   if (!guard_->may_deliver_now(message)) verdict = co_await guard_->may_deliver(message);
@@ -334,7 +331,7 @@ Task<void> Hander::resolve(RowId row) {
   if (!message || !storage::is_handing_over(message->state)) co_return;
   cluster::Receiver receiver;
   receiver.is_gone = true;
-  if (const auto* named = receiver_of(*message)) {
+  if (const auto& named = message->receiver) {
     receiver.hub = named->hub;
     receiver.spool = named->spool;
     receiver.is_gone = co_await guardian_.end_run_of(named->hub, named->spool);

@@ -167,7 +167,6 @@ void Members::end(Hub::Ended why) {
 }
 
 bool Members::promise_is_fresh(const storage::Holder& holder, Duration span) {
-  if (holder.state == storage::Holder::State::receiver) return true;  // it has nothing yet that it could take over
   bool is_former = holder.state == storage::Holder::State::former_owner;
   auto* member = find(holder.hub);
   if (member == nullptr) return is_former;

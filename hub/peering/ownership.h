@@ -30,7 +30,7 @@ class Ownership {
   /// Before every final dot: can no holder have taken this message over? Cheap. `false` only means: ask may_deliver().
   [[nodiscard]] virtual bool may_deliver_now(const storage::StoredMessage& message) = 0;
   /// The same with a wait of up to `ask_again`, or of none: then `later` where it would have waited. `holders` as the spool has them
-  /// now, without a receiver: that has nothing yet.
+  /// now.
   virtual Task<Verdict> may_deliver(Holders holders, bool waits) = 0;
   /// Why this hub delivers nothing that others hold copies of; empty: it does. For log, status and metrics.
   [[nodiscard]] virtual std::string why_mail_waits() = 0;

@@ -114,8 +114,6 @@ Task<DeliveryGuard::Verdict> Peering::decide_delivery(const storage::StoredMessa
       runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
   if (stored && !*stored) co_return Verdict::stop;  // finished or ceded meanwhile
   if (stored) holders = (*stored)->holders;
-  // It has nothing yet: neither is it waited for, nor does it make others of a message that was never given to anybody.
-  std::erase_if(holders, [](const auto& h) { return h.state == storage::Holder::State::receiver; });
   auto verdict = co_await ownership_->may_deliver(std::move(holders), waits);
   if (is_stopping_ || members_.ended()) co_return Verdict::stop;
   if (verdict == Verdict::go && guardian_.is_unsettled(row))

@@ -59,6 +59,27 @@ TEST_F(HandOverTest, CannotBeHeldOrReleasedHereMeanwhile) {
   EXPECT_EQ(due(), 0U);
 }
 
+TEST_F(HandOverTest, KnowsItsReceiverHoweverItsHoldersChange) {
+  auto message = protected_message();
+  begin(message.row);
+  EXPECT_EQ(stored(message.row)->holders, message.holders) << "the receiver has nothing that it could lose or take over";
+  must([&](Writer& writer) {
+    return writer.change_holders(message.row, [](std::vector<Holder>& holders) {
+      EXPECT_EQ(holders.size(), 1U);
+      holders.clear();
+    });
+  });
+  must([&](Writer& writer) { return writer.set_holders(message.row, {}, false); });
+  lose_power();
+  auto got = stored(message.row);
+  ASSERT_TRUE(got);
+  EXPECT_TRUE(got->holders.empty());
+  ASSERT_TRUE(got->receiver);
+  EXPECT_EQ(got->receiver->spool, hub2);
+  must([&](Writer& writer) { return writer.take_back(message.row, Generation{1}, false); });
+  EXPECT_FALSE(stored(message.row)->receiver);
+}
+
 TEST_F(HandOverTest, IsUndeliverableButKeptOnceItIsOffered) {
   auto message = protected_message();
   begin(message.row);
