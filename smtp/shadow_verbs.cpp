@@ -26,15 +26,6 @@ std::optional<std::vector<std::uint32_t>> parse_indexes(std::string_view text) {
   return result;
 }
 
-std::string format_indexes(const std::vector<std::uint32_t>& indexes) {
-  std::string text;
-  for (auto i : indexes) {
-    if (!text.empty()) text += ',';
-    text += std::to_string(i);
-  }
-  return text;
-}
-
 std::optional<Generation> parse_generation(std::string_view text) {
   auto n = parse_number(text);
   if (!n || *n == 0 || *n > 0xffffffffU) return std::nullopt;
@@ -89,6 +80,11 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
   if (verb == "XCOPY" || verb == "XHAND") {
     auto envelope = at(3);
     if (!envelope || words.size() < 6) return std::nullopt;
+    if (verb == "XCOPY" && words.size() > 6 && words[6].starts_with('+')) {
+      auto names = parse_number(words[6].substr(1));
+      if (!names || *names > shadow_names_octets_max) return std::nullopt;
+      *envelope += *names;
+    }
     if (words[5] == "STREAM" || words[5] == "BEGIN" || (words[5] == "HELD" && verb == "XHAND")) return envelope;
     if (words[5].starts_with("END+")) {
       auto rest = parse_number(words[5].substr(4));
@@ -119,7 +115,7 @@ std::optional<VoteQuestion> parse_vote(const std::vector<std::string_view>& word
   return VoteQuestion{std::string(words[1]), *spool, Epoch{*epoch}, std::string(words[4]), words.size() == 6};
 }
 
-/// XCOPY id generation envelope-octets body-octets STREAM|INLINE offered [done] [note]
+/// XCOPY id generation envelope-octets body-octets STREAM|INLINE|BEGIN|END+octets offered|+octets [done] [note]
 Result<ShadowCommand> parse_copy(std::vector<std::string_view> words, std::string_view payload) {
   MessageNote note;
   if (words.size() > 7 && words.back().starts_with("NOTE:")) {
@@ -146,7 +142,12 @@ Result<ShadowCommand> parse_copy(std::vector<std::string_view> words, std::strin
   if (words[5] == "BEGIN") command.copy.part = CopyOffer::Part::begin;
   if (words[5].starts_with("END+")) command.copy.part = CopyOffer::Part::end;
   command.copy.streamed = words[5] == "STREAM";
-  for (auto entry : split(words[6], ',')) {
+  auto names = words[6];
+  if (names.starts_with('+')) {
+    names = payload.substr(0, *parse_number(names.substr(1)));
+    payload.remove_prefix(names.size());
+  }
+  for (auto entry : split(names, ',')) {
     auto slash = entry.find('/');
     if (slash == std::string_view::npos) return wrong("501 5.5.4 XCOPY: hub/spool expected");
     auto spool = parse_spool_id(entry.substr(slash + 1));
@@ -330,6 +331,15 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
 
 }  // namespace
 
+std::string format_indexes(const std::vector<std::uint32_t>& indexes) {
+  std::string text;
+  for (auto i : indexes) {
+    if (!text.empty()) text += ',';
+    text += std::to_string(i);
+  }
+  return text;
+}
+
 bool is_hub_name(std::string_view text) {
   return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
@@ -375,29 +385,6 @@ std::string format_hub(const HubHello& hello, int offered) {
 }
 
 std::string format_proof(std::string_view proof) { return "XPROOF " + std::string(proof) + "\r\n"; }
-
-std::string format_copy(const CopyOffer& offer) {
-  std::string out;
-  out.reserve(256 + offer.envelope.size() + offer.body.size());
-  out += "XCOPY " + to_string(offer.id) + ' ' + std::to_string(offer.generation.value) + ' ' +
-         std::to_string(offer.envelope.size()) + ' ' + std::to_string(offer.body_octets) +
-         (offer.part == CopyOffer::Part::begin ? " BEGIN "
-          : offer.part == CopyOffer::Part::end ? " END+" + std::to_string(offer.body.size()) + ' '
-          : offer.streamed                     ? " STREAM "
-                                               : " INLINE ");
-  bool first = true;
-  for (const auto& [hub, spool] : offer.offered) {
-    if (!first) out += ',';
-    first = false;
-    out += hub + '/' + to_string(spool);
-  }
-  if (!offer.done.empty()) out += ' ' + format_indexes(offer.done);
-  if (offer.note.number != 0) out += ' ' + format_copy_note(offer.note);
-  out += "\r\n";
-  out += offer.envelope;
-  if (!offer.streamed) out += offer.body;
-  return out;
-}
 
 std::string format_chunk(MessageId id, std::string_view octets, bool last) {
   std::string out = "XCHUNK " + to_string(id) + ' ' + std::to_string(octets.size()) + (last ? " LAST\r\n" : "\r\n");
@@ -466,18 +453,6 @@ std::string format_beat(Epoch epoch, Sequence sequence, std::string_view agreeme
   auto command = "XBEAT " + std::to_string(epoch.value) + ' ' + std::to_string(sequence.value);
   if (!agreement.empty()) command.append(" ").append(agreement);
   return command + "\r\n";
-}
-
-std::string format_hand(const HandOffer& offer) {
-  const auto& copy = offer.copy;
-  std::string out;
-  out.reserve(256 + copy.envelope.size() + copy.body.size());
-  out += "XHAND " + to_string(copy.id) + ' ' + std::to_string(copy.generation.value) + ' ' +
-         std::to_string(copy.envelope.size()) + ' ' + std::to_string(copy.body_octets) +
-         (offer.is_held_there ? " HELD " : copy.streamed ? " STREAM " : " INLINE ") + (offer.keep ? "KEEP " : "MOVE ") + std::to_string(offer.number) + "\r\n";
-  out += copy.envelope;
-  if (!copy.streamed && !offer.is_held_there) out += copy.body;
-  return out;
 }
 
 std::string format_back(MessageId id, Generation generation, std::uint64_t number) {

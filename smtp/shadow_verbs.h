@@ -25,6 +25,7 @@ inline constexpr int shadow_version_highest = 1;
 inline constexpr std::size_t shadow_line_octets_max = 4096;
 inline constexpr std::size_t shadow_payload_octets_max = 16U << 20;
 inline constexpr std::size_t shadow_chunk_octets_max = 256U << 10;
+inline constexpr std::size_t shadow_names_octets_max = 128U << 10;  ///< of the hubs of one XCOPY, behind its line: some 1,600 of the longest names
 inline constexpr std::size_t shadow_batch_max = 400;  ///< ids in one XASK, items in one XDONE or XPOLL
 
 /// Who speaks: the opening of a session, in both directions.
@@ -192,7 +193,12 @@ class ShadowParser {
 // Commands, as sent.
 std::string format_hub(const HubHello& hello, int offered = shadow_version_highest);
 std::string format_proof(std::string_view proof);
+/// With the names of the hubs behind the line (keyword XNAMES) where it has no room for them.
 std::string format_copy(const CopyOffer& offer);
+/// Every server can take it: the line has room for all names.
+bool fits_in_a_line(const CopyOffer& offer);
+/// Any server can take it that offers XNAMES.
+bool fits_behind_a_line(const CopyOffer& offer);
 std::string format_chunk(MessageId id, std::string_view octets, bool last);
 std::string format_forget(MessageId id, Generation generation);
 std::string format_done(const std::vector<DiscardItem>& items);
@@ -227,6 +233,8 @@ std::optional<KnownEpoch> parse_epoch(std::string_view line);
 /// All lines that are one.
 std::vector<KnownEpoch> parse_epochs(std::string_view text);
 std::string format_discard(const DiscardItem& item);
+/// Recipients, with commas between them.
+std::string format_indexes(const std::vector<std::uint32_t>& indexes);
 std::optional<DiscardItem> parse_discard(std::string_view line);
 /// "<hub> <spool> <epoch> <sequence> <nonce> <proof> [<version>]" of the 334 reply.
 std::string format_challenge(const HubHello& hello, std::string_view proof, ShadowVersion version = {});

@@ -26,7 +26,7 @@ std::vector<std::uint32_t> done_of(const storage::StoredMessage& message) {
   return done;
 }
 
-/// As many as the line of XCOPY has room for beside the names of hubs. The others are told by XDONE before the copy counts.
+/// As many as half of the line of XCOPY has room for; the names of hubs go behind it where they do not fit as well. The others are told by XDONE before the copy counts.
 std::vector<std::uint32_t> fitting_in_a_line(std::vector<std::uint32_t> done) {
   std::size_t octets = 0;
   auto end = std::ranges::find_if(done, [&octets](auto index) {
@@ -128,6 +128,17 @@ Task<Link::Outcome> Copier::stream_body(const CopySource& source, Member& member
   co_return outcome;
 }
 
+// Every name goes along, or nothing does: whom a copy does not name nobody would wait for, nor tell what became of the message.
+Task<Link::Outcome> Copier::send(smtp::CopyOffer offer, Member& member, MonotonicTime deadline) {
+  bool may_be_told = smtp::fits_in_a_line(offer) || (member.data->offers(smtp::names_capability) && smtp::fits_behind_a_line(offer));
+  if (!may_be_told) {
+    log_.line(LogLevel::info, "a hub cannot be offered a copy: it takes no list of so many hubs",
+              {{"member", member.name()}, {"hubs", static_cast<std::int64_t>(offer.offered.size())}});
+    co_return Link::Outcome{};
+  }
+  co_return co_await member.data->call(smtp::format_copy(offer), std::max<Duration>(deadline - MonotonicClock::now(), 100ms));
+}
+
 Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<storage::Holder>& holders, Member& member,
                                    MonotonicTime deadline) {
   auto to = member.identity->spool;
@@ -144,7 +155,7 @@ Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<s
     if (holder.spool != to) offer.offered.emplace_back(holder.hub, holder.spool);
   offer.offered.emplace_back(member.name(), to);
   auto started = MonotonicClock::now();
-  auto outcome = co_await member.data->call(smtp::format_copy(offer), std::max<Duration>(deadline - started, 100ms));
+  auto outcome = co_await send(offer, member, deadline);
   bool reached_body = false;
   if (offer.streamed && outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250) {
     reached_body = true;

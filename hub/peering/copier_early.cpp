@@ -96,7 +96,7 @@ Task<void> Copier::end_one_early(EarlyCopyPtr early, std::shared_ptr<Round> roun
       if (holder.spool != early->holder.spool) offer.offered.emplace_back(holder.hub, holder.spool);
     offer.offered.emplace_back(early->holder.hub, early->holder.spool);
     auto started = MonotonicClock::now();
-    auto outcome = co_await member->data->call(smtp::format_copy(offer), std::max<Duration>(round->deadline - started, 100ms));
+    auto outcome = co_await send(std::move(offer), *member, round->deadline);
     answer = judge(outcome, *member, started, true);
   }
   auto& holders = round->holders;

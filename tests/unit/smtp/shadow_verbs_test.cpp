@@ -95,6 +95,39 @@ TEST(ShadowParser, ReadsEveryCommandInAnySplit) {
   }
 }
 
+TEST(ShadowParser, ReadsTheNamesOfMoreHubsThanALineHasRoomFor) {
+  for (auto part : {CopyOffer::Part::whole, CopyOffer::Part::end}) {
+    for (bool streamed : {false, true}) {
+      if (streamed && part == CopyOffer::Part::end) continue;
+      auto o = offer();
+      o.part = part;
+      o.streamed = streamed;
+      o.note.number = 3;
+      EXPECT_TRUE(fits_in_a_line(o));
+      o.done.clear();
+      for (std::uint32_t i = 0; i < 500; ++i) o.done.push_back(i);
+      o.offered.clear();
+      for (std::uint64_t i = 1; i <= 300; ++i) o.offered.emplace_back(std::string(61, 'h') + std::to_string(100 + i), SpoolId{i});
+      EXPECT_FALSE(fits_in_a_line(o));
+      EXPECT_TRUE(fits_behind_a_line(o));
+      auto wire = format_copy(o) + "NOOP\r\n";
+      EXPECT_LE(wire.find("\r\n") + 2, shadow_line_octets_max);
+      for (std::size_t piece : {std::size_t{7}, std::size_t{4096}, wire.size()}) {
+        auto commands = parse_all(wire, piece);
+        ASSERT_EQ(commands.size(), 2U);
+        EXPECT_EQ(commands[0].copy.offered, o.offered);
+        EXPECT_EQ(commands[0].copy.done, o.done);
+        EXPECT_EQ(commands[0].copy.note.number, 3U);
+        EXPECT_EQ(commands[0].copy.envelope, o.envelope);
+        EXPECT_EQ(commands[0].copy.body, streamed ? "" : o.body);
+        EXPECT_EQ(commands[0].copy.part, part);
+      }
+      o.offered.resize(1'700, o.offered.front());
+      EXPECT_FALSE(fits_behind_a_line(o));
+    }
+  }
+}
+
 TEST(ShadowParser, ReadsVotesAndEpochs) {
   VoteQuestion question{"hub-1", SpoolId{7}, Epoch{3}, "0123456789abcdef", true};
   auto commands = parse_all(format_vote(question) + format_epochs() + format_beat(Epoch{9}, Sequence{2}, "0123456789abcdef"), 7);
@@ -133,6 +166,11 @@ TEST(ShadowParser, AnswersEachMistakeWithItsOwnReply) {
       {"XCOPY " + text + " 1 1 1 INLINE hub-1\r\nab", "501"},
       {"XCOPY " + text + " 1 1 1 INLINE hub-1/0000000000000007 4,3\r\nab", "501"},
       {"XCOPY " + text + " 1 99999999999 1 INLINE hub-1/0000000000000007\r\n", "501"},
+      {"XCOPY " + text + " 1 1 1 INLINE +\r\nab", "501"},
+      {"XCOPY " + text + " 1 1 1 INLINE +0\r\nab", "501"},
+      {"XCOPY " + text + " 1 1 1 INLINE +5\r\nhub-1ab", "501"},
+      {"XCOPY " + text + " 1 1 1 INLINE +131073\r\n", "501"},
+      {"XCOPY " + text + " 1 1 1 INLINE -1\r\nab", "501"},
       {"XCOPY nonsense 1 1 1 INLINE hub-1/0000000000000007\r\nab", "501"},
       {"XCHUNK " + text + " 300000\r\n" + std::string(300000, 'x'), "552"},
       {"XCHUNK " + text + " 1 FIRST\r\nx", "501"},
