@@ -121,8 +121,8 @@ Task<Link::Outcome> Copier::stream_body(const CopySource& source, Member& member
       co_return outcome;
     }
     sent += chunk->size();
-    outcome = co_await member.data->call(smtp::format_chunk(source.id, *chunk, sent == source.size),
-                                         std::max<Duration>(deadline - MonotonicClock::now(), 100ms));
+    outcome = co_await member.data->call_with_piece(smtp::format_chunk(source.id, *chunk, sent == source.size),
+                                                    std::max<Duration>(deadline - MonotonicClock::now(), 100ms));
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
   }
   co_return outcome;
@@ -136,7 +136,10 @@ Task<Link::Outcome> Copier::send(smtp::CopyOffer offer, Member& member, Monotoni
               {{"member", member.name()}, {"hubs", static_cast<std::int64_t>(offer.offered.size())}});
     co_return Link::Outcome{};
   }
-  co_return co_await member.data->call(smtp::format_copy(offer), std::max<Duration>(deadline - MonotonicClock::now(), 100ms));
+  auto patience = std::max<Duration>(deadline - MonotonicClock::now(), 100ms);
+  bool has_pieces = offer.streamed || offer.part == smtp::CopyOffer::Part::end;
+  co_return has_pieces ? co_await member.data->call_with_piece(smtp::format_copy(offer), patience)
+                       : co_await member.data->call(smtp::format_copy(offer), patience);
 }
 
 Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<storage::Holder>& holders, Member& member,

@@ -12,10 +12,14 @@ constexpr std::size_t output_octets_max = 64U << 20;
 }  // namespace
 
 struct Link::Call {
-  explicit Call(asio::io_context& io) : done(io) {}
-  Event done;
-  Outcome outcome;
-  MonotonicTime deadline;
+  explicit Call(asio::io_context& io) : wake(io) {}
+  void end(Outcome::Kind kind) {
+    outcome.kind = kind;
+    wake.cancel();
+  }
+  Timer wake;
+  Outcome outcome{Outcome::Kind::lost, {}, {}};  // unless a reply comes in time
+  Duration timeout{};
 };
 
 Link::Link(Runtime runtime, const MemberConfig& member, const ClusterConfig& config, LinkOwner& owner)
@@ -119,10 +123,7 @@ void Link::end_session() {
   is_open_ = false;
   stream_->close();
   output_ready_.set();
-  for (auto* call : std::exchange(calls_, {})) {
-    call->outcome.kind = Outcome::Kind::lost;
-    call->done.set();
-  }
+  for (const auto& call : std::exchange(calls_, {})) call->end(Outcome::Kind::lost);
 }
 
 Task<bool> Link::handshake(Stream& stream) {
@@ -168,14 +169,13 @@ Task<void> Link::read_replies(Stream& stream) {
   while (!is_stopping_) {
     auto reply = co_await read_hub_reply(stream, input_);
     if (!reply || calls_.empty()) co_return;
-    auto* call = calls_.front();
+    auto call = std::move(calls_.front());
     calls_.pop_front();
-    watchdog_->expires_at(calls_.empty() ? MonotonicTime::max() : calls_.front()->deadline);
-    call->outcome.kind = Outcome::Kind::replied;
+    watch_first();
     call->outcome.reply = std::move(*reply);
     if (call->outcome.reply.code == 554 || call->outcome.reply.code == 555)
       owner_.on_refused(member_.name, call->outcome.reply);
-    call->done.set();
+    call->end(Outcome::Kind::replied);
   }
 }
 
@@ -198,16 +198,33 @@ Task<void> Link::write_commands() {
 }
 
 Task<Link::Outcome> Link::call(std::string command, Duration timeout) {
-  Call call(runtime_.io);
-  call.outcome.sent_at = MonotonicClock::now();
-  if (!is_open_ || is_stopping_ || output_.size() > output_octets_max) co_return call.outcome;
-  call.deadline = call.outcome.sent_at + timeout;
+  auto now = MonotonicClock::now();
+  if (!is_open_ || is_stopping_ || output_.size() > output_octets_max) co_return Outcome{Outcome::Kind::not_sent, {}, now};
+  auto call = std::make_shared<Call>(runtime_.io);
+  call->outcome.sent_at = now;
+  call->timeout = timeout;
   output_ += command;
-  calls_.push_back(&call);
-  if (calls_.size() == 1) watchdog_->expires_at(call.deadline);
+  calls_.push_back(call);
+  if (calls_.size() == 1) watch_first();
   output_ready_.set();
-  co_await call.done.wait();
-  co_return call.outcome;
+  co_await call->wake.wait_until(now + timeout);
+  co_return call->outcome;
+}
+
+Task<Link::Outcome> Link::call_with_piece(std::string command, Duration timeout) {
+  auto session = sessions_;
+  auto outcome = co_await call(std::move(command), timeout);
+  if (outcome.kind == Outcome::Kind::lost && session == sessions_) close();
+  co_return outcome;
+}
+
+// One that has ended before it came to its turn, behind slower ones, has its time once more: the other side may be quick with it.
+void Link::watch_first() {
+  if (calls_.empty()) return watchdog_->expires_at(MonotonicTime::max());
+  const auto& first = *calls_.front();
+  auto now = MonotonicClock::now();
+  auto deadline = first.outcome.sent_at + first.timeout;
+  watchdog_->expires_at(deadline > now ? deadline : now + first.timeout);
 }
 
 }  // namespace umbra::hub

@@ -67,8 +67,12 @@ class Link {
   [[nodiscard]] std::uint64_t session() const { return sessions_; }
   /// The version that the present session uses.
   [[nodiscard]] int version() const { return version_.used; }
-  /// Sends a command (with its octets) and waits for its reply; when none comes by the deadline, the session is closed.
+  /// Sends a command (with its octets) and waits for its reply, so long at most: then it is lost. The session is closed when the
+  /// first of those that wait is not answered in its time; a call behind a slower one ends, and the session goes on.
   Task<Outcome> call(std::string command, Duration timeout);
+  /// The same for a part of something that is sent in pieces. One that is lost ends the session: the other side keeps pieces as long as
+  /// that lasts.
+  Task<Outcome> call_with_piece(std::string command, Duration timeout);
 
  private:
   struct Call;
@@ -80,6 +84,7 @@ class Link {
   Task<void> write_commands();
   void complain(const std::string& why);
   void end_session();
+  void watch_first();
 
   Runtime runtime_;
   MemberConfig member_;
@@ -100,7 +105,7 @@ class Link {
   std::unique_ptr<Watchdog> watchdog_;
   std::string input_;  // read but not yet parsed
   std::string output_;
-  std::deque<Call*> calls_;
+  std::deque<std::shared_ptr<Call>> calls_;  // the replies that are to come; also of calls that have ended
   bool is_open_ = false;
   std::uint64_t sessions_ = 0;
   bool is_stopping_ = false;

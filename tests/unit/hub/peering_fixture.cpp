@@ -29,10 +29,20 @@ void FakeNetwork::cut(const FakeMember& member) {
     }
 }
 
+void FakeNetwork::let_go(const FakeMember& member) {
+  for (auto& session : sessions_)
+    if (&session->member == &member && !session->is_ended) session->peer->send(std::exchange(session->kept_back, {}));
+}
+
 void FakeNetwork::reply(Session& session, const smtp::ShadowCommand& command) {
   using smtp::ShadowVerb;
   auto& m = session.member;
-  auto say = [&](const smtp::Reply& r) { session.peer->send(smtp::to_wire(r)); };
+  auto say = [&](const smtp::Reply& r) {
+    if (m.is_slow || !session.kept_back.empty())
+      session.kept_back += smtp::to_wire(r);
+    else
+      session.peer->send(smtp::to_wire(r));
+  };
   switch (command.verb) {
     case ShadowVerb::hub: {
       if (!m.instead_of_challenge.empty()) return session.peer->send(m.instead_of_challenge);

@@ -91,6 +91,7 @@ struct FakeMember {
   Sequence sequence{1};
   bool is_up = true;
   bool is_silent = false;              ///< takes commands, answers none
+  bool is_slow = false;                ///< its answers wait for FakeNetwork::let_go()
   std::string instead_of_challenge;    ///< a line instead of the reply to XHUB
   int version_lowest = 1;
   int version_highest = 1;
@@ -127,6 +128,8 @@ class FakeNetwork final : public Network {
   /// Answers what has come; true when there was something.
   bool answer();
   void cut(const FakeMember& member);
+  /// What a slow member has to say goes out.
+  void let_go(const FakeMember& member);
 
  private:
   struct Session {
@@ -135,6 +138,7 @@ class FakeNetwork final : public Network {
     std::shared_ptr<testing::MemoryPeer> peer;
     smtp::ShadowParser parser;
     smtp::ShadowVersion version;
+    std::string kept_back;
     bool is_ended = false;
   };
   void reply(Session& session, const smtp::ShadowCommand& command);
