@@ -40,10 +40,10 @@ class Guardian {
   [[nodiscard]] bool is_returning() const { return is_returning_; }
   /// Older mail that is delivered though a hub that may have taken it over has not answered: a possible duplicate.
   [[nodiscard]] bool is_unsettled(RowId row) const { return std::ranges::binary_search(unsettled_, row, {}, &Unsettled::row); }
-  /// Unsettled, and its silent holders are waited for no longer.
+  /// Unsettled, and its silent holders are waited for no longer. Who has answered that it will know more in a moment is not silent.
   [[nodiscard]] bool is_given_up(RowId row) const {
     auto at = std::ranges::lower_bound(unsettled_, row, {}, &Unsettled::row);
-    return at != unsettled_.end() && at->row == row && (at->is_given_up || !ownership_.needs_every_answer());
+    return at != unsettled_.end() && at->row == row && at->is_given_up;
   }
   /// Messages whose copies are on hubs that are silent, but not for so long that they are copied again.
   [[nodiscard]] std::uint64_t short_messages() const { return short_messages_; }
@@ -63,11 +63,11 @@ class Guardian {
   Task<void> run();
   Task<void> return_home();
   Task<void> tell_suspects();
-  /// A row of an earlier epoch whose fate is still to be asked for. Given up: every holder that has not answered is waited for
-  /// no longer.
+  /// A row of an earlier epoch whose fate is still to be asked for.
   struct Unsettled {
     RowId row;
-    bool is_given_up = false;
+    bool is_given_up = false;  ///< every holder that has not answered is waited for no longer
+    bool is_soon_known = true;  ///< a hub has answered that it will know more in a moment, or this one was not able to ask: asked again soon
   };
   /// Those whose ownership is not known yet.
   Task<std::vector<Unsettled>> settle_returned(std::vector<RowId> rows);
@@ -144,6 +144,7 @@ class Guardian {
   std::string why_mail_waits_;
   bool delivers_nothing_ = false;
   MonotonicTime next_settle_ = MonotonicTime::min();
+  MonotonicTime next_settle_soon_ = MonotonicTime::min();  ///< of what is soon known
   /// Spools of silent holders whose messages were marked unprotected already.
   std::set<SpoolId> lost_holders_;
   std::vector<SpoolId> short_of_;

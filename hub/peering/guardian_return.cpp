@@ -12,6 +12,7 @@ using HolderState = storage::Holder::State;
 
 constexpr std::size_t page = 200;
 constexpr Duration settle_pause = 30s;
+constexpr Duration settle_soon_pause = 1s;
 constexpr Duration return_patience = 5s;
 
 const cluster::Answer* answer_of(const std::vector<cluster::Answer>& answers, const storage::Holder& holder) {
@@ -76,17 +77,27 @@ Task<void> Guardian::return_home() {
 // What was not answered when the hub came home is asked for whenever a hub can be reached: another one may
 // own it.
 Task<void> Guardian::settle_rest() {
-  if (unsettled_.empty() || MonotonicClock::now() < next_settle_) co_return;
-  next_settle_ = MonotonicClock::now() + settle_pause;
+  auto now = MonotonicClock::now();
+  bool is_about_all = now >= next_settle_;
+  if (unsettled_.empty() || (!is_about_all && now < next_settle_soon_)) co_return;
+  if (!is_about_all && std::ranges::none_of(unsettled_, &Unsettled::is_soon_known)) co_return;
+  if (is_about_all) next_settle_ = now + settle_pause;
   std::vector<Unsettled> open;
-  for (std::size_t from = 0; from < unsettled_.size(); from += page) {
-    std::vector<RowId> rows;
-    for (auto at = from; at < std::min(unsettled_.size(), from + page); ++at)
-      rows.push_back(unsettled_[at].row);
-    auto still = co_await settle_returned(std::move(rows));
+  std::vector<RowId> asked;
+  for (const auto& unsettled : unsettled_) {
+    if (is_about_all || unsettled.is_soon_known)
+      asked.push_back(unsettled.row);
+    else
+      open.push_back(unsettled);
+  }
+  for (std::size_t from = 0; from < asked.size(); from += page) {
+    auto first = asked.begin() + static_cast<std::ptrdiff_t>(from);
+    auto last = asked.begin() + static_cast<std::ptrdiff_t>(std::min(asked.size(), from + page));
+    auto still = co_await settle_returned({first, last});
     if (is_stopping_) co_return;
     open.insert(open.end(), still.begin(), still.end());
   }
+  next_settle_soon_ = MonotonicClock::now() + settle_soon_pause;
   std::ranges::sort(open, {}, &Unsettled::row);
   unsettled_ = std::move(open);
   if (unsettled_.empty()) log_.line(LogLevel::info, "every older message is settled now", {});
@@ -125,7 +136,7 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
     auto row = message.row;
     if (outbound_->awaits_final_reply(
             row)) {  // delivered meanwhile, unsettled: what comes of it is to be recorded
-      open.push_back({row, is_given_up(row)});
+      open.push_back({row, is_given_up(row), false});
       continue;
     }
     Result<void> done;
@@ -156,6 +167,7 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
       std::vector<storage::Holder> gone;
       bool is_known = true;
       bool is_given_up = true;
+      bool is_soon_known = false;
       for (const auto& holder : message.holders) {
         const auto* answer = answer_of(heard, holder);
         auto* member = members_.find(holder.hub);
@@ -172,16 +184,17 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
                                                           : members_.is_removed(holder.hub) ||
                                                                 !ownership_.needs_every_answer());
           if (member != nullptr && members_.is_silent(*member)) silent_holders_.insert(holder.hub);
-        } else if (answer->knows == cluster::Knows::pending || answer->knows == cluster::Knows::waiting)
+        } else if (answer->knows == cluster::Knows::pending || answer->knows == cluster::Knows::waiting) {
           is_known = is_given_up = false;
-        else if (answer->knows == cluster::Knows::unknown && !is_former)
+          is_soon_known = true;
+        } else if (answer->knows == cluster::Knows::unknown && !is_former)
           gone.push_back(holder);
       }
       for (const auto& answer : heard)
         if (answer.knows == cluster::Knows::held && answer.owner_spool == spool_.id())
           confirmed.push_back({answer.hub, answer.spool, HolderState::holds});
       if (!is_known) {
-        open.push_back({row, is_given_up});
+        open.push_back({row, is_given_up, is_soon_known});
         continue;
       }
       ChangeHolders change = [confirmed, gone](std::vector<storage::Holder>& holders) {

@@ -289,22 +289,53 @@ TEST_F(PeeringTests, CountsUnsettledMailAndCedesItWhenItsNewOwnerAnswers) {
   start();
   pass(40s);
   EXPECT_TRUE(outbound.is_loading) << "pairwise: the hub goes on without the answer";
+  EXPECT_EQ(verdict(*message(mine.row)), DeliveryGuard::Verdict::go_possible_duplicate);
   auto& hub2 = member("10.0.0.2");
   hub2.knows = [](MessageId id) { return AskAnswer{id, AskKind::pending, {}, "", {}}; };
   hub2.is_up = true;
   pass(3s);
-  // It promises again, but this mail it may own.
+  // It promises again, but this mail it may own, and it will say so in a moment: it is not silent any more.
   auto stored = message(mine.row);
   ASSERT_TRUE(stored);
   EXPECT_FALSE(peering->may_deliver_now(*stored));
-  EXPECT_EQ(verdict(*stored), DeliveryGuard::Verdict::go_possible_duplicate);
+  EXPECT_EQ(verdict(*stored), DeliveryGuard::Verdict::later);
   hub2.knows = [](MessageId id) { return AskAnswer{id, AskKind::live, Generation{2}, "", {}}; };
-  pass(35s);
+  pass(3s);
   EXPECT_FALSE(message(mine.row));
   auto ceded = shadow(mine.id);
   ASSERT_TRUE(ceded);
   EXPECT_EQ(ceded->owner_hub, "hub2");
   EXPECT_TRUE(outbound.forgotten.contains(mine.row));
+}
+
+TEST_F(PeeringTests, DoesNotTakeAnAnswerThatSaysLaterForSilence) {
+  for (auto says : {AskKind::pending, AskKind::waiting}) {
+    make();
+    auto mine = own_message({{"hub2", spool2, Holder::State::holds}});
+    mine.generation = Generation{2};
+    put(mine);
+    stop();
+    auto& hub2 = member("10.0.0.2");
+    hub2.is_up = true;
+    hub2.knows = [says](MessageId id) { return AskAnswer{id, says, Generation{1}, "", {}}; };
+    start();
+    pass(config.cluster.return_wait + 20s);
+    EXPECT_TRUE(outbound.is_loading) << "other mail does not wait for it";
+    auto stored = message(mine.row);
+    ASSERT_TRUE(stored);
+    EXPECT_EQ(verdict(*stored), DeliveryGuard::Verdict::later);
+    hub2.is_up = false;
+    network.cut(hub2);
+    pass(3s);
+    EXPECT_EQ(verdict(*stored), DeliveryGuard::Verdict::go_possible_duplicate) << "now it is silent";
+    hub2.is_up = true;
+    hub2.knows = [this](MessageId id) { return held_for_us(id); };
+    pass(3s);
+    EXPECT_EQ(verdict(*stored), DeliveryGuard::Verdict::go);
+    must([&](storage::Writer& w) { return w.forget_message(mine.row); });
+    hub2.is_up = false;
+    stop();
+  }
 }
 
 // ---- promises
