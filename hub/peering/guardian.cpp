@@ -13,6 +13,8 @@ constexpr std::size_t page = 200;
 constexpr Duration ask_timeout = 2s;
 constexpr Duration audit_pause = 30s;
 constexpr Duration audit_from_start = 10min;
+constexpr std::size_t takeovers_at_once = 8;
+constexpr std::size_t audits_at_once = 4;
 
 std::vector<std::string> split_lines(const std::string& text) {
   std::vector<std::string> lines;
@@ -126,16 +128,66 @@ Task<Guardian::Answers> Guardian::ask(std::vector<MessageId> ids, std::string on
 Task<void> Guardian::watch() {
   auto tick = std::min<Duration>(config_.cluster.heartbeat / 2, 500ms);
   while (co_await wait(tick)) {
-    using Owners = std::vector<std::pair<std::string, SpoolId>>;
-    auto owners = co_await query<Owners>(runtime_.io, spool_, [](storage::Reader& r) { return r.shadow_owners(); });
-    if (owners)
-      for (const auto& [hub, spool] : *owners)
-        if (!is_stopping_) co_await watch_owner(hub, spool);
-    if (!is_stopping_) co_await watch_holders();
-    if (!is_stopping_) co_await end_epochs_of_silent_holders();
-    if (!is_stopping_) co_await settle_rest();
+    auto owners = co_await query<std::vector<Owner>>(runtime_.io, spool_, [](storage::Reader& r) { return r.shadow_owners(); });
+    if (is_stopping_) break;
+    if (owners) look_at(std::move(*owners));
+    if (!std::exchange(is_looking_at_returns_, true)) tasks_.spawn("look at returns", look_at_returns());
+    if (!std::exchange(is_ending_epochs_, true)) tasks_.spawn("look at silent holders", look_at_silent_holders());
     look_at_ownership();
   }
+}
+
+// An owner that is still being dealt with is passed over until the next look.
+void Guardian::look_at(std::vector<Owner> owners) {
+  std::ranges::sort(owners, {}, &Owner::second);
+  std::ranges::rotate(owners, std::ranges::upper_bound(owners, last_taken_from_, {}, &Owner::second));
+  for (auto& owner : owners) {
+    const auto& [hub, spool] = owner;
+    if (busy_.contains(spool)) continue;
+    if (is_gone(hub, spool)) {
+      if (takeovers_running_ >= takeovers_at_once) continue;
+      ++takeovers_running_;
+      busy_.insert(spool);
+      last_taken_from_ = spool;
+      tasks_.spawn("take over", take_over_task(std::move(owner)));
+    } else if (audits_running_ < audits_at_once && is_audit_due(hub, spool)) {
+      ++audits_running_;
+      busy_.insert(spool);
+      tasks_.spawn("audit", audit_task(std::move(owner)));
+    }
+  }
+}
+
+Task<void> Guardian::take_over_task(Owner owner) {
+  co_await take_over_from(owner.first, owner.second);
+  --takeovers_running_;
+  busy_.erase(owner.second);
+}
+
+Task<void> Guardian::audit_task(Owner owner) {
+  co_await audit(owner.first, owner.second);
+  --audits_running_;
+  busy_.erase(owner.second);
+}
+
+// One after the other: what a returning hub's holders say must not be written after it was noted that one of them has gone.
+Task<void> Guardian::look_at_returns() {
+  co_await watch_holders();
+  if (!is_stopping_) co_await settle_rest();
+  is_looking_at_returns_ = false;
+}
+
+Task<void> Guardian::look_at_silent_holders() {
+  co_await end_epochs_of_silent_holders();
+  is_ending_epochs_ = false;
+}
+
+// One at a time for each hub: both who takes over from it and who waits for its answer may want it.
+Task<bool> Guardian::end_epoch(Member& member, SpoolId spool) {
+  if (!ending_.insert(spool).second) co_return false;
+  bool is_ended = co_await ownership_.end_epoch(member, spool);
+  ending_.erase(spool);
+  co_return is_ended;
 }
 
 bool Guardian::is_gone(const std::string& hub, SpoolId spool) {
@@ -157,7 +209,7 @@ Task<void> Guardian::end_epochs_of_silent_holders() {
     auto* member = members_.find(hub);
     if (is_stopping_ || member == nullptr || !member->identity || !members_.is_silent(*member)) continue;
     if (!ownership_.needs_every_answer()) continue;
-    if (!co_await ownership_.end_epoch(*member, member->identity->spool)) silent_holders_.insert(hub);
+    if (!co_await end_epoch(*member, member->identity->spool)) silent_holders_.insert(hub);
   }
 }
 
@@ -177,16 +229,12 @@ void Guardian::look_at_ownership() {
     log_.line(LogLevel::warning, "mail waits", {{"reason", why}});
 }
 
-Task<void> Guardian::watch_owner(std::string hub, SpoolId spool) {
-  if (is_gone(hub, spool)) {
-    co_await take_over_from(hub, spool);
-    co_return;
-  }
+bool Guardian::is_audit_due(const std::string& hub, SpoolId spool) {
   auto* member = members_.find(hub);
-  if (member == nullptr || !member->control->is_open() || !member->identity || member->identity->spool != spool) co_return;
+  if (member == nullptr || !member->control->is_open() || !member->identity || member->identity->spool != spool) return false;
   auto now = MonotonicClock::now();
   auto& audited = audits_[spool];
-  if (now < audited.next) co_return;
+  if (now < audited.next) return false;
   audited.next = now + audit_pause;
   // An owner may have forgotten, without a word, what it once said it owns: nothing is left here for ever.
   if (audited.from_start == MonotonicTime::max()) audited.from_start = now + audit_from_start;
@@ -194,7 +242,7 @@ Task<void> Guardian::watch_owner(std::string hub, SpoolId spool) {
     audited.up_to = RowId{0};
     audited.from_start = now + audit_from_start;
   }
-  co_await audit(hub, spool);
+  return true;
 }
 
 }  // namespace umbra::hub

@@ -72,8 +72,16 @@ class Guardian {
   /// Those whose ownership is not known yet.
   Task<std::vector<Unsettled>> settle_returned(std::vector<RowId> rows);
   Task<void> settle_rest();
+  /// A look at everything, over and over. What takes long goes on in tasks of its own: what is done about one hub delays nothing that
+  /// is to be done about another one.
   Task<void> watch();
-  Task<void> watch_owner(std::string hub, SpoolId spool);
+  using Owner = std::pair<std::string, SpoolId>;
+  void look_at(std::vector<Owner> owners);
+  [[nodiscard]] bool is_audit_due(const std::string& hub, SpoolId spool);
+  Task<void> take_over_task(Owner owner);
+  Task<void> audit_task(Owner owner);
+  Task<void> look_at_returns();
+  Task<void> look_at_silent_holders();
   Task<void> watch_holders();
   Task<void> take_over_from(std::string hub, SpoolId spool);
   Task<bool> last_contact(Member& member);
@@ -83,6 +91,7 @@ class Guardian {
   [[nodiscard]] bool must_wait_for_others(const storage::Shadow& shadow, const std::vector<cluster::Answer>& answers,
                                           bool& is_given_up);
   Task<void> end_epochs_of_silent_holders();
+  Task<bool> end_epoch(Member& member, SpoolId spool);
   void look_at_ownership();
   [[nodiscard]] bool is_gone(const std::string& hub, SpoolId spool);
   /// Asks everybody about these shadows of one owner and takes, drops or leaves each.
@@ -132,6 +141,13 @@ class Guardian {
   Timer wake_;
   bool is_returning_ = true;
   bool is_stopping_ = false;
+  std::set<SpoolId> busy_;  ///< spools whose mail is being taken over, whose copies are asked about, or whose return is noted
+  std::size_t takeovers_running_ = 0;
+  std::size_t audits_running_ = 0;
+  SpoolId last_taken_from_;  ///< of several that are gone the next one in order goes first
+  bool is_looking_at_returns_ = false;
+  bool is_ending_epochs_ = false;
+  std::set<SpoolId> ending_;  ///< spools whose epochs are being ended
   /// Per owner spool. New when the owner begins another run or session.
   struct Audit {
     RowId up_to{0};  ///< the owner has said that it owns what is up to here

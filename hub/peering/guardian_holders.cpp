@@ -22,8 +22,10 @@ Task<void> Guardian::watch_holders() {
       std::erase(member->replaced_spools, gone);
     }
     auto spool = member->identity->spool;
-    if (taken_from_.contains(spool) && member->live_epoch >= member->identity->epoch) {
+    // Not while its mail is being taken over still: what that makes of this hub's messages would be left out.
+    if (taken_from_.contains(spool) && member->live_epoch >= member->identity->epoch && busy_.insert(spool).second) {
       if (co_await former_owner_is_back(spool)) taken_from_.erase(spool);
+      busy_.erase(spool);
     }
     auto lost_at = member->watch.silent_from();
     if (members_.is_silent(*member) && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {

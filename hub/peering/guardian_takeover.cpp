@@ -38,7 +38,7 @@ Task<bool> Guardian::end_run_of(std::string hub, SpoolId spool) {
   }
   if (is_stopping_ || !is_gone(hub, spool)) co_return false;
   // First of all its present run is fenced: no late copy, no lease for it any more.
-  if (!co_await ownership_.end_epoch(*member, spool)) co_return false;
+  if (!co_await end_epoch(*member, spool)) co_return false;
   co_return !is_stopping_ && may_take_from(hub, spool);
 }
 
