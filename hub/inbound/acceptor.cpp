@@ -106,7 +106,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
     auto patience = owner_.config_.cluster.copy_timeout * 4 / 5;
     Timer pause(owner_.runtime_.io);
     while (policy_ == ShadowPolicy::require && holders.size() < protection.copies && waited_for_hub_ < patience && !owner_.is_closing_ &&
-           is_a_copy_worth_waiting_for(owner_.peering_.members(), holders)) {
+           is_a_copy_worth_waiting_for(owner_.peering_.members(), owner_.config_, protection, holders)) {
       co_await pause.wait_for(patience_pause);
       waited_for_hub_ = MonotonicClock::now() - began;
       holders = choose_holders(protection);

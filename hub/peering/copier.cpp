@@ -228,7 +228,7 @@ Task<void> Copier::place(std::shared_ptr<Round> round, std::optional<storage::Ho
       auto excluded = round->tried;
       excluded.insert(excluded.end(), holders.begin(), holders.end());
       holder = choose(excluded, round->protection, round->source.size, false, round->source.next_hubs);
-      if (!holder && is_a_copy_worth_waiting_for(members_, excluded)) {
+      if (!holder && is_a_copy_worth_waiting_for(members_, config_, round->protection, excluded)) {
         Timer pause(runtime_.io);
         co_await pause.wait_for(patience_pause);
         continue;

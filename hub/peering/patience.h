@@ -11,14 +11,17 @@ namespace umbra::hub {
 
 inline constexpr Duration patience_pause = std::chrono::milliseconds{50};
 
-/// `but`: those that hold it already, or were tried.
-inline bool is_a_copy_worth_waiting_for(const Members& members, const std::vector<storage::Holder>& but) {
+/// `but`: those that hold it already, or were tried. Nor is it worth while for a hub in a zone where the copy may not be.
+inline bool is_a_copy_worth_waiting_for(const Members& members, const Config& config, const Protection& protection,
+                                        const std::vector<storage::Holder>& but) {
   auto now = MonotonicClock::now();
+  auto own_zone = config.cluster.zone_of(config.hub_name);
   return std::ranges::any_of(members.all(), [&](const auto& member) {
     bool is_out = std::ranges::any_of(but, [&](const auto& holder) {
       return holder.hub == member->name() && holder.state == storage::Holder::State::holds;
     });
-    return !is_out && member->data->is_open() && member->identity && !member->promise.is_fresh(now) && !member->is_refused &&
+    bool is_too_near = protection.zones == ZonePreference::only_other_zone && member->config.zone == own_zone;
+    return !is_out && !is_too_near && member->data->is_open() && member->identity && !member->promise.is_fresh(now) && !member->is_refused &&
            member->state == smtp::HubState::active && now >= member->refuses_copies_until;
   });
 }
