@@ -29,7 +29,7 @@ void ConfigurationWatch::member_changed(Member& member) {
 
 Task<void> ConfigurationWatch::tell(std::shared_ptr<Member> member) {
   auto session = member->control->session();
-  auto outcome = co_await member->control->call(smtp::format_configuration(own_), tell_timeout);
+  auto outcome = co_await member->control->call_or_end(smtp::format_configuration(own_), tell_timeout);
   bool is_told = outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250;
   if (!is_told && member->told_configuration_in == session) member->told_configuration_in = 0;  // at the next change
 }

@@ -121,7 +121,7 @@ Task<Link::Outcome> Copier::stream_body(const CopySource& source, Member& member
       co_return outcome;
     }
     sent += chunk->size();
-    outcome = co_await member.data->call_with_piece(smtp::format_chunk(source.id, *chunk, sent == source.size),
+    outcome = co_await member.data->call_or_end(smtp::format_chunk(source.id, *chunk, sent == source.size),
                                                     std::max<Duration>(deadline - MonotonicClock::now(), 100ms));
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
   }
@@ -138,7 +138,7 @@ Task<Link::Outcome> Copier::send(smtp::CopyOffer offer, Member& member, Monotoni
   }
   auto patience = std::max<Duration>(deadline - MonotonicClock::now(), 100ms);
   bool has_pieces = offer.streamed || offer.part == smtp::CopyOffer::Part::end;
-  co_return has_pieces ? co_await member.data->call_with_piece(smtp::format_copy(offer), patience)
+  co_return has_pieces ? co_await member.data->call_or_end(smtp::format_copy(offer), patience)
                        : co_await member.data->call(smtp::format_copy(offer), patience);
 }
 

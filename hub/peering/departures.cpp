@@ -73,7 +73,7 @@ void Departures::tell_all() {
 
 Task<void> Departures::tell(std::shared_ptr<Member> member) {
   auto telling = member->told_departures;
-  auto outcome = co_await member->control->call(smtp::format_gone(gone_), tell_timeout);
+  auto outcome = co_await member->control->call_or_end(smtp::format_gone(gone_), tell_timeout);
   bool is_told = outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250;
   if (!is_told && member->told_departures == telling) member->told_departures = {};  // at the next change
 }

@@ -214,7 +214,7 @@ Task<Link::Outcome> Hander::send(smtp::HandOffer offer, const StoredMessage& mes
   if (!offer.copy.streamed && sent != size) co_return outcome;
   if (!co_await may_go_now(message, member, way)) co_return outcome;
   metrics_.handover_body_octets_total += sent;
-  outcome = offer.copy.streamed ? co_await member.data->call_with_piece(smtp::format_hand(offer), left())
+  outcome = offer.copy.streamed ? co_await member.data->call_or_end(smtp::format_hand(offer), left())
                                 : co_await member.data->call(smtp::format_hand(offer), left());
   if (!offer.copy.streamed || outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
   for (std::uint32_t number = 0; sent < size; ++number) {
@@ -229,7 +229,7 @@ Task<Link::Outcome> Hander::send(smtp::HandOffer offer, const StoredMessage& mes
       co_return outcome;
     }
     metrics_.handover_body_octets_total += chunk->size();
-    outcome = co_await member.data->call_with_piece(smtp::format_chunk(offer.copy.id, *chunk, sent == size), left());
+    outcome = co_await member.data->call_or_end(smtp::format_chunk(offer.copy.id, *chunk, sent == size), left());
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
   }
   co_return outcome;

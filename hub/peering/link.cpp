@@ -211,7 +211,7 @@ Task<Link::Outcome> Link::call(std::string command, Duration timeout) {
   co_return call->outcome;
 }
 
-Task<Link::Outcome> Link::call_with_piece(std::string command, Duration timeout) {
+Task<Link::Outcome> Link::call_or_end(std::string command, Duration timeout) {
   auto session = sessions_;
   auto outcome = co_await call(std::move(command), timeout);
   if (outcome.kind == Outcome::Kind::lost && session == sessions_) close();

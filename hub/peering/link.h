@@ -70,9 +70,9 @@ class Link {
   /// Sends a command (with its octets) and waits for its reply, so long at most: then it is lost. The session is closed when the
   /// first of those that wait is not answered in its time; a call behind a slower one ends, and the session goes on.
   Task<Outcome> call(std::string command, Duration timeout);
-  /// The same for a part of something that is sent in pieces. One that is lost ends the session: the other side keeps pieces as long as
-  /// that lasts.
-  Task<Outcome> call_with_piece(std::string command, Duration timeout);
+  /// The same, but when it is lost the session is closed: for a part of something that is sent in pieces, which the other side keeps as
+  /// long as the session lasts, and for what is told once in each session.
+  Task<Outcome> call_or_end(std::string command, Duration timeout);
 
  private:
   struct Call;

@@ -89,7 +89,7 @@ TEST_F(PeeringLinkTests, EndsTheSessionWithAPieceThatIsLost) {
   auto session = link().session();
   hub2().is_slow = true;
   struct Calling {
-    static Task<void> run(Link& link, MessageId id) { (void)co_await link.call_with_piece(smtp::format_chunk(id, "piece", false), 500ms); }
+    static Task<void> run(Link& link, MessageId id) { (void)co_await link.call_or_end(smtp::format_chunk(id, "piece", false), 500ms); }
   };
   Ended slow;
   begin(smtp::format_poll(1), 3s, slow);
