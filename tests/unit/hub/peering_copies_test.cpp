@@ -34,6 +34,13 @@ class PeeringCopiesTests : public PeeringTest {
     settle();
   }
 
+  /// Hubs that were offered a copy and gave no answer, with the longest names.
+  static std::vector<Holder> many() {
+    std::vector<Holder> offered;
+    for (std::uint64_t i = 1; i <= 60; ++i) offered.push_back({std::string(62, 'h') + std::to_string(10 + i), SpoolId{i}, Holder::State::offered});
+    return offered;
+  }
+
  private:
   std::uint64_t copied_ = 1000;
   std::list<std::vector<Holder>> holders_;
@@ -63,6 +70,36 @@ TEST_F(PeeringCopiesTests, WaitsForALatePromiseOnlyWhereTheCopyMayBe) {
   pass(3s);
   ASSERT_TRUE(anywhere) << "here it is worth while";
   EXPECT_TRUE(anywhere->first);
+}
+
+TEST_F(PeeringCopiesTests, CopiesAMessageThatWasOfferedToMoreHubsThanALineCanName) {
+  hub3().is_up = false;
+  hub2().keywords += "\nXNAMES";
+  start();
+  pass(2s);
+  auto offered = many();
+  auto mine = own_message(offered);
+  put(mine);
+  pass(10s);
+  auto copies = hub2().of(ShadowVerb::copy);
+  ASSERT_EQ(copies.size(), 1U);
+  ASSERT_EQ(copies[0].copy.offered.size(), 61U) << "whoever takes it over tells every one of them what became of it";
+  for (std::size_t i = 0; i < 60; ++i) EXPECT_EQ(copies[0].copy.offered[i], std::pair(offered[i].hub, offered[i].spool));
+  EXPECT_EQ(copies[0].copy.offered.back(), std::pair(std::string("hub2"), spool2));
+  EXPECT_TRUE(message(mine.row)->is_protected);
+}
+
+TEST_F(PeeringCopiesTests, SendsNoLineThatIsTooLongToAHubThatTakesTheNamesNowhereElse) {
+  hub3().keywords += "\nXNAMES";
+  start();
+  pass(2s);
+  auto offered = many();
+  auto mine = own_message(offered);
+  put(mine);
+  pass(20s);
+  EXPECT_TRUE(hub2().of(ShadowVerb::copy).empty());
+  EXPECT_EQ(hub3().of(ShadowVerb::copy).size(), 1U);
+  EXPECT_TRUE(message(mine.row)->is_protected);
 }
 
 }  // namespace

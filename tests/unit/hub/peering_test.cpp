@@ -467,42 +467,6 @@ TEST_F(PeeringTests, CopiesAMessageOfWhichMoreRecipientsAreDoneThanALineCanName)
   EXPECT_TRUE(message(mine.row)->is_protected);
 }
 
-TEST_F(PeeringTests, CopiesAMessageThatWasOfferedToMoreHubsThanALineCanName) {
-  auto& hub2 = member("10.0.0.2");
-  hub2.is_up = true;
-  hub2.keywords += "\nXNAMES";
-  start();
-  pass(2s);
-  std::vector<Holder> offered;
-  for (std::uint64_t i = 1; i <= 60; ++i) offered.push_back({std::string(62, 'h') + std::to_string(10 + i), SpoolId{i}, Holder::State::offered});
-  auto mine = own_message(offered);
-  put(mine);
-  pass(10s);
-  auto copies = hub2.of(ShadowVerb::copy);
-  ASSERT_EQ(copies.size(), 1U);
-  ASSERT_EQ(copies[0].copy.offered.size(), 61U) << "whoever takes it over tells every one of them what became of it";
-  for (std::size_t i = 0; i < 60; ++i) EXPECT_EQ(copies[0].copy.offered[i], std::pair(offered[i].hub, offered[i].spool));
-  EXPECT_EQ(copies[0].copy.offered.back(), std::pair(std::string("hub2"), spool2));
-  EXPECT_TRUE(message(mine.row)->is_protected);
-}
-
-TEST_F(PeeringTests, SendsNoLineThatIsTooLongToAHubThatTakesTheNamesNowhereElse) {
-  auto& hub2 = member("10.0.0.2");
-  auto& hub3 = member("10.0.0.3");
-  hub2.is_up = hub3.is_up = true;
-  hub3.keywords += "\nXNAMES";
-  start();
-  pass(2s);
-  std::vector<Holder> offered;
-  for (std::uint64_t i = 1; i <= 60; ++i) offered.push_back({std::string(62, 'h') + std::to_string(10 + i), SpoolId{i}, Holder::State::offered});
-  auto mine = own_message(offered);
-  put(mine);
-  pass(20s);
-  EXPECT_TRUE(hub2.of(ShadowVerb::copy).empty());
-  EXPECT_EQ(hub3.of(ShadowVerb::copy).size(), 1U);
-  EXPECT_TRUE(message(mine.row)->is_protected);
-}
-
 TEST_F(PeeringTests, TellsManyRecipientsInCommandsThatAreNotTooLong) {
   auto& hub2 = member("10.0.0.2");
   hub2.is_up = true;
