@@ -29,8 +29,8 @@ std::optional<std::size_t> Placement::choose(std::span<const Candidate> candidat
     if (rank == 2 && wish.preference == ZonePreference::only_other_zone) continue;
     if (best) {
       const auto& other = candidates[*best];
-      bool is_worse = std::tuple(candidate.is_too_small, !candidate.is_next_hop, rank, candidate.under_way) >=
-                      std::tuple(other.is_too_small, !other.is_next_hop, best_rank, other.under_way);
+      bool is_worse = std::tuple(candidate.is_too_small, !candidate.is_next_hop, rank, !candidate.is_companion, candidate.under_way) >=
+                      std::tuple(other.is_too_small, !other.is_next_hop, best_rank, !other.is_companion, other.under_way);
       if (is_worse) continue;
     }
     best = at;

@@ -1,5 +1,5 @@
-// Which hub is offered a copy: of those that can take one, the message's next hop; else the one that suits the zones best; of these, the one with least
-// copies under way; among equals, in turn. A hub whose own clients may not send so large a message comes last, the next hop too.
+// Which hub is offered a copy: of those that can take one, the message's next hop; else the one that suits the zones best; of these, the companions
+// (companions.h), and the one with least copies under way; among equals, in turn. A hub whose own clients may not send so large a message comes last, the next hop too.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@ struct Candidate {
   std::size_t under_way = 0;
   std::string zone = {};  ///< empty: not said, which is a zone like any other
   bool is_next_hop = false;  ///< the message goes there next: a copy there is the body it needs
+  bool is_companion = true;  ///< false: of a large cluster, one with which copies are exchanged only where no companion can take them
   bool is_too_small = false;  ///< its operator wants no message of that size: only where there is no other
 };
 

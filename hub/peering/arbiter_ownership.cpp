@@ -191,14 +191,14 @@ Task<bool> ArbiterOwnership::end_epoch(Member& member, SpoolId spool) {
   co_return true;
 }
 
-Duration ArbiterOwnership::lease_for(const Member& member, const std::string& agreement) {
-  if (agreement == agreement_) return config_.cluster.lease;
+bool ArbiterOwnership::gives_promises(const Member& member, const std::string& agreement) {
+  if (agreement == agreement_) return true;
   if (MonotonicClock::now() >= said_at_) {
     said_at_ = MonotonicClock::now() + said_pause;
     log_.line(LogLevel::error, "another hub has another arbiter or another mode of ownership: no promises to it",
               {{"member", member.name()}});
   }
-  return Duration{0};
+  return false;
 }
 
 }  // namespace umbra::hub

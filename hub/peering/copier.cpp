@@ -157,6 +157,7 @@ Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<s
   for (const auto& holder : holders)
     if (holder.spool != to) offer.offered.emplace_back(holder.hub, holder.spool);
   offer.offered.emplace_back(member.name(), to);
+  members_.share(member);
   auto started = MonotonicClock::now();
   auto outcome = co_await send(offer, member, deadline);
   bool reached_body = false;

@@ -159,6 +159,7 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
   if (way.by_route && outbound_->leads_to_hubs(record.queue)) record.queue.clear();
   smtp::HandOffer offer;
   offer.keep = way.keep;
+  members_.share(member);
   offer.copy.id = message.id;
   offer.copy.generation = Generation{message.generation.value + 1};
   offer.copy.body_octets = message.size;

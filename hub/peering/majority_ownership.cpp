@@ -136,14 +136,14 @@ Task<std::size_t> MajorityOwnership::ask_for_votes(std::string about, smtp::Vote
 
 // ---- what other hubs ask
 
-Duration MajorityOwnership::lease_for(const Member& member, const std::string& agreement) {
-  if (agreement == agreement_) return is_admitted_ ? config_.cluster.lease : Duration{0};
+bool MajorityOwnership::gives_promises(const Member& member, const std::string& agreement) {
+  if (agreement == agreement_) return is_admitted_;
   if (MonotonicClock::now() >= said_at_) {
     said_at_ = MonotonicClock::now() + said_pause;
     log_.line(LogLevel::error, "another hub has another list of hubs or another mode of ownership: no promises to it",
               {{"member", member.name()}});
   }
-  return Duration{0};
+  return false;
 }
 
 cluster::Vote MajorityOwnership::decide(Member& member, const smtp::VoteQuestion& question) {

@@ -29,7 +29,7 @@ class MajorityOwnership final : public Ownership {
   bool needs_every_answer() const override { return true; }
   bool is_out(const Member& member, SpoolId spool) const override;
   bool is_given_up(const Member& member, SpoolId spool) const override;
-  Duration lease_for(const Member& member, const std::string& agreement) override;
+  bool gives_promises(const Member& member, const std::string& agreement) override;
   Task<smtp::Reply> vote(std::string asker, smtp::VoteQuestion question) override;
   Task<smtp::Reply> tell_epochs() override;
 

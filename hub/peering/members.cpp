@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cluster/companions.h"
+#include "hub/peering/ownership.h"
 #include "hub/spool_tasks.h"
 
 namespace umbra::hub {
@@ -12,6 +14,10 @@ using cluster::Standing;
 namespace {
 constexpr std::size_t members_max = 256;
 constexpr Duration forgotten_kept = 10min;  // longer than any question or copy takes
+constexpr std::size_t distant_beats = 8;     // to hubs that are distant, in each heartbeat, all together
+constexpr Duration distant_period_max = 20s;  // a session without a command is closed after 30 s
+constexpr Duration shared_for = 10min;
+
 }  // namespace
 
 Member::Member(const Runtime& runtime, const MemberConfig& named, const ClusterConfig& cluster, LinkOwner& owner)
@@ -37,13 +43,46 @@ Members::~Members() = default;
 
 Member& Members::add(const MemberConfig& named) {
   members_.push_back(std::make_shared<Member>(runtime_, named, config_.cluster, *this));
+  choose_companions();
   if (is_running_) run(members_.back());
   return *members_.back();
 }
 
+// Under majority ownership every beat asks for a vote, so all of them are needed.
+void Members::choose_companions() {
+  if (ownership_mode(config_.cluster) == OwnershipMode::majority) return;
+  std::vector<cluster::ZonedHub> others;
+  for (const auto& member : members_) others.push_back({member->name(), member->config.zone});
+  auto companions = cluster::companions_of({config_.hub_name, config_.cluster.zone_of(config_.hub_name)}, others);
+  for (const auto& member : members_) member->is_companion = companions.contains(member->name());
+  auto distant = members_.size() - companions.size();
+  auto period = config_.cluster.heartbeat * std::max<std::size_t>(distant / distant_beats, 1);
+  distant_period_ = distant == 0 ? Duration{0} : std::min<Duration>(period, std::max<Duration>(distant_period_max, config_.cluster.heartbeat));
+}
+
+void Members::share(Member& member) {
+  bool was_distant = is_distant(member);
+  member.shared_until = MonotonicClock::now() + shared_for;
+  if (was_distant) member.beat_timer.cancel();  // beat at once
+}
+
+bool Members::is_distant(const Member& member) const {
+  return !member.is_companion && member.state == smtp::HubState::active && MonotonicClock::now() >= member.shared_until;
+}
+
+Duration Members::lease_to(const Member& member) const {
+  return config_.cluster.lease + (is_distant(member) ? distant_period_ : Duration{0});
+}
+
+Duration Members::until_next_beat(const Member& member) const {
+  if (!is_distant(member)) return config_.cluster.heartbeat;
+  // It may see this hub otherwise, or be of a release that knows no distance: it says by its promise how long it has patience.
+  return std::clamp<Duration>(member.granted - config_.cluster.lease, config_.cluster.heartbeat, std::max<Duration>(distant_period_, config_.cluster.heartbeat));
+}
+
 void Members::run(const std::shared_ptr<Member>& member) {
   // At least a lease: so long may the promises last that the run before this one has given.
-  member->watch.begin(MonotonicClock::now(), std::max(config_.cluster.restart_grace, config_.cluster.lease));
+  member->watch.begin(MonotonicClock::now(), std::max(config_.cluster.restart_grace, config_.cluster.lease + distant_period_));
   member->control->start();
   member->data->start();
   tasks_.spawn("heartbeat", beat(member));
@@ -124,6 +163,7 @@ void Members::forget(const std::string& name) {
   auto member = *at;
   member->is_forgotten = true;
   members_.erase(at);
+  choose_companions();
   forgotten_.emplace_back(now, member);
   member->beat_timer.cancel();
   tasks_.spawn("forget a hub", end_links(member));
@@ -191,7 +231,7 @@ std::vector<cluster::Candidate> Members::candidates(std::uint64_t octets) {
                       member->data->is_open() && member->identity.has_value() && member->promise.is_fresh(now) &&
                           member->promised_by == member->identity->spool,
                       now < member->refuses_copies_until || member->is_refused || member->state != smtp::HubState::active,
-                      member->data->under_way(), member->config.zone, false, octets > member->message_octets_max});
+                      member->data->under_way(), member->config.zone, false, member->is_companion, octets > member->message_octets_max});
   return result;
 }
 
@@ -201,7 +241,7 @@ std::vector<cluster::Candidate> Members::candidates(std::uint64_t octets) {
 bool Members::is_name_taken(const Member& member, const cluster::Identity& heard) {
   if (!member.identity || member.identity->spool == heard.spool || !member.control->is_open()) return false;
   return member.promised_by == member.identity->spool &&
-         MonotonicClock::now() - member.answered_at < 3 * config_.cluster.heartbeat;
+         MonotonicClock::now() - member.answered_at < 3 * until_next_beat(member);
 }
 
 void Members::accept_identity(Member& member, const cluster::Identity& heard) {
@@ -214,7 +254,7 @@ void Members::accept_identity(Member& member, const cluster::Identity& heard) {
   if (!before || before->spool != heard.spool || before->epoch != heard.epoch) tasks_.spawn("remember a hub", save(member));
   if (is_new_run && member.state != smtp::HubState::active) {
     member.state = smtp::HubState::active;  // until its new run says otherwise
-    member.watch.back(MonotonicClock::now(), member.silence);
+    member.watch.back(MonotonicClock::now(), member.silence + distant_period_);
     tasks_.spawn("remember a hub", forget_state(member.name()));
   }
   if (is_new_run && changed_) changed_(member);
@@ -234,7 +274,7 @@ Task<Result<void>> Members::heard_state(std::string name, SpoolId spool, smtp::H
   if (state == smtp::HubState::draining)
     member->watch.heard(now, std::max(back_within, member->silence));
   else if (is_news && state == smtp::HubState::active)
-    member->watch.back(now, member->silence);
+    member->watch.back(now, member->silence + distant_period_);
   // What is owed to an empty spool, and the copies that were there, are gone with what it was.
   if (is_news && state == smtp::HubState::left) member->replaced_spools.push_back(spool);
   auto until = WallClock::now() + std::chrono::duration_cast<WallClock::duration>(back_within);
@@ -304,9 +344,9 @@ std::optional<Duration> Members::heard_beat(const std::string& name, SpoolId spo
   auto* member = find(name);
   if (is_over(name, spool, epoch)) return std::nullopt;
   member->identity->sequence = std::max(member->identity->sequence, sequence);
-  member->watch.heard(MonotonicClock::now(), member->silence);
+  member->watch.heard(MonotonicClock::now(), std::max(member->silence, lease_to(*member)));
   if (sequence.value > member->saved_sequence.value + 1000) tasks_.spawn("remember a hub", save(*member));
-  return config_.cluster.lease;
+  return lease_to(*member);
 }
 
 void Members::meet(Member& member, SpoolId spool, Epoch lowest) {
@@ -398,12 +438,13 @@ Task<void> Members::beat(std::shared_ptr<Member> member) {
         if (milliseconds && *milliseconds <= 3'600'000) {
           member->promised_by = spool;
           member->answered_at = MonotonicClock::now();
+          member->granted = std::chrono::milliseconds(*milliseconds);
           member->promise.granted(outcome.sent_at, std::chrono::milliseconds(*milliseconds));
         }
       }
     }
     if (is_stopping_ || member->is_forgotten) break;
-    co_await member->beat_timer.wait_for(config_.cluster.heartbeat);
+    co_await member->beat_timer.wait_for(until_next_beat(*member));
   }
 }
 

@@ -44,6 +44,9 @@ struct Member {
   std::optional<std::vector<cluster::Difference>> drift;  ///< between its configuration and this hub's; empty: it does not tell
   bool is_refused = false;                        ///< one of them is unsafe: no promises in either direction
   std::uint64_t message_octets_max = UINT64_MAX;  ///< it takes no larger ones from its clients
+  bool is_companion = true;                       ///< see cluster/companions.h
+  MonotonicTime shared_until = MonotonicTime::min();  ///< copies or mail went to it or came from it lately
+  Duration granted{0};                            ///< how long its last promise was
   Duration silence;                               ///< without a word from it for so long it is silent: a lease, and three of its heartbeats
   Timer beat_timer;
   bool is_forgotten = false;
@@ -78,6 +81,12 @@ class Members final : public LinkOwner {
   /// Why this hub may not go on as it is.
   [[nodiscard]] const std::optional<Hub::Ended>& ended() const { return ended_; }
   void end(Hub::Ended why);
+
+  /// Copies or mail go to it, or come from it: its heartbeats are needed, and it needs this hub's.
+  void share(Member& member);
+  /// The promise that is given to it with each beat, and how long it may then be silent. Longer than a lease for who is distant: no
+  /// companion, and nothing was shared with it lately. It then beats as rarely as that allows.
+  [[nodiscard]] Duration lease_to(const Member& member) const;
 
   /// Nothing was heard of it for a lease. Not said when it was this process that stood still.
   bool is_silent(const Member& member);
@@ -137,6 +146,9 @@ class Members final : public LinkOwner {
 
  private:
   Member& add(const MemberConfig& named);
+  void choose_companions();
+  [[nodiscard]] bool is_distant(const Member& member) const;
+  [[nodiscard]] Duration until_next_beat(const Member& member) const;
   void run(const std::shared_ptr<Member>& member);
   Task<void> beat(std::shared_ptr<Member> member);
   Task<void> end_links(std::shared_ptr<Member> member);
@@ -161,6 +173,7 @@ class Members final : public LinkOwner {
   std::optional<Hub::Ended> ended_;
   std::function<void(Member&)> changed_;
   std::string agreement_;
+  Duration distant_period_{0};  ///< between two beats to who is distant; 0: nobody is
   bool is_running_ = false;
   static constexpr std::size_t changed_holders_max = 100'000;
   std::set<RowId> changed_holders_;  ///< messages that got other holders than those that delivery may have in memory

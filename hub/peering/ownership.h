@@ -53,8 +53,8 @@ class Ownership {
 
   // ---- what other hubs ask
 
-  /// The lease to grant for a beat of `member`; `agreement` is what came with it, empty: nothing.
-  [[nodiscard]] virtual Duration lease_for(const Member& member, const std::string& agreement) = 0;
+  /// Is a lease granted for a beat of `member`? `agreement` is what came with it, empty: nothing.
+  [[nodiscard]] virtual bool gives_promises(const Member& member, const std::string& agreement) = 0;
   /// Nothing that others hold copies of may be delivered: it is not even loaded.
   [[nodiscard]] virtual bool delivers_nothing() { return !why_mail_waits().empty(); }
   /// It is certain that nobody took anything over from an earlier run of this hub: no answer of a silent holder is needed.

@@ -45,15 +45,15 @@ Task<bool> PairwiseOwnership::end_epoch(Member& member, SpoolId spool) {
   co_return ended.has_value();
 }
 
-Duration PairwiseOwnership::lease_for(const Member& member, const std::string& agreement) {
-  if (agreement.empty()) return config_.cluster.lease;
+bool PairwiseOwnership::gives_promises(const Member& member, const std::string& agreement) {
+  if (agreement.empty()) return true;
   // That hub counts on votes that this one would never ask for.
   if (MonotonicClock::now() >= said_at_) {
     said_at_ = MonotonicClock::now() + 1min;
     log_.line(LogLevel::error, "this hub has pairwise ownership, another one has not: no promises to it",
               {{"member", member.name()}});
   }
-  return Duration{0};
+  return false;
 }
 
 }  // namespace umbra::hub

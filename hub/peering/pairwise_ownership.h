@@ -20,7 +20,7 @@ class PairwiseOwnership final : public Ownership {
   bool needs_every_answer() const override { return false; }
   bool is_out(const Member& member, SpoolId) const override { return member.is_fenced; }
   bool is_given_up(const Member&, SpoolId) const override { return true; }
-  Duration lease_for(const Member& member, const std::string& agreement) override;
+  bool gives_promises(const Member& member, const std::string& agreement) override;
 
  private:
   Runtime runtime_;

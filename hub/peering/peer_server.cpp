@@ -207,6 +207,7 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
   switch (verb) {
     case ShadowVerb::copy:
     case ShadowVerb::hand:
+      if (auto* member = server_.members_.find(peer_->hub)) server_.members_.share(*member);
       if (verb == ShadowVerb::copy && command.copy.part == smtp::CopyOffer::Part::end) {
         auto begun = streams_.find(command.copy.id);
         if (begun == streams_.end() || !begun->second.is_early) {
@@ -300,8 +301,7 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         return false;
       }
       if (const auto* member = server_.members_.find(peer_->hub)) {
-        lease = server_.ownership_.lease_for(*member, command.agreement);
-        if (member->is_refused) lease = Duration{0};
+        if (member->is_refused || !server_.ownership_.gives_promises(*member, command.agreement)) lease = Duration{0};
       }
       auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(*lease).count();
       slot->answer({250, "2.0.0", "lease " + std::to_string(milliseconds)});

@@ -31,7 +31,7 @@ TEST(Placement, TakesEqualsInTurn) {
 
 TEST(Placement, AvoidsAHubWhoseClientsMayNotSendSoMuchWhileThereIsAnother) {
   Placement placement;
-  std::vector<Candidate> hubs{{"a", true, false, 0, "", false, true}, {"b", true, false, 9}};
+  std::vector<Candidate> hubs{{"a", true, false, 0, "", false, true, true}, {"b", true, false, 9}};
   for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 1U);
   hubs[1].is_reachable = false;
   EXPECT_EQ(placement.choose(hubs, {}), 0U);
@@ -39,10 +39,20 @@ TEST(Placement, AvoidsAHubWhoseClientsMayNotSendSoMuchWhileThereIsAnother) {
 
 TEST(Placement, PrefersAHubOfTheRightSizeToTheNextHop) {
   Placement placement;
-  std::vector<Candidate> hubs{{"a", true, false, 0, "", true, true}, {"b", true, false, 9}, {"c", true, false, 5, "", true, false}};
+  std::vector<Candidate> hubs{{"a", true, false, 0, "", true, true, true}, {"b", true, false, 9}, {"c", true, false, 5, "", true, true, false}};
   for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 2U);
   hubs[2].is_reachable = false;
   for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 1U);
+}
+
+TEST(Placement, PrefersACompanionThatIsBusierButNotToAnotherZone) {
+  Placement placement;
+  std::vector<Candidate> hubs{{"a", true, false, 0, "", false, false}, {"b", true, false, 9}};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 1U);
+  hubs[1].zone = "east";
+  EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "east", {}}), 0U);
+  hubs[1].is_reachable = false;
+  EXPECT_EQ(placement.choose(hubs, {}), 0U);
 }
 
 std::vector<Candidate> in_zones(std::initializer_list<const char*> zones) {
