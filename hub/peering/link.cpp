@@ -91,6 +91,7 @@ Task<void> Link::one_session() {
     watchdog_->expires_at(MonotonicTime::max());
     is_open_ = true;
     ++sessions_;
+    used_at_ = MonotonicClock::now();
     writer_ended_ = false;
     tasks_.spawn("link writer", write_commands());
     owner_.on_open(member_.name);
@@ -203,6 +204,7 @@ Task<Link::Outcome> Link::call(std::string command, Duration timeout) {
   auto call = std::make_shared<Call>(runtime_.io);
   call->outcome.sent_at = now;
   call->timeout = timeout;
+  used_at_ = now;
   output_ += command;
   calls_.push_back(call);
   if (calls_.size() == 1) watch_first();

@@ -61,6 +61,8 @@ class Link {
 
   [[nodiscard]] bool is_open() const { return is_open_; }
   [[nodiscard]] std::size_t under_way() const { return calls_.size(); }
+  /// When the present session began, or its last command was sent.
+  [[nodiscard]] MonotonicTime used_at() const { return used_at_; }
   /// The server of the present session has offered this keyword (smtp/shadow_capabilities.h).
   [[nodiscard]] bool offers(std::string_view keyword) const { return is_open_ && keywords_.contains(keyword); }
   /// The number of the present session, or of the last one; 0: there was none.
@@ -108,6 +110,7 @@ class Link {
   std::deque<std::shared_ptr<Call>> calls_;  // the replies that are to come; also of calls that have ended
   bool is_open_ = false;
   std::uint64_t sessions_ = 0;
+  MonotonicTime used_at_{};
   bool is_stopping_ = false;
   bool writer_ended_ = true;
   Event writer_done_;

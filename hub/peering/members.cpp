@@ -15,8 +15,10 @@ namespace {
 constexpr std::size_t members_max = 256;
 constexpr Duration forgotten_kept = 10min;  // longer than any question or copy takes
 constexpr std::size_t distant_beats = 8;     // to hubs that are distant, in each heartbeat, all together
-constexpr Duration distant_period_max = 20s;  // a session without a command is closed after 30 s
+constexpr Duration idle_max = 10s;  // a session without a command is ended by its server after 30 s: with the period below it is never
+constexpr Duration distant_period_max = 15s;
 constexpr Duration shared_for = 10min;
+constexpr Duration noop_timeout = 5s;
 
 }  // namespace
 
@@ -427,8 +429,12 @@ void Members::on_trouble(const std::string& name, const std::string& why) {
   if (auto* member = find(name)) member->trouble = why;
 }
 
+// The session for copies has no heartbeat of its own. Whoever needed it after a quiet half minute would have to wait for a new one.
+Task<void> Members::keep_open(std::shared_ptr<Member> member) { (void)co_await member->data->call("NOOP\r\n", noop_timeout); }
+
 Task<void> Members::beat(std::shared_ptr<Member> member) {
   while (!is_stopping_ && !member->is_forgotten) {
+    if (member->data->is_open() && MonotonicClock::now() - member->data->used_at() >= idle_max) tasks_.spawn("keep a session", keep_open(member));
     if (member->control->is_open() && member->identity) {
       auto spool = member->identity->spool;
       auto outcome = co_await member->control->call(smtp::format_beat(spool_.epoch(), spool_.sequence(), agreement_),

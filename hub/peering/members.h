@@ -151,6 +151,7 @@ class Members final : public LinkOwner {
   [[nodiscard]] Duration until_next_beat(const Member& member) const;
   void run(const std::shared_ptr<Member>& member);
   Task<void> beat(std::shared_ptr<Member> member);
+  Task<void> keep_open(std::shared_ptr<Member> member);
   Task<void> end_links(std::shared_ptr<Member> member);
   Task<void> watch_the_clock();
   void look_at_the_clock();

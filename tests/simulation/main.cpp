@@ -314,7 +314,7 @@ int main(int argc, char** argv) {
   app.add_option("--seed", seed, "one seed");
   app.add_option("--seeds", seeds, "a range of seeds, A..B");
   app.add_option("--jobs", options.jobs, "processes at once")->check(CLI::Range(1, 64));
-  app.add_option("--hubs", hubs, "so many hubs instead of what the seed says")->check(CLI::Range(1, 9));
+  app.add_option("--hubs", hubs, "so many hubs instead of what the seed says")->check(CLI::Range(1, 40));
   app.add_option("--messages", messages, "so many messages per client")->check(CLI::Range(1, 1000));
   app.add_option("--ownership", ownership, "this mode instead of what the seed says")
       ->check(CLI::IsMember({"pairwise", "majority", "arbiter"}));

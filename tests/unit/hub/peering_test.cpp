@@ -553,6 +553,15 @@ TEST_F(PeeringTests, LeavesAMessageInAcceptanceToItsAcceptor) {
 
 // ---- sessions
 
+TEST_F(PeeringTests, KeepsTheSessionForCopiesOpenThatNobodyUses) {
+  make();
+  start();
+  pass(2min);
+  auto noops = member("10.0.0.2").of(smtp::ShadowVerb::noop).size();
+  EXPECT_GE(noops, 8U) << "its server ends a session without a command for half a minute";
+  EXPECT_LE(noops, 13U);
+}
+
 TEST_F(PeeringTests, TakesLargeCopiesAgainAfterManyWereLeftUnfinished) {
   start();
   std::unique_ptr<Caller> hub2;
