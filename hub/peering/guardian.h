@@ -113,7 +113,7 @@ class Guardian {
   Task<void> audit(std::string hub, SpoolId spool);
   Task<void> count_short();
   /// This, former_owner_is_back and change_messages_of: false where the spool did not take all of it; it is done again at the next look.
-  Task<bool> holder_lost(SpoolId spool, bool is_replaced);
+  Task<bool> holder_lost(SpoolId spool, bool is_replaced, bool has_left);
   Task<bool> holder_is_back(std::string hub, SpoolId spool);
   Task<bool> former_owner_is_back(SpoolId spool);
   using ChangeHolders = std::function<void(std::vector<storage::Holder>&)>;

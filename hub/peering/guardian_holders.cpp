@@ -18,7 +18,7 @@ Task<void> Guardian::watch_holders() {
     if (!member->identity || is_stopping_) continue;
     while (!member->replaced_spools.empty()) {
       auto gone = member->replaced_spools.back();
-      if (!co_await holder_lost(gone, true)) break;
+      if (!co_await holder_lost(gone, true, member->identity->spool == gone)) break;
       std::erase(member->replaced_spools, gone);
     }
     auto spool = member->identity->spool;
@@ -30,7 +30,7 @@ Task<void> Guardian::watch_holders() {
     auto lost_at = member->watch.silent_from();
     if (members_.is_silent(*member) && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {
       member->is_lost = true;
-      if (!lost_holders_.contains(spool) && co_await holder_lost(spool, false)) lost_holders_.insert(spool);
+      if (!lost_holders_.contains(spool) && co_await holder_lost(spool, false, false)) lost_holders_.insert(spool);
     } else if (member->is_lost && member->control->is_open() && !members_.is_silent(*member)) {
       lost_holders_.erase(spool);
       if (co_await holder_is_back(member->name(), spool)) member->is_lost = false;
@@ -128,9 +128,11 @@ Task<void> Guardian::count_short() {
   short_messages_ = *counted;
 }
 
-Task<bool> Guardian::holder_lost(SpoolId spool, bool is_replaced) {
-  ChangeHolders change = [spool, is_replaced](std::vector<storage::Holder>& holders) {
-    if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool; });
+Task<bool> Guardian::holder_lost(SpoolId spool, bool is_replaced, bool has_left) {
+  ChangeHolders change = [spool, is_replaced, has_left](std::vector<storage::Holder>& holders) {
+    // A former owner stays known until the message is done.
+    auto is_kept = [&](const auto& h) { return h.state == HolderState::former_owner && !has_left; };
+    if (is_replaced) std::erase_if(holders, [&](const auto& h) { return h.spool == spool && !is_kept(h); });
     for (auto& holder : holders)
       if (holder.spool == spool && holder.state == HolderState::holds) holder.state = HolderState::offered;
   };

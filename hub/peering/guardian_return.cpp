@@ -174,6 +174,7 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
         bool is_replaced = members_.is_removed(holder.hub) ||
                            (member != nullptr && member->identity && member->identity->spool != holder.spool);
         bool is_former = holder.state == HolderState::former_owner;
+        if (is_former && is_replaced && !members_.is_removed(holder.hub)) continue;
         if (is_replaced)
           gone.push_back(holder);
         else if (answer == nullptr && (is_former || ownership_.was_never_out()))

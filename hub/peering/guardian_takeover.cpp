@@ -54,7 +54,7 @@ Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
         {{"member", hub}, {"spool", to_string(spool)}});
   }
   RowId after{0};
-  while (!is_stopping_ && may_take_from(hub, spool) && ownership_.may_take_over()) {
+  while (!is_stopping_ && may_take_from(hub, spool)) {  // who may not take over yet finds out what is owned or done elsewhere
     auto shadows = co_await query<std::vector<Shadow>>(
         runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
     if (!shadows || shadows->empty()) break;
@@ -75,7 +75,7 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
         cluster::decide_takeover(shadow.generation, shadow.owner_spool, config_.hub_name, answers[shadow.id]);
     bool is_given_up = false;
     if (decision.what == cluster::TakeoverDecision::What::take &&
-        must_wait_for_others(shadow, answers[shadow.id], is_given_up))
+        (!ownership_.may_take_over() || must_wait_for_others(shadow, answers[shadow.id], is_given_up)))
       decision.what = cluster::TakeoverDecision::What::wait;
     switch (decision.what) {
       case cluster::TakeoverDecision::What::take:
@@ -181,9 +181,9 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
     message.size = shadow.size;
     for (auto index : shadow.done)
       message.progress.push_back({index, RecipientOutcome::State::delivered, "done by the former owner"});
-    if (auto* owner = members_.find(shadow.owner_hub); event == MessageEvent::taken_over &&
-                                                       owner != nullptr && owner->identity &&
-                                                       owner->identity->spool == shadow.owner_spool)
+    // Also when its spool is gone: it may have given a copy, after this one, to a hub that is away. What is owed to it is the answer
+    // that hub will get.
+    if (auto* owner = members_.find(shadow.owner_hub); event == MessageEvent::taken_over && owner != nullptr && owner->identity)
       message.holders.push_back({shadow.owner_hub, shadow.owner_spool, HolderState::former_owner});
     for (const auto& holder : shadow.offered) {
       auto* member = members_.find(holder.hub);

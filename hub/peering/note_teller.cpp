@@ -107,6 +107,11 @@ bool NoteTeller::can_be_told(const storage::Holder& holder) {
   return member != nullptr && member->identity && member->identity->spool == holder.spool && member->control->offers(smtp::note_capability);
 }
 
+bool NoteTeller::is_gone(const storage::Holder& holder) {
+  auto* member = members_.find(holder.hub);
+  return member != nullptr && member->identity && member->identity->spool != holder.spool;
+}
+
 Task<std::vector<std::string>> NoteTeller::told(RowId row) {
   ++waiting_;
   std::vector<std::string> names;
@@ -120,7 +125,8 @@ Task<std::vector<std::string>> NoteTeller::told(RowId row) {
     if (!open)
       names.emplace_back("unknown: " + open.error().what);
     else
-      for (const auto& holder : *open) names.push_back(holder.hub);
+      for (const auto& holder : *open)
+        if (!is_gone(holder)) names.push_back(holder.hub);
     bool can_go_on = is_copying || (open && std::ranges::any_of(*open, [this](const auto& h) { return can_be_told(h); }));
     if (!can_go_on || is_stopping_ || MonotonicClock::now() >= deadline) {
       if (is_copying) names.emplace_back("a hub that is sent a copy this moment");

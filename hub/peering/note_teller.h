@@ -35,6 +35,8 @@ class NoteTeller {
   Task<void> tell_all(std::string hub, SpoolId spool);
   Task<void> tell(std::string hub, SpoolId spool);
   bool can_be_told(const storage::Holder& holder);
+  /// With its spool: it needs not be told.
+  bool is_gone(const storage::Holder& holder);
 
   Runtime runtime_;
   storage::Spool& spool_;

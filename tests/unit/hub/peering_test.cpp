@@ -242,27 +242,6 @@ TEST_F(PeeringTests, AsksAgainAboutACopyWhoseOwnerHasForgottenItSince) {
   EXPECT_FALSE(shadow(id));
 }
 
-TEST_F(PeeringTests, LeavesACopyToTheOtherOwnerWhenItsOwnGaveWayToIt) {
-  // hub2 and hub3 came to own the same generation, and hub2 gave way: hub3 is delivering it.
-  start();
-  auto& hub2 = member("10.0.0.2");
-  auto& hub3 = member("10.0.0.3");
-  hub2.is_up = hub3.is_up = true;
-  hub2.knows = [](MessageId id) { return AskAnswer{id, AskKind::held, Generation{1}, "hub3", spool3}; };
-  hub3.knows = [](MessageId id) { return AskAnswer{id, AskKind::live, Generation{1}, "", {}}; };
-  std::unique_ptr<Caller> caller;
-  ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
-  pass(1s);
-  auto id = hold_shadow(1, Epoch{1});
-  for (int i = 0; i < 65; ++i) {
-    (void)say(*caller, smtp::format_beat(Epoch{1}, Sequence{2}));
-    pass(1s);
-  }
-  EXPECT_FALSE(ask([id](storage::Reader& r) { return r.find_message(id); })) << "it has two owners";
-  EXPECT_EQ(metrics.messages_recovered_total, 0U);
-  EXPECT_FALSE(shadow(id));
-}
-
 // ---- coming home
 
 TEST_F(PeeringTests, NamesTheHolderThatItsRowDoesNotKnow) {
