@@ -533,7 +533,7 @@ TEST_F(PeeringTests, LeavesAMessageInAcceptanceToItsAcceptor) {
 // ---- sessions
 
 TEST_F(PeeringTests, KeepsTheSessionForCopiesOpenThatNobodyUses) {
-  make();
+  member("10.0.0.2").is_up = true;
   start();
   pass(2min);
   auto noops = member("10.0.0.2").of(smtp::ShadowVerb::noop).size();
