@@ -97,9 +97,15 @@ Task<Result<void>> Drainer::undrain() {
     is_saved_leave_ = false;
   }
   bool was_announced = drain_.is_announced();
+  bool had_left = drain_.state() == DrainState::left;
   if (drain_.state() != DrainState::active) log_.line(LogLevel::info, "undrained: active again", {});
   drain_.cancel(MonotonicClock::now());
   rows_.clear();
+  if (had_left) {
+    // "left" is the last word of a run: the others have forgotten what they owed to it, and tell one another. The next run is a new one.
+    peering_.members().end({true, "undrained after it had left: it joins as a new run"});
+    co_return Result<void>{};
+  }
   close(false);
   if (was_announced) {
     for (const auto& member : peering_.members().all()) untold_.insert(member->name());

@@ -372,7 +372,11 @@ class OneAtATime(DrainCase):
         self.assertEqual(self.report(hub)["state"], "left")
         self.assert_nothing_is_left_on(hub)
         self.assertEqual(self.order(hub, "drain")[0], 5, "what has left cannot be drained")
+        epoch = hub.status()["epoch"]
         self.assertEqual(self.order(hub, "undrain")[0], 0)
+        # "left" is the last word of a run: the process begins the next one.
+        wait_until(lambda: json.loads(hub.umbra("status", "--output", "json", check=False).stdout or "{}").get("epoch") == epoch + 1, 10, "a new run")
+        hub.wait_ready()
         self.assertEqual(self.report(hub)["state"], "active")
         wait_until(lambda: all(peer["state"] == "alive" for other in others for peer in other.status()["peers"]), 10, "all are active")
         before = hub.metric("umbra_shadows_stored_total")

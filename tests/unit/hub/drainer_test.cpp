@@ -195,6 +195,26 @@ TEST_F(DrainerTest, StaysDrainedOverTheEndOfItsEpoch) {
   EXPECT_EQ(last_word("10.0.0.2"), HubState::active);
 }
 
+TEST_F(DrainerTest, AHubThatHasLeftJoinsAsANewRun) {
+  begin();
+  drain(cluster::DrainVerb::leave);
+  pass(2s);
+  ASSERT_EQ(drainer->drain().state(), cluster::DrainState::left);
+  auto epoch = spool->epoch();
+  std::optional<Result<void>> done;
+  run(drainer->undrain(), done);
+  ASSERT_TRUE(done && *done);
+  ASSERT_TRUE(peering->members().ended()) << "others pass it on that this run has left";
+  EXPECT_TRUE(peering->members().ended()->restart);
+  EXPECT_EQ(last_word("10.0.0.2"), HubState::left);
+  end();
+  begin();
+  pass(2s);
+  EXPECT_EQ(drainer->drain().state(), cluster::DrainState::active);
+  EXPECT_GT(spool->epoch(), epoch);
+  EXPECT_FALSE(is_closed);
+}
+
 TEST_F(DrainerTest, AHubThatHasLeftDoesNotJoinAgainWithinTheSameProcess) {
   begin();
   drain(cluster::DrainVerb::leave);
