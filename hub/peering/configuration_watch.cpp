@@ -12,27 +12,12 @@ constexpr Duration tell_timeout = 2s;
 }  // namespace
 
 ConfigurationWatch::ConfigurationWatch(Runtime runtime, const Config& config, Members& members, EventLog& log)
-    : config_(config), members_(members), log_(log), own_(shared_configuration(config)), tasks_(runtime.io) {}
-
-Task<void> ConfigurationWatch::stop() {
-  is_stopping_ = true;
-  co_await tasks_.join();
-}
-
-void ConfigurationWatch::member_changed(Member& member) {
-  if (is_stopping_ || !member.control->is_open() || member.told_configuration_in == member.control->session()) return;
-  member.told_configuration_in = member.control->session();
-  if (!member.control->offers(smtp::configuration_capability)) return set(member, std::nullopt);  // of a release before
-  for (const auto& one : members_.all())
-    if (one.get() == &member) tasks_.spawn("tell the configuration", tell(one));
-}
-
-Task<void> ConfigurationWatch::tell(std::shared_ptr<Member> member) {
-  auto session = member->control->session();
-  auto outcome = co_await member->control->call_or_end(smtp::format_configuration(own_), tell_timeout);
-  bool is_told = outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250;
-  if (!is_told && member->told_configuration_in == session) member->told_configuration_in = 0;  // at the next change
-}
+    : config_(config),
+      log_(log),
+      own_(shared_configuration(config)),
+      announcement_(runtime, members, {.keyword = smtp::configuration_capability, .task_name = "tell the configuration", .timeout = tell_timeout,
+                                       .command = [this] { return smtp::format_configuration(own_); },
+                                       .not_offered = [this](Member& member) { set(member, std::nullopt); }}) {}  // of a release before
 
 void ConfigurationWatch::heard(Member& member, const cluster::Configuration& values) {
   member.message_octets_max = cluster::message_octets_max_of(values).value_or(UINT64_MAX);

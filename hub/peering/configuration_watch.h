@@ -5,7 +5,7 @@
 
 #include "cluster/configuration.h"
 #include "hub/logs/event_log.h"
-#include "hub/peering/members.h"
+#include "hub/peering/announcement.h"
 
 namespace umbra::hub {
 
@@ -16,24 +16,21 @@ class ConfigurationWatch {
  public:
   ConfigurationWatch(Runtime runtime, const Config& config, Members& members, EventLog& log);
 
-  /// Its sessions have changed: it is told, once per session.
-  void member_changed(Member& member);
+  /// A member's sessions have changed: it is told, once per session.
+  void member_changed() { announcement_.tell(); }
   /// What another hub tells of its own.
   void heard(Member& member, const cluster::Configuration& values);
-  Task<void> stop();
+  Task<void> stop() { return announcement_.stop(); }
 
   [[nodiscard]] const cluster::Configuration& own() const { return own_; }
 
  private:
-  Task<void> tell(std::shared_ptr<Member> member);
   void set(Member& member, std::optional<std::vector<cluster::Difference>> differences);
 
   const Config& config_;
-  Members& members_;
   EventLog& log_;
   const cluster::Configuration own_;
-  TaskScope tasks_;
-  bool is_stopping_ = false;
+  Announcement announcement_;
 };
 
 }  // namespace umbra::hub

@@ -16,17 +16,25 @@ constexpr Duration tell_timeout = 5s;
 }  // namespace
 
 Departures::Departures(Runtime runtime, storage::Spool& spool, Members& members, EventLog& log)
-    : runtime_(runtime), spool_(spool), members_(members), log_(log), tasks_(runtime.io) {}
+    : runtime_(runtime),
+      spool_(spool),
+      members_(members),
+      log_(log),
+      tasks_(runtime.io),
+      announcement_(runtime, members, {.keyword = smtp::gone_capability, .task_name = "tell who left", .timeout = tell_timeout, .command = [this] {
+        return gone_.empty() ? std::string() : smtp::format_gone(gone_);
+      }}) {}
 
 Task<void> Departures::start() {
   auto note = co_await query<std::string>(runtime_.io, spool_, [](storage::Reader& r) { return r.note(note_name); });
   if (!note || is_stopping_) co_return;  // not read: who left before is told by others
   for (const auto& gone : smtp::parse_epochs(*note)) add(gone);
-  tell_all();
+  announcement_.changed();
 }
 
 Task<void> Departures::stop() {
   is_stopping_ = true;
+  co_await announcement_.stop();
   co_await tasks_.join();
 }
 
@@ -36,7 +44,6 @@ bool Departures::add(const smtp::KnownEpoch& gone) {
   if (known != gone_.end()) gone_.erase(known);
   if (gone_.size() == remembered_max) gone_.erase(gone_.begin());
   gone_.push_back(gone);
-  ++version_;
   return true;
 }
 
@@ -53,29 +60,12 @@ void Departures::member_changed(Member& member) {
   if (has_left && add({member.name(), member.identity->spool, Epoch{member.live_epoch.value + 1}}))
     tasks_.spawn("remember who left", save_and_tell());
   else
-    tell_all();
+    announcement_.tell();
 }
 
 Task<void> Departures::save_and_tell() {
   (void)co_await save();  // not written: the next run does not tell of it; others do
-  tell_all();
-}
-
-void Departures::tell_all() {
-  if (is_stopping_ || gone_.empty()) return;
-  for (const auto& member : members_.all()) {
-    std::pair now{member->control->session(), version_};
-    if (!member->control->is_open() || member->told_departures == now || !member->control->offers(smtp::gone_capability)) continue;
-    member->told_departures = now;
-    tasks_.spawn("tell who left", tell(member));
-  }
-}
-
-Task<void> Departures::tell(std::shared_ptr<Member> member) {
-  auto telling = member->told_departures;
-  auto outcome = co_await member->control->call_or_end(smtp::format_gone(gone_), tell_timeout);
-  bool is_told = outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250;
-  if (!is_told && member->told_departures == telling) member->told_departures = {};  // at the next change
+  announcement_.changed();
 }
 
 Task<Result<void>> Departures::heard(std::vector<smtp::KnownEpoch> told) {
@@ -93,7 +83,7 @@ Task<Result<void>> Departures::heard(std::vector<smtp::KnownEpoch> told) {
   }
   if (!is_news) co_return Result<void>{};
   auto saved = co_await save();
-  tell_all();
+  announcement_.changed();
   co_return saved;
 }
 

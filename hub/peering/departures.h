@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "hub/peering/members.h"
+#include "hub/peering/announcement.h"
 
 namespace umbra::hub {
 
@@ -25,8 +25,6 @@ class Departures {
   bool add(const smtp::KnownEpoch& gone);
   Task<Result<void>> save();
   Task<void> save_and_tell();
-  void tell_all();
-  Task<void> tell(std::shared_ptr<Member> member);
 
   Runtime runtime_;
   storage::Spool& spool_;
@@ -34,7 +32,7 @@ class Departures {
   EventLog& log_;
   TaskScope tasks_;
   std::vector<smtp::KnownEpoch> gone_;  ///< one for each spool, the latest behind
-  std::uint64_t version_ = 0;           ///< of that list
+  Announcement announcement_;           ///< of that list
   bool is_stopping_ = false;
 };
 

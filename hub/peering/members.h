@@ -39,8 +39,6 @@ struct Member {
   SpoolId rival;                         ///< another spool that claims its name
   smtp::HubState state = smtp::HubState::active;  ///< as it said; copies and hand-overs go to active hubs only
   std::string trouble;                   ///< why there is no session to it, where that is known
-  std::uint64_t told_configuration_in = 0;  ///< the session (of `control`) on which it was told this hub's
-  std::pair<std::uint64_t, std::uint64_t> told_departures;  ///< session (of `control`) and version of the list that it was told
   std::optional<std::vector<cluster::Difference>> drift;  ///< between its configuration and this hub's; empty: it does not tell
   bool is_refused = false;                        ///< one of them is unsafe: no promises in either direction
   std::uint64_t message_octets_max = UINT64_MAX;  ///< it takes no larger ones from its clients

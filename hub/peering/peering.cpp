@@ -33,7 +33,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
   hander_.on_outbox([this] { discards_.look(); });
   hander_.set_guard(this);
   members_.on_change([this](Member& member) {
-    configurations_.member_changed(member);
+    configurations_.member_changed();
     departures_.member_changed(member);
     guardian_.member_changed(member);
     discards_.look();
