@@ -45,8 +45,9 @@ Members::~Members() = default;
 
 Member& Members::add(const MemberConfig& named) {
   members_.push_back(std::make_shared<Member>(runtime_, named, config_.cluster, *this));
+  if (!is_running_) return *members_.back();
   choose_companions();
-  if (is_running_) run(members_.back());
+  run(members_.back());
   return *members_.back();
 }
 
@@ -101,6 +102,7 @@ Task<Result<void>> Members::start() {
       member = &add({memory.hub, {}});
     if (member != nullptr) member->identity = cluster::Identity{memory.spool, memory.epoch, memory.sequence};
   }
+  choose_companions();
   is_running_ = !is_stopping_;
   if (!is_running_) co_return Result<void>{};
   for (auto& member : members_) run(member);
