@@ -77,6 +77,10 @@ Duration Members::lease_to(const Member& member) const {
   return config_.cluster.lease + (is_distant(member) ? distant_period_ : Duration{0});
 }
 
+Duration Members::patience_with(const Member& member) const { return std::max(member.silence, lease_to(member)); }
+
+Duration Members::patience_with_a_new_run_of(const Member& member) const { return member.silence + distant_period_; }
+
 Duration Members::until_next_beat(const Member& member) const {
   if (!is_distant(member)) return config_.cluster.heartbeat;
   // It may see this hub otherwise, or be of a release that knows no distance: it says by its promise how long it has patience.
@@ -84,8 +88,8 @@ Duration Members::until_next_beat(const Member& member) const {
 }
 
 void Members::run(const std::shared_ptr<Member>& member) {
-  // At least a lease: so long may the promises last that the run before this one has given.
-  member->watch.begin(MonotonicClock::now(), std::max(config_.cluster.restart_grace, config_.cluster.lease + distant_period_));
+  // At least as long as the promises may last that the run before this one has given.
+  member->watch.begin(MonotonicClock::now(), std::max(config_.cluster.restart_grace, patience_with_a_new_run_of(*member)));
   member->control->start();
   member->data->start();
   tasks_.spawn("heartbeat", beat(member));
@@ -258,7 +262,7 @@ void Members::accept_identity(Member& member, const cluster::Identity& heard) {
   if (!before || before->spool != heard.spool || before->epoch != heard.epoch) tasks_.spawn("remember a hub", save(member));
   if (is_new_run && member.state != smtp::HubState::active) {
     member.state = smtp::HubState::active;  // until its new run says otherwise
-    member.watch.back(MonotonicClock::now(), member.silence + distant_period_);
+    member.watch.back(MonotonicClock::now(), patience_with_a_new_run_of(member));
     tasks_.spawn("remember a hub", forget_state(member.name()));
   }
   if (is_new_run && changed_) changed_(member);
@@ -276,9 +280,9 @@ Task<Result<void>> Members::heard_state(std::string name, SpoolId spool, smtp::H
   member->state = state;
   auto now = MonotonicClock::now();
   if (state == smtp::HubState::draining)
-    member->watch.heard(now, std::max(back_within, member->silence));
+    member->watch.heard(now, std::max(back_within, patience_with(*member)));
   else if (is_news && state == smtp::HubState::active)
-    member->watch.back(now, member->silence + distant_period_);
+    member->watch.back(now, patience_with_a_new_run_of(*member));
   // What is owed to an empty spool, and the copies that were there, are gone with what it was.
   if (is_news && state == smtp::HubState::left) member->replaced_spools.push_back(spool);
   auto until = WallClock::now() + std::chrono::duration_cast<WallClock::duration>(back_within);
@@ -340,7 +344,7 @@ Standing Members::heard_hello(const smtp::HubHello& peer, const std::optional<cl
               {{"member", peer.hub}, {"spool", to_string(peer.spool)}});
   accept_identity(*member, heard);
   // "I am back and I have my spool" cancels the clock.
-  member->watch.heard(MonotonicClock::now(), member->silence);
+  member->watch.heard(MonotonicClock::now(), patience_with(*member));
   return standing;
 }
 
@@ -348,7 +352,7 @@ std::optional<Duration> Members::heard_beat(const std::string& name, SpoolId spo
   auto* member = find(name);
   if (is_over(name, spool, epoch)) return std::nullopt;
   member->identity->sequence = std::max(member->identity->sequence, sequence);
-  member->watch.heard(MonotonicClock::now(), std::max(member->silence, lease_to(*member)));
+  member->watch.heard(MonotonicClock::now(), patience_with(*member));
   if (sequence.value > member->saved_sequence.value + 1000) tasks_.spawn("remember a hub", save(*member));
   return lease_to(*member);
 }

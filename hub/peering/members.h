@@ -147,6 +147,11 @@ class Members final : public LinkOwner {
   void choose_companions();
   [[nodiscard]] bool is_distant(const Member& member) const;
   [[nodiscard]] Duration until_next_beat(const Member& member) const;
+  /// Without another word from it for so long, a hub that was just heard is silent: it may not beat more often (Member::silence), and
+  /// was promised as much.
+  [[nodiscard]] Duration patience_with(const Member& member) const;
+  /// The same when this run or that one has just begun: what the runs before promised each other is not known, so the most it can be.
+  [[nodiscard]] Duration patience_with_a_new_run_of(const Member& member) const;
   void run(const std::shared_ptr<Member>& member);
   Task<void> beat(std::shared_ptr<Member> member);
   Task<void> keep_open(std::shared_ptr<Member> member);
