@@ -8,7 +8,6 @@
 #include <string>
 
 #include "cluster/arbiter.h"
-#include "cluster/drain.h"
 #include "hub/admin/drain_control.h"
 #include "hub/config/config.h"
 #include "hub/logs/event_log.h"
@@ -28,9 +27,8 @@ struct HubParts {
   /// Where attempts are marked, outliving the process; null: a file beside the spool, or with another VFS nowhere.
   storage::AttemptMarks::Region* attempts = nullptr;
   cluster::Arbiter* arbiter = nullptr;  ///< of ownership by an engine; null: made from the configuration
-  /// What an operator has ordered, outliving a run whose epoch another hub ended: the next run of the process goes on with it.
-  /// Null: a run begins active.
-  cluster::Drain* drain = nullptr;
+  /// Outlives a run whose epoch another hub ended: the next run of the process goes on with what was ordered. Null: a run begins active.
+  DrainCourse* drain = nullptr;
 };
 
 /// Life: make() opens the spool and begins its epoch (blocks); start() listens and begins to work; stop() ends everything

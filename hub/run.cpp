@@ -78,7 +78,7 @@ Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after
   }
 }
 
-After run_once(const Config& config, TlsStore& tls, cluster::Drain& drain, EventLog& log) {
+After run_once(const Config& config, TlsStore& tls, DrainCourse& drain, EventLog& log) {
   asio::io_context io(1);
   HomeExecutor home(io);
   storage::ThreadExecutor writer("umbra-writer");
@@ -135,7 +135,7 @@ int run_hub(const Config& config) {
   }
   // What the operator was told of a drain holds for the whole process: another hub may end a run, and nobody would know that the next
   // one takes mail again.
-  cluster::Drain drain;
+  DrainCourse drain;
   After after = After::again;
   while (after == After::again) {
     std::signal(SIGHUP, SIG_IGN);  // between two runs: it must not end the process

@@ -1,6 +1,6 @@
 // The admin API's part for pause, drain and leave:
 //   POST /v1/drain?verb=pause|drain|leave&return_within=S&deadline=S&unready_wait=S&rate=N&to=a,b   409: refused
-//   GET /v1/drain, GET /v1/drain/preview?verb=..., POST /v1/undrain
+//   GET /v1/drain, GET /v1/drain/preview?verb=...&to=a,b (409: would be refused), POST /v1/undrain
 #include <chrono>
 
 #include "hub/admin/api.h"
@@ -100,8 +100,9 @@ Task<ApiResponse> AdminApi::drain(std::string method, std::string path, std::str
     if (method != "GET") co_return error(405, "expected GET");
     auto order = parse_order(query);
     if (!order) co_return error(400, order.error());
-    auto preview = co_await backend_.drain().preview(order->verb);
+    auto preview = co_await backend_.drain().preview(*order);
     if (!preview) co_return unavailable(preview.error());
+    if (!preview->refused.empty()) co_return error(409, preview->refused);
     co_return json({{"hub", backend_.identity().hub}, {"verb", to_string(order->verb)}, {"queue", preview->queue}, {"due", preview->due},
                     {"shadows", preview->shadows}, {"outbox", preview->outbox}, {"unprotected", preview->unprotected},
                     {"targets", preview->targets}, {"lose_last_copy", preview->lose_last_copy},

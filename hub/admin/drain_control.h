@@ -11,6 +11,17 @@
 
 namespace umbra::hub {
 
+/// What an operator has ordered, and what has come of it.
+struct DrainCourse {
+  cluster::Drain drain;
+  WallTime began_at{};
+  cluster::DrainView initial;  ///< when handing over began
+  std::uint64_t handed_over = 0;
+  std::uint64_t rehomed = 0;
+  std::uint64_t refused = 0;
+  std::map<std::string, std::uint64_t> handed_to;
+};
+
 struct DrainReport {
   cluster::DrainState state = cluster::DrainState::active;
   cluster::DrainOrder order;
@@ -33,6 +44,7 @@ struct DrainReport {
 
 /// What an order would do, before anything is done.
 struct DrainPreview {
+  std::string refused;  ///< why it would be refused, and nothing else is said; else empty
   std::uint64_t queue = 0;
   std::uint64_t due = 0;
   std::uint64_t shadows = 0;
@@ -65,7 +77,7 @@ class DrainControl {
   virtual Task<Result<std::string>> begin(cluster::DrainOrder order) = 0;
   virtual Task<Result<void>> undrain() = 0;
   virtual Task<Result<DrainReport>> report() = 0;
-  virtual Task<Result<DrainPreview>> preview(cluster::DrainVerb verb) = 0;
+  virtual Task<Result<DrainPreview>> preview(cluster::DrainOrder order) = 0;
 };
 
 }  // namespace umbra::hub

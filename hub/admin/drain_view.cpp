@@ -109,7 +109,7 @@ std::string drain_line(const Json& report) {
 
 int run_drain(const DrainCommand& command) {
   if (command.dry_run) {
-    auto preview = ask(command, "GET", "/v1/drain/preview?verb=" + command.verb);
+    auto preview = ask(command, "GET", "/v1/drain/preview?verb=" + command.verb + (command.to.empty() ? "" : "&to=" + command.to));
     if (!preview) return preview.error();
     if (command.output == "json") {
       std::printf("%s\n", preview->dump(2, ' ', false, Json::error_handler_t::replace).c_str());
@@ -117,11 +117,11 @@ int run_drain(const DrainCommand& command) {
     }
     std::string targets;
     for (const auto& hub : (*preview)["targets"]) targets += (targets.empty() ? "" : ", ") + hub.get<std::string>();
-    std::printf("%s: %llu queued (%llu due), %llu shadows held for others, %llu discards owed, %llu unprotected. Active hubs: %s. %llu messages would lose their last copy.\n",
+    std::printf("%s: %llu queued (%llu due), %llu shadows held for others, %llu discards owed, %llu unprotected. %s: %s. %llu messages would lose their last copy.\n",
                 (*preview)["hub"].get<std::string>().c_str(), (*preview)["queue"].get<unsigned long long>(),
                 (*preview)["due"].get<unsigned long long>(), (*preview)["shadows"].get<unsigned long long>(),
                 (*preview)["outbox"].get<unsigned long long>(), (*preview)["unprotected"].get<unsigned long long>(),
-                targets.empty() ? "none" : targets.c_str(), (*preview)["lose_last_copy"].get<unsigned long long>());
+                command.to.empty() ? "Active hubs" : "Active hubs of those that are named", targets.empty() ? "none" : targets.c_str(), (*preview)["lose_last_copy"].get<unsigned long long>());
     for (const auto& id : (*preview)["lose_last_copy_ids"]) std::printf("  %s\n", id.get<std::string>().c_str());
     if (auto kept = (*preview)["safety_net"]["messages"].get<unsigned long long>(); kept > 0 && command.verb == "leave")
       std::printf("The safety net of this hub (%llu delivered messages) goes with its disk; the other hubs keep their copies.\n", kept);

@@ -27,7 +27,7 @@ constexpr Duration rate_window = 5s;
 }  // namespace
 
 Drainer::Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Clients clients,
-                 EventLog& log, Metrics& metrics, cluster::Drain* carried)
+                 EventLog& log, Metrics& metrics, DrainCourse* carried)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -37,12 +37,11 @@ Drainer::Drainer(Runtime runtime, const Config& config, storage::Spool& spool, P
       metrics_(metrics),
       tasks_(runtime.io),
       wake_(runtime.io),
-      drain_(carried != nullptr ? *carried : own_drain_) {}
+      course_(carried != nullptr ? *carried : own_course_) {}
 
 void Drainer::start() {
   if (drain_.state() != DrainState::active) {
     log_.line(LogLevel::info, "what was ordered before goes on", {{"verb", to_string(drain_.order().verb)}, {"state", to_string(drain_.state())}});
-    began_at_ = WallClock::now() - std::chrono::duration_cast<WallClock::duration>(MonotonicClock::now() - drain_.began());
     if (!drain_.takes_mail()) close(true);
   }
   tasks_.spawn("drain", run());
@@ -61,11 +60,15 @@ Task<void> Drainer::stop() {
 
 // --- Orders
 
-Task<Result<std::string>> Drainer::begin(cluster::DrainOrder order) {
-  bool is_clustered = config_.cluster.enabled();
-  if (!is_clustered && order.verb == DrainVerb::leave && order.to.empty()) co_return std::string("this hub has no cluster to leave");
+std::string Drainer::why_not(const cluster::DrainOrder& order) const {
+  if (!config_.cluster.enabled() && order.verb == DrainVerb::leave) return "this hub has no cluster to leave";
   for (const auto& hub : order.to)
-    if (peering_.members().find(hub) == nullptr) co_return "there is no hub " + hub + " in this cluster";
+    if (peering_.members().find(hub) == nullptr) return "there is no hub " + hub + " in this cluster";
+  return {};
+}
+
+Task<Result<std::string>> Drainer::begin(cluster::DrainOrder order) {
+  if (auto why = why_not(order); !why.empty()) co_return why;
   if (peering_.is_returning()) co_return std::string("this hub is still asking who owns its mail: try again in a moment");
   bool was_leave = drain_.order().verb == DrainVerb::leave;
   auto copy = drain_;
@@ -81,11 +84,10 @@ Task<Result<std::string>> Drainer::begin(cluster::DrainOrder order) {
   }
   if (auto why = drain_.begin(order, MonotonicClock::now())) co_return *why;
   untold_.clear();
-  began_at_ = WallClock::now();
-  handed_to_.clear();
-  handed_ = refused_ = rehomed_ = stuck_shadows_ = 0;
+  course_ = {drain_, WallClock::now(), {}, 0, 0, 0, {}};
+  stuck_shadows_ = 0;
   samples_.clear();
-  initial_ = {};
+  if (drain_.state() == DrainState::handing_over) begin_handing_over();  // ordered again, with other limits
   log_.line(LogLevel::info, std::string(to_string(order.verb)) + " begins", {});
   wake_.cancel();
   co_return std::string();
@@ -151,7 +153,7 @@ Task<void> Drainer::resume() {
   order.unready_wait = 0s;
   order.deadline = 1h;
   (void)drain_.begin(order, MonotonicClock::now());
-  began_at_ = WallClock::now();
+  course_.began_at = WallClock::now();
 }
 
 Task<void> Drainer::run() {
@@ -176,7 +178,6 @@ Task<void> Drainer::run() {
     }
     if (!view || is_stopping_) continue;
     view_ = *view;
-    if (drain_.state() == DrainState::handing_over && !std::exchange(is_begun_, true)) begin_handing_over();
     count_rate();
     auto before = drain_.state();
     if (drain_.step(view_)) co_await changed();
@@ -213,7 +214,6 @@ Task<void> Drainer::changed() {
                         verb == DrainVerb::drain ? drain_.order().return_within : Duration{0});
     if (drain_.state() == DrainState::closing) close(true);
   } else if (state == DrainState::handing_over) {
-    is_begun_ = true;
     begin_handing_over();
   } else if (state == DrainState::left) {
     // The mark before the word: who hears "left" forgets what it owes to this spool.
@@ -222,7 +222,7 @@ Task<void> Drainer::changed() {
 }
 
 void Drainer::begin_handing_over() {
-  initial_ = view_;
+  course_.initial = view_;
   fed_at_ = MonotonicClock::now();
   tokens_ = 0;
   cursor_ = RowId{0};
@@ -283,7 +283,7 @@ Task<Result<cluster::DrainView>> Drainer::look() {
   view = *found;
   view.now = MonotonicClock::now();
   view.sessions = clients_.sessions();
-  view.targets = targets().size();
+  view.targets = targets(drain_.order()).size();
   view.shadows_nobody_else_can_hold = stuck_shadows_;
   co_return view;
 }

@@ -26,7 +26,7 @@ class Drainer final : public DrainControl {
     std::function<bool(const std::string& destination)> can_reach;
   };
   Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Clients clients, EventLog& log,
-          Metrics& metrics, cluster::Drain* carried = nullptr);
+          Metrics& metrics, DrainCourse* carried = nullptr);
 
   /// Goes on with what the run before this one in the same process was ordered (`carried`), from where it was; and with a leave that a
   /// crash or a stop has interrupted. Before the listeners: a hub that is closed stays closed.
@@ -46,7 +46,7 @@ class Drainer final : public DrainControl {
   Task<Result<std::string>> begin(cluster::DrainOrder order) override;
   Task<Result<void>> undrain() override;
   Task<Result<DrainReport>> report() override;
-  Task<Result<DrainPreview>> preview(cluster::DrainVerb verb) override;
+  Task<Result<DrainPreview>> preview(cluster::DrainOrder order) override;
 
  private:
   Task<void> run();
@@ -64,7 +64,9 @@ class Drainer final : public DrainControl {
   Task<Result<std::vector<std::string>>> due_destinations(WallTime now);
   static Result<std::uint64_t> count_due(storage::Reader& reader, const std::vector<std::string>& destinations, WallTime now);
   Task<void> give(RowId row, std::string hub);
-  [[nodiscard]] std::vector<std::shared_ptr<Member>> targets() const;
+  /// The hubs that may be handed mail by such an order.
+  [[nodiscard]] std::vector<std::shared_ptr<Member>> targets(const cluster::DrainOrder& order) const;
+  [[nodiscard]] std::string why_not(const cluster::DrainOrder& order) const;
   Task<Result<void>> find_last_copies(DrainPreview& preview, std::vector<std::string> due_at, WallTime now);
   // Shadows that are held here for others.
   Task<void> rehome();
@@ -80,13 +82,12 @@ class Drainer final : public DrainControl {
   Metrics& metrics_;
   TaskScope tasks_;
   Timer wake_;
-  cluster::Drain own_drain_;
-  cluster::Drain& drain_;  ///< the one that outlives this run, if there is one
-  cluster::DrainView view_;     ///< as of the last look
-  cluster::DrainView initial_;  ///< when handing over began
+  DrainCourse own_course_;
+  DrainCourse& course_;  ///< the one that outlives this run, if there is one
+  cluster::Drain& drain_ = course_.drain;
+  cluster::DrainView view_;  ///< as of the last look
   bool is_saved_leave_ = false;
   bool is_stopping_ = false;
-  bool is_begun_ = false;  ///< `initial_` is of this run's handing over
 
   std::deque<RowId> rows_;  ///< to be handed over next; a page and a half at most
   RowId cursor_{0};          ///< leave: the next page begins after this row
@@ -97,18 +98,13 @@ class Drainer final : public DrainControl {
   double tokens_ = 0;
   MonotonicTime fed_at_{};
   std::size_t turn_ = 0;
-  std::map<std::string, std::uint64_t> handed_to_;
-  std::uint64_t handed_ = 0;
-  std::uint64_t refused_ = 0;
   bool is_rehoming_ = false;
   MonotonicTime next_rehome_ = MonotonicTime::min();
-  std::uint64_t rehomed_ = 0;
   std::uint64_t stuck_shadows_ = 0;
   std::uint64_t stuck_now_ = 0;
   MonotonicTime next_announcement_ = MonotonicTime::min();
   std::set<std::string> untold_;  ///< hubs that have yet to hear that this one is active again
   std::deque<std::pair<MonotonicTime, std::uint64_t>> samples_;  ///< what remained, over the last seconds
-  WallTime began_at_{};
 };
 
 }  // namespace umbra::hub

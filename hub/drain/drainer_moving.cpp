@@ -21,8 +21,8 @@ constexpr std::size_t in_flight_per_target = 64;
 
 // --- Mail that is owned here
 
-std::vector<std::shared_ptr<Member>> Drainer::targets() const {
-  const auto& named = drain_.order().to;
+std::vector<std::shared_ptr<Member>> Drainer::targets(const cluster::DrainOrder& order) const {
+  const auto& named = order.to;
   std::vector<std::shared_ptr<Member>> found;
   for (const auto& member : peering_.members().all()) {
     bool is_named = named.empty() || std::ranges::find(named, member->name()) != named.end();
@@ -36,7 +36,7 @@ void Drainer::feed() {
   tokens_ += std::chrono::duration<double>(now - fed_at_).count() * static_cast<double>(drain_.order().rate);
   tokens_ = std::min(tokens_, static_cast<double>(drain_.order().rate) / 4 + 1);
   fed_at_ = now;
-  auto hubs = targets();
+  auto hubs = targets(drain_.order());
   std::erase_if(hubs, [now](const auto& m) { return now < m->refuses_copies_until; });
   if (hubs.empty()) return;
   while (tokens_ >= 1 && !rows_.empty() && given_.size() < in_flight_per_target * hubs.size()) {
@@ -130,12 +130,12 @@ Task<void> Drainer::give(RowId row, std::string hub) {
   auto outcome = co_await peering_.hander().hand(row, hub, false);
   given_.erase(row);
   if (outcome == Hander::Outcome::refused) {
-    ++refused_;
+    ++course_.refused;
     ++metrics_.handovers_refused_total;
   }
   if (outcome != Hander::Outcome::moved && outcome != Hander::Outcome::kept) co_return;  // in the next walk again
-  ++handed_;
-  ++handed_to_[hub];
+  ++course_.handed_over;
+  ++course_.handed_to[hub];
   // The next one at once: with one look every tick there would be no more of them than fit under way at once.
   if (!is_stopping_ && drain_.state() == DrainState::handing_over) feed();
 }
@@ -198,7 +198,7 @@ Task<void> Drainer::rehome_of(std::shared_ptr<Member> owner, SpoolId spool) {
     }, released.size() * 64);
     if (!dropped) break;
     peering_.outbox_grew();
-    rehomed_ += released.size();
+    course_.rehomed += released.size();
     for (const auto& [id, generation] : released) log_.message(MessageEvent::shadow_dropped, id, {{"reason", "its owner has another copy"}});
   }
   // Done, or gone elsewhere: the audit finds out, now and not in half a minute.

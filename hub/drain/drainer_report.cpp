@@ -28,14 +28,14 @@ Task<Result<DrainReport>> Drainer::report() {
     report.since = now - drain_.began();
     report.in_state = now - drain_.entered();
   }
-  report.began_at = began_at_;
-  report.initial = initial_;
+  report.began_at = course_.began_at;
+  report.initial = course_.initial;
   report.remaining = report.state == DrainState::active ? 0 : drain_.remaining(report.current);
   report.in_flight = given_.size();
-  report.handed_over = handed_;
-  report.rehomed = rehomed_;
-  report.refused = refused_;
-  report.handed_to = handed_to_;
+  report.handed_over = course_.handed_over;
+  report.rehomed = course_.rehomed;
+  report.refused = course_.refused;
+  report.handed_to = course_.handed_to;
   if (samples_.size() >= 2 && report.state == DrainState::handing_over) {
     const auto& [from, before] = samples_.front();
     const auto& [to, after] = samples_.back();
@@ -48,7 +48,10 @@ Task<Result<DrainReport>> Drainer::report() {
   co_return report;
 }
 
-Task<Result<DrainPreview>> Drainer::preview(DrainVerb verb) {
+Task<Result<DrainPreview>> Drainer::preview(cluster::DrainOrder order) {
+  DrainPreview refused;
+  refused.refused = why_not(order);
+  if (!refused.refused.empty()) co_return refused;
   auto now = WallClock::now();
   auto due_at = co_await due_destinations(now);
   if (!due_at) co_return std::unexpected(due_at.error());
@@ -69,10 +72,9 @@ Task<Result<DrainPreview>> Drainer::preview(DrainVerb verb) {
   });
   if (!found) co_return found;
   found->unprotected += peering_.short_messages();
-  for (const auto& member : peering_.members().all())
-    if (member->data->offers("XHAND") && member->state == smtp::HubState::active) found->targets.push_back(member->name());
+  for (const auto& member : targets(order)) found->targets.push_back(member->name());
   // A leave hands everything over, where there is somebody; a drain what is due, and the rest stays.
-  bool stays = verb != DrainVerb::pause && (found->targets.empty() || verb == DrainVerb::drain);
+  bool stays = order.verb != DrainVerb::pause && (found->targets.empty() || order.verb == DrainVerb::drain);
   if (!stays) co_return found;
   if (found->targets.empty()) due_at->clear();
   if (auto looked = co_await find_last_copies(*found, std::move(*due_at), now); !looked) co_return std::unexpected(looked.error());
@@ -116,8 +118,8 @@ DrainGauges Drainer::gauges() const {
   gauges.remaining_outbox = view_.outbox;
   gauges.remaining_sessions = view_.sessions;
   gauges.in_flight = given_.size();
-  gauges.initial = drain_.order().verb == DrainVerb::drain ? initial_.due : initial_.queue + initial_.shadows + initial_.outbox;
-  gauges.started_at = std::chrono::duration<double>(began_at_.time_since_epoch()).count();
+  gauges.initial = drain_.order().verb == DrainVerb::drain ? course_.initial.due : course_.initial.queue + course_.initial.shadows + course_.initial.outbox;
+  gauges.started_at = std::chrono::duration<double>(course_.began_at.time_since_epoch()).count();
   return gauges;
 }
 

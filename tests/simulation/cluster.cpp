@@ -170,7 +170,7 @@ void Cluster::begin(int number) {
     slot.machine_is_on = true;
     fabric_.power_on(slot.address);
   }
-  if (!std::exchange(slot.is_same_process, false) || !slot.drain) slot.drain = std::make_shared<cluster::Drain>();
+  if (!std::exchange(slot.is_same_process, false) || !slot.drain) slot.drain = std::make_shared<hub::DrainCourse>();
   ++slot.runs;
   ++counts_.starts;
   slot.process = std::make_unique<HubProcess>(HubProcess::Setting{.world = world_,

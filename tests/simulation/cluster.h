@@ -103,7 +103,7 @@ class Cluster {
     ClockSkew clock;
     std::unique_ptr<storage::MemoryDisk> disk;
     std::shared_ptr<storage::AttemptMarks::Region> attempts = std::make_shared<storage::AttemptMarks::Region>();
-    std::shared_ptr<cluster::Drain> drain;  ///< of the present process, and of its next run when another hub ends this one
+    std::shared_ptr<hub::DrainCourse> drain;  ///< of the present process, and of its next run when another hub ends this one
     std::unique_ptr<HubProcess> process;
     std::vector<std::unique_ptr<HubProcess>> remains;  ///< dead processes that are being collected
     bool wants_up = true;

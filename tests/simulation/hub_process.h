@@ -46,7 +46,7 @@ class HubProcess {
     const DiskSpeed& speed;
     std::string vfs;
     std::shared_ptr<storage::AttemptMarks::Region> attempts;
-    std::shared_ptr<cluster::Drain> drain;  ///< of the process that goes on; a new one for a new process
+    std::shared_ptr<hub::DrainCourse> drain;  ///< of the process that goes on; a new one for a new process
     std::string address;
     ClockSkew skew;
     ArbiterStore* arbiter = nullptr;  ///< null: another mode of ownership
@@ -111,7 +111,7 @@ class HubProcess {
   hub::Config config_;
   std::string vfs_;
   std::shared_ptr<storage::AttemptMarks::Region> attempts_;
-  std::shared_ptr<cluster::Drain> drain_;
+  std::shared_ptr<hub::DrainCourse> drain_;
   std::unique_ptr<hub::Hub> hub_;
   hub::Timer pause_;
   hub::TaskScope scope_;

@@ -142,7 +142,7 @@ TEST_F(DrainerTests, CountsAllThatIsDueHoweverMuchItIs) {
   std::optional<Result<DrainPreview>> preview;
   struct Asking {
     static Task<void> run(Drainer& drainer, std::optional<Result<DrainPreview>>& into) {
-      into = co_await drainer.preview(cluster::DrainVerb::drain);
+      into = co_await drainer.preview(cluster::DrainOrder{});
     }
   };
   scope.spawn("preview", Asking::run(*drainer, preview));

@@ -61,7 +61,7 @@ class DrainerTest : public PeeringTest {
     auto said = member(address).of(ShadowVerb::state);
     return said.empty() ? std::nullopt : std::optional(said.back().state);
   }
-  cluster::Drain carried;  ///< what the operator has ordered, over the runs of the process
+  DrainCourse carried;  ///< what the operator has ordered, over the runs of the process
   bool is_closed = false;  ///< to clients
   bool was_closed_at_once = false;
   std::optional<Drainer> drainer;
@@ -109,9 +109,12 @@ TEST_F(DrainerTest, ADryRunNamesWhatOnlyASilentHubHoldsToo) {
   auto held = own_message({{"hub3", spool3, Holder::State::holds}});
   held.queue[0].due = WallClock::now() + 1h;
   put(held);
-  auto preview = [&](cluster::DrainVerb verb) {
+  auto preview = [&](cluster::DrainVerb verb, std::vector<std::string> to = {}) {
     std::optional<Result<DrainPreview>> result;
-    run(drainer->preview(verb), result);
+    cluster::DrainOrder order;
+    order.verb = verb;
+    order.to = std::move(to);
+    run(drainer->preview(order), result);
     EXPECT_TRUE(result && *result);
     return **result;
   };
@@ -126,6 +129,10 @@ TEST_F(DrainerTest, ADryRunNamesWhatOnlyASilentHubHoldsToo) {
   EXPECT_EQ(found.lose_last_copy_ids, std::vector<std::string>{to_string(waiting.id)});
   EXPECT_EQ(found.lose_last_copy, 1U);
   EXPECT_EQ(preview(leave).lose_last_copy, 0U) << "hub3 takes it";
+  auto only_hub2 = preview(leave, {"hub2"});
+  EXPECT_THAT(only_hub2.targets, ::testing::IsEmpty());
+  EXPECT_EQ(only_hub2.lose_last_copy, 2U) << "hub3 is not asked to take it";
+  EXPECT_EQ(preview(leave, {"hub2", "hub9"}).refused, "there is no hub hub9 in this cluster");
   EXPECT_EQ(preview(pause).lose_last_copy, 0U);
   member("10.0.0.3").is_up = false;
   network.cut(member("10.0.0.3"));
@@ -257,6 +264,48 @@ TEST_F(DrainerTest, GoesOnHandingOverInTheNextEpoch) {
   begin();
   pass(config.cluster.restart_grace + 30s);
   EXPECT_EQ(drainer->drain().state(), cluster::DrainState::left) << drainer->drain().why();
+}
+
+// What was handed over before its epoch was ended, the operator is still told.
+TEST_F(DrainerTest, GoesOnCountingInTheNextEpoch) {
+  begin();
+  for (int i = 0; i < 3; ++i) put(own_message({{"hub3", spool3, Holder::State::holds}}));
+  bool takes_more = true;
+  for (auto& [address, m] : network.members)
+    m.answers = [&](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
+      if (c.verb != ShadowVerb::hand) return std::nullopt;
+      return std::exchange(takes_more, false) ? smtp::Reply{250, "2.6.0", "owned and protected"} : smtp::Reply{451, "4.3.0", "Not now"};
+    };
+  auto report = [&] {
+    std::optional<Result<DrainReport>> result;
+    run(drainer->report(), result);
+    EXPECT_TRUE(result && *result);
+    return **result;
+  };
+  drain(cluster::DrainVerb::leave);
+  auto before = report();
+  EXPECT_EQ(before.initial.queue, 3U);
+  EXPECT_EQ(before.handed_over, 1U);
+  EXPECT_GT(before.refused, 0U);
+  end();
+  begin();
+  pass(config.cluster.restart_grace + 2s);
+  takes_more = true;
+  pass(2s);
+  auto after = report();
+  EXPECT_EQ(after.initial.queue, 3U);
+  EXPECT_EQ(after.handed_over, 2U);
+  std::uint64_t to_each = 0;
+  for (const auto& [hub, count] : after.handed_to) to_each += count;
+  EXPECT_EQ(to_each, 2U);
+  EXPECT_GT(after.refused, before.refused);
+  EXPECT_EQ(after.began_at, before.began_at);
+  // Ordered again it counts from what is left then.
+  drain(cluster::DrainVerb::leave);
+  auto again = report();
+  ASSERT_EQ(again.state, cluster::DrainState::handing_over);
+  EXPECT_EQ(again.initial.queue, again.current.queue);
+  EXPECT_EQ(again.handed_over, 0U);
 }
 
 TEST_F(DrainerTest, DoesNotWaitForALargeBodyWhenItStops) {

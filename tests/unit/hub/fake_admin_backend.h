@@ -18,7 +18,7 @@ class FakeDrain final : public DrainControl {
     co_return Result<void>{};
   }
   Task<Result<DrainReport>> report() override { co_return now; }
-  Task<Result<DrainPreview>> preview(cluster::DrainVerb) override { co_return what; }
+  Task<Result<DrainPreview>> preview(cluster::DrainOrder) override { co_return what; }
 
   std::vector<cluster::DrainOrder> orders;
   std::string refusal;
