@@ -5,7 +5,6 @@
 namespace umbra::hub::peering_test {
 namespace {
 
-using smtp::Reply;
 using smtp::ShadowCommand;
 using smtp::ShadowVerb;
 using ::testing::StartsWith;
@@ -69,14 +68,7 @@ TEST_F(HandOverHoldersTests, WithholdsTheLastPieceWhenItMayHaveBeenTakenOverMean
   };
   hand(m.row);
   ASSERT_EQ(hub2().of(ShadowVerb::hand).size(), 1U);
-  hub3().answers = [](const ShadowCommand& c) -> std::optional<Reply> {
-    if (c.verb == ShadowVerb::beat) return Reply{554, "5.7.0", "Epoch 1 is over"};
-    return std::nullopt;
-  };
-  time.jump(1min);
-  reader.let_go();
-  settle();
-  pass(3s);
+  wake_up_with_its_epoch_ended_by(hub3());
   auto chunks = hub2().of(ShadowVerb::chunk);
   ASSERT_EQ(chunks.size(), 1U) << "nothing is owned there before the last one";
   EXPECT_FALSE(chunks[0].last);

@@ -82,6 +82,17 @@ class HandOverTests : public PeeringTest {
     offer.keep = keep;
     return smtp::format_hand(offer);
   }
+  /// Without its body, which this hub has.
+  smtp::HandOffer offer_of_held(const storage::Shadow& held) {
+    smtp::HandOffer offer;
+    offer.copy.id = held.id;
+    offer.copy.generation = Generation{held.generation.value + 1};
+    offer.copy.envelope = record();
+    offer.copy.body_octets = held.size;
+    offer.number = 1;
+    offer.is_held_there = true;
+    return offer;
+  }
   std::optional<storage::StoredMessage> found(MessageId id) {
     auto row = ask([id](storage::Reader& r) { return r.find_message(id); });
     return row ? message(*row) : std::nullopt;
@@ -368,14 +379,7 @@ TEST_F(HandOverTests, GivesNothingAwayWhenItWasTakenOverWhileThisHubStoodStill) 
     } else {
       hand(m.row);
     }
-    hub3.answers = [](const ShadowCommand& c) -> std::optional<Reply> {
-      if (c.verb == ShadowVerb::beat) return Reply{554, "5.7.0", "Epoch 1 is over"};
-      return std::nullopt;
-    };
-    time.jump(1min);
-    reader.let_go();
-    settle();
-    pass(3s);
+    wake_up_with_its_epoch_ended_by(hub3);
     EXPECT_EQ(hub2().of(ShadowVerb::hand).size(), offered_before) << by_route;
     if (by_route) {
       ASSERT_TRUE(answer);
@@ -413,14 +417,8 @@ TEST_F(HandOverTests, MakesTheCopyItHoldsItsOwnMessage) {
   auto caller = caller_hub2();
   auto id = hold_shadow(90, Epoch{1});
   auto held = shadow(id);
-  smtp::HandOffer offer;
-  offer.copy.id = id;
-  offer.copy.generation = Generation{held->generation.value + 1};
-  offer.copy.envelope = record();
-  offer.copy.body_octets = held->size;
-  offer.number = 1;
+  auto offer = offer_of_held(*held);
   offer.keep = true;
-  offer.is_held_there = true;
   EXPECT_THAT(say(*caller, smtp::format_hand(offer)), StartsWith("250 2.6.0 "));
   EXPECT_THAT(say(*caller, smtp::format_hand(offer)), StartsWith("250 2.6.0 ")) << "offered twice";
   EXPECT_FALSE(shadow(id));
@@ -435,14 +433,8 @@ TEST_F(HandOverTests, ChangesNothingWhenItDoesNotHoldWhatItIsSaidToHold) {
   start();
   auto caller = caller_hub2();
   auto id = hold_shadow(91, Epoch{1});
-  auto held = shadow(id);
-  smtp::HandOffer offer;
-  offer.copy.id = id;
-  offer.copy.generation = Generation{held->generation.value + 1};
-  offer.copy.envelope = record();
-  offer.copy.body_octets = held->size + 1;
-  offer.number = 1;
-  offer.is_held_there = true;
+  auto offer = offer_of_held(*shadow(id));
+  ++offer.copy.body_octets;
   EXPECT_THAT(say(*caller, smtp::format_hand(offer)), StartsWith("504 5.5.0 "));
   EXPECT_TRUE(shadow(id)) << "the copy stays";
   offer.copy.id = {spool2, 92};

@@ -34,11 +34,17 @@ class PeeringCopiesTests : public PeeringTest {
     settle();
   }
 
-  /// Hubs that were offered a copy and gave no answer, with the longest names.
-  static std::vector<Holder> many() {
+  /// A message that is to be copied again. So many hubs with the longest names were offered a copy and gave no answer.
+  storage::NewMessage put_one_for_many(FakeMember& who_takes_names_elsewhere) {
+    who_takes_names_elsewhere.keywords += "\nXNAMES";
+    start();
+    pass(2s);
     std::vector<Holder> offered;
     for (std::uint64_t i = 1; i <= 60; ++i) offered.push_back({std::string(62, 'h') + std::to_string(10 + i), SpoolId{i}, Holder::State::offered});
-    return offered;
+    auto mine = own_message(std::move(offered));
+    put(mine);
+    pass(20s);
+    return mine;
   }
 
  private:
@@ -74,13 +80,8 @@ TEST_F(PeeringCopiesTests, WaitsForALatePromiseOnlyWhereTheCopyMayBe) {
 
 TEST_F(PeeringCopiesTests, CopiesAMessageThatWasOfferedToMoreHubsThanALineCanName) {
   hub3().is_up = false;
-  hub2().keywords += "\nXNAMES";
-  start();
-  pass(2s);
-  auto offered = many();
-  auto mine = own_message(offered);
-  put(mine);
-  pass(10s);
+  auto mine = put_one_for_many(hub2());
+  const auto& offered = mine.holders;
   auto copies = hub2().of(ShadowVerb::copy);
   ASSERT_EQ(copies.size(), 1U);
   ASSERT_EQ(copies[0].copy.offered.size(), 61U) << "whoever takes it over tells every one of them what became of it";
@@ -90,13 +91,7 @@ TEST_F(PeeringCopiesTests, CopiesAMessageThatWasOfferedToMoreHubsThanALineCanNam
 }
 
 TEST_F(PeeringCopiesTests, SendsNoLineThatIsTooLongToAHubThatTakesTheNamesNowhereElse) {
-  hub3().keywords += "\nXNAMES";
-  start();
-  pass(2s);
-  auto offered = many();
-  auto mine = own_message(offered);
-  put(mine);
-  pass(20s);
+  auto mine = put_one_for_many(hub3());
   EXPECT_TRUE(hub2().of(ShadowVerb::copy).empty());
   EXPECT_EQ(hub3().of(ShadowVerb::copy).size(), 1U);
   EXPECT_TRUE(message(mine.row)->is_protected);

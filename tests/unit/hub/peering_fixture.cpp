@@ -224,6 +224,18 @@ MessageId PeeringTest::hold_shadow(std::uint64_t number, Epoch epoch, std::vecto
   return held.id;
 }
 
+void PeeringTest::wake_up_with_its_epoch_ended_by(FakeMember& other) {
+  ASSERT_TRUE(reader.is_held);
+  other.answers = [](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
+    if (c.verb == smtp::ShadowVerb::beat) return smtp::Reply{554, "5.7.0", "Epoch 1 is over"};
+    return std::nullopt;
+  };
+  time.jump(1min);
+  reader.let_go();
+  settle();
+  pass(3s);
+}
+
 DeliveryGuard::Verdict PeeringTest::verdict(const storage::StoredMessage& message) {
   std::optional<DeliveryGuard::Verdict> result;
   struct Asking {

@@ -258,6 +258,9 @@ class PeeringTest : public ::testing::Test {
   /// A shadow held for hub2.
   MessageId hold_shadow(std::uint64_t number, Epoch epoch, std::vector<Holder> offered = {});
   DeliveryGuard::Verdict verdict(const storage::StoredMessage& message);
+  /// With its reader held this hub has stood still in the middle of something. For a minute: that hub has ended its epoch, and its next
+  /// beat hears so. Then it goes on.
+  void wake_up_with_its_epoch_ended_by(FakeMember& other);
 
   StoppableTime time;
   asio::io_context io;

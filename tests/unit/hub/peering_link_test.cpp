@@ -14,6 +14,14 @@ class PeeringLinkTests : public PeeringTest {
   PeeringLinkTests() { member("10.0.0.3").is_up = false; }
   FakeMember& hub2() { return member("10.0.0.2"); }
   Link& link() { return *peering->members().find("hub2")->data; }  // nothing else is said on it here
+  /// Opens it; from then on what hub2 answers waits. The number of the session.
+  std::uint64_t begin_slowly() {
+    start();
+    pass(2s);
+    EXPECT_TRUE(link().is_open());
+    hub2().is_slow = true;
+    return link().session();
+  }
   using Ended = std::optional<std::pair<Link::Outcome, MonotonicTime>>;
   void begin(const std::string& command, Duration timeout, Ended& ended) {
     struct Calling {
@@ -28,11 +36,7 @@ class PeeringLinkTests : public PeeringTest {
 };
 
 TEST_F(PeeringLinkTests, EndsACallInItsTimeBehindASlowerOne) {
-  start();
-  pass(2s);
-  ASSERT_TRUE(link().is_open());
-  auto session = link().session();
-  hub2().is_slow = true;
+  auto session = begin_slowly();
   hub2().answers = [](const ShadowCommand& c) -> std::optional<smtp::Reply> {
     if (c.verb == ShadowVerb::poll) return smtp::Reply{250, "2.0.0", "number " + std::to_string(c.limit)};
     return std::nullopt;
@@ -64,10 +68,7 @@ TEST_F(PeeringLinkTests, EndsACallInItsTimeBehindASlowerOne) {
 }
 
 TEST_F(PeeringLinkTests, EndsTheSessionWhenTheFirstOfThoseThatWaitIsNotAnswered) {
-  start();
-  pass(2s);
-  auto session = link().session();
-  hub2().is_slow = true;
+  auto session = begin_slowly();
   Ended first;
   Ended second;
   begin(smtp::format_poll(1), 1s, first);
@@ -84,10 +85,7 @@ TEST_F(PeeringLinkTests, EndsTheSessionWhenTheFirstOfThoseThatWaitIsNotAnswered)
 }
 
 TEST_F(PeeringLinkTests, EndsTheSessionWithAPieceThatIsLost) {
-  start();
-  pass(2s);
-  auto session = link().session();
-  hub2().is_slow = true;
+  auto session = begin_slowly();
   struct Calling {
     static Task<void> run(Link& link, MessageId id) { (void)co_await link.call_or_end(smtp::format_chunk(id, "piece", false), 500ms); }
   };
@@ -101,10 +99,7 @@ TEST_F(PeeringLinkTests, EndsTheSessionWithAPieceThatIsLost) {
 }
 
 TEST_F(PeeringLinkTests, GivesACallThatEndedInTheQueueItsTimeOnceMoreBeforeTheSessionEnds) {
-  start();
-  pass(2s);
-  auto session = link().session();
-  hub2().is_slow = true;
+  auto session = begin_slowly();
   bool is_second_silent = false;
   hub2().answers = [&](const ShadowCommand& c) -> std::optional<smtp::Reply> {
     if (c.verb != ShadowVerb::poll || c.limit == 1) return std::nullopt;
