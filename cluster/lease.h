@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 
 #include "base/clock.h"
 
@@ -33,15 +34,24 @@ class Watch {
  public:
   /// A hub that has just started takes nothing over before its restart grace has passed.
   void begin(MonotonicTime now, Duration grace) { silent_from_ = now + grace; }
-  void heard(MonotonicTime now, Duration lease) { silent_from_ = std::max(silent_from_, now + lease); }
+  void heard(MonotonicTime now, Duration lease) {
+    heard_at_ = now;
+    silent_from_ = std::max(silent_from_, now + lease);
+  }
   /// It has come back from where it said it would be for long: from now on as usual.
-  void back(MonotonicTime now, Duration lease) { silent_from_ = now + lease; }
-  /// This process itself stood still: what it did not hear meanwhile says nothing.
+  void back(MonotonicTime now, Duration lease) {
+    heard_at_ = now;
+    silent_from_ = now + lease;
+  }
+  /// This process itself stood still, or was not there: what it did not hear meanwhile says nothing.
   void paused(MonotonicTime now, Duration patience) { silent_from_ = std::max(silent_from_, now + patience); }
   [[nodiscard]] bool is_silent(MonotonicTime now) const { return now >= silent_from_; }
   [[nodiscard]] MonotonicTime silent_from() const { return silent_from_; }
+  /// Its last word; nothing: none yet.
+  [[nodiscard]] std::optional<MonotonicTime> heard_at() const { return heard_at_; }
 
  private:
+  std::optional<MonotonicTime> heard_at_;
   MonotonicTime silent_from_ = MonotonicTime::max();
 };
 

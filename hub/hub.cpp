@@ -138,7 +138,7 @@ class WiredHub final : public Hub, public AdminBackend {
         report.epoch = member->identity->epoch;
         report.state = member->watch.is_silent(now) ? "silent" : member->control->is_open() ? "alive" : "unreachable";
         if (member->state != smtp::HubState::active) report.state += ", " + std::string(smtp::to_string(member->state));
-        report.silent_for = std::max(Duration{0}, now - (member->watch.silent_from() - member->silence));
+        if (auto heard_at = member->watch.heard_at()) report.silent_for = now - *heard_at;
       }
       reports.push_back(std::move(report));
     }

@@ -40,7 +40,7 @@ struct PeerReport {
       state;  ///< "alive", "silent", "taken over", "never heard", ...: one word or two of the cluster's own
   SpoolId spool;  ///< 0: not known yet
   Epoch epoch;
-  std::optional<Duration> silent_for;  ///< since its last word; empty: never heard
+  std::optional<Duration> silent_for;  ///< since its last word; empty: none in this run
   bool takes_copies = false;           ///< copies may be sent to it now: a session for them is open, and it refuses none
   std::string trouble{};               ///< why there is no session to it, where that is known
   /// Between its configuration and this hub's; nothing: it has not told.

@@ -310,7 +310,7 @@ Task<void> Members::recall_states() {
     member->state = static_cast<smtp::HubState>(*state);
     auto left = WallTime{WallTime::duration{static_cast<std::int64_t>(*until)}} - WallClock::now();
     if (member->state == smtp::HubState::draining && left > WallTime::duration::zero())
-      member->watch.heard(MonotonicClock::now(), std::min<Duration>(left, 24h));
+      member->watch.paused(MonotonicClock::now(), std::min<Duration>(left, 24h));
   }
 }
 

@@ -260,6 +260,9 @@ class OneAtATime(DrainCase):
         while time.monotonic() < stopped + 14:
             self.assertEqual(taken(), 0, f"{time.monotonic() - stopped:.1f} s")
             time.sleep(0.3)
+        for witness in (other for other in cluster.alive() if other is not holder):
+            peer = next(peer for peer in witness.status()["peers"] if peer["hub"] == hub.name)
+            self.assertGreater(peer["silent_for_seconds"], 12, "it waits for it, and says for how long it has heard nothing")
         wait_until(lambda: taken() == kept, 25, lambda: f"the take-over of {kept}: {taken()}")
         self.assertGreater(time.monotonic() - stopped, 15)
 

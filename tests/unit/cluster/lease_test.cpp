@@ -50,6 +50,23 @@ TEST(Watch, SaysNothingBeforeItBeganOrWithinTheGrace) {
   EXPECT_TRUE(watch.is_silent(at(80s)));
 }
 
+// Not to be told from when it will be silent: that is late for a hub that is drained, or distant.
+TEST(Watch, RemembersTheLastWord) {
+  Watch watch;
+  watch.begin(at(10s), 30s);
+  watch.paused(at(20s), 60s);
+  EXPECT_FALSE(watch.heard_at());
+  watch.heard(at(50s), 300s);
+  EXPECT_EQ(watch.heard_at(), at(50s));
+  watch.heard(at(51s), 10s);
+  EXPECT_EQ(watch.heard_at(), at(51s));
+  EXPECT_FALSE(watch.is_silent(at(349s)));
+  watch.back(at(60s), 10s);
+  EXPECT_EQ(watch.heard_at(), at(60s));
+  watch.paused(at(69s), 5s);
+  EXPECT_EQ(watch.heard_at(), at(60s));
+}
+
 TEST(Watch, AfterAPauseOfItsOwnItListensFirst) {
   Watch watch;
   watch.begin(at(0s), 0s);
