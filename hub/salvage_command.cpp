@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <fstream>
+#include <map>
 #include <ostream>
 
 #include <fmt/format.h>
@@ -116,7 +118,23 @@ struct Totals {
   std::size_t held = 0;
 };
 
+/// Rows that were not there when they were looked at, as whatever it is that names them: a hub at work has ended some of them meanwhile,
+/// and nothing speaks of those any more. What is left is damage.
+std::vector<RowId> still_named(Salvage& salvage, Kind kind, std::vector<RowId> not_there) {
+  if (not_there.empty()) return not_there;
+  auto named = salvage.rows(kind);
+  std::erase_if(not_there, [&](RowId row) { return !std::ranges::binary_search(named, row); });
+  return not_there;
+}
+
+/// A hub at work has ended it meanwhile.
+bool has_ended(Salvage& salvage, Kind kind, RowId row) {
+  auto again = salvage.load(kind, row);
+  return again && !*again;
+}
+
 void check_rows(Salvage& salvage, Kind kind, const std::vector<RowId>& rows, Totals& totals, Findings& findings) {
+  std::vector<RowId> not_there;
   for (auto row : rows) {
     auto copy = salvage.load(kind, row);
     if (!copy) {
@@ -124,18 +142,21 @@ void check_rows(Salvage& salvage, Kind kind, const std::vector<RowId>& rows, Tot
       continue;
     }
     if (!*copy) {
-      findings.add(fmt::format("{} {:x}: an index or the queue names it, and it is not there", name_of(kind), row.value));
+      not_there.push_back(row);
       continue;
     }
     const auto& message = (*copy)->message;
     ++(kind == Kind::message ? totals.messages : kind == Kind::shadow ? totals.shadows : totals.kept);
     if (kind == Kind::message && !message.is_protected) ++totals.unprotected;
-    if (kind == Kind::message && message.state == storage::MessageState::held) ++totals.held;
+    bool is_held = message.state == storage::MessageState::held || message.state == storage::MessageState::handing_over_held;
+    if (kind == Kind::message && is_held) ++totals.held;
     for (const auto& what : (*copy)->problems) findings.add(fmt::format("{} {}: {}", name_of(kind), to_string(message.id), what));
     auto body = salvage.body(row, message.size, [](std::string_view) { return Result<void>(); });
-    if (body && !body->problem.empty())
+    if (body && !body->problem.empty() && !has_ended(salvage, kind, row))
       findings.add(fmt::format("{} {}: its body: {}", name_of(kind), to_string(message.id), body->problem));
   }
+  for (auto row : still_named(salvage, kind, std::move(not_there)))
+    findings.add(fmt::format("{} {:x}: an index or the queue names it, and it is not there", name_of(kind), row.value));
 }
 
 // ---- export
@@ -157,6 +178,9 @@ class Exporter {
         if (auto written = write(kind, row); !written) return written;
     for (auto row : salvage_.orphan_bodies(messages, shadows, kept))
       if (auto written = write_orphan(row); !written) return written;
+    for (auto& [kind, rows] : not_there_)
+      for (auto row : still_named(salvage_, kind, std::move(rows)))
+        unreadable.add(fmt::format("{} in row {:x}: only its key is left", name_of(kind), row.value));
     return {};
   }
 
@@ -174,7 +198,7 @@ class Exporter {
       return {};
     }
     if (!*copy) {
-      unreadable.add(fmt::format("{} in row {:x}: only its key is left", name_of(kind), row.value));
+      not_there_[kind].push_back(row);
       return {};
     }
     if (options_.only_here && (kind != Kind::message || (*copy)->is_held_elsewhere)) {
@@ -185,8 +209,16 @@ class Exporter {
     auto name = to_string(message.id) + (kind == Kind::kept ? ".delivered" : "");
     auto body = write_body(row, message.size, name);
     if (!body) return std::unexpected(body.error());
+    if (!body->problem.empty() && has_ended(salvage_, kind, row)) {
+      if (std::remove(file_of(name, *body).c_str()) != 0) return failed(file_of(name, *body));
+      return {};
+    }
     ++(body->problem.empty() ? whole : damaged);
     return write_text(options_.to + "/" + name + ".json", envelope_report(**copy, *body).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  }
+
+  [[nodiscard]] std::string file_of(const std::string& name, const storage::SalvagedBody& body) const {
+    return options_.to + "/" + name + (body.problem.empty() ? ".eml" : ".damaged.eml");
   }
 
   /// <name>.eml, or <name>.damaged.eml when something of it is missing.
@@ -200,7 +232,7 @@ class Exporter {
     if (!body) return body;
     out.close();
     if (!out) return failed(part);
-    auto file = options_.to + "/" + name + (body->problem.empty() ? ".eml" : ".damaged.eml");
+    auto file = file_of(name, *body);
     if (std::rename(part.c_str(), file.c_str()) != 0) return failed(file);
     return body;
   }
@@ -229,6 +261,7 @@ class Exporter {
 
   const SpoolExportOptions& options_;
   Salvage& salvage_;
+  std::map<Kind, std::vector<RowId>> not_there_;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "storage/salvage.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include <fmt/format.h>
@@ -221,17 +222,41 @@ std::vector<RowId> Salvage::rows(Kind kind) {
 
 std::vector<RowId> Salvage::orphan_bodies(const std::vector<RowId>& messages, const std::vector<RowId>& shadows, const std::vector<RowId>& kept) {
   auto keys = walk("bodies");
-  std::vector<std::int64_t> others;
   // An acceptance that was never answered, and what is being removed.
-  add_keys(others, "SELECT body FROM unfinished");
-  add_keys(others, "SELECT body FROM garbage");
-  std::ranges::sort(others);
+  auto leave_out_unfinished = [this, &keys] {
+    std::vector<std::int64_t> others;
+    add_keys(others, "SELECT body FROM unfinished");
+    add_keys(others, "SELECT body FROM garbage");
+    std::ranges::sort(others);
+    std::erase_if(keys, [&](std::int64_t key) { return std::ranges::binary_search(others, key); });
+  };
+  leave_out_unfinished();
   std::erase_if(keys, [&](std::int64_t key) {
     return std::ranges::binary_search(messages, RowId{key}) || std::ranges::binary_search(shadows, RowId{key}) ||
-           std::ranges::binary_search(kept, RowId{key}) ||
-           std::ranges::binary_search(others, key);
+           std::ranges::binary_search(kept, RowId{key});
   });
+  // A hub at work has accepted mail since, and ended some.
+  std::erase_if(keys, [this](std::int64_t key) {
+    return std::ranges::any_of(std::array{Kind::message, Kind::shadow, Kind::kept}, [&](Kind kind) {
+      auto found = load(kind, RowId{key});
+      return found && *found;
+    });
+  });
+  leave_out_unfinished();
+  std::erase_if(keys, [this](std::int64_t key) { return is_body_gone(RowId{key}); });
   return as_rows(keys);
+}
+
+bool Salvage::is_body_gone(RowId row) {
+  database_->clear();
+  bool is_there = false;
+  {
+    Statement statement(*database_, "SELECT row FROM bodies WHERE row = ?");
+    is_there = statement.rows(row.value).next();
+  }
+  bool is_read = database_->ok();
+  database_->clear();
+  return is_read && !is_there;
 }
 
 // ---- one copy
@@ -286,7 +311,10 @@ Result<std::optional<SalvagedCopy>> Salvage::load(Kind kind, RowId row) {
       message.id = rows.is_null(0) ? MessageId{id_, static_cast<std::uint64_t>(row.value)}
                                    : MessageId{SpoolId{rows.unsigned_number(0)}, rows.unsigned_number(1)};
       message.generation.value = static_cast<std::uint32_t>(rows.number(2));
-      message.state = rows.number(3) == 0 ? MessageState::queued : MessageState::held;
+      auto state = rows.number(3);
+      bool is_state_known = state >= 0 && state <= static_cast<std::int64_t>(MessageState::handing_over_held);
+      message.state = is_state_known ? static_cast<MessageState>(state) : MessageState::held;
+      if (!is_state_known) copy.problems.emplace_back("its state");
       copy.is_held_elsewhere = rows.number(4) == 2;
       message.is_protected = rows.number(4) != 0;
       message.size = rows.unsigned_number(5);

@@ -52,7 +52,8 @@ class Salvage {
   Result<std::optional<SalvagedCopy>> load(Kind kind, RowId row);
   /// Gives the octets of a body in order, those of damaged pieces too. UINT64_MAX: nobody knows its size. An error is the sink's.
   Result<SalvagedBody> body(RowId row, std::uint64_t size, const std::function<Result<void>(std::string_view)>& sink);
-  /// Bodies that were accepted, and belong to nothing that can be found. Needs all rows of all kinds, ascending.
+  /// Bodies that were accepted, and belong to nothing that can be found. Needs all rows of all kinds, ascending, as they were found
+  /// before: what a hub at work has accepted since is looked for once more.
   std::vector<RowId> orphan_bodies(const std::vector<RowId>& messages, const std::vector<RowId>& shadows, const std::vector<RowId>& kept);
   /// Messages that are on no other hub, as far as the index of them can be read.
   Result<std::vector<MessageId>> unprotected();
@@ -68,6 +69,7 @@ class Salvage {
 
   std::vector<std::int64_t> walk(const char* table);
   std::vector<std::int64_t> find_between(const std::string& up, const std::string& down, const Gap& gap, std::size_t& probes);
+  bool is_body_gone(RowId row);
   /// False: an older version wrote the file.
   bool has_safety_net();
   void add_keys(std::vector<std::int64_t>& keys, const char* sql);

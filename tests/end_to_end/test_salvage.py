@@ -111,6 +111,24 @@ class DamagedSpools(LabCase):
         hub.start()
         self.assertEqual(hub.queue(), [])
 
+    def test_a_hub_at_work_has_a_whole_spool(self):
+        target = self.sink("--delay", "5")
+        hub = self.hub(target.address)
+        source = load.Source(self.folder, [hub.address], "--sessions", 10, "--messages", 6000, "--rate", 700, "--size", "20000")
+        self.addCleanup(source.stop)
+        wait_until(lambda: source.acknowledged() > 200, 60, "the load")
+        looks = 0
+        while source.acknowledged() < 5000:
+            checked = spool("check", hub.spool)
+            self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+            exported = spool("export", hub.spool, "--to", self.folder / f"out{looks}")
+            self.assertEqual(exported.returncode, 0, exported.stdout + exported.stderr)
+            self.assertEqual(list((self.folder / f"out{looks}").glob("*damaged*")), [])
+            looks += 1
+        self.assertGreater(looks, 2)
+        code, result = source.finish(120)
+        self.assertEqual(code, 0, result)
+
     def test_a_hub_that_is_running_keeps_its_spool(self):
         hub = self.hub(self.capture().address)
         refused = spool("set-aside", hub.spool)

@@ -135,6 +135,58 @@ TEST(Salvage, FindsEverythingInAWholeSpool) {
   EXPECT_EQ(messages.size(), counts->messages);
 }
 
+// A hub at work: what was accepted and what was ended between two looks is no damage.
+TEST(Salvage, TakesNothingForLeftOverThatCameOrWentMeanwhile) {
+  MemoryDisk disk("salvage-at-work");
+  SpoolBox box({.directory = "/spool", .vfs = disk.name()});
+  fill(box, disk, 20);
+  ASSERT_TRUE(box.open());
+  auto salvage = Salvage::open("/spool", disk.name());
+  ASSERT_TRUE(salvage) << salvage.error().what;
+  auto messages = (*salvage)->rows(Kind::message);
+  auto shadows = (*salvage)->rows(Kind::shadow);
+  auto kept = (*salvage)->rows(Kind::kept);
+  auto body = body_of(9'000, 1);
+  auto late = new_message(*box.spool, {"late@example.com"});
+  late.size = body.size();
+  ASSERT_TRUE(box.write([&](Writer& writer) -> Result<void> {
+    if (auto put = put_body(writer, late.row, body); !put) return put;
+    return writer.insert_message(late);
+  }));
+  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows, kept), ::testing::IsEmpty()) << "accepted meanwhile";
+  box.close();
+  {
+    auto database = Database::open("/spool/spool.db", disk.name(), Database::Mode::writer, 4096);
+    ASSERT_TRUE(database);
+    Statement forget(**database, "DELETE FROM messages WHERE row = ?");
+    ASSERT_TRUE(forget.run(late.row.value));
+  }
+  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows, kept), ::testing::ElementsAre(late.row)) << "and what belongs to nothing is found";
+}
+
+TEST(Salvage, SaysOfAMessageThatItIsBeingHandedOver) {
+  MemoryDisk disk("salvage-handing-over");
+  SpoolBox box({.directory = "/spool", .vfs = disk.name()});
+  ASSERT_TRUE(box.open());
+  for (auto state : {MessageState::queued, MessageState::held, MessageState::handing_over, MessageState::handing_over_held}) {
+    auto message = new_message(*box.spool, {"to@example.com"});
+    ASSERT_TRUE(box.write([&](Writer& writer) -> Result<void> {
+      if (auto inserted = writer.insert_message(message); !inserted) return inserted;
+      if (state == MessageState::held || state == MessageState::handing_over_held)
+        if (auto held = writer.set_state(message.row, MessageState::held, message.queue); !held) return held;
+      if (!is_handing_over(state)) return {};
+      auto begun = writer.begin_hand_over(message.row, holder("other", 2));
+      return begun ? Result<void>() : std::unexpected(begun.error());
+    }));
+    auto salvage = Salvage::open("/spool", disk.name());
+    ASSERT_TRUE(salvage);
+    auto copy = (*salvage)->load(Kind::message, message.row);
+    ASSERT_TRUE(copy && *copy);
+    EXPECT_EQ((*copy)->message.state, state) << static_cast<int>(state);
+  }
+  box.close();
+}
+
 // Property: however a leaf or an overflow page is damaged, everything that has no octet on it is exported.
 TEST(Salvage, ExportsAllThatDoesNotLieOnADamagedPage) {
   MemoryDisk disk("salvage-pages");
