@@ -53,9 +53,11 @@ class Operator(LabCase):
         self.away.rcpt_reply = lambda address: None
         self.assertEqual(self.relay.queue()[0]["state"], "held")
         self.assertNotEqual(self.relay.umbra("queue", "retry", message, check=False).returncode, 0)
-        self.assertEqual(self.away.messages, [])
+        with session(self.relay.address) as talk:
+            self.assertEqual(talk.send_mail(recipients=["later@sink.example"])[0], 250)
+        self.assertEqual(self.away.wait_for(1)[0].addresses, ["later@sink.example"], "mail that came later passes it")
         self.relay.umbra("queue", "release", message)
-        self.away.wait_for(1)
+        self.assertEqual([m.addresses for m in self.away.wait_for(2)], [["later@sink.example"], ["b@sink.example"]])
         self.relay.wait_empty(10)
 
     def test_a_held_message_is_still_held_after_a_restart(self):

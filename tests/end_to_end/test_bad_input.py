@@ -66,8 +66,8 @@ class BadInput(LabCase):
         self.next_hop = self.capture()
         self.relay = self.hub(self.next_hop.address, limits={"message_size": "1MiB", "command_timeout": "5s", "data_timeout": "5s"})
 
-    def last_code(self, octets, replies_to_come=None):
-        """Sends everything, then asks NOOP-free for all replies by closing the sending side."""
+    def all_replies(self, octets):
+        """Sends everything and closes the sending side; gives (code, text) of all that is answered."""
         with Talk(self.relay.address) as talk:
             talk.send(octets)
             talk.socket.shutdown(socket.SHUT_WR)
@@ -86,7 +86,7 @@ class BadInput(LabCase):
     def test_bad_commands_get_their_codes(self):
         for what, octets, code in COMMANDS:
             with self.subTest(what):
-                replies = self.last_code(octets)
+                replies = self.all_replies(octets)
                 self.assertTrue(replies, "closed without a word")
                 # A server that cannot go on may say 421 after the refusal.
                 codes = [c for c, _ in replies]
@@ -141,7 +141,7 @@ class BadInput(LabCase):
         for end in (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\n.\r"):
             with self.subTest(end):
                 smuggled = b"MAIL FROM:<evil@x.example>\r\nRCPT TO:<victim@sink.example>\r\nDATA\r\nSubject: evil\r\n\r\nevil\r\n.\r\n"
-                replies = self.last_code(ENVELOPE + b"DATA\r\nSubject: x\r\n\r\nx" + end + smuggled)
+                replies = self.all_replies(ENVELOPE + b"DATA\r\nSubject: x\r\n\r\nx" + end + smuggled)
                 self.assertEqual(replies[4][0], 554, replies)
                 self.assertNotIn(250, [code for code, _ in replies[5:]], replies)
         self.assert_nothing_kept()
