@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "hub/admin/answers.h"
 #include "hub/admin/query.h"
-#include "hub/admin/report.h"
 
 namespace umbra::hub {
 namespace {
@@ -12,17 +12,8 @@ namespace {
 constexpr std::size_t page_rows_max = 1000;
 constexpr std::size_t page_rows_default = 100;
 
-ApiResponse json_response(const Json& json, unsigned status = 200) {
-  return {status, "application/json", to_text(json)};
-}
-ApiResponse error_response(unsigned status, const std::string& what) {
-  return json_response({{"error", what}}, status);
-}
-ApiResponse spool_error(const Error& error) {
-  return error_response(503, error.what + (error.code ? ": " + error.code.message() : std::string{}));
-}
 ApiResponse wrong_method(const char* expected) {
-  return error_response(405, std::string("expected ") + expected);
+  return error_answer(405, std::string("expected ") + expected);
 }
 
 struct Page {
@@ -76,7 +67,7 @@ std::pair<std::string, std::string> split_target(const std::string& target) {
 Task<ApiResponse> AdminApi::observations(ApiRequest request) {
   auto path = split_target(request.target).first;
   bool is_known = path == "/healthz/live" || path == "/healthz/ready" || path == "/metrics";
-  if (!is_known) co_return error_response(404, "here are /healthz/live, /healthz/ready and /metrics");
+  if (!is_known) co_return error_answer(404, "here are /healthz/live, /healthz/ready and /metrics");
   if (request.method != "GET" && request.method != "HEAD") co_return wrong_method("GET");
   if (path == "/metrics") co_return co_await metrics();
   co_return health(path == "/healthz/ready");
@@ -113,7 +104,7 @@ Task<ApiResponse> AdminApi::commands(ApiRequest request) {
     std::string action(rest.substr(slash + 1));
     co_return co_await act(std::move(id), std::move(action));
   }
-  co_return error_response(404, "no such path");
+  co_return error_answer(404, "no such path");
 }
 
 ApiResponse AdminApi::health(bool ready) const {
@@ -124,7 +115,7 @@ ApiResponse AdminApi::health(bool ready) const {
 
 Task<ApiResponse> AdminApi::metrics() {
   auto gauges = co_await backend_.gauges();
-  if (!gauges) co_return spool_error(gauges.error());
+  if (!gauges) co_return unavailable(gauges.error());
   ApiResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   response.body = render_metrics(backend_.metrics(), *gauges);
@@ -133,73 +124,73 @@ Task<ApiResponse> AdminApi::metrics() {
 
 Task<ApiResponse> AdminApi::status() {
   auto gauges = co_await backend_.gauges();
-  if (!gauges) co_return spool_error(gauges.error());
-  co_return json_response(
+  if (!gauges) co_return unavailable(gauges.error());
+  co_return json_answer(
       status_report(backend_.identity(), backend_.health(), *gauges, backend_.metrics(), backend_.peers()));
 }
 
 ApiResponse AdminApi::peers() const {
   Json list = Json::array();
   for (const auto& peer : backend_.peers()) list.push_back(peer_report(peer));
-  return json_response({{"peers", std::move(list)}});
+  return json_answer({{"peers", std::move(list)}});
 }
 
 ApiResponse AdminApi::reload() {
   Json list = Json::array();
   for (const auto& report : backend_.reload_certificates()) list.push_back(certificate_report(report));
-  return json_response({{"certificates", std::move(list)}});
+  return json_answer({{"certificates", std::move(list)}});
 }
 
 Task<ApiResponse> AdminApi::queue(std::string query) {
   auto page = parse_page(query, true);
-  if (!page) co_return error_response(400, page.error());
+  if (!page) co_return error_answer(400, page.error());
   auto rows = co_await backend_.messages(page->after, page->limit);
-  if (!rows) co_return spool_error(rows.error());
+  if (!rows) co_return unavailable(rows.error());
   Json list = Json::array();
   for (const auto& message : *rows) {
     if (!page->state || message.state == *page->state) list.push_back(message_summary(message));
   }
-  co_return json_response({{"messages", std::move(list)}, {"next", next_page(*rows, *page)}});
+  co_return json_answer({{"messages", std::move(list)}, {"next", next_page(*rows, *page)}});
 }
 
 Task<ApiResponse> AdminApi::one_message(std::string id) {
   auto parsed = parse_message_id(id);
-  if (!parsed) co_return error_response(400, "a message id is <16 hexadecimal digits>-<hexadecimal number>");
+  if (!parsed) co_return error_answer(400, "a message id is <16 hexadecimal digits>-<hexadecimal number>");
   auto message = co_await backend_.message(*parsed);
-  if (!message) co_return spool_error(message.error());
-  if (*message) co_return json_response(message_report(**message, backend_.identity().hub));
+  if (!message) co_return unavailable(message.error());
+  if (*message) co_return json_answer(message_report(**message, backend_.identity().hub));
   auto shadow = co_await backend_.shadow(*parsed);
-  if (!shadow) co_return spool_error(shadow.error());
-  if (*shadow) co_return json_response(shadow_report(**shadow));
-  co_return error_response(404, "this hub has no message " + to_string(*parsed));
+  if (!shadow) co_return unavailable(shadow.error());
+  if (*shadow) co_return json_answer(shadow_report(**shadow));
+  co_return error_answer(404, "this hub has no message " + to_string(*parsed));
 }
 
 Task<ApiResponse> AdminApi::act(std::string id, std::string action) {
   auto parsed = parse_message_id(id);
-  if (!parsed) co_return error_response(400, "a message id is <16 hexadecimal digits>-<hexadecimal number>");
+  if (!parsed) co_return error_answer(400, "a message id is <16 hexadecimal digits>-<hexadecimal number>");
   auto known = parse_action(action);
-  if (!known) co_return error_response(404, "expected retry, hold, release or bounce");
+  if (!known) co_return error_answer(404, "expected retry, hold, release or bounce");
   auto outcome = co_await backend_.act(*parsed, *known);
-  if (!outcome) co_return spool_error(outcome.error());
+  if (!outcome) co_return unavailable(outcome.error());
   switch (outcome->kind) {
     case ActionOutcome::Kind::done:
-      co_return json_response({{"id", to_string(*parsed)}, {"done", action}, {"remark", outcome->remark}});
+      co_return json_answer({{"id", to_string(*parsed)}, {"done", action}, {"remark", outcome->remark}});
     case ActionOutcome::Kind::not_found:
-      co_return error_response(404, "this hub has no message " + to_string(*parsed) + " in delivery");
+      co_return error_answer(404, "this hub has no message " + to_string(*parsed) + " in delivery");
     case ActionOutcome::Kind::refused:
       break;
   }
-  co_return error_response(409, outcome->why);
+  co_return error_answer(409, outcome->why);
 }
 
 Task<ApiResponse> AdminApi::shadows(std::string query) {
   auto page = parse_page(query, false);
-  if (!page) co_return error_response(400, page.error());
+  if (!page) co_return error_answer(400, page.error());
   auto rows = co_await backend_.shadows(page->after, page->limit);
-  if (!rows) co_return spool_error(rows.error());
+  if (!rows) co_return unavailable(rows.error());
   Json list = Json::array();
   for (const auto& shadow : *rows) list.push_back(shadow_summary(shadow));
-  co_return json_response({{"shadows", std::move(list)}, {"next", next_page(*rows, *page)}});
+  co_return json_answer({{"shadows", std::move(list)}, {"next", next_page(*rows, *page)}});
 }
 
 }  // namespace umbra::hub

@@ -3,9 +3,8 @@
 //   GET /v1/drain, GET /v1/drain/preview?verb=...&to=a,b (409: would be refused), POST /v1/undrain
 #include <chrono>
 
-#include "hub/admin/api.h"
+#include "hub/admin/answers.h"
 #include "hub/admin/query.h"
-#include "hub/admin/report.h"
 
 namespace umbra::hub {
 namespace {
@@ -15,9 +14,6 @@ using cluster::DrainVerb;
 
 constexpr std::uint64_t seconds_max = 24ULL * 3600;
 constexpr std::uint64_t rate_max = 1'000'000;
-
-ApiResponse json(const Json& value, unsigned status = 200) { return {status, "application/json", to_text(value)}; }
-ApiResponse error(unsigned status, const std::string& what) { return json({{"error", what}}, status); }
 
 std::expected<DrainOrder, std::string> parse_order(std::string_view query) {
   DrainOrder order;
@@ -45,12 +41,12 @@ std::expected<DrainOrder, std::string> parse_order(std::string_view query) {
       is_good = number && *number >= 1 && *number <= rate_max;
       if (is_good) order.rate = *number;
     } else if (key == "to") {
-      is_good = !value.empty();
       while (!value.empty()) {
         auto hub = value.substr(0, value.find(','));
         value.remove_prefix(std::min(hub.size() + 1, value.size()));
         if (!hub.empty()) order.to.emplace_back(hub);
       }
+      is_good = !order.to.empty();  // nobody is not everybody
     }
     if (!is_good)
       return std::unexpected("expected verb=pause|drain|leave, return_within=, deadline=, unready_wait=SECONDS, rate=1..1000000, to=HUB,HUB");
@@ -92,34 +88,33 @@ Json drain_report(const std::string& hub, const DrainReport& report) {
 }
 
 Task<ApiResponse> AdminApi::drain(std::string method, std::string path, std::string query) {
-  auto unavailable = [](const Error& e) { return error(503, e.what); };
   if (path == "undrain") {
-    if (method != "POST") co_return error(405, "expected POST");
+    if (method != "POST") co_return error_answer(405, "expected POST");
     if (auto done = co_await backend_.drain().undrain(); !done) co_return unavailable(done.error());
   } else if (path == "drain/preview") {
-    if (method != "GET") co_return error(405, "expected GET");
+    if (method != "GET") co_return error_answer(405, "expected GET");
     auto order = parse_order(query);
-    if (!order) co_return error(400, order.error());
+    if (!order) co_return error_answer(400, order.error());
     auto preview = co_await backend_.drain().preview(*order);
     if (!preview) co_return unavailable(preview.error());
-    if (!preview->refused.empty()) co_return error(409, preview->refused);
-    co_return json({{"hub", backend_.identity().hub}, {"verb", to_string(order->verb)}, {"queue", preview->queue}, {"due", preview->due},
+    if (!preview->refused.empty()) co_return error_answer(409, preview->refused);
+    co_return json_answer({{"hub", backend_.identity().hub}, {"verb", to_string(order->verb)}, {"queue", preview->queue}, {"due", preview->due},
                     {"shadows", preview->shadows}, {"outbox", preview->outbox}, {"unprotected", preview->unprotected},
                     {"targets", preview->targets}, {"lose_last_copy", preview->lose_last_copy},
                     {"lose_last_copy_ids", preview->lose_last_copy_ids},
                     {"safety_net", {{"messages", preview->safety_net}, {"octets", preview->safety_net_octets}}}});
   } else if (method == "POST") {
     auto order = parse_order(query);
-    if (!order) co_return error(400, order.error());
+    if (!order) co_return error_answer(400, order.error());
     auto refused = co_await backend_.drain().begin(std::move(*order));
     if (!refused) co_return unavailable(refused.error());
-    if (!refused->empty()) co_return error(409, *refused);
+    if (!refused->empty()) co_return error_answer(409, *refused);
   } else if (method != "GET") {
-    co_return error(405, "expected GET or POST");
+    co_return error_answer(405, "expected GET or POST");
   }
   auto report = co_await backend_.drain().report();
   if (!report) co_return unavailable(report.error());
-  co_return json(drain_report(backend_.identity().hub, *report));
+  co_return json_answer(drain_report(backend_.identity().hub, *report));
 }
 
 }  // namespace umbra::hub

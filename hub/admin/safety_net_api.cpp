@@ -8,8 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "hub/admin/api.h"
-#include "hub/admin/report.h"
+#include "hub/admin/answers.h"
 #include "hub/config/units.h"
 #include "hub/logs/log_line.h"
 
@@ -19,10 +18,6 @@ namespace {
 constexpr std::size_t limit_max = 1000;
 constexpr std::size_t limit_default = 100;
 constexpr std::size_t recipients_shown_max = 100;
-
-ApiResponse json(const Json& value, unsigned status = 200) { return {status, "application/json", to_text(value)}; }
-ApiResponse error(unsigned status, const std::string& what) { return json({{"error", what}}, status); }
-ApiResponse unavailable(const Error& e) { return error(503, e.what + (e.code ? ": " + e.code.message() : std::string{})); }
 
 std::string value_of(std::string_view query, std::string_view key) {
   while (!query.empty()) {
@@ -92,7 +87,7 @@ Json resend_report(const storage::Resend& resend) {
 
 Task<ApiResponse> AdminApi::list_kept(std::string query) {
   auto filter = parse_kept_filter(query, {"limit", "after"});
-  if (!filter) co_return error(400, filter.error());
+  if (!filter) co_return error_answer(400, filter.error());
   auto limit_text = value_of(query, "limit");
   auto limit = limit_text.empty() ? std::optional<std::int64_t>(limit_default) : number_of(limit_text);
   auto after = value_of(query, "after");
@@ -102,65 +97,65 @@ Task<ApiResponse> AdminApi::list_kept(std::string query) {
              : dash == std::string::npos ? std::nullopt
                                          : number_of(std::string_view(after).substr(dash + 1));
   if (!limit || *limit < 1 || *limit > static_cast<std::int64_t>(limit_max) || !from || !row)
-    co_return error(400, "expected limit=1..1000, after=TIME-ROW of the page before");
+    co_return error_answer(400, "expected limit=1..1000, after=TIME-ROW of the page before");
   auto page = co_await backend_.safety_net().list(*filter, WallTime(WallClock::duration(*from)), RowId{*row}, static_cast<std::size_t>(*limit));
   if (!page) co_return unavailable(page.error());
   Json list = Json::array();
   for (const auto& match : page->messages) list.push_back(kept_report(match));
   Json next = nullptr;
   if (page->next) next = fmt::format("{}-{}", page->next->first.time_since_epoch().count(), page->next->second.value);
-  co_return json({{"messages", std::move(list)}, {"next", std::move(next)}});
+  co_return json_answer({{"messages", std::move(list)}, {"next", std::move(next)}});
 }
 
 Task<ApiResponse> AdminApi::begin_resend(std::string query) {
   auto filter = parse_kept_filter(query, {"request"});
-  if (!filter) co_return error(400, filter.error());
+  if (!filter) co_return error_answer(400, filter.error());
   auto request = value_of(query, "request");
-  if (!is_plain_name(request)) co_return error(400, "expected request=NAME: letters, digits, \".\", \"-\", \"_\", at most 64");
+  if (!is_plain_name(request)) co_return error_answer(400, "expected request=NAME: letters, digits, \".\", \"-\", \"_\", at most 64");
   auto answer = co_await backend_.safety_net().begin(request, *filter);
   if (!answer) co_return unavailable(answer.error());
-  if (!answer->refusal.empty()) co_return error(409, answer->refusal);
-  co_return json(resend_report(answer->resend));
+  if (!answer->refusal.empty()) co_return error_answer(409, answer->refusal);
+  co_return json_answer(resend_report(answer->resend));
 }
 
 Task<ApiResponse> AdminApi::safety_net(std::string method, std::string path, std::string query) {
   constexpr std::string_view requests = "safety-net/requests";
   const bool is_get = method == "GET";
-  if (path == "safety-net") co_return is_get ? co_await list_kept(std::move(query)) : error(405, "expected GET");
-  if (path == "safety-net/resend") co_return method == "POST" ? co_await begin_resend(std::move(query)) : error(405, "expected POST");
+  if (path == "safety-net") co_return is_get ? co_await list_kept(std::move(query)) : error_answer(405, "expected GET");
+  if (path == "safety-net/resend") co_return method == "POST" ? co_await begin_resend(std::move(query)) : error_answer(405, "expected POST");
   if (path == "safety-net/preview") {
-    if (!is_get) co_return error(405, "expected GET");
+    if (!is_get) co_return error_answer(405, "expected GET");
     auto filter = parse_kept_filter(query);
-    if (!filter) co_return error(400, filter.error());
+    if (!filter) co_return error_answer(400, filter.error());
     auto preview = co_await backend_.safety_net().preview(*filter);
     if (!preview) co_return unavailable(preview.error());
-    co_return json({{"messages", preview->messages}, {"recipients", preview->recipients}, {"octets", preview->octets},
+    co_return json_answer({{"messages", preview->messages}, {"recipients", preview->recipients}, {"octets", preview->octets},
                     {"shadows_left_out", preview->shadows_left_out}});
   }
   if (path == requests) {
-    if (!is_get) co_return error(405, "expected GET");
+    if (!is_get) co_return error_answer(405, "expected GET");
     auto found = co_await backend_.safety_net().recent();
     if (!found) co_return unavailable(found.error());
     Json list = Json::array();
     for (const auto& resend : *found) list.push_back(resend_report(resend));
-    co_return json({{"requests", std::move(list)}});
+    co_return json_answer({{"requests", std::move(list)}});
   }
   if (path.starts_with(requests) && path[requests.size()] == '/') {
     auto name = path.substr(requests.size() + 1);
     const bool is_cancel = name.ends_with("/cancel");
     if (is_cancel) name.resize(name.size() - 7);
-    if (is_cancel ? method != "POST" : !is_get) co_return error(405, is_cancel ? "expected POST" : "expected GET");
+    if (is_cancel ? method != "POST" : !is_get) co_return error_answer(405, is_cancel ? "expected POST" : "expected GET");
     if (is_cancel) {
       auto cancelled = co_await backend_.safety_net().cancel(name);
       if (!cancelled) co_return unavailable(cancelled.error());
-      if (!*cancelled) co_return error(409, "no request of that name is under way");
+      if (!*cancelled) co_return error_answer(409, "no request of that name is under way");
     }
     auto found = co_await backend_.safety_net().find(name);
     if (!found) co_return unavailable(found.error());
-    if (!*found) co_return error(404, "this hub knows no request of that name");
-    co_return json(resend_report(**found));
+    if (!*found) co_return error_answer(404, "this hub knows no request of that name");
+    co_return json_answer(resend_report(**found));
   }
-  co_return error(404, "no such path");
+  co_return error_answer(404, "no such path");
 }
 
 }  // namespace umbra::hub

@@ -107,6 +107,57 @@ TEST_F(AdminApiTest, BeginsFollowsAndCancelsARequestToSendAgain) {
   EXPECT_EQ(ask("GET", "/v1/safety-net", true).status, 404U);  // not for observers
 }
 
+TEST_F(AdminApiTest, OrdersADrainAsItIsAsked) {
+  using enum cluster::DrainVerb;
+  auto& fake = backend_.fake_drain;
+  EXPECT_EQ(ask("POST", "/v1/drain?verb=leave&return_within=7&deadline=8&unready_wait=9&rate=10&to=hub-b,hub-c").status, 200U);
+  ASSERT_EQ(fake.orders.size(), 1U);
+  const auto& order = fake.orders[0];
+  EXPECT_EQ(order.verb, leave);
+  EXPECT_EQ(order.return_within, 7s);
+  EXPECT_EQ(order.deadline, 8s);
+  EXPECT_EQ(order.unready_wait, 9s);
+  EXPECT_EQ(order.rate, 10U);
+  EXPECT_THAT(order.to, ElementsAre("hub-b", "hub-c"));
+  for (const auto* bad : {"verb=stop", "verb", "rate=0", "rate=1000001", "deadline=86401", "deadline=-1", "return_within=5min", "to=", "to=,", "too=hub-b"})
+    EXPECT_EQ(ask("POST", std::string("/v1/drain?") + bad).status, 400U) << bad;
+  EXPECT_EQ(fake.orders.size(), 1U) << "nothing begins by a wrong word";
+  EXPECT_EQ(ask("PUT", "/v1/drain").status, 405U);
+  EXPECT_EQ(ask("GET", "/v1/undrain").status, 405U);
+  EXPECT_EQ(ask("POST", "/v1/drain/preview?verb=leave").status, 405U);
+  EXPECT_EQ(fake.undrained, 0);
+  EXPECT_EQ(ask("POST", "/v1/undrain").status, 200U);
+  EXPECT_EQ(fake.undrained, 1);
+  EXPECT_EQ(ask("POST", "/v1/drain?verb=leave", true).status, 404U) << "not for observers";
+}
+
+TEST_F(AdminApiTest, LooksAheadAtTheSameOrder) {
+  auto& fake = backend_.fake_drain;
+  fake.what.targets = {"hub-c"};
+  auto preview = get("/v1/drain/preview?verb=leave&to=hub-b,hub-c");
+  EXPECT_EQ(preview["targets"], json({"hub-c"}));
+  ASSERT_EQ(fake.previewed.size(), 1U);
+  EXPECT_EQ(fake.previewed[0].verb, cluster::DrainVerb::leave);
+  EXPECT_THAT(fake.previewed[0].to, ElementsAre("hub-b", "hub-c"));
+  EXPECT_TRUE(fake.orders.empty());
+  fake.refusal = "there is no hub hub-x in this cluster";
+  EXPECT_EQ(get("/v1/drain/preview?to=hub-x", 409)["error"], fake.refusal);
+}
+
+TEST_F(AdminApiTest, SaysWhyADrainWasRefusedOrCouldNotBegin) {
+  auto& fake = backend_.fake_drain;
+  fake.refusal = "a leave is under way: undrain first";
+  auto refused = ask("POST", "/v1/drain?verb=drain");
+  EXPECT_EQ(refused.status, 409U);
+  EXPECT_THAT(refused.body, HasSubstr(fake.refusal));
+  fake.is_broken = true;
+  for (const auto* path : {"/v1/drain?verb=leave", "/v1/undrain"}) {
+    auto broken = ask("POST", path);
+    EXPECT_EQ(broken.status, 503U);
+    EXPECT_THAT(broken.body, HasSubstr("write the order: No space left on device")) << path;
+  }
+}
+
 TEST_F(AdminApiTest, PagesTheQueueByKey) {
   for (std::int64_t i = 1; i <= 5; ++i) backend_.add(i);
   auto first = get("/v1/queue?limit=2");

@@ -11,16 +11,24 @@ class FakeDrain final : public DrainControl {
  public:
   Task<Result<std::string>> begin(cluster::DrainOrder order) override {
     orders.push_back(std::move(order));
+    if (is_broken) co_return failure(std::errc::no_space_on_device, "write the order");
     co_return refusal;
   }
   Task<Result<void>> undrain() override {
     ++undrained;
+    if (is_broken) co_return failure(std::errc::no_space_on_device, "write the order");
     co_return Result<void>{};
   }
   Task<Result<DrainReport>> report() override { co_return now; }
-  Task<Result<DrainPreview>> preview(cluster::DrainOrder) override { co_return what; }
+  Task<Result<DrainPreview>> preview(cluster::DrainOrder order) override {
+    previewed.push_back(std::move(order));
+    what.refused = refusal;
+    co_return what;
+  }
 
   std::vector<cluster::DrainOrder> orders;
+  std::vector<cluster::DrainOrder> previewed;
+  bool is_broken = false;
   std::string refusal;
   int undrained = 0;
   DrainReport now;
