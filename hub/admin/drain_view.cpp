@@ -22,6 +22,7 @@ using namespace std::chrono_literals;
 enum Exit : int { done = 0, problem = 1, usage = 2, refused = 5 };
 constexpr int look_every_ms = 200;
 constexpr auto say_every = 1s;
+constexpr auto no_answer_max = 5s;  // a hub whose epoch another one ended is back in less, in the same process, and the drain goes on
 
 std::expected<Json, int> ask(const DrainCommand& command, const std::string& method, const std::string& target) {
   auto answer = ask_hub_json(command.socket, method, target);
@@ -45,6 +46,18 @@ void say(const DrainCommand& command, const Json& report, bool is_last, bool is_
   std::fflush(stdout);
 }
 
+/// How far it is.
+std::expected<Json, int> look(const DrainCommand& command) {
+  auto begun = MonotonicClock::now();
+  for (;;) {
+    auto report = ask_hub_json(command.socket, "GET", "/v1/drain");
+    if (report) return std::move(*report);
+    bool is_away = report.error().status == 0 || report.error().status == 503;
+    if (!is_away || MonotonicClock::now() >= begun + no_answer_max) return ask(command, "GET", "/v1/drain");  // says why
+    (void)::poll(nullptr, 0, look_every_ms);
+  }
+}
+
 int follow(const DrainCommand& command, Json report) {
   bool is_tty = command.output == "text" && isatty(STDOUT_FILENO) == 1;
   std::string said_state;
@@ -64,7 +77,7 @@ int follow(const DrainCommand& command, Json report) {
       return report["exit_code"].get<int>();
     }
     (void)::poll(nullptr, 0, look_every_ms);
-    auto next = ask(command, "GET", "/v1/drain");
+    auto next = look(command);
     if (!next) return next.error();
     report = std::move(*next);
   }

@@ -21,8 +21,8 @@ struct DrainCommand {
   bool detach = false;
 };
 
-/// Exit codes: 0 done, 1 a problem, 2 wrong usage, 3 deadline or no target but every message has another copy, or no hub answers; 4 some
-/// have none; 5 refused; 6 cancelled.
+/// Exit codes: 0 done, 1 a problem, no answer of the hub for 5 s included, 2 wrong usage, 3 deadline or no target but every message has
+/// another copy, 4 some have none, 5 refused, 6 cancelled.
 int run_drain(const DrainCommand& command);
 int run_undrain(const DrainCommand& command);
 int run_drain_status(const DrainCommand& command);

@@ -12,10 +12,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "hub/admin/admin_server.h"
 #include "hub/admin/client.h"
+#include "hub/admin/drain_view.h"
 #include "hub/logs/memory_log.h"
 #include "tests/unit/hub/fake_admin_backend.h"
 
@@ -44,6 +46,7 @@ class AdminServerTest : public testing::Test {
     auto server = AdminServer::start(io_, config_, backend_, log_);
     ASSERT_TRUE(server) << server.error().what;
     server_ = std::move(*server);
+    io_.restart();
     thread_ = std::thread([this] { io_.run(); });
   }
   void finish() {
@@ -179,6 +182,36 @@ TEST_F(AdminServerTest, TellsTheClientThatNoHubIsThere) {
   auto answer = ask_hub(folder_ + "/nobody.sock", "GET", "/v1/status");
   ASSERT_FALSE(answer);
   EXPECT_THAT(answer.error().what, HasSubstr("nobody.sock: No such file or directory"));
+}
+
+// A hub whose epoch was ended is another one for a moment, in the same process.
+TEST_F(AdminServerTest, FollowsADrainOverTheNextRunOfTheHub) {
+  DrainCommand command;
+  command.socket = config_.socket;
+  command.verb = "leave";
+  auto& fake = backend_.fake_drain;
+  fake.now.order.verb = cluster::DrainVerb::leave;
+  for (bool is_back : {true, false}) {
+    fake.now.state = cluster::DrainState::handing_over;
+    fake.now.exit_code = 4;
+    begin();
+    auto code = std::async(std::launch::async, run_drain, command);
+    EXPECT_EQ(code.wait_for(500ms), std::future_status::timeout);
+    finish();
+    auto away = MonotonicClock::now();
+    if (is_back) {
+      EXPECT_EQ(code.wait_for(1s), std::future_status::timeout) << "it is asked again";
+      fake.now.state = cluster::DrainState::left;
+      fake.now.exit_code = 0;
+      begin();
+      EXPECT_EQ(code.get(), 0);
+      finish();
+    } else {
+      EXPECT_EQ(code.get(), 1) << "and not for ever";
+      EXPECT_GE(MonotonicClock::now() - away, 4s);
+      EXPECT_LT(MonotonicClock::now() - away, 15s);
+    }
+  }
 }
 
 TEST_F(AdminServerTest, DoesNotLetTheClientWaitForEver) {
