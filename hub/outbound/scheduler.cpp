@@ -530,7 +530,9 @@ bool Scheduler::give_back(const JobPtr& job, const std::string& avoid_host) {
   unmark(job);
   if (avoid_host.empty()) {
     job->state = Job::State::ready;
-    if (d.is_blocked(MonotonicClock::now()))
+    if (job->is_forgotten)
+      drop(job);
+    else if (d.is_blocked(MonotonicClock::now()))
       release_one(job);
     else
       d.fresh.push_front(job);
@@ -554,12 +556,11 @@ void Scheduler::release_one(const JobPtr& job) {
   note_due(d, parts_.due_clock.now());
 }
 
+// It is another hub's now, or the operator's: the spool says, a little later. He may have released it meanwhile.
 void Scheduler::drop(const JobPtr& job) {
-  bool is_ours = !job->is_forgotten;
-  if (is_ours)
-    release_one(job);
-  else
-    remove_job(job);
+  if (!job->is_forgotten) return release_one(job);
+  remove_job(job);
+  note_due(*job->destination, parts_.due_clock.now() + look_again_wait);
 }
 
 void Scheduler::finished(JobPtr job, smtp::TransactionResult result, Remote remote,
@@ -572,7 +573,7 @@ void Scheduler::recorded(const JobPtr& job, std::optional<WallTime> again) {
   job->has_outcome = true;
   remove_job(job);
   if (parts_.is_stopped) return;
-  if (again && !job->is_forgotten) d.next_due = std::min(d.next_due, *again);
+  if (again) d.next_due = std::min(d.next_due, *again);
   if (d.rows.empty() || d.next_due != WallTime::max()) pump(d);
 }
 

@@ -287,5 +287,39 @@ TEST_F(OutboundOperator, DeliversNothingThatIsHeld) {
   EXPECT_THAT(host.mails, SizeIs(1));
 }
 
+TEST_F(OutboundQueue, TriesAgainWhatWasHeldAndReleasedDuringAnAttempt) {
+  // The operator's two commands come while the attempt is under way; then it fails. Nothing else is in the queue that would make
+  // anybody look.
+  for (const bool was_sent : {false, true}) {
+    SCOPED_TRACE(was_sent ? "the final dot was sent" : "nothing was sent");
+    FakeHost& host = smart_host();
+    if (was_sent)
+      host.on_message = [](const ReceivedMail&) { return "SILENCE"; };
+    else
+      host.on_command = [](const std::string& line) { return line.starts_with("MAIL") ? "SILENCE" : ""; };
+    config.delivery.command_timeout = config.delivery.data_reply_timeout = 40s;
+    start();
+    RowId row = accept();
+    run_for(1s);
+    auto set = [&](storage::MessageState state, std::vector<storage::QueueEntry> queue) {
+      spool->write([row, state, queue](storage::Writer& w) { return w.set_state(row, state, queue); }, 1, [](const Result<void>&) {});
+      run_for(100ms);
+    };
+    auto entries = stored(row)->queue;
+    set(storage::MessageState::held, {});
+    outbound->forget(row);
+    run_for(1s);
+    set(storage::MessageState::queued, entries);
+    outbound->look_again();
+    run_for(30s);
+    ASSERT_TRUE(stored(row));
+    host.on_message = nullptr;
+    host.on_command = nullptr;
+    run_for(3min);
+    EXPECT_FALSE(stored(row));
+    stop();
+  }
+}
+
 }  // namespace
 }  // namespace umbra::hub
