@@ -22,6 +22,13 @@ const ArbiterRecord* ArbiterView::find(const std::string& hub) const {
   return at == seen_.end() ? nullptr : &at->second.record;
 }
 
+std::vector<ArbiterRecord> ArbiterView::live(Duration lease) const {
+  std::vector<ArbiterRecord> records;
+  for (const auto& [hub, seen] : seen_)
+    if (!seen.record.is_over && !is_stale(seen, lease)) records.push_back(seen.record);
+  return records;
+}
+
 // Up to the last look, not up to now: while the engine is away a record is not renewed, and nobody is dead for that.
 bool ArbiterView::is_stale(const Seen& seen, Duration lease) const {
   return last_asked_ >= seen.since + std::max(seen.record.lease, lease);

@@ -59,6 +59,9 @@ class ArbiterView {
   [[nodiscard]] const ArbiterRecord* find(const std::string& hub) const;
   [[nodiscard]] bool has_looked() const { return last_asked_ != MonotonicTime::min(); }
 
+  /// Records of runs that live: renewed within their lease, and not over.
+  [[nodiscard]] std::vector<ArbiterRecord> live(Duration lease) const;
+
   /// A holder wants every epoch of `spool` below `below` to be over.
   struct End {
     enum class What : std::uint8_t {

@@ -39,7 +39,9 @@ TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::string_vie
   bool must_wait = false;
   for (const auto& a : answers) {
     if (a.knows == Knows::done) return {TakeoverDecision::What::drop, a.hub, a.spool, a.epoch, a.generation};
-    if (a.knows == Knows::pending || a.knows == Knows::waiting) must_wait = true;
+    // Who gave an earlier generation away, or is about to, says nothing of this one.
+    bool is_of_an_earlier_one = a.knows == Knows::pending && a.generation != Generation{0} && a.generation < held;
+    if ((a.knows == Knows::pending && !is_of_an_earlier_one) || a.knows == Knows::waiting) must_wait = true;
     bool is_later = a.generation > best.generation;
     // Two had it under one generation (decide_return), and this copy is of the one that is gone or gave way: the other one owns it.
     bool is_second = a.generation == held && best.generation == held && a.spool != owner;

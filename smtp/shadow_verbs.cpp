@@ -70,6 +70,12 @@ constexpr std::uint64_t back_within_max = 24ULL * 3600 * 1000;
 
 constexpr std::string_view ask_kinds[] = {"unknown", "pending", "live", "waiting", "held", "done"};
 
+/// Their line has the number of octets only; what follows is lines.
+bool is_list(std::string_view verb) {
+  constexpr std::string_view lists[] = {"XDONE", "XASK", "XSEEN", "XSUSPECT", "XREHOME", "XNOTE", "XGONE", "XOVER"};
+  return std::ranges::find(lists, verb) != std::end(lists);
+}
+
 /// Octets that follow the line of a command, told by the line itself; nothing when the line is wrong.
 std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::vector<std::string_view>& words) {
   auto at = [&](std::size_t i) -> std::optional<std::uint64_t> {
@@ -94,7 +100,7 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
     return body ? std::optional(*envelope + *body) : std::nullopt;
   }
   if (verb == "XCHUNK") return at(2);
-  if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME" || verb == "XNOTE" || verb == "XGONE") return at(1);
+  if (is_list(verb)) return at(1);
   if (verb == "XCONFIG") {
     auto lines = at(1);
     return lines && *lines <= configuration_octets_max ? lines : std::nullopt;
@@ -280,7 +286,7 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
   } else if (verb == "XEPOCHS") {
     if (!expect(1)) return wrong("501 5.5.4 XEPOCHS takes nothing");
     command.verb = ShadowVerb::epochs;
-  } else if (verb == "XDONE" || verb == "XASK" || verb == "XSEEN" || verb == "XSUSPECT" || verb == "XREHOME" || verb == "XNOTE" || verb == "XGONE") {
+  } else if (is_list(verb)) {
     if (!expect(2)) return wrong("501 5.5.4 " + std::string(verb) + " takes the number of octets");
     if (!payload.empty() && !payload.ends_with("\r\n")) return wrong("501 5.5.4 lines must end with CRLF");
     command.verb = verb == "XDONE"     ? ShadowVerb::done
@@ -289,6 +295,7 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
                    : verb == "XREHOME" ? ShadowVerb::rehome
                    : verb == "XNOTE"   ? ShadowVerb::note
                    : verb == "XGONE"   ? ShadowVerb::gone
+                   : verb == "XOVER"   ? ShadowVerb::over
                                        : ShadowVerb::suspect;
     std::size_t count = 0;
     while (!payload.empty()) {
@@ -307,10 +314,10 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
         auto item = parse_note(line);
         if (!item) return wrong("501 5.5.4 XNOTE: bad line");
         command.notes.push_back(std::move(*item));
-      } else if (command.verb == ShadowVerb::gone) {
-        auto gone = parse_epoch(line);
-        if (!gone) return wrong("501 5.5.4 XGONE: bad line");
-        command.gone.push_back(std::move(*gone));
+      } else if (command.verb == ShadowVerb::gone || command.verb == ShadowVerb::over) {
+        auto run = parse_epoch(line);
+        if (!run) return wrong("501 5.5.4 " + std::string(verb) + ": bad line");
+        command.runs.push_back(std::move(*run));
       } else if (command.verb == ShadowVerb::suspect) {
         auto space = std::min(line.find(' '), line.size());
         auto id = parse_message_id(line.substr(0, space));
@@ -443,11 +450,16 @@ std::vector<KnownEpoch> parse_epochs(std::string_view text) {
   return result;
 }
 
-std::string format_gone(const std::vector<KnownEpoch>& gone) {
+namespace {
+std::string format_runs(std::string_view verb, const std::vector<KnownEpoch>& runs) {
   std::string lines;
-  for (const auto& one : gone) lines += format_epoch(one) + "\r\n";
-  return "XGONE " + std::to_string(lines.size()) + "\r\n" + lines;
+  for (const auto& run : runs) lines += format_epoch(run) + "\r\n";
+  return std::string(verb) + ' ' + std::to_string(lines.size()) + "\r\n" + lines;
 }
+}  // namespace
+
+std::string format_gone(const std::vector<KnownEpoch>& gone) { return format_runs("XGONE", gone); }
+std::string format_over(const std::vector<KnownEpoch>& over) { return format_runs("XOVER", over); }
 
 std::string format_beat(Epoch epoch, Sequence sequence, std::string_view agreement) {
   auto command = "XBEAT " + std::to_string(epoch.value) + ' ' + std::to_string(sequence.value);

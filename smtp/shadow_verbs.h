@@ -125,7 +125,7 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note, gone };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note, gone, over };
 
 /// Is a hub silent? Asked by who wants to take over from it (majority ownership).
 struct VoteQuestion {
@@ -137,7 +137,7 @@ struct VoteQuestion {
   bool operator==(const VoteQuestion&) const = default;
 };
 
-/// What a hub remembers of another one's epochs; in XGONE: all below `lowest` have left.
+/// What a hub remembers of another one's epochs; in XGONE: all below `lowest` have left; in XOVER: were ended.
 struct KnownEpoch {
   std::string hub;
   SpoolId spool;
@@ -170,7 +170,7 @@ struct ShadowCommand {
   std::vector<MessageId> ids;               ///< ask, rehome
   std::vector<std::pair<MessageId, std::uint32_t>> suspects;  ///< suspect: how often a hub ended while it delivered each
   std::vector<NoteItem> notes;              ///< note
-  std::vector<KnownEpoch> gone;             ///< gone
+  std::vector<KnownEpoch> runs;             ///< gone, over
   HubState state = HubState::active;        ///< state
   std::uint64_t milliseconds = 0;           ///< state: back within
   ConfigurationValues configuration;        ///< config
@@ -212,6 +212,7 @@ std::string format_hand(const HandOffer& offer);
 std::string format_back(MessageId id, Generation generation, std::uint64_t number);
 std::string format_state(HubState state, Duration back_within);
 std::string format_gone(const std::vector<KnownEpoch>& gone);
+std::string format_over(const std::vector<KnownEpoch>& over);
 std::string format_rehome(const std::vector<MessageId>& ids);
 std::string format_rehomed(MessageId id, RehomeState state);
 std::optional<std::pair<MessageId, RehomeState>> parse_rehomed(std::string_view line);

@@ -127,6 +127,14 @@ std::optional<Generation> Discards::done(MessageId id) {
   return Generation{static_cast<std::uint32_t>(rows.number(0))};
 }
 
+std::optional<Generation> Discards::superseded(MessageId id) {
+  auto rows = superseded_.rows(id.spool.value, id.number);
+  if (!rows.next()) return std::nullopt;
+  return Generation{static_cast<std::uint32_t>(rows.number(0))};
+}
+
+void Discards::superseded_is_done(MessageId id) { superseded_is_done_.run(id.spool.value, id.number); }
+
 bool Discards::is_held_back(MessageId id) { return held_back_.rows(id.spool.value, id.number).next(); }
 
 std::vector<OutboxItem> Discards::list(SpoolId to, std::uint64_t after_key, std::size_t limit) {

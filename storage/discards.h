@@ -38,6 +38,10 @@ class Discards {
 
   /// The generation with which all of this message was done, if an item still says so (held back or not).
   std::optional<Generation> done(MessageId id);
+  /// That a later owner has this message is still owed to somebody: the latest generation that is over.
+  std::optional<Generation> superseded(MessageId id);
+  /// The later owner is done: that is the word now to whom "superseded" was owed.
+  void superseded_is_done(MessageId id);
   /// It is done, and a notification that was made of it holds that back.
   bool is_held_back(MessageId id);
   std::vector<OutboxItem> list(SpoolId to, std::uint64_t after_key, std::size_t limit);
@@ -74,6 +78,10 @@ class Discards {
   Statement remember_{database_, "INSERT OR REPLACE INTO peers VALUES(?, ?, ?, ?)"};
   Statement done_{database_,
                   "SELECT generation FROM outbox WHERE origin_spool = ? AND origin_number = ? AND whole = 1"};
+  Statement superseded_{
+      database_, "SELECT generation FROM outbox WHERE origin_spool = ? AND origin_number = ? AND whole = 2 ORDER BY generation DESC"};
+  Statement superseded_is_done_{
+      database_, "UPDATE outbox SET whole = 1 WHERE origin_spool = ? AND origin_number = ? AND whole = 2"};
   Statement held_back_{database_,
                        "SELECT 1 FROM outbox JOIN outbox_forks f USING(key) JOIN messages m ON m.row = f.fork "
                        "WHERE outbox.origin_spool = ? AND outbox.origin_number = ? AND whole = 1 AND m.protection <> 2 LIMIT 1"};

@@ -101,8 +101,13 @@ Knowledge SpoolReader::known(MessageId id) {
   if (auto generation = discards_.done(id)) {
     // Who holds a copy would drop it, told "done": while a notification has no copy of its own, that copy stands for it. Until then
     // the end is on its way, like that of a message that goes elsewhere.
-    knowledge.kind = discards_.is_held_back(id) ? Knowledge::Kind::handing_over : Knowledge::Kind::done;
-    knowledge.generation = *generation;
+    bool is_held_back = discards_.is_held_back(id);
+    knowledge.kind = is_held_back ? Knowledge::Kind::handing_over : Knowledge::Kind::done;
+    if (!is_held_back) knowledge.generation = *generation;
+  } else if (auto over = discards_.superseded(id)) {
+    // Another hub has it. "Unknown" would make an owner of one that had it up to that generation and was not told yet.
+    knowledge.kind = Knowledge::Kind::handing_over;
+    knowledge.generation = *over;
   }
   return knowledge;
 }

@@ -183,7 +183,12 @@ struct Step {
   const char* statements;
   void (*then)(Database&) = nullptr;
 };
-constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}, {version_8, nullptr}};
+// Whether a later owner's word is still owed to somebody.
+constexpr const char* version_9 = R"(
+CREATE INDEX outbox_superseded ON outbox(origin_spool, origin_number) WHERE whole = 2;
+)";
+
+constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}, {version_8, nullptr}, {version_9, nullptr}};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {

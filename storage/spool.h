@@ -348,6 +348,9 @@ class Writer {
                             Epoch owner_epoch) = 0;
 
   // Hand-over: ownership moves with the owner's consent (docs/xshadow.md).
+  /// The hub `by`, in `epoch`, had this message under `up_to` and says that a later owner has it. Owned here under an earlier
+  /// generation, it was taken over and this hub has not heard so: it is ceded to `by`, who knows where it is. Its row then.
+  virtual Result<std::optional<RowId>> cede_superseded(MessageId id, Generation up_to, const Holder& by, Epoch epoch) = 0;
   /// Before the offer: from now on the message is undeliverable, and `receiver` may own it under the next generation. Fails
   /// with device_or_resource_busy when it is being handed over already, or a fork still holds back its discard status.
   virtual Result<void> begin_hand_over(RowId row, const Holder& receiver) = 0;

@@ -106,6 +106,7 @@ void SpoolWriter::end_message(const MessageRow& message, std::vector<std::uint64
                               const std::vector<RecipientOutcome>& last) {
   std::optional<KeptMessage> kept;
   if (kept_.is_on()) kept = to_keep(message, except, last);
+  if (message.generation > Generation{1}) discards_.superseded_is_done(message.id);
   owe_all(message, {}, forks, except);
   messages_.remove(message, counts);
   keep_or_remove(kept, message.row, message.size);
@@ -263,6 +264,7 @@ Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, 
     if (!dropped) return std::unexpected(dropped.error());
     return ended;
   }
+  if (item.all && item.generation > Generation{1}) discards_.superseded_is_done(item.id);
   if (auto shadow = shadows_.find_row(item.id)) {
     if (item.all) {
       end_shadow(*shadow, from);

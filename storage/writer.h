@@ -54,6 +54,7 @@ class SpoolWriter final : public Writer {
   Result<void> begin_hand_over(RowId row, const Holder& receiver) override;
   Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch,
                              bool keep) override;
+  Result<std::optional<RowId>> cede_superseded(MessageId id, Generation up_to, const Holder& by, Epoch epoch) override;
   Result<void> take_back(RowId row, Generation generation, bool receiver_may_have_it) override;
   Result<HandedOver> accept_hand_over(const NewMessage& message, bool is_held) override;
   Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) override;

@@ -166,6 +166,12 @@ bool ArbiterOwnership::is_given_up(const Member& member, SpoolId spool) const {
   return is_out(member, spool) && MonotonicClock::now() >= out_.at(spool).since + config_.cluster.out_wait;
 }
 
+std::vector<smtp::KnownEpoch> ArbiterOwnership::live_runs() const {
+  std::vector<smtp::KnownEpoch> runs;
+  for (const auto& record : view_.live(record_lease_)) runs.push_back({record.hub, record.spool, record.epoch});
+  return runs;
+}
+
 // The engine first: only when it has ended the epoch does this hub refuse it too.
 Task<bool> ArbiterOwnership::end_epoch(Member& member, SpoolId spool) {
   if (is_out(member, spool)) co_return true;

@@ -28,6 +28,7 @@ class ArbiterOwnership final : public Ownership {
   bool needs_every_answer() const override { return true; }
   bool is_out(const Member& member, SpoolId spool) const override;
   bool is_given_up(const Member& member, SpoolId spool) const override;
+  std::vector<smtp::KnownEpoch> live_runs() const override;
   bool gives_promises(const Member& member, const std::string& agreement) override;
   /// The record said when this run began: no epoch of this spool was ever ended but those whose end was settled.
   bool was_never_out() const override { return was_never_out_; }

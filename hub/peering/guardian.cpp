@@ -50,6 +50,7 @@ Guardian::Guardian(Runtime runtime, const Config& config, storage::Spool& spool,
       pending_(pending),
       log_(log),
       metrics_(metrics),
+      ended_runs_(members, ownership),
       tasks_(runtime.io),
       wake_(runtime.io) {}
 
@@ -111,7 +112,7 @@ Task<Guardian::Answers> Guardian::ask(std::vector<MessageId> ids, std::string on
       auto epoch = member->live_epoch;
       auto outcome = co_await member->control->call(smtp::format_ask(part), ask_timeout);
       if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) break;
-      if (member->identity->spool != spool || member->live_epoch != epoch) break;
+      if (member->identity->spool != spool || member->live_epoch != epoch || member->is_fenced) break;
       for (const auto& line : split_lines(outcome.reply.text)) {
         auto parsed = smtp::parse_answer(line);
         if (!parsed) continue;  // the last line, which counts them

@@ -15,6 +15,7 @@
 #include "hub/metrics.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/copier.h"
+#include "hub/peering/ended_runs.h"
 #include "hub/peering/members.h"
 #include "hub/peering/ownership.h"
 #include "hub/peering/shadow_keeper.h"
@@ -49,6 +50,8 @@ class Guardian {
   [[nodiscard]] std::uint64_t short_messages() const { return short_messages_; }
   /// The copies held for this owner are asked about now.
   void audit_soon(SpoolId owner) { audits_.erase(owner); }
+  /// This hub owns it, and another one offered a copy of what may be a later generation: who owns it is asked at once.
+  void doubt(MessageId id);
   /// A member's sessions opened, or it has another spool or epoch: what it says of its copies is asked anew.
   void member_changed(Member& member);
 
@@ -87,9 +90,23 @@ class Guardian {
   Task<bool> last_contact(Member& member);
   /// Gone, and no run of it that this hub has heard of delivers any more.
   [[nodiscard]] bool may_take_from(const std::string& hub, SpoolId spool);
-  /// May another hub have a copy of this shadow, and has not answered? `is_given_up`: one that is out may have taken it over.
-  [[nodiscard]] bool must_wait_for_others(const storage::Shadow& shadow, const std::vector<cluster::Answer>& answers,
-                                          bool& is_given_up);
+  /// What every hub was told, and answered, before a take-over is decided.
+  struct Heard {
+    Answers answers;
+    std::vector<smtp::KnownEpoch> over;  ///< runs that are
+    EndedRuns::Told told;
+  };
+  Task<Heard> tell_and_ask(const std::vector<storage::Shadow>& shadows);
+  /// Hubs that have not answered and may own this message, or have taken it over.
+  struct Others {
+    bool are_waited_for = false;
+    std::vector<storage::Holder> out;  ///< those that are not: they ask when they are back
+    bool is_given_up = false;          ///< one of these is a holder of the copy
+  };
+  [[nodiscard]] Others others_of(const storage::Shadow& shadow, const Heard& heard);
+  void admit_those_who_may_own(const storage::Shadow& shadow);
+  void say_who_is_waited_for(const Member& member);
+  Task<void> look_into(MessageId id);
   Task<void> end_epochs_of_silent_holders();
   Task<bool> end_epoch(Member& member, SpoolId spool);
   void look_at_ownership();
@@ -137,6 +154,7 @@ class Guardian {
   Outbound* outbound_ = nullptr;
   std::function<void()> outbox_grew_ = [] {};
   std::function<void()> note_changed_ = [] {};
+  EndedRuns ended_runs_;
   TaskScope tasks_;
   Timer wake_;
   bool is_returning_ = true;
@@ -156,7 +174,9 @@ class Guardian {
   };
   std::map<SpoolId, Audit> audits_;
   std::vector<Unsettled> unsettled_;  ///< ascending
+  std::vector<RowId> doubted_;  ///< unsettled from the next look on
   std::set<std::string> silent_holders_;  ///< they keep mail or shadows waiting: their epochs are to be ended
+  MonotonicTime said_waiting_at_ = MonotonicTime::min();
   std::string why_mail_waits_;
   bool delivers_nothing_ = false;
   MonotonicTime next_settle_ = MonotonicTime::min();

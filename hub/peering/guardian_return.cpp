@@ -78,6 +78,11 @@ Task<void> Guardian::return_home() {
 // own it.
 Task<void> Guardian::settle_rest() {
   auto now = MonotonicClock::now();
+  for (auto row : std::exchange(doubted_, {})) {
+    if (is_unsettled(row)) continue;
+    unsettled_.insert(std::ranges::lower_bound(unsettled_, row, {}, &Unsettled::row), {row});
+    next_settle_soon_ = now;
+  }
   bool is_about_all = now >= next_settle_;
   if (unsettled_.empty() || (!is_about_all && now < next_settle_soon_)) co_return;
   if (!is_about_all && std::ranges::none_of(unsettled_, &Unsettled::is_soon_known)) co_return;
@@ -101,6 +106,15 @@ Task<void> Guardian::settle_rest() {
   std::ranges::sort(open, {}, &Unsettled::row);
   unsettled_ = std::move(open);
   if (unsettled_.empty()) log_.line(LogLevel::info, "every older message is settled now", {});
+}
+
+void Guardian::doubt(MessageId id) {
+  if (!is_stopping_) tasks_.spawn("look into a doubt", look_into(id));
+}
+
+Task<void> Guardian::look_into(MessageId id) {
+  auto row = co_await query<std::optional<RowId>>(runtime_.io, spool_, [id](storage::Reader& r) { return r.find_message(id); });
+  if (row && *row && !is_returning_) doubted_.push_back(**row);
 }
 
 Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<RowId> rows) {
@@ -185,6 +199,8 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
                                                           : members_.is_removed(holder.hub) ||
                                                                 !ownership_.needs_every_answer());
           if (member != nullptr && members_.is_silent(*member)) silent_holders_.insert(holder.hub);
+        } else if (answer->knows == cluster::Knows::pending && answer->generation != Generation{0} && answer->generation < message.generation) {
+          // It gave an earlier generation away, to this hub or to one before it: of this one it knows nothing.
         } else if (answer->knows == cluster::Knows::pending || answer->knows == cluster::Knows::waiting) {
           is_known = is_given_up = false;
           is_soon_known = true;

@@ -17,6 +17,7 @@ using HolderState = storage::Holder::State;
 
 constexpr std::size_t page = 200;
 constexpr Duration last_contact_timeout = 500ms;
+constexpr Duration said_pause = 1min;
 
 }  // namespace
 
@@ -64,18 +65,17 @@ Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
 }
 
 Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
-  std::vector<MessageId> ids;
-  for (const auto& shadow : shadows) ids.push_back(shadow.id);
-  auto answers = co_await ask(ids, "");
+  auto heard = co_await tell_and_ask(shadows);
+  auto& answers = heard.answers;
   std::vector<Shadow> ours;
   Copies dropped;
   std::vector<Elsewhere> elsewhere;
   for (auto& shadow : shadows) {
     auto decision =
         cluster::decide_takeover(shadow.generation, shadow.owner_spool, config_.hub_name, answers[shadow.id]);
-    bool is_given_up = false;
-    if (decision.what == cluster::TakeoverDecision::What::take &&
-        (!ownership_.may_take_over() || must_wait_for_others(shadow, answers[shadow.id], is_given_up)))
+    Others others;
+    if (decision.what == cluster::TakeoverDecision::What::take) others = others_of(shadow, heard);
+    if (decision.what == cluster::TakeoverDecision::What::take && (!ownership_.may_take_over() || others.are_waited_for))
       decision.what = cluster::TakeoverDecision::What::wait;
     switch (decision.what) {
       case cluster::TakeoverDecision::What::take:
@@ -86,7 +86,16 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
                 return h.hub == a.hub && h.spool == a.spool;
               }))
             shadow.offered.push_back({a.hub, a.spool, HolderState::offered});
-        if (is_given_up) {
+        // And whoever is out: what it had of the message, or was given, nobody here knows. Being owed the "done" is the answer it gets
+        // when it is back, and it delivers nothing before.
+        for (auto& holder : others.out) {
+          auto named = std::ranges::find_if(shadow.offered, [&](const auto& h) { return h.hub == holder.hub && h.spool == holder.spool; });
+          if (named != shadow.offered.end())
+            named->state = holder.state;
+          else
+            shadow.offered.push_back(std::move(holder));
+        }
+        if (others.is_given_up) {
           ++metrics_.possible_duplicates_total;
           log_.message(MessageEvent::possible_duplicate, shadow.id,
                        {{"reason", "another holder does not answer"}});
@@ -124,27 +133,61 @@ Task<void> Guardian::follow(std::vector<Elsewhere> copies) {
                   {"generation", static_cast<std::int64_t>(copy.owner.generation.value)}});
 }
 
-bool Guardian::must_wait_for_others(const Shadow& shadow, const std::vector<cluster::Answer>& answers,
-                                    bool& is_given_up) {
-  if (!ownership_.needs_every_answer()) return false;
-  bool must_wait = false;
-  for (const auto& holder : shadow.offered) {
-    if (holder.hub == config_.hub_name || holder.hub == shadow.owner_hub) continue;
-    if (std::ranges::any_of(answers, [&](const auto& a) { return a.hub == holder.hub; })) continue;
-    if (members_.is_removed(holder.hub)) continue;
-    // With discovery it may have been forgotten since: it comes back into mind, so that it can be out.
-    auto* member = members_.find_or_admit(holder.hub);
-    must_wait = must_wait || member == nullptr;
-    if (member != nullptr && !member->identity) members_.meet(*member, holder.spool, Epoch{0});
-    if (member == nullptr || member->identity->spool != holder.spool) continue;
-    if (ownership_.is_out(*member, holder.spool)) {
-      is_given_up = true;
+Task<Guardian::Heard> Guardian::tell_and_ask(const std::vector<Shadow>& shadows) {
+  std::vector<MessageId> ids;
+  for (const auto& shadow : shadows) ids.push_back(shadow.id);
+  Heard heard;
+  if (ownership_.needs_every_answer()) {
+    heard.over = ended_runs_.known(shadows.front().owner_hub, shadows.front().owner_spool);
+    heard.told = co_await ended_runs_.tell(heard.over);
+  }
+  heard.answers = co_await ask(std::move(ids), "");
+  co_return heard;
+}
+
+// Not only the holders that this copy names: a hub that was handed the message, or was given a copy after this one, is named nowhere here.
+// Out is who was when the others were told so, and still is.
+Guardian::Others Guardian::others_of(const Shadow& shadow, const Heard& heard) {
+  Others others;
+  if (!ownership_.needs_every_answer()) return others;
+  admit_those_who_may_own(shadow);
+  auto answers = heard.answers.find(shadow.id);
+  for (const auto& member : members_.all()) {
+    if (!member->identity || member->state == smtp::HubState::left) continue;
+    bool has_answered = answers != heard.answers.end() &&
+                        std::ranges::any_of(answers->second, [&](const auto& a) { return a.hub == member->name(); });
+    if (has_answered && heard.told.hubs.contains(member->name())) continue;
+    storage::Holder other{member->name(), member->identity->spool, HolderState::former_owner};
+    bool is_told = std::ranges::find(heard.over, smtp::KnownEpoch{other.hub, other.spool, member->identity->epoch}) != heard.over.end();
+    if (is_told && ownership_.is_out(*member, other.spool) && !heard.told.alive.contains(other.hub)) {
+      bool is_owner = other.hub == shadow.owner_hub && other.spool == shadow.owner_spool;
+      bool is_named = std::ranges::any_of(shadow.offered, [&](const auto& h) { return h.hub == other.hub && h.spool == other.spool; });
+      others.is_given_up = others.is_given_up || (is_named && !is_owner);
+      if (!is_owner) others.out.push_back(std::move(other));
       continue;
     }
-    must_wait = true;
-    if (members_.is_silent(*member)) silent_holders_.insert(holder.hub);
+    others.are_waited_for = true;
+    if (members_.is_silent(*member)) silent_holders_.insert(member->name());
+    else say_who_is_waited_for(*member);
   }
-  return must_wait;
+  return others;
+}
+
+// With discovery a hub may have been forgotten since, or was never met: it comes into mind, so that it answers or can be out.
+void Guardian::admit_those_who_may_own(const Shadow& shadow) {
+  auto runs = ownership_.live_runs();
+  for (const auto& holder : shadow.offered) runs.push_back({holder.hub, holder.spool, Epoch{0}});
+  for (const auto& run : runs) {
+    if (run.hub == config_.hub_name) continue;
+    if (auto* member = members_.find_or_admit(run.hub); member != nullptr && !member->identity) members_.meet(*member, run.spool, run.lowest);
+  }
+}
+
+void Guardian::say_who_is_waited_for(const Member& member) {
+  auto now = MonotonicClock::now();
+  if (now < said_waiting_at_) return;
+  said_waiting_at_ = now + said_pause;
+  log_.line(LogLevel::warning, "mail of a hub that is gone waits for the answer of another hub, which may own it", {{"member", member.name()}});
 }
 
 // Not what has come meanwhile: a hub that took over offers its copy, of a later generation, as soon as it
@@ -190,7 +233,8 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
       if (member == nullptr || holder.hub == shadow.owner_hub ||
           (member->identity && member->identity->spool != holder.spool))
         continue;
-      message.holders.push_back({holder.hub, holder.spool, HolderState::offered});
+      auto state = holder.state == HolderState::former_owner ? holder.state : HolderState::offered;
+      message.holders.push_back({holder.hub, holder.spool, state});
     }
     message.alarm_at = outbound_->first_alarm(shadow.envelope);
     message.queue = outbound_->entries_for(shadow.envelope, message.progress, now);

@@ -38,6 +38,8 @@ std::optional<smtp::Reply> HandReceiver::refuse(const Offered& offered, std::uin
   auto* member = members_.find(peer.hub);
   if (member == nullptr || !member->identity || member->identity->spool != peer.spool || peer.epoch < member->identity->epoch)
     return smtp::Reply{554, "5.7.0", "Epoch " + std::to_string(peer.epoch.value) + " is over"};
+  // It may have lain unread, or on its way, for so long that the giver is gone and another hub owns the message.
+  if (!members_.is_in_touch_with(*member)) return smtp::Reply{451, "4.4.1", "This hub has not heard from yours for three heartbeats: offer again"};
   if (is_refusing_ || is_stopping_) return smtp::Reply{452, "4.3.2", "This hub is being drained itself"};
   if (auto at = asked_back_.find(offered.id); at != asked_back_.end() && at->second.giver == peer.spool) {
     const auto& back = at->second;

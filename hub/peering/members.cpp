@@ -226,6 +226,11 @@ bool Members::promise_is_fresh(const storage::Holder& holder, Duration span) {
   return member->promised_by == holder.spool && member->promise.is_recent(MonotonicClock::now(), span);
 }
 
+bool Members::is_in_touch_with(const Member& member) const {
+  auto beats = 3 * config_.cluster.heartbeat + (member.is_companion ? Duration{0} : distant_period_);
+  return member.promise.is_recent(MonotonicClock::now(), beats);
+}
+
 bool Members::all_promises_are_fresh(Duration span) const {
   auto now = MonotonicClock::now();
   return std::ranges::all_of(members_, [now, span](const auto& member) { return member->promise.is_recent(now, span); });
@@ -378,6 +383,25 @@ Task<Result<void>> Members::end_epoch_of(Member& member, SpoolId spool, Epoch be
   // Unless its next run has come meanwhile.
   if (saved && member.identity->spool == spool && member.live_epoch < member.identity->epoch) member.is_fenced = true;
   co_return saved;
+}
+
+// Known in this run is enough, should the spool not take it: with the run end the sessions on which something of the other one could come.
+Task<std::vector<smtp::KnownEpoch>> Members::heard_over(std::vector<smtp::KnownEpoch> over) {
+  std::vector<smtp::KnownEpoch> alive;
+  for (const auto& run : over) {
+    auto* member = find(run.hub);
+    if (member == nullptr) continue;
+    if (!member->identity) meet(*member, run.spool, Epoch{0});
+    if (member->identity->spool != run.spool || member->identity->epoch >= run.lowest) {
+      bool lives = !member->is_fenced && member->live_epoch == member->identity->epoch && !is_silent(*member);
+      if (lives) alive.push_back({run.hub, member->identity->spool, member->identity->epoch});
+      continue;
+    }
+    log_.line(LogLevel::warning, "a hub's epoch is over, as another one tells",
+              {{"member", run.hub}, {"epochs_below", static_cast<std::int64_t>(run.lowest.value)}});
+    (void)co_await end_epoch_of(*member, run.spool, run.lowest);
+  }
+  co_return alive;
 }
 
 smtp::HubHello Members::make_hello() {

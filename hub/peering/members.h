@@ -89,6 +89,9 @@ class Members final : public LinkOwner {
   /// Nothing was heard of it for a lease. Not said when it was this process that stood still.
   bool is_silent(const Member& member);
 
+  /// It has answered a beat that was sent within three heartbeats: this hub did not stand still since, and the two reach one another.
+  [[nodiscard]] bool is_in_touch_with(const Member& member) const;
+
   /// Is a promise of `holder` not to take over fresh?
   /// `span`: and not older than this.
   [[nodiscard]] bool promise_is_fresh(const storage::Holder& holder, Duration span = std::chrono::hours{1});
@@ -125,6 +128,9 @@ class Members final : public LinkOwner {
   /// Its present run may not go on: its mail is being taken over. Durable when it returns.
   /// No epoch below `below` is accepted from then on either.
   Task<Result<void>> end_epoch_of(Member& member, SpoolId spool, Epoch below);
+  /// Another hub takes over and tells which runs the majority or the arbiter has ended (XOVER): nothing of them is accepted any more, also
+  /// where this hub hears them still. Which of these hubs it hears in a later run, or with another spool.
+  Task<std::vector<smtp::KnownEpoch>> heard_over(std::vector<smtp::KnownEpoch> over);
   /// Another hub tells of this one, of which nothing was known here. In memory: whoever relies on it writes it.
   void meet(Member& member, SpoolId spool, Epoch lowest);
   /// Goes out with every beat; empty: nothing.

@@ -51,6 +51,9 @@ class Ownership {
   /// so what goes out now is counted as a possible duplicate.
   [[nodiscard]] virtual bool is_given_up(const Member& member, SpoolId spool) const = 0;
 
+  /// Runs of other hubs that live, as far as is known beside what the hubs themselves say.
+  [[nodiscard]] virtual std::vector<smtp::KnownEpoch> live_runs() const { return {}; }
+
   // ---- what other hubs ask
 
   /// Is a lease granted for a beat of `member`? `agreement` is what came with it, empty: nothing.

@@ -275,6 +275,7 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
     case ShadowVerb::rehome:
     case ShadowVerb::state:
     case ShadowVerb::gone:
+    case ShadowVerb::over:
     case ShadowVerb::ask:
       // What an ended run is told, it would act on as that run: it comes again as the next one first. What it says of itself is over too.
       if (server_.members_.is_over(peer_->hub, peer_->spool, peer_->epoch)) {
@@ -288,7 +289,9 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       else if (command.verb == ShadowVerb::state)
         server_.tasks_.spawn("note a state", server_.note_state(*peer_, command.state, std::chrono::milliseconds(command.milliseconds), slot));
       else if (command.verb == ShadowVerb::gone)
-        server_.tasks_.spawn("note departures", server_.note_departures(std::move(command.gone), slot));
+        server_.tasks_.spawn("note departures", server_.note_departures(std::move(command.runs), slot));
+      else if (command.verb == ShadowVerb::over)
+        server_.tasks_.spawn("note ended runs", server_.note_ended(std::move(command.runs), slot));
       else
         keeper.ask(std::move(command.ids), slot);
       return true;
@@ -449,6 +452,12 @@ Task<void> PeerServer::note_state(ShadowKeeper::Peer peer, smtp::HubState state,
 
 Task<void> PeerServer::note_departures(std::vector<smtp::KnownEpoch> gone, ReplySlotPtr slot) {
   slot->answer(noted_reply(co_await departures_.heard(std::move(gone))));
+}
+
+Task<void> PeerServer::note_ended(std::vector<smtp::KnownEpoch> over, ReplySlotPtr slot) {
+  std::string text;
+  for (const auto& run : co_await members_.heard_over(std::move(over))) text += smtp::format_epoch(run) + '\n';
+  slot->answer({250, "2.0.0", text + "Noted"});
 }
 
 void PeerServer::start() { tasks_.spawn("peer listener", accept_loop()); }

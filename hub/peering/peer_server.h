@@ -30,6 +30,7 @@ class PeerServer {
   class Session;
   Task<void> note_state(ShadowKeeper::Peer peer, smtp::HubState state, Duration back_within, ReplySlotPtr slot);
   Task<void> note_departures(std::vector<smtp::KnownEpoch> gone, ReplySlotPtr slot);
+  Task<void> note_ended(std::vector<smtp::KnownEpoch> over, ReplySlotPtr slot);
   Task<void> accept_loop();
   Task<void> serve(std::list<std::unique_ptr<Session>>::iterator at);
   /// XVOTE and XEPOCHS take a commit or a look at the spool.

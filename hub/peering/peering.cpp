@@ -26,6 +26,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       discovery_(runtime, config, spool, members_, log, metrics),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
+  keeper_.on_doubt([this](MessageId id) { guardian_.doubt(id); });
   guardian_.on_outbox_grew([this] { discards_.look(); });
   guardian_.on_note([this] { notes_.look(); });
   receiver_.on_note([this] { notes_.look(); });

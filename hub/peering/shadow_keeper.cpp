@@ -51,7 +51,9 @@ Task<void> ShadowKeeper::quiet() {
 }
 
 void ShadowKeeper::delivered(MessageId id, Generation generation) {
-  if (generation > Generation{1}) delivered_.note(id, generation);
+  if (generation == Generation{1}) return;
+  delivered_.note(id, generation);
+  buried_.note(id, generation);  // a copy of an earlier owner may lie unread in a session
 }
 
 void ShadowKeeper::count_second_copy(const Peer& peer, const smtp::DiscardItem& item) {
@@ -121,10 +123,16 @@ void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr s
           return slot->answer({250, "2.6.0", to_string(id) + " held"});
         }
         if (result.error().code == std::errc::file_exists)
-          return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
+          return refuse_other_owner(id, *slot);
         if (storage::may_have_been_kept(result.error())) return;  // no refusal would be true: this run ends, and its sessions
         slot->answer(spool_failure_reply(result.error()));
       });
+}
+
+// Where that owner is this hub, the one that offers may know better.
+void ShadowKeeper::refuse_other_owner(MessageId id, ReplySlot& slot) {
+  slot.answer({550, "5.5.0", "This hub knows a later owner of the message"});
+  doubt_(id);
 }
 
 std::optional<smtp::Reply> ShadowKeeper::begin(const Peer& peer, const smtp::CopyOffer& offer, Stream& stream) {
@@ -218,7 +226,7 @@ void ShadowKeeper::commit_copy(const Peer& peer, Stream stream, std::uint32_t nu
         }
         give_up(stream);
         if (result.error().code == std::errc::file_exists)
-          return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
+          return refuse_other_owner(stream.shadow.id, *slot);
         if (storage::may_have_been_kept(result.error())) return;  // no refusal would be true: this run ends, and its sessions
         slot->answer(spool_failure_reply(result.error()));
       });
@@ -248,13 +256,14 @@ void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation,
 
 void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> items, ReplySlotPtr slot) {
   for (const auto& item : items)
-    if (item.all) buried_.note(item.id, item.generation);
+    if (item.all || item.superseded) buried_.note(item.id, item.generation);
   auto ended = std::make_shared<std::vector<RowId>>();
   auto shared = std::make_shared<std::vector<smtp::DiscardItem>>(std::move(items));
   write(
-      [shared, ended, from = peer.spool](storage::Writer& w) -> Result<void> {
+      [shared, ended, peer](storage::Writer& w) -> Result<void> {
         for (const auto& item : *shared) {
-          auto row = w.apply_discard(to_item(item), from);
+          auto row = w.apply_discard(to_item(item), peer.spool);
+          if (row && item.superseded) row = w.cede_superseded(item.id, item.generation, {peer.hub, peer.spool}, peer.epoch);
           if (!row) return std::unexpected(row.error());
           if (*row) ended->push_back(**row);
         }
@@ -269,7 +278,7 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
         for (auto row : *ended)
           if (outbound_ != nullptr) outbound_->forget(row);
         for (const auto& item : *shared)
-          if (item.all) log_.message(MessageEvent::discarded, item.id, {});
+          if (item.all || item.superseded) log_.message(MessageEvent::discarded, item.id, {});
         slot->answer({250, "2.0.0", std::to_string(shared->size()) + " discarded"});
       });
 }
@@ -402,7 +411,7 @@ void ShadowKeeper::ask(std::vector<MessageId> ids, bool is_counted, ReplySlotPtr
           if (is_pending || known.kind == Kind::handing_over) {
             answer.kind = smtp::AskKind::pending;
             // Said only where it is the whole truth: what else goes on may end under any generation.
-            if (is_pending || known.row == RowId{}) answer.generation = {};
+            if (is_pending) answer.generation = {};
           } else if (known.kind == Kind::live) {
             bool waits = outbound_ != nullptr && outbound_->awaits_final_reply(known.row);
             answer.kind = waits ? smtp::AskKind::waiting : smtp::AskKind::live;

@@ -92,6 +92,8 @@ class ShadowKeeper {
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
   /// Called when a commit here may have written to the outbox.
   void on_outbox_grew(std::function<void()> callback) { outbox_grew_ = std::move(callback); }
+  /// Called when a copy of a message was refused of which this hub knows another owner. It may be this hub, and wrong.
+  void on_doubt(std::function<void(MessageId)> callback) { doubt_ = std::move(callback); }
   /// Waits until nothing that was begun here is under way in the spool.
   Task<void> quiet();
 
@@ -101,6 +103,7 @@ class ShadowKeeper {
   void end_operation();
   void commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets, ReplySlotPtr slot);
   std::optional<smtp::Reply> refuse(const Peer& peer, const smtp::CopyOffer& offer);
+  void refuse_other_owner(MessageId id, ReplySlot& slot);
   Result<storage::Shadow> make_shadow(const Peer& peer, const smtp::CopyOffer& offer);
   void count_second_copy(const Peer& peer, const smtp::DiscardItem& item);
 
@@ -112,6 +115,7 @@ class ShadowKeeper {
   Metrics& metrics_;
   Outbound* outbound_ = nullptr;
   std::function<void()> outbox_grew_ = [] {};
+  std::function<void(MessageId)> doubt_ = [](MessageId) {};
   std::size_t under_way_ = 0;
   bool is_refusing_ = false;
   Event quiet_;

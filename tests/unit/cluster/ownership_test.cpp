@@ -132,6 +132,9 @@ TEST(DecideTakeover, FollowsALaterCopyEvenOfTheSameOwner) {
 TEST(DecideTakeover, DropsWhatIsDoneAndWaitsForWhatWillBeKnownInAMoment) {
   EXPECT_EQ(decide_takeover(Generation{1}, spool_a, "b", std::vector{answer("c", spool_c, Knows::done, 1)}).what, Take::drop);
   EXPECT_EQ(decide_takeover(Generation{1}, spool_a, "b", std::vector{answer("c", spool_c, Knows::pending)}).what, Take::wait);
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_a, "b", std::vector{answer("c", spool_c, Knows::pending, 2)}).what, Take::wait);
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_a, "b", std::vector{answer("c", spool_c, Knows::pending, 1)}).what, Take::take)
+      << "it gave an earlier generation away, and says nothing of this one";
   EXPECT_EQ(decide_takeover(Generation{2}, spool_a, "b", std::vector{answer("c", spool_c, Knows::waiting, 1)}).what, Take::wait);
 }
 

@@ -50,7 +50,7 @@ TEST_F(PeeringDepartures, AreToldToEveryHubOfEverySession) {
   pass(5s);
   std::vector<smtp::KnownEpoch> gone{{"hub3", spool3, Epoch{5}}};
   ASSERT_EQ(hub2().of(ShadowVerb::gone).size(), 1U);
-  EXPECT_EQ(hub2().of(ShadowVerb::gone)[0].gone, gone);
+  EXPECT_EQ(hub2().of(ShadowVerb::gone)[0].runs, gone);
   EXPECT_TRUE(hub3().of(ShadowVerb::gone).empty()) << "it does not offer the keyword";
   network.cut(hub2());
   pass(5s);
@@ -60,7 +60,7 @@ TEST_F(PeeringDepartures, AreToldToEveryHubOfEverySession) {
   start();
   pass(5s);
   ASSERT_EQ(hub2().of(ShadowVerb::gone).size(), 3U) << "remembered over a restart";
-  EXPECT_EQ(hub2().of(ShadowVerb::gone)[2].gone, gone);
+  EXPECT_EQ(hub2().of(ShadowVerb::gone)[2].runs, gone);
 }
 
 TEST_F(PeeringDepartures, EndWhatIsOwedToAHubThatThisOneDidNotSeeLeave) {

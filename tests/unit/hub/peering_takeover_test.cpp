@@ -1,5 +1,6 @@
 // Goal: a message has one owner, also where a copy does not tell of all the others. Method: one hub's Peering on virtual time as a
 // holder; the other hubs are played by the test.
+#include "cluster/majority.h"
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -94,6 +95,140 @@ TEST_F(TakeOverTests, FindsOutWhoOwnsACopyThoughItMayTakeNothingOverItself) {
   EXPECT_TRUE(shadow(nobodys));
   EXPECT_FALSE(ask([nobodys](storage::Reader& r) { return r.find_message(nobodys); }));
   EXPECT_EQ(metrics.possible_duplicates_total, 0U);
+}
+
+// Five hubs under majority: hub2, whose copies this hub holds, goes away; hub3 and hub4 vote.
+class MajorityTakeOverTests : public PeeringTest {
+ protected:
+  MajorityTakeOverTests() {
+    config.cluster.ownership = OwnershipMode::majority;
+    for (auto [name, address, spool] : {std::tuple{"hub4", "10.0.0.4", SpoolId{0x4444}}, {"hub5", "10.0.0.5", SpoolId{0x5555}}}) {
+      config.cluster.members.push_back({name, {address, 7025}});
+      network.members[address].name = name;
+      network.members[address].spool = spool;
+    }
+  }
+  /// Every hub is heard once; from then on hub2 is away.
+  void begin() {
+    start();
+    for (auto& [address, m] : network.members) {
+      (void)address;
+      ASSERT_THAT(call(callers[m.name], m.name, m.spool, m.epoch, m.sequence), StartsWith("235 "));
+    }
+    pass(2s);
+    member("10.0.0.2").is_up = false;
+    network.cut(member("10.0.0.2"));
+  }
+  /// The others beat to this hub.
+  void let_beat(Duration span, const std::set<std::string>& names) {
+    for (Duration passed{}; passed < span; passed += 1s) {
+      for (const auto& name : names) (void)say(*callers[name], smtp::format_beat(Epoch{1}, Sequence{1}, agreement));
+      pass(1s);
+    }
+  }
+  bool owns(MessageId id) {
+    return ask([id](storage::Reader& r) { return r.find_message(id); }).has_value();
+  }
+  std::map<std::string, std::unique_ptr<Caller>> callers;
+  const std::string agreement = cluster::agreement_of("majority", {"hub1", "hub2", "hub3", "hub4", "hub5"});
+};
+
+TEST_F(MajorityTakeOverTests, WaitsForAHubThatItsCopyDoesNotName) {
+  begin();
+  auto id = hold_shadow(1, Epoch{1});
+  auto& hub5 = member("10.0.0.5");
+  hub5.is_silent = true;  // it was handed the message, and stands still for moments again and again
+  let_beat(60s, {"hub3", "hub4", "hub5"});
+  EXPECT_FALSE(owns(id)) << "hub5 may own it";
+  EXPECT_TRUE(shadow(id));
+  hub5.is_silent = false;
+  let_beat(5s, {"hub3", "hub4", "hub5"});
+  EXPECT_TRUE(owns(id)) << "it has answered that it does not";
+  EXPECT_EQ(metrics.possible_duplicates_total, 0U);
+}
+
+TEST_F(MajorityTakeOverTests, WaitsNoLongerForAHubThatIsOutItself) {
+  begin();
+  auto id = hold_shadow(1, Epoch{1});
+  member("10.0.0.5").is_up = false;
+  network.cut(member("10.0.0.5"));
+  let_beat(60s, {"hub3", "hub4"});
+  EXPECT_TRUE(owns(id));
+}
+
+TEST_F(MajorityTakeOverTests, TellsEachHubThatTheRunIsOverBeforeItAsks) {
+  // hub5 may have a hand-over of hub2 in its socket, unread: what it answers before it refuses that is worth nothing.
+  auto& hub5 = member("10.0.0.5");
+  hub5.keywords += "\nXOVER";
+  begin();
+  auto id = hold_shadow(1, Epoch{1});
+  hub5.answers = [](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
+    if (c.verb == smtp::ShadowVerb::over) return smtp::Reply{451, "4.3.0", "not now"};
+    return std::nullopt;
+  };
+  let_beat(60s, {"hub3", "hub4", "hub5"});
+  EXPECT_FALSE(owns(id));
+  hub5.answers = nullptr;
+  hub5.commands.clear();
+  let_beat(5s, {"hub3", "hub4", "hub5"});
+  EXPECT_TRUE(owns(id));
+  bool is_told = false;
+  for (const auto& c : hub5.commands) {
+    if (c.verb == smtp::ShadowVerb::over)
+      is_told = std::ranges::find(c.runs, smtp::KnownEpoch{"hub2", spool2, Epoch{2}}) != c.runs.end();
+    if (c.verb == smtp::ShadowVerb::ask) break;
+  }
+  EXPECT_TRUE(is_told);
+}
+
+TEST_F(MajorityTakeOverTests, OwesTheDoneToWhoWasOutAndTrustsNothingThatAnotherHubHearsInALaterRun) {
+  // hub5 is out; then it is back, in its next run, heard by hub3 alone: it may own the message, or have given it away and got it back.
+  auto& hub3 = member("10.0.0.3");
+  hub3.keywords += "\nXOVER";
+  bool is_alive = true;
+  hub3.answers = [&](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
+    if (c.verb != smtp::ShadowVerb::over || !is_alive) return std::nullopt;
+    return smtp::Reply{250, "2.0.0", smtp::format_epoch({"hub5", SpoolId{0x5555}, Epoch{2}}) + "\nNoted"};
+  };
+  begin();
+  auto id = hold_shadow(1, Epoch{1});
+  member("10.0.0.5").is_up = false;
+  network.cut(member("10.0.0.5"));
+  let_beat(60s, {"hub3", "hub4"});
+  EXPECT_FALSE(owns(id));
+  is_alive = false;
+  let_beat(10s, {"hub3", "hub4"});
+  auto row = ask([id](storage::Reader& r) { return r.find_message(id); });
+  ASSERT_TRUE(row);
+  auto holders = message(*row)->holders;
+  EXPECT_THAT(holders, ::testing::Contains(Holder{"hub5", SpoolId{0x5555}, Holder::State::former_owner}));
+  EXPECT_THAT(holders, ::testing::Contains(Holder{"hub2", spool2, Holder::State::former_owner}));
+}
+
+TEST_F(TakeOverTests, AsksWhoOwnsItsMessageWhenItIsOfferedALaterCopy) {
+  auto& hub3 = member("10.0.0.3");
+  hub3.is_up = true;
+  start();
+  auto m = own_message({});
+  put(m);
+  pass(1s);
+  hub3.knows = [&](MessageId id) { return id == m.id ? AskAnswer{id, AskKind::live, Generation{2}, "", {}} : AskAnswer{}; };
+  std::unique_ptr<Caller> caller;
+  ASSERT_THAT(call(caller, "hub3", spool3, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  smtp::CopyOffer offer;
+  offer.id = m.id;
+  offer.generation = Generation{2};
+  offer.envelope = encode(m.envelope);
+  offer.body = "body\n";
+  offer.body_octets = 5;
+  offer.offered = {{"hub1", spool->id()}};
+  EXPECT_THAT(say(*caller, smtp::format_copy(offer)), StartsWith("550 "));
+  pass(2s);
+  EXPECT_FALSE(message(m.row));
+  auto kept = shadow(m.id);
+  ASSERT_TRUE(kept) << "it may be the last copy";
+  EXPECT_EQ(kept->owner_hub, "hub3");
+  EXPECT_EQ(kept->generation, Generation{2});
 }
 
 }  // namespace

@@ -296,7 +296,7 @@ TEST_F(PeeringTests, DoesNotTakeAnAnswerThatSaysLaterForSilence) {
     stop();
     auto& hub2 = member("10.0.0.2");
     hub2.is_up = true;
-    hub2.knows = [says](MessageId id) { return AskAnswer{id, says, Generation{1}, "", {}}; };
+    hub2.knows = [says](MessageId id) { return AskAnswer{id, says, Generation{says == AskKind::pending ? 2U : 1U}, "", {}}; };
     start();
     pass(config.cluster.return_wait + 20s);
     EXPECT_TRUE(outbound.is_loading) << "other mail does not wait for it";

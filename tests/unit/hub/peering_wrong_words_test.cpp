@@ -37,6 +37,8 @@ class WrongWords : public PeeringTest {
     std::unique_ptr<Caller> third;
     ASSERT_THAT(call(third, "hub3", spool3, Epoch{5}, Sequence{100}), StartsWith("235 "));
     ASSERT_THAT(say(*third, copy(of_hub3, 1)), StartsWith("250 "));
+    // As if hub2 had just answered a beat.
+    peering->members().find("hub2")->promise.granted(MonotonicClock::now(), config.cluster.lease);
     owed = ask([](storage::Reader& r) { return r.outbox(spool3, 0, 10); });
     ASSERT_EQ(owed.size(), 1U);
   }
@@ -185,7 +187,7 @@ TEST_F(WrongWords, OfAnEnd) {
       {"XFORGET of another hub's", smtp::format_forget(of_hub3, Generation{1}), "550 5.7.1 "},
       {"XFORGET without a generation", "XFORGET " + to_string(held) + "\r\n", "501 ", true},
       {"superseded of what is not here", smtp::format_done({{1, unknown, Generation{1}, false, {}, true}}), "250 2.0.0 "},
-      {"superseded of this hub's own message", smtp::format_done({{1, mine.id, Generation{9}, false, {}, true}}), "250 2.0.0 "},
+      {"superseded of this hub's own generation", smtp::format_done({{1, mine.id, Generation{1}, false, {}, true}}), "250 2.0.0 "},
       {"superseded of an older generation than is held", smtp::format_done({{1, held, Generation{1}, false, {}, true}}), "250 2.0.0 "},
       {"XDONE of what is not here", done_of(unknown, 1), "250 2.0.0 "},
       {"XDONE repeated", done_of(gone, 1), "250 2.0.0 "},
@@ -254,6 +256,13 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XGONE of half a line", "XGONE 8\r\nhub3 1\r\n", "501 5.5.4 ", true},
       {"XGONE of no name", "XGONE 24\r\nh,b 3333333333333333 5\r\n", "501 5.5.4 ", true},
       {"XGONE without CRLF", "XGONE 3\r\nabc", "501 ", true},
+      {"XOVER of a run before the one that lives", smtp::format_over({{"hub3", spool3, Epoch{5}}}), "250-2.0.0 hub3 " + to_string(spool3) + " 5\r\n250 2.0.0 Noted"},
+      {"XOVER of this hub", smtp::format_over({{"hub1", spool->id(), Epoch{100}}}), "250 2.0.0 "},
+      {"XOVER of another spool", smtp::format_over({{"hub3", SpoolId{77}, Epoch{100}}}), "250-2.0.0 hub3 " + to_string(spool3) + " 5\r\n250 2.0.0 Noted"},
+      {"XOVER of nobody's", smtp::format_over({{"hub9", SpoolId{77}, Epoch{100}}}), "250 2.0.0 "},
+      {"XOVER of half a line", "XOVER 8\r\nhub3 1\r\n", "501 5.5.4 ", true},
+      {"XOVER of an epoch that cannot be", "XOVER 43\r\nhub3 3333333333333333 9999999999999999999\r\n", "501 ", true},
+      {"XOVER without CRLF", "XOVER 3\r\nabc", "501 ", true},
       {"a word of a later version that was not offered", "XFUTURE 1 2 3\r\n", "500 5.5.2 ", true},
       {"a line too long", std::string(5000, 'x'), "500 5.5.6 ", true},
       {"XHUB once more", smtp::format_hub({"hub2", spool2, Epoch{5}, Sequence{100}, std::string(64, 'b')}), "503 ", true},
@@ -267,7 +276,7 @@ TEST_F(WrongWords, OfWhoHasNotProvedItself) {
                            done_of(held, 2), smtp::format_poll(1), smtp::format_seen({owed[0].key}),
                            smtp::format_beat(Epoch{5}, Sequence{1}), smtp::format_ask({held}),
                            smtp::format_configuration({{"lease", "1ms"}}), smtp::format_back(held, Generation{2}, 1),
-                           smtp::format_gone({{"hub3", spool3, Epoch{6}}}),
+                           smtp::format_gone({{"hub3", spool3, Epoch{6}}}), smtp::format_over({{"hub3", spool3, Epoch{6}}}),
                            smtp::format_notes({{held, Generation{2}, {.number = 1, .is_held = true, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}}}})}) {
     Caller stranger(network.inbound.connect_from("10.0.0.9"), {});
     settle();
@@ -310,6 +319,7 @@ TEST_F(WrongWords, OfARunThatIsOver) {
     std::vector<Row> rows = {{"XCOPY", copy(unknown, 1), "554 5.7.0 "},
                              {"XNOTE", smtp::format_notes({{held, Generation{2}, told}}), "554 5.7.0 ", true},
                              {"XGONE", smtp::format_gone({{"hub3", spool3, Epoch{6}}}), "554 5.7.0 ", true},
+                             {"XOVER", smtp::format_over({{"hub3", spool3, Epoch{9}}}), "554 5.7.0 ", true},
                              {"XCOPY STREAM", copy(unknown, 1, true), "554 5.7.0 "},
                              {"XCONFIG", smtp::format_configuration({{"lease", "1ms"}}), "554 5.7.0 ", true},
                              {"XBEAT", smtp::format_beat(epoch, sequence), "554 5.7.0 ", true}};

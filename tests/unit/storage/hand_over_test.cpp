@@ -155,7 +155,60 @@ TEST_F(HandOverTest, LeavesNothingWhenTheNewOwnerHasACopyElsewhere) {
   EXPECT_EQ(counts().messages, 0U);
   EXPECT_EQ(counts().shadows, 0U);
   EXPECT_EQ(ask([&](Reader& reader) { return reader.chunk(message.row, 0); }), "");
-  EXPECT_EQ(ask([&](Reader& reader) { return reader.lookup(message.id); }).kind, Knowledge::Kind::unknown);
+}
+
+TEST_F(HandOverTest, IsNotUnknownWhileSomebodyIsOwedThatALaterOwnerHasIt) {
+  auto message = protected_message();
+  begin(message.row);
+  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, false); });
+  auto known = [&] { return ask([&](Reader& reader) { return reader.lookup(message.id); }); };
+  EXPECT_EQ(known().kind, Knowledge::Kind::handing_over) << "hub3 may ask yet, and hub2 be out of its reach";
+  EXPECT_EQ(known().generation, Generation{1}) << "of a later one nothing is said";
+  auto items = owed(hub3);
+  ASSERT_EQ(items.size(), 1U);
+  must([&](Writer& writer) { return writer.outbox_confirmed(std::vector{items[0].key}); });
+  EXPECT_EQ(known().kind, Knowledge::Kind::unknown);
+}
+
+TEST_F(HandOverTest, WhoIsOwedThatALaterOwnerHasItIsOwedTheDoneWhenThatOwnerIsDone) {
+  auto message = protected_message();
+  begin(message.row);
+  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, false); });
+  OutboxItem done;
+  done.id = message.id;
+  done.all = true;
+  done.generation = Generation{2};
+  must([&](Writer& writer) { return outcome_of(writer.apply_discard(done, hub2)); });
+  auto items = owed(hub3);
+  ASSERT_EQ(items.size(), 1U);
+  EXPECT_TRUE(items[0].all);
+  EXPECT_FALSE(items[0].superseded);
+  EXPECT_EQ(ask([&](Reader& reader) { return reader.lookup(message.id); }).kind, Knowledge::Kind::done);
+}
+
+TEST_F(HandOverTest, WhatIsOwnedUnderAnEarlierGenerationIsCededToWhoSaysThatALaterOwnerHasIt) {
+  auto message = protected_message();
+  auto say = [&](std::uint32_t up_to) {
+    std::optional<RowId> ceded;
+    must([&](Writer& writer) -> Result<void> {
+      auto row = writer.cede_superseded(message.id, Generation{up_to}, holder("hub2", hub2.value), Epoch{4});
+      if (!row) return std::unexpected(row.error());
+      ceded = *row;
+      return {};
+    });
+    return ceded;
+  };
+  EXPECT_FALSE(say(1)) << "an equal one says nothing of this one";
+  EXPECT_TRUE(stored(message.row));
+  EXPECT_EQ(say(2), message.row);
+  EXPECT_FALSE(stored(message.row));
+  auto shadow = ask([&](Reader& reader) { return reader.shadow(message.id); });
+  ASSERT_TRUE(shadow) << "it may be the last copy";
+  EXPECT_EQ(shadow->generation, Generation{3});
+  EXPECT_EQ(shadow->owner_spool, hub2);
+  ASSERT_EQ(shadow->offered.size(), 1U);
+  EXPECT_EQ(shadow->offered[0].state, Holder::State::owed) << "hub3 has a copy that the later owner may not know of";
+  EXPECT_FALSE(say(9)) << "it is not owned here";
 }
 
 TEST_F(HandOverTest, SupersededDropsACopyOfThatGenerationOnly) {
