@@ -543,7 +543,7 @@ inline settle(h) {
 
 /* --- copies: Copier::protect, ShadowKeeper::store, SpoolWriter::insert_shadow */
 
-#define TAKES_COPY(x) (copy_gen[x] > buried[x] && !(row[x] == NONE && out[x] != 0) && copy_run[x] >= low[AT(x, copy[x] - 1)] && (row[x] == NONE || (row[x] == SHADOW && (gen[x] < copy_gen[x] || \
+#define TAKES_COPY(x) (copy_gen[x] > buried[x] && copy_run[x] >= low[AT(x, copy[x] - 1)] && (row[x] == NONE || (row[x] == SHADOW && (gen[x] < copy_gen[x] || \
   (gen[x] == copy_gen[x] && own[x] == copy[x] - 1)))))
 #define PROTECT(a, x)                                                                                          \
   :: atomic { copies > 0 && row[a] == OWN && back[a] == 0 && !has_copy[a] && TALK(a, x) && copy[x] == 0 ->          \
