@@ -88,17 +88,6 @@ Result<void> SpoolWriter::release_shadow(MessageId id, Generation up_to) {
   return database_.outcome();
 }
 
-Result<std::optional<RowId>> SpoolWriter::cede_superseded(MessageId id, Generation up_to, const Holder& by, Epoch epoch) {
-  std::optional<RowId> ceded;
-  auto row = messages_.find(id);
-  if (auto before = row ? messages_.find_row(*row) : std::nullopt; before && before->generation < up_to) {
-    keep_as_shadow(*before, Generation{up_to.value + 1}, by, epoch, false);
-    ceded = *row;
-  }
-  if (!database_.ok()) return std::unexpected(*database_.error());
-  return ceded;
-}
-
 Result<void> SpoolWriter::take_back(RowId row, Generation generation, bool receiver_may_have_it) {
   auto before = messages_.find_row(row);
   if (!database_.ok()) return database_.outcome();

@@ -315,14 +315,13 @@ class Writer {
   /// The owner is done with the message (all), or with some recipients. Nothing there: fine. Returns what this hub
   /// owned of it: a row that is ended with it (rule 8: "done" is a fact, whoever says it), to be taken off the scheduler.
   virtual Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) = 0;
-  /// Removes a shadow (and body) that was never accepted, or is done and nobody keeps; only hubs that are `owed` it are told. A copy of a
-  /// generation later than `up_to` stays: it came after the caller looked, and its owner counts on it.
-  virtual Result<void> drop_shadow(MessageId id, Generation up_to) = 0;
-  /// The same of one whose message is done, as another hub said: the safety net may keep it.
+  /// Removes a shadow (and body) whose message is done, as another hub said: the safety net may keep it. Hubs that are `owed` the "done" are
+  /// told. A copy of a generation later than `up_to` stays: it came after the caller looked, and its owner counts on it.
   virtual Result<void> finish_shadow(MessageId id, Generation up_to) = 0;
-  /// Removes a shadow that is not needed any more though its message is not done. Hubs that are `owed` hear that theirs is superseded.
+  /// The same of one that is not needed any more though nobody has said that its message is done: it was never accepted, or is elsewhere.
+  /// Hubs that are `owed` hear that theirs is superseded.
   virtual Result<void> release_shadow(MessageId id, Generation up_to) = 0;
-  /// drop_shadow() of one that its owner could not accept. Fails with errc::file_exists when it is not the owner's to forget any more:
+  /// release_shadow() of one that its owner could not accept. Fails with errc::file_exists when it is not the owner's to forget any more:
   /// this hub owns it, has finished it and still owes the "done", or holds it under a later generation.
   virtual Result<void> forget_shadow(MessageId id, Generation generation) = 0;
   /// Another hub owns the message by now. A copy of a generation up to `up_to` is not needed any more and goes; but if some hub
@@ -348,9 +347,6 @@ class Writer {
                             Epoch owner_epoch) = 0;
 
   // Hand-over: ownership moves with the owner's consent (docs/xshadow.md).
-  /// The hub `by`, in `epoch`, had this message under `up_to` and says that a later owner has it. Owned here under an earlier
-  /// generation, it was taken over and this hub has not heard so: it is ceded to `by`, who knows where it is. Its row then.
-  virtual Result<std::optional<RowId>> cede_superseded(MessageId id, Generation up_to, const Holder& by, Epoch epoch) = 0;
   /// Before the offer: from now on the message is undeliverable, and `receiver` may own it under the next generation. Fails
   /// with device_or_resource_busy when it is being handed over already, or a fork still holds back its discard status.
   virtual Result<void> begin_hand_over(RowId row, const Holder& receiver) = 0;

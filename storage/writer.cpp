@@ -106,7 +106,8 @@ void SpoolWriter::end_message(const MessageRow& message, std::vector<std::uint64
                               const std::vector<RecipientOutcome>& last) {
   std::optional<KeptMessage> kept;
   if (kept_.is_on()) kept = to_keep(message, except, last);
-  if (message.generation > Generation{1}) discards_.superseded_is_done(message.id);
+  // Who is owed that a later owner has it is told the end at once: not what a notification holds back.
+  if (message.generation > Generation{1} && forks.empty()) discards_.superseded_is_done(message.id);
   owe_all(message, {}, forks, except);
   messages_.remove(message, counts);
   keep_or_remove(kept, message.row, message.size);
@@ -262,6 +263,15 @@ Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, 
   if (item.superseded) {
     auto dropped = release_shadow(item.id, item.generation);
     if (!dropped) return std::unexpected(dropped.error());
+    // Owned here under an earlier one: another hub took it over, gave it on to one that has its copies, and this one had not heard so.
+    auto row = messages_.find(item.id);
+    if (auto before = row ? messages_.find_row(*row) : std::nullopt; before && before->generation < item.generation) {
+      owe_superseded(*before, from);
+      messages_.remove(*before, counts);
+      bodies_.remove(before->row, before->size);
+      ended = *row;
+    }
+    if (!database_.ok()) return std::unexpected(*database_.error());
     return ended;
   }
   if (item.all && item.generation > Generation{1}) discards_.superseded_is_done(item.id);
@@ -311,12 +321,6 @@ void SpoolWriter::remove_shadow(const Shadow& shadow, SpoolId from) {
   bodies_.remove(shadow.row, shadow.size);
 }
 
-Result<void> SpoolWriter::drop_shadow(MessageId id, Generation up_to) {
-  if (auto shadow = shadows_.find_row(id); shadow && shadow->generation <= up_to)
-    remove_shadow(*shadow, SpoolId{});
-  return database_.outcome();
-}
-
 Result<void> SpoolWriter::forget_shadow(MessageId id, Generation generation) {
   auto shadow = shadows_.find_row(id);
   bool is_later = messages_.find(id).has_value() || (shadow && shadow->generation > generation) ||
@@ -324,7 +328,7 @@ Result<void> SpoolWriter::forget_shadow(MessageId id, Generation generation) {
   if (!database_.ok()) return database_.outcome();
   if (is_later)
     return failure(std::errc::file_exists, fmt::format("forget {}: it was taken over", to_string(id)));
-  return drop_shadow(id, generation);
+  return release_shadow(id, generation);
 }
 
 Result<void> SpoolWriter::follow_owner(MessageId id, Generation up_to, const Owner& owner) {

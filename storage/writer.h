@@ -39,7 +39,6 @@ class SpoolWriter final : public Writer {
   Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) override;
   Result<bool> insert_shadow(const Shadow& shadow) override;
   Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) override;
-  Result<void> drop_shadow(MessageId id, Generation up_to) override;
   Result<void> finish_shadow(MessageId id, Generation up_to) override;
   Result<void> release_shadow(MessageId id, Generation up_to) override;
   Result<void> forget_shadow(MessageId id, Generation generation) override;
@@ -54,7 +53,6 @@ class SpoolWriter final : public Writer {
   Result<void> begin_hand_over(RowId row, const Holder& receiver) override;
   Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch,
                              bool keep) override;
-  Result<std::optional<RowId>> cede_superseded(MessageId id, Generation up_to, const Holder& by, Epoch epoch) override;
   Result<void> take_back(RowId row, Generation generation, bool receiver_may_have_it) override;
   Result<HandedOver> accept_hand_over(const NewMessage& message, bool is_held) override;
   Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) override;

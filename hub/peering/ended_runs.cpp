@@ -5,7 +5,6 @@
 namespace umbra::hub {
 namespace {
 
-constexpr Epoch every_run{INT64_MAX};
 constexpr Duration tell_timeout = 2s;
 
 }  // namespace

@@ -188,6 +188,10 @@ Task<bool> Guardian::end_epoch(Member& member, SpoolId spool) {
   if (!ending_.insert(spool).second) co_return false;
   bool is_ended = co_await ownership_.end_epoch(member, spool);
   ending_.erase(spool);
+  if (is_ended && member.identity && member.identity->spool == spool) {
+    auto& [epoch, row] = out_from_[spool];
+    if (row == RowId{} || epoch != member.identity->epoch) std::tie(epoch, row) = std::tuple(member.identity->epoch, spool_.next_row());
+  }
   co_return is_ended;
 }
 

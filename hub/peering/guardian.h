@@ -106,6 +106,7 @@ class Guardian {
   [[nodiscard]] Others others_of(const storage::Shadow& shadow, const Heard& heard);
   void admit_those_who_may_own(const storage::Shadow& shadow);
   void say_who_is_waited_for(const Member& member);
+  [[nodiscard]] bool may_have_been_given(const storage::Shadow& shadow, const Member& member) const;
   Task<void> look_into(MessageId id);
   Task<void> end_epochs_of_silent_holders();
   Task<bool> end_epoch(Member& member, SpoolId spool);
@@ -176,7 +177,10 @@ class Guardian {
   std::vector<Unsettled> unsettled_;  ///< ascending
   std::vector<RowId> doubted_;  ///< unsettled from the next look on
   std::set<std::string> silent_holders_;  ///< they keep mail or shadows waiting: their epochs are to be ended
+  std::map<std::string, MonotonicTime> waited_for_since_;
   MonotonicTime said_waiting_at_ = MonotonicTime::min();
+  /// Of each spool whose epoch this hub has seen ended: the lowest epoch since, and the first row that came here afterwards.
+  std::map<SpoolId, std::pair<Epoch, RowId>> out_from_;
   std::string why_mail_waits_;
   bool delivers_nothing_ = false;
   MonotonicTime next_settle_ = MonotonicTime::min();

@@ -118,13 +118,14 @@ Task<void> Guardian::look_into(MessageId id) {
 }
 
 Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<RowId> rows) {
+  bool asks_anyway = !is_returning_;  // a doubt: somebody has it who is not among the holders
   auto loaded = co_await query<std::vector<StoredMessage>>(
-      runtime_.io, spool_, [&rows](storage::Reader& r) -> Result<std::vector<StoredMessage>> {
+      runtime_.io, spool_, [&rows, asks_anyway](storage::Reader& r) -> Result<std::vector<StoredMessage>> {
         std::vector<StoredMessage> messages;
         for (auto row : rows) {
           auto message = r.message(row);
           if (!message) return std::unexpected(message.error());
-          if (*message && !(*message)->holders.empty()) messages.push_back(std::move(**message));
+          if (*message && (!(*message)->holders.empty() || asks_anyway)) messages.push_back(std::move(**message));
         }
         return messages;
       });

@@ -140,6 +140,10 @@ Task<Guardian::Heard> Guardian::tell_and_ask(const std::vector<Shadow>& shadows)
   if (ownership_.needs_every_answer()) {
     heard.over = ended_runs_.known(shadows.front().owner_hub, shadows.front().owner_spool);
     heard.told = co_await ended_runs_.tell(heard.over);
+    for (const auto& run : ownership_.live_runs())
+      if (const auto* member = members_.find(run.hub); member != nullptr && member->identity &&
+                                                       (member->identity->spool != run.spool || member->identity->epoch <= run.lowest))
+        heard.told.alive.insert(run.hub);
   }
   heard.answers = co_await ask(std::move(ids), "");
   co_return heard;
@@ -156,21 +160,31 @@ Guardian::Others Guardian::others_of(const Shadow& shadow, const Heard& heard) {
     if (!member->identity || member->state == smtp::HubState::left) continue;
     bool has_answered = answers != heard.answers.end() &&
                         std::ranges::any_of(answers->second, [&](const auto& a) { return a.hub == member->name(); });
-    if (has_answered && heard.told.hubs.contains(member->name())) continue;
+    if (has_answered && heard.told.hubs.contains(member->name())) {
+      waited_for_since_.erase(member->name());
+      continue;
+    }
     storage::Holder other{member->name(), member->identity->spool, HolderState::former_owner};
     bool is_told = std::ranges::find(heard.over, smtp::KnownEpoch{other.hub, other.spool, member->identity->epoch}) != heard.over.end();
     if (is_told && ownership_.is_out(*member, other.spool) && !heard.told.alive.contains(other.hub)) {
       bool is_owner = other.hub == shadow.owner_hub && other.spool == shadow.owner_spool;
       bool is_named = std::ranges::any_of(shadow.offered, [&](const auto& h) { return h.hub == other.hub && h.spool == other.spool; });
       others.is_given_up = others.is_given_up || (is_named && !is_owner);
-      if (!is_owner) others.out.push_back(std::move(other));
+      if (!is_owner && may_have_been_given(shadow, *member)) others.out.push_back(std::move(other));
+      waited_for_since_.erase(member->name());
       continue;
     }
     others.are_waited_for = true;
     if (members_.is_silent(*member)) silent_holders_.insert(member->name());
-    else say_who_is_waited_for(*member);
+    say_who_is_waited_for(*member);
   }
   return others;
+}
+
+// A hub that was out before the copy came here was given nothing of the message afterwards.
+bool Guardian::may_have_been_given(const Shadow& shadow, const Member& member) const {
+  auto out = out_from_.find(member.identity->spool);
+  return out == out_from_.end() || out->second.first != member.identity->epoch || shadow.row < out->second.second;
 }
 
 // With discovery a hub may have been forgotten since, or was never met: it comes into mind, so that it answers or can be out.
@@ -185,7 +199,8 @@ void Guardian::admit_those_who_may_own(const Shadow& shadow) {
 
 void Guardian::say_who_is_waited_for(const Member& member) {
   auto now = MonotonicClock::now();
-  if (now < said_waiting_at_) return;
+  auto since = waited_for_since_.try_emplace(member.name(), now).first->second;
+  if (now < said_waiting_at_ || now < since + 2 * config_.cluster.lease) return;
   said_waiting_at_ = now + said_pause;
   log_.line(LogLevel::warning, "mail of a hub that is gone waits for the answer of another hub, which may own it", {{"member", member.name()}});
 }
@@ -195,7 +210,7 @@ void Guardian::say_who_is_waited_for(const Member& member) {
 Task<void> Guardian::drop(Copies copies) {
   auto dropped = co_await commit(runtime_.io, spool_, [copies](storage::Writer& w) -> Result<void> {
     for (const auto& [id, generation, is_done] : copies)
-      if (auto result = is_done ? w.finish_shadow(id, generation) : w.drop_shadow(id, generation); !result) return result;
+      if (auto result = is_done ? w.finish_shadow(id, generation) : w.release_shadow(id, generation); !result) return result;
     return {};
   });
   if (!dropped) co_return;

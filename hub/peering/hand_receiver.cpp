@@ -155,8 +155,10 @@ void HandReceiver::store(Offered offered, storage::NewMessage message, bool is_h
           if (*is_not_held) return slot->answer({504, "5.5.0", "No copy of the message is held here: send the body"});
           if (committed.error().code == std::errc::file_exists)
             return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
-          if (committed.error().code == std::errc::device_or_resource_busy)
+          if (committed.error().code == std::errc::device_or_resource_busy) {
+            doubt_(offered.id);
             return slot->answer({451, "4.3.0", "This hub has yet to find out who owns the message"});
+          }
           if (storage::may_have_been_kept(committed.error())) return;  // the giver asks the next run
           return slot->answer(spool_failure_reply(committed.error()));
         }

@@ -20,6 +20,8 @@ class HandReceiver {
   /// Called when holders of a message have to be told more than they know.
   void on_note(std::function<void()> callback) { note_changed_ = std::move(callback); }
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
+  /// Called when another hub gives away what this one thinks it owns.
+  void on_doubt(std::function<void(MessageId)> callback) { doubt_ = std::move(callback); }
   /// This hub takes nothing now (it is being drained itself): 452 to every offer.
   void set_refusing(bool is_refusing) { is_refusing_ = is_refusing; }
   Task<void> stop();
@@ -59,6 +61,7 @@ class HandReceiver {
   Outbound* outbound_ = nullptr;
   TaskScope tasks_;
   std::function<void()> note_changed_ = [] {};
+  std::function<void(MessageId)> doubt_ = [](MessageId) {};
   bool is_refusing_ = false;
   bool is_look_planned_ = false;
   bool is_stopping_ = false;

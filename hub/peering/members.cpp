@@ -228,7 +228,7 @@ bool Members::promise_is_fresh(const storage::Holder& holder, Duration span) {
 
 bool Members::is_in_touch_with(const Member& member) const {
   auto beats = 3 * config_.cluster.heartbeat + (member.is_companion ? Duration{0} : distant_period_);
-  return member.promise.is_recent(MonotonicClock::now(), beats);
+  return member.beat_answered > MonotonicClock::now() - beats;
 }
 
 bool Members::all_promises_are_fresh(Duration span) const {
@@ -388,10 +388,12 @@ Task<Result<void>> Members::end_epoch_of(Member& member, SpoolId spool, Epoch be
 // Known in this run is enough, should the spool not take it: with the run end the sessions on which something of the other one could come.
 Task<std::vector<smtp::KnownEpoch>> Members::heard_over(std::vector<smtp::KnownEpoch> over) {
   std::vector<smtp::KnownEpoch> alive;
-  for (const auto& run : over) {
+  for (auto& run : over) {
     auto* member = find(run.hub);
     if (member == nullptr) continue;
     if (!member->identity) meet(*member, run.spool, Epoch{0});
+    // Of a spool that was replaced only the runs that were heard: it may be put back.
+    if (run.lowest == every_run) run.lowest = member->is_fenced ? member->identity->epoch : Epoch{member->identity->epoch.value + 1};
     if (member->identity->spool != run.spool || member->identity->epoch >= run.lowest) {
       bool lives = !member->is_fenced && member->live_epoch == member->identity->epoch && !is_silent(*member);
       if (lives) alive.push_back({run.hub, member->identity->spool, member->identity->epoch});
@@ -474,6 +476,7 @@ Task<void> Members::beat(std::shared_ptr<Member> member) {
         if (milliseconds && *milliseconds <= 3'600'000) {
           member->promised_by = spool;
           member->answered_at = MonotonicClock::now();
+          member->beat_answered = outcome.sent_at;
           member->granted = std::chrono::milliseconds(*milliseconds);
           member->promise.granted(outcome.sent_at, std::chrono::milliseconds(*milliseconds));
         }

@@ -18,6 +18,9 @@
 
 namespace umbra::hub {
 
+/// In place of an epoch: every run of that spool.
+inline constexpr Epoch every_run{INT64_MAX};
+
 /// One other hub. Known by its name; its address may change, or be unknown (it has come to us, and is not found yet).
 struct Member {
   Member(const Runtime& runtime, const MemberConfig& named, const ClusterConfig& cluster, LinkOwner& owner);
@@ -34,6 +37,7 @@ struct Member {
   MonotonicTime known_silent_until = MonotonicTime::min();  ///< asked in vain lately: not asked again for each message
   Sequence saved_sequence;
   MonotonicTime answered_at = MonotonicTime::min();  ///< its last reply to a beat
+  MonotonicTime beat_answered = MonotonicTime::min();  ///< when the last beat left that it has answered
   bool is_lost = false;  ///< silent for so long that its copies do not count; until it has said which it has still
   std::vector<SpoolId> replaced_spools;  ///< its former spools, seen to be gone in this run of ours
   SpoolId rival;                         ///< another spool that claims its name
@@ -89,7 +93,7 @@ class Members final : public LinkOwner {
   /// Nothing was heard of it for a lease. Not said when it was this process that stood still.
   bool is_silent(const Member& member);
 
-  /// It has answered a beat that was sent within three heartbeats: this hub did not stand still since, and the two reach one another.
+  /// It has answered a beat that was sent within three heartbeats, with a promise or none: this hub did not stand still since, and the two reach one another.
   [[nodiscard]] bool is_in_touch_with(const Member& member) const;
 
   /// Is a promise of `holder` not to take over fresh?

@@ -27,6 +27,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
   keeper_.on_doubt([this](MessageId id) { guardian_.doubt(id); });
+  receiver_.on_doubt([this](MessageId id) { guardian_.doubt(id); });
   guardian_.on_outbox_grew([this] { discards_.look(); });
   guardian_.on_note([this] { notes_.look(); });
   receiver_.on_note([this] { notes_.look(); });

@@ -263,7 +263,6 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
       [shared, ended, peer](storage::Writer& w) -> Result<void> {
         for (const auto& item : *shared) {
           auto row = w.apply_discard(to_item(item), peer.spool);
-          if (row && item.superseded) row = w.cede_superseded(item.id, item.generation, {peer.hub, peer.spool}, peer.epoch);
           if (!row) return std::unexpected(row.error());
           if (*row) ended->push_back(**row);
         }
@@ -275,12 +274,21 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
         metrics_.discards_received_total += shared->size();
         for (const auto& item : *shared) count_second_copy(peer, item);
         outbox_grew_();  // passed on to hubs that got their copy from this one
-        for (auto row : *ended)
-          if (outbound_ != nullptr) outbound_->forget(row);
+        for (auto row : *ended) end_delivery(row);
         for (const auto& item : *shared)
           if (item.all || item.superseded) log_.message(MessageEvent::discarded, item.id, {});
         slot->answer({250, "2.0.0", std::to_string(shared->size()) + " discarded"});
       });
+}
+
+// A final dot may be on its way: what its reply says cannot be recorded any more.
+void ShadowKeeper::end_delivery(RowId row) {
+  if (outbound_ == nullptr) return;
+  if (outbound_->awaits_final_reply(row)) {
+    ++metrics_.possible_duplicates_total;
+    log_.line(LogLevel::warning, "a message was ended by another hub while the reply to its final dot was awaited", {{"row", row.value}});
+  }
+  outbound_->forget(row);
 }
 
 void ShadowKeeper::poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot) {

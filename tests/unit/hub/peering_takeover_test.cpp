@@ -205,6 +205,29 @@ TEST_F(MajorityTakeOverTests, OwesTheDoneToWhoWasOutAndTrustsNothingThatAnotherH
   EXPECT_THAT(holders, ::testing::Contains(Holder{"hub2", spool2, Holder::State::former_owner}));
 }
 
+TEST_F(TakeOverTests, SaysNothingIsDoneOfWhatItsOwnerHasGivenAway) {
+  // hub2 took this hub's message over, gave it to a hub that is not in reach, and has told everybody it knows of. hub3 has a copy of this
+  // hub's, or the message itself.
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = true;
+  start();
+  auto m = own_message({{"hub3", spool3, Holder::State::holds}});
+  put(m);
+  must([&](storage::Writer& w) { return w.cede(m.row, Generation{2}, "hub2", spool2, Epoch{1}); });
+  std::unique_ptr<Caller> caller;
+  ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  for (int i = 0; i < 65; ++i) {
+    (void)say(*caller, smtp::format_beat(Epoch{1}, Sequence{1}));
+    pass(1s);
+  }
+  EXPECT_FALSE(shadow(m.id)) << "the run that owned it does not know it any more";
+  auto told = ask([](storage::Reader& r) { return r.outbox(spool3, 0, 9); });
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_TRUE(told[0].superseded);
+  EXPECT_FALSE(told[0].all) << "whoever owns it would drop it undelivered";
+  EXPECT_EQ(told[0].generation, Generation{1});
+}
+
 TEST_F(TakeOverTests, AsksWhoOwnsItsMessageWhenItIsOfferedALaterCopy) {
   auto& hub3 = member("10.0.0.3");
   hub3.is_up = true;

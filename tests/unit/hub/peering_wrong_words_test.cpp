@@ -38,7 +38,7 @@ class WrongWords : public PeeringTest {
     ASSERT_THAT(call(third, "hub3", spool3, Epoch{5}, Sequence{100}), StartsWith("235 "));
     ASSERT_THAT(say(*third, copy(of_hub3, 1)), StartsWith("250 "));
     // As if hub2 had just answered a beat.
-    peering->members().find("hub2")->promise.granted(MonotonicClock::now(), config.cluster.lease);
+    peering->members().find("hub2")->beat_answered = MonotonicClock::now();
     owed = ask([](storage::Reader& r) { return r.outbox(spool3, 0, 10); });
     ASSERT_EQ(owed.size(), 1U);
   }

@@ -186,29 +186,44 @@ TEST_F(HandOverTest, WhoIsOwedThatALaterOwnerHasItIsOwedTheDoneWhenThatOwnerIsDo
   EXPECT_EQ(ask([&](Reader& reader) { return reader.lookup(message.id); }).kind, Knowledge::Kind::done);
 }
 
-TEST_F(HandOverTest, WhatIsOwnedUnderAnEarlierGenerationIsCededToWhoSaysThatALaterOwnerHasIt) {
+TEST_F(HandOverTest, WhoIsOwedThatALaterOwnerHasItIsNotToldTheDoneThatANotificationHoldsBack) {
+  for (const bool is_held_back : {false, true}) {
+    auto message = protected_message({"a@example.com"});
+    begin(message.row);
+    must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, false); });
+    auto again = given(0, 3);
+    again.id = message.id;
+    auto taken = take(again);
+    ASSERT_TRUE(taken);
+    auto notification = new_message(spool(), {"sender@example.org"}, "example.org");
+    notification.is_protected = false;
+    must([&](Writer& writer) { return accept(writer, notification); });
+    must([&](Writer& writer) { return writer.finish_message(taken->row, is_held_back ? std::optional(notification.row) : std::nullopt, SpoolId{}); });
+    std::size_t told = 0;
+    for (const auto& item : owed(hub3))
+      if (item.id == message.id && item.all) ++told;
+    EXPECT_EQ(told, is_held_back ? 0U : 1U);
+  }
+}
+
+TEST_F(HandOverTest, SupersededEndsWhatIsOwnedUnderAnEarlierGeneration) {
   auto message = protected_message();
-  auto say = [&](std::uint32_t up_to) {
-    std::optional<RowId> ceded;
-    must([&](Writer& writer) -> Result<void> {
-      auto row = writer.cede_superseded(message.id, Generation{up_to}, holder("hub2", hub2.value), Epoch{4});
-      if (!row) return std::unexpected(row.error());
-      ceded = *row;
-      return {};
-    });
-    return ceded;
-  };
-  EXPECT_FALSE(say(1)) << "an equal one says nothing of this one";
-  EXPECT_TRUE(stored(message.row));
-  EXPECT_EQ(say(2), message.row);
-  EXPECT_FALSE(stored(message.row));
-  auto shadow = ask([&](Reader& reader) { return reader.shadow(message.id); });
-  ASSERT_TRUE(shadow) << "it may be the last copy";
-  EXPECT_EQ(shadow->generation, Generation{3});
-  EXPECT_EQ(shadow->owner_spool, hub2);
-  ASSERT_EQ(shadow->offered.size(), 1U);
-  EXPECT_EQ(shadow->offered[0].state, Holder::State::owed) << "hub3 has a copy that the later owner may not know of";
-  EXPECT_FALSE(say(9)) << "it is not owned here";
+  OutboxItem item;
+  item.id = message.id;
+  item.all = false;
+  item.superseded = true;
+  item.generation = Generation{1};
+  must([&](Writer& writer) { return outcome_of(writer.apply_discard(item, hub2)); });
+  EXPECT_TRUE(stored(message.row)) << "an equal one says nothing of this one";
+  item.generation = Generation{2};
+  must([&](Writer& writer) { return outcome_of(writer.apply_discard(item, hub2)); });
+  EXPECT_FALSE(stored(message.row)) << "hub2 took it over, and gave it on to a hub that has it with its copies";
+  EXPECT_EQ(counts().messages, 0U);
+  EXPECT_EQ(ask([&](Reader& reader) { return reader.chunk(message.row, 0); }), "");
+  auto items = owed(hub3);
+  ASSERT_EQ(items.size(), 1U) << "it has a copy of this hub's, of which the later owner may not know";
+  EXPECT_TRUE(items[0].superseded);
+  EXPECT_EQ(items[0].generation, Generation{1}) << "not what it may have of a later one";
 }
 
 TEST_F(HandOverTest, SupersededDropsACopyOfThatGenerationOnly) {
@@ -231,17 +246,6 @@ TEST_F(HandOverTest, SupersededDropsACopyOfThatGenerationOnly) {
   item.generation = Generation{2};
   must([&](Writer& writer) { return outcome_of(writer.apply_discard(item, hub3)); });
   EXPECT_FALSE(ask([&](Reader& reader) { return reader.shadow(shadow.id); }));
-}
-
-TEST_F(HandOverTest, SupersededDoesNotEndAMessageThatIsOwnedHere) {
-  auto message = protected_message();
-  OutboxItem item;
-  item.id = message.id;
-  item.all = false;
-  item.superseded = true;
-  item.generation = Generation{5};
-  must([&](Writer& writer) { return outcome_of(writer.apply_discard(item, hub3)); });
-  EXPECT_TRUE(stored(message.row));
 }
 
 TEST_F(HandOverTest, WaitsForANotificationThatHasNoCopyYet) {

@@ -186,8 +186,8 @@ TEST_F(ShadowsTest, CollectsWhatIsDone) {
 
 TEST_F(ShadowsTest, DropsWithoutAWord) {
   auto copy = held(1);
-  must([&](Writer& writer) { return writer.drop_shadow(copy.id, copy.generation); });
-  must([&](Writer& writer) { return writer.drop_shadow(copy.id, copy.generation); });
+  must([&](Writer& writer) { return writer.release_shadow(copy.id, copy.generation); });
+  must([&](Writer& writer) { return writer.release_shadow(copy.id, copy.generation); });
   EXPECT_FALSE(shadow(copy.id));
   EXPECT_EQ(chunk(copy.row), "");
   EXPECT_EQ(counts().shadows, 0U);
@@ -200,10 +200,10 @@ TEST_F(ShadowsTest, DoesNotDropALaterGenerationThatCameMeanwhile) {
   next.owner_hub = "hub3";
   next.owner_spool = third;
   ASSERT_TRUE(put(next, "new copy"));
-  must([&](Writer& writer) { return writer.drop_shadow(old.id, old.generation); });
+  must([&](Writer& writer) { return writer.release_shadow(old.id, old.generation); });
   ASSERT_TRUE(shadow(old.id));
   EXPECT_EQ(chunk(next.row), "new copy");
-  must([&](Writer& writer) { return writer.drop_shadow(old.id, next.generation); });
+  must([&](Writer& writer) { return writer.release_shadow(old.id, next.generation); });
   EXPECT_FALSE(shadow(old.id));
 }
 
@@ -411,7 +411,7 @@ TEST_F(ShadowsTest, FollowsAnotherOwnerOnlyWhileSomebodyIsOwedTheDone) {
   EXPECT_EQ(shadow(message.id)->generation, Generation{3});
   EXPECT_EQ(chunk(message.row), "body\n");
   EXPECT_EQ(counts().shadows, 1U);
-  must([&](Writer& writer) { return writer.drop_shadow(message.id, Generation{3}); });
+  must([&](Writer& writer) { return writer.release_shadow(message.id, Generation{3}); });
   EXPECT_EQ(ask([](Reader& reader) { return reader.outbox(SpoolId{44}, 0, 10); }).size(), 1U);
 }
 
