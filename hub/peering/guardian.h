@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "cluster/ownership.h"
@@ -52,6 +53,9 @@ class Guardian {
   void audit_soon(SpoolId owner) { audits_.erase(owner); }
   /// This hub owns it, and another one offered a copy of what may be a later generation: who owns it is asked at once.
   void doubt(MessageId id);
+  /// `hub` asks about these. Where this hub is about to take one of them over and `hub` would go first, what it has heard is old: the asker may
+  /// have become a holder since, and take it over by the answer.
+  void asked_by(const std::string& hub, const std::vector<MessageId>& ids);
   /// A member's sessions opened, or it has another spool or epoch: what it says of its copies is asked anew.
   void member_changed(Member& member);
 
@@ -114,6 +118,7 @@ class Guardian {
   [[nodiscard]] bool is_gone(const std::string& hub, SpoolId spool);
   /// Asks everybody about these shadows of one owner and takes, drops or leaves each.
   Task<void> decide(std::vector<storage::Shadow> page, MessageEvent event);
+  Task<void> decide_on(std::vector<storage::Shadow> page, MessageEvent event);
   Task<void> take(std::vector<storage::Shadow> shadows, MessageEvent event);
   struct Dropped {
     MessageId id;
@@ -175,6 +180,7 @@ class Guardian {
   };
   std::map<SpoolId, Audit> audits_;
   std::vector<Unsettled> unsettled_;  ///< ascending
+  std::unordered_map<MessageId, bool> deciding_;  ///< what a take-over asks about; true: it is asked about by one that goes first
   std::vector<RowId> doubted_;  ///< unsettled from the next look on
   std::set<std::string> silent_holders_;  ///< they keep mail or shadows waiting: their epochs are to be ended
   std::map<std::string, MonotonicTime> waited_for_since_;

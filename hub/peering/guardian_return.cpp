@@ -154,6 +154,15 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
       open.push_back({row, is_given_up(row), false});
       continue;
     }
+    // Whoever says that this hub owns it under a later generation, or owns an earlier one itself, finds out soon, and knows more then.
+    bool is_confused = decision.what == cluster::ReturnDecision::What::cede && decision.spool == spool_.id();
+    bool has_earlier_owner = decision.what == cluster::ReturnDecision::What::own && std::ranges::any_of(heard, [&](const auto& a) {
+      return (a.knows == cluster::Knows::live || a.knows == cluster::Knows::waiting) && a.generation < message.generation;
+    });
+    if (is_confused || has_earlier_owner) {
+      open.push_back({row});
+      continue;
+    }
     Result<void> done;
     if (decision.what == cluster::ReturnDecision::What::finish) {
       done = co_await commit(runtime_.io, spool_, [row, decision](storage::Writer& w) {

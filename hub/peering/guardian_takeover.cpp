@@ -64,7 +64,21 @@ Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
   }
 }
 
+void Guardian::asked_by(const std::string& hub, const std::vector<MessageId>& ids) {
+  if (deciding_.empty() || hub >= config_.hub_name) return;
+  for (auto id : ids)
+    if (auto at = deciding_.find(id); at != deciding_.end()) at->second = true;
+}
+
 Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
+  std::vector<MessageId> asked;
+  for (const auto& shadow : shadows)
+    if (deciding_.try_emplace(shadow.id, false).second) asked.push_back(shadow.id);
+  co_await decide_on(std::move(shadows), event);
+  for (auto id : asked) deciding_.erase(id);
+}
+
+Task<void> Guardian::decide_on(std::vector<Shadow> shadows, MessageEvent event) {
   auto heard = co_await tell_and_ask(shadows);
   auto& answers = heard.answers;
   std::vector<Shadow> ours;
@@ -75,7 +89,11 @@ Task<void> Guardian::decide(std::vector<Shadow> shadows, MessageEvent event) {
         cluster::decide_takeover(shadow.generation, shadow.owner_spool, config_.hub_name, answers[shadow.id]);
     Others others;
     if (decision.what == cluster::TakeoverDecision::What::take) others = others_of(shadow, heard);
-    if (decision.what == cluster::TakeoverDecision::What::take && (!ownership_.may_take_over() || others.are_waited_for))
+    // What an audit has found out holds as long as the audited hub says so.
+    bool is_unasked = event == MessageEvent::recovered &&
+                      std::ranges::none_of(answers[shadow.id], [&](const auto& a) { return a.hub == shadow.owner_hub; });
+    bool must_wait = !ownership_.may_take_over() || others.are_waited_for || deciding_[shadow.id] || is_unasked;
+    if (decision.what == cluster::TakeoverDecision::What::take && must_wait)
       decision.what = cluster::TakeoverDecision::What::wait;
     switch (decision.what) {
       case cluster::TakeoverDecision::What::take:

@@ -292,8 +292,10 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         server_.tasks_.spawn("note departures", server_.note_departures(std::move(command.runs), slot));
       else if (command.verb == ShadowVerb::over)
         server_.tasks_.spawn("note ended runs", server_.note_ended(std::move(command.runs), slot));
-      else
+      else {
+        server_.asked_(peer_->hub, command.ids);
         keeper.ask(std::move(command.ids), slot);
+      }
       return true;
     case ShadowVerb::beat: {
       auto lease = command.epoch == peer_->epoch

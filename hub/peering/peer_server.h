@@ -2,6 +2,7 @@
 // commands to ShadowKeeper. Replies keep the order of the commands, whatever finishes first.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <memory>
 
@@ -25,6 +26,8 @@ class PeerServer {
   /// Begins to answer: once it is known what is remembered of the others, since every hello is judged by that.
   void start();
   Task<void> stop();
+  /// Called before a question of another hub about these messages is answered.
+  void on_asked(std::function<void(const std::string& hub, const std::vector<MessageId>& ids)> callback) { asked_ = std::move(callback); }
 
  private:
   class Session;
@@ -52,6 +55,7 @@ class PeerServer {
   std::unique_ptr<Acceptor> acceptor_;
   std::list<std::unique_ptr<Session>> sessions_;
   MonotonicTime untrusted_logged_ = MonotonicTime::min();
+  std::function<void(const std::string& hub, const std::vector<MessageId>& ids)> asked_ = [](const auto&, const auto&) {};
   bool is_stopping_ = false;
 };
 

@@ -26,6 +26,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       discovery_(runtime, config, spool, members_, log, metrics),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
+  server_.on_asked([this](const std::string& hub, const std::vector<MessageId>& ids) { guardian_.asked_by(hub, ids); });
   keeper_.on_doubt([this](MessageId id) { guardian_.doubt(id); });
   receiver_.on_doubt([this](MessageId id) { guardian_.doubt(id); });
   guardian_.on_outbox_grew([this] { discards_.look(); });

@@ -256,7 +256,10 @@ void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation,
 
 void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> items, ReplySlotPtr slot) {
   for (const auto& item : items)
-    if (item.all || item.superseded) buried_.note(item.id, item.generation);
+    if (item.all)
+      buried_.note(item.id, Generation{UINT32_MAX});  // done is done, whatever generation a copy that is still unread is of
+    else if (item.superseded)
+      buried_.note(item.id, item.generation);
   auto ended = std::make_shared<std::vector<RowId>>();
   auto shared = std::make_shared<std::vector<smtp::DiscardItem>>(std::move(items));
   write(

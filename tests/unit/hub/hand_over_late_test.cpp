@@ -93,6 +93,12 @@ TEST_F(LateCopyTests, IsRefusedWhenALaterOwnerHasTheMessage) {
   EXPECT_THAT(say(*hub2, copy(2)), StartsWith("250 ")) << "the later owner's own";
 }
 
+TEST_F(LateCopyTests, IsRefusedWhenTheMessageIsDoneWhateverItsGeneration) {
+  EXPECT_THAT(say(*hub2, smtp::format_done({{1, id, Generation{2}, true, {}}})), StartsWith("250 "));
+  EXPECT_THAT(say(*hub2, copy(3)), StartsWith("550 "));
+  EXPECT_FALSE(shadow(id));
+}
+
 TEST_F(LateCopyTests, IsRefusedWhenThisHubHasOwnedAndDeliveredTheMessage) {
   ASSERT_THAT(say(*hub2, offer(1)), StartsWith("250 "));
   auto row = ask([this](storage::Reader& r) { return r.find_message(id); });

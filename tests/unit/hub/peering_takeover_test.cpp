@@ -205,6 +205,67 @@ TEST_F(MajorityTakeOverTests, OwesTheDoneToWhoWasOutAndTrustsNothingThatAnotherH
   EXPECT_THAT(holders, ::testing::Contains(Holder{"hub2", spool2, Holder::State::former_owner}));
 }
 
+TEST_F(TakeOverTests, LooksAgainWhenAHubAsksThatGoesFirst) {
+  // hub0 became a holder while this hub was asking: by the answer it gets now it takes over, and its own former answer is old.
+  config.cluster.members.push_back({"hub0", {"10.0.0.8", 7025}});
+  auto& hub0 = network.members["10.0.0.8"];
+  hub0.name = "hub0";
+  hub0.spool = SpoolId{0x10};
+  start();
+  std::unique_ptr<Caller> owner;
+  ASSERT_THAT(call(owner, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  std::unique_ptr<Caller> asker;
+  ASSERT_THAT(call(asker, "hub0", hub0.spool, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto id = hold_shadow(1, Epoch{1});
+  bool asks = true;
+  hub0.answers = [&](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
+    if (c.verb == smtp::ShadowVerb::ask && asks) {
+      asker->send(smtp::format_ask({id}));
+      settle();
+    }
+    return std::nullopt;
+  };
+  auto owns = [&] { return ask([id](storage::Reader& r) { return r.find_message(id); }).has_value(); };
+  for (int i = 0; i < 60; ++i) {
+    (void)say(*asker, smtp::format_beat(Epoch{1}, Sequence{1}));
+    pass(1s);
+  }
+  EXPECT_FALSE(hub0.of(smtp::ShadowVerb::ask).empty());
+  EXPECT_FALSE(owns());
+  asks = false;
+  pass(2s);
+  EXPECT_TRUE(owns());
+}
+
+TEST_F(TakeOverTests, WaitsWhereItIsSaidToOwnALaterGenerationOrAnEarlierOwnerLives) {
+  for (const bool is_owner_here : {false, true}) {
+    SCOPED_TRACE(is_owner_here);
+    make();
+    auto mine = own_message({{"hub2", spool2, Holder::State::holds}});
+    mine.generation = Generation{2};
+    put(mine);
+    auto own_spool = spool->id();
+    stop();
+    auto& hub2 = member("10.0.0.2");
+    hub2.is_up = true;
+    hub2.knows = [&](MessageId id) {
+      return is_owner_here ? AskAnswer{id, AskKind::held, Generation{3}, "hub1", own_spool} : AskAnswer{id, AskKind::live, Generation{1}, "", {}};
+    };
+    start();
+    pass(config.cluster.return_wait + 10s);
+    auto waiting = message(mine.row);
+    ASSERT_TRUE(waiting) << "it is nobody's shadow";
+    EXPECT_EQ(verdict(*waiting), DeliveryGuard::Verdict::later);
+    hub2.knows = [](MessageId id) { return AskAnswer{id, AskKind::live, Generation{4}, "", {}}; };
+    pass(3s);
+    EXPECT_FALSE(message(mine.row));
+    auto ceded = shadow(mine.id);
+    ASSERT_TRUE(ceded);
+    EXPECT_EQ(ceded->generation, Generation{4});
+    stop();
+  }
+}
+
 TEST_F(TakeOverTests, SaysNothingIsDoneOfWhatItsOwnerHasGivenAway) {
   // hub2 took this hub's message over, gave it to a hub that is not in reach, and has told everybody it knows of. hub3 has a copy of this
   // hub's, or the message itself.
