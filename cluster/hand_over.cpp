@@ -13,9 +13,9 @@ HandOverDecision decide_hand_over(Generation own, const Receiver& receiver, std:
       return true;
     }
     // Who hands on an earlier generation than ours waits for what we are about to say: it comes to a later one only by us.
-    if (a.knows == Knows::pending && (a.generation == Generation{} || a.generation >= own)) must_wait = true;
+    if (a.is_undecided(own)) must_wait = true;
     if (a.generation <= best.generation) return false;
-    if (a.knows == Knows::live || a.knows == Knows::waiting)
+    if (a.owns())
       best = {What::follow, a.hub, a.spool, a.epoch, a.generation};
     else if (a.knows == Knows::held)
       best = {What::follow, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};

@@ -4,21 +4,26 @@
 
 namespace umbra::cluster {
 
-ReturnDecision decide_return(Generation own, std::span<const Answer> answers) {
+ReturnDecision decide_return(Generation own, SpoolId self, std::span<const Answer> answers) {
+  using What = ReturnDecision::What;
   ReturnDecision best;
   best.generation = own;
+  bool has_earlier_owner = false;
   for (const auto& a : answers) {
     // "Done" is a fact, whoever says it and from whatever generation.
-    if (a.knows == Knows::done) return {ReturnDecision::What::finish, a.hub, a.spool, a.epoch, a.generation};
+    if (a.knows == Knows::done) return {What::finish, a.hub, a.spool, a.epoch, a.generation};
+    has_earlier_owner = has_earlier_owner || (a.owns() && a.generation < own);
     // Two owners of one generation: a hub took it over that could reach neither this one nor who handed it over. It has gone on
     // delivering meanwhile; who returns gives way.
-    bool is_equal = a.generation == own && best.what == ReturnDecision::What::own && (a.knows == Knows::live || a.knows == Knows::waiting);
+    bool is_equal = a.generation == own && best.what == What::own && a.owns();
     if (a.generation <= best.generation && !is_equal) continue;
-    if (a.knows == Knows::live || a.knows == Knows::waiting)
-      best = {ReturnDecision::What::cede, a.hub, a.spool, a.epoch, a.generation};
+    if (a.owns())
+      best = {What::cede, a.hub, a.spool, a.epoch, a.generation};
     else if (a.knows == Knows::held)
-      best = {ReturnDecision::What::cede, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};
+      best = {What::cede, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};
   }
+  bool takes_this_for_another = best.what == What::cede && best.spool == self;
+  if (takes_this_for_another || (best.what == What::own && has_earlier_owner)) best.what = What::wait;
   return best;
 }
 
@@ -39,13 +44,11 @@ TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::string_vie
   bool must_wait = false;
   for (const auto& a : answers) {
     if (a.knows == Knows::done) return {TakeoverDecision::What::drop, a.hub, a.spool, a.epoch, a.generation};
-    // Who gave an earlier generation away, or is about to, says nothing of this one.
-    bool is_of_an_earlier_one = a.knows == Knows::pending && a.generation != Generation{0} && a.generation < held;
-    if ((a.knows == Knows::pending && !is_of_an_earlier_one) || a.knows == Knows::waiting) must_wait = true;
+    if (a.is_undecided(held) || a.knows == Knows::waiting) must_wait = true;
     bool is_later = a.generation > best.generation;
     // Two had it under one generation (decide_return), and this copy is of the one that is gone or gave way: the other one owns it.
     bool is_second = a.generation == held && best.generation == held && a.spool != owner;
-    if ((is_later || is_second) && (a.knows == Knows::live || a.knows == Knows::waiting))
+    if ((is_later || is_second) && a.owns())
       best = {TakeoverDecision::What::follow, a.hub, a.spool, a.epoch, a.generation};
     else if (is_later && a.knows == Knows::held)
       best = {TakeoverDecision::What::follow, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};

@@ -23,14 +23,21 @@ struct Answer {
   Generation generation;  ///< all but unknown; pending: the one that is handed over, or 0
   std::string owner_hub;  ///< held: for whom
   SpoolId owner_spool;
+
+  [[nodiscard]] bool owns() const { return knows == Knows::live || knows == Knows::waiting; }
+  /// It does not know yet what becomes of generation `of`. Who gives an earlier one away says nothing of this one.
+  [[nodiscard]] bool is_undecided(Generation of) const {
+    return knows == Knows::pending && (generation == Generation{0} || generation >= of);
+  }
 };
 
-/// A returning hub has a message of generation `own` in its spool.
+/// A returning hub, whose spool is `self`, has a message of generation `own`.
 struct ReturnDecision {
   enum class What : std::uint8_t {
-    own,    ///< nobody has it under a later generation: still ours
-    cede,   ///< `hub` owns it under `generation`: keep it as that hub's shadow
-    finish  ///< it is done: `hub` said so
+    own,     ///< nobody has it under a later generation: still ours
+    cede,    ///< `hub` owns it under `generation`: keep it as that hub's shadow
+    finish,  ///< it is done: `hub` said so
+    wait     ///< somebody owns an earlier generation, or takes this hub for the owner of a later one: it finds out soon, and knows more then
   };
   What what = What::own;
   std::string hub;
@@ -38,7 +45,7 @@ struct ReturnDecision {
   Epoch epoch;
   Generation generation;
 };
-ReturnDecision decide_return(Generation own, std::span<const Answer> answers);
+ReturnDecision decide_return(Generation own, SpoolId self, std::span<const Answer> answers);
 
 /// A holder wants to take over a shadow of generation `held`, whose owner (`owner`) is gone. Among several that hold it, the
 /// first by name goes first: that order is the same on all of them, whatever each was told when its copy was offered, so no two

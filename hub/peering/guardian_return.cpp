@@ -147,19 +147,14 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
       continue;
     }
     const auto& heard = answers[message.id];
-    auto decision = cluster::decide_return(message.generation, heard);
+    auto decision = cluster::decide_return(message.generation, spool_.id(), heard);
     auto row = message.row;
     if (outbound_->awaits_final_reply(
             row)) {  // delivered meanwhile, unsettled: what comes of it is to be recorded
       open.push_back({row, is_given_up(row), false});
       continue;
     }
-    // Whoever says that this hub owns it under a later generation, or owns an earlier one itself, finds out soon, and knows more then.
-    bool is_confused = decision.what == cluster::ReturnDecision::What::cede && decision.spool == spool_.id();
-    bool has_earlier_owner = decision.what == cluster::ReturnDecision::What::own && std::ranges::any_of(heard, [&](const auto& a) {
-      return (a.knows == cluster::Knows::live || a.knows == cluster::Knows::waiting) && a.generation < message.generation;
-    });
-    if (is_confused || has_earlier_owner) {
+    if (decision.what == cluster::ReturnDecision::What::wait) {
       open.push_back({row});
       continue;
     }
@@ -209,9 +204,7 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
                                                           : members_.is_removed(holder.hub) ||
                                                                 !ownership_.needs_every_answer());
           if (member != nullptr && members_.is_silent(*member)) silent_holders_.insert(holder.hub);
-        } else if (answer->knows == cluster::Knows::pending && answer->generation != Generation{0} && answer->generation < message.generation) {
-          // It gave an earlier generation away, to this hub or to one before it: of this one it knows nothing.
-        } else if (answer->knows == cluster::Knows::pending || answer->knows == cluster::Knows::waiting) {
+        } else if (answer->is_undecided(message.generation) || answer->knows == cluster::Knows::waiting) {
           is_known = is_given_up = false;
           is_soon_known = true;
         } else if (answer->knows == cluster::Knows::unknown && !is_former)

@@ -260,14 +260,14 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
       buried_.note(item.id, Generation{UINT32_MAX});  // done is done, whatever generation a copy that is still unread is of
     else if (item.superseded)
       buried_.note(item.id, item.generation);
-  auto ended = std::make_shared<std::vector<RowId>>();
+  auto ended = std::make_shared<std::vector<std::pair<MessageId, RowId>>>();
   auto shared = std::make_shared<std::vector<smtp::DiscardItem>>(std::move(items));
   write(
       [shared, ended, peer](storage::Writer& w) -> Result<void> {
         for (const auto& item : *shared) {
           auto row = w.apply_discard(to_item(item), peer.spool);
           if (!row) return std::unexpected(row.error());
-          if (*row) ended->push_back(**row);
+          if (*row) ended->emplace_back(item.id, **row);
         }
         return {};
       },
@@ -277,7 +277,7 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
         metrics_.discards_received_total += shared->size();
         for (const auto& item : *shared) count_second_copy(peer, item);
         outbox_grew_();  // passed on to hubs that got their copy from this one
-        for (auto row : *ended) end_delivery(row);
+        for (auto [id, row] : *ended) end_delivery(id, row);
         for (const auto& item : *shared)
           if (item.all || item.superseded) log_.message(MessageEvent::discarded, item.id, {});
         slot->answer({250, "2.0.0", std::to_string(shared->size()) + " discarded"});
@@ -285,11 +285,11 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
 }
 
 // A final dot may be on its way: what its reply says cannot be recorded any more.
-void ShadowKeeper::end_delivery(RowId row) {
+void ShadowKeeper::end_delivery(MessageId id, RowId row) {
   if (outbound_ == nullptr) return;
   if (outbound_->awaits_final_reply(row)) {
     ++metrics_.possible_duplicates_total;
-    log_.line(LogLevel::warning, "a message was ended by another hub while the reply to its final dot was awaited", {{"row", row.value}});
+    log_.message(MessageEvent::possible_duplicate, id, {{"reason", "ended by another hub while the reply to its final dot was awaited"}});
   }
   outbound_->forget(row);
 }

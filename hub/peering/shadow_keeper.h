@@ -101,7 +101,7 @@ class ShadowKeeper {
  private:
   void ask(std::vector<MessageId> ids, bool is_counted, ReplySlotPtr slot);
   void end_operation();
-  void end_delivery(RowId row);
+  void end_delivery(MessageId id, RowId row);
   void commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets, ReplySlotPtr slot);
   std::optional<smtp::Reply> refuse(const Peer& peer, const smtp::CopyOffer& offer);
   void refuse_other_owner(MessageId id, ReplySlot& slot);

@@ -22,12 +22,12 @@ using Take = TakeoverDecision::What;
 
 TEST(DecideReturn, OwnsAgainWhatHoldersStillHold) {
   std::vector<Answer> answers{held("b", spool_b, 1, "a", spool_a), answer("c", spool_c, Knows::unknown)};
-  EXPECT_EQ(decide_return(Generation{1}, answers).what, Return::own);
+  EXPECT_EQ(decide_return(Generation{1}, spool_a, answers).what, Return::own);
 }
 
 TEST(DecideReturn, CedesToTheHubThatTookOver) {
   std::vector<Answer> answers{answer("b", spool_b, Knows::live, 2), answer("c", spool_c, Knows::unknown)};
-  auto decision = decide_return(Generation{1}, answers);
+  auto decision = decide_return(Generation{1}, spool_a, answers);
   EXPECT_EQ(decision.what, Return::cede);
   EXPECT_EQ(decision.hub, "b");
   EXPECT_EQ(decision.spool, spool_b);
@@ -36,25 +36,38 @@ TEST(DecideReturn, CedesToTheHubThatTookOver) {
 
 TEST(DecideReturn, CedesToTheOwnerThatAHolderNames) {
   std::vector<Answer> answers{held("c", spool_c, 3, "b", spool_b)};
-  auto decision = decide_return(Generation{1}, answers);
+  auto decision = decide_return(Generation{1}, spool_a, answers);
   EXPECT_EQ(decision.what, Return::cede);
   EXPECT_EQ(decision.hub, "b");
 }
 
 TEST(DecideReturn, FollowsTheLatestGeneration) {
   std::vector<Answer> answers{answer("b", spool_b, Knows::live, 2), answer("c", spool_c, Knows::waiting, 3)};
-  EXPECT_EQ(decide_return(Generation{1}, answers).hub, "c");
+  EXPECT_EQ(decide_return(Generation{1}, spool_a, answers).hub, "c");
 }
 
-TEST(DecideReturn, KeepsAMessageOfItsOwnLaterGeneration) {
-  std::vector<Answer> answers{answer("b", spool_b, Knows::live, 1)};
-  EXPECT_EQ(decide_return(Generation{2}, answers).what, Return::own);
+TEST(DecideReturn, WaitsForAnOwnerOfAnEarlierGeneration) {
+  for (auto knows : {Knows::live, Knows::waiting})
+    EXPECT_EQ(decide_return(Generation{2}, spool_a, std::vector{answer("b", spool_b, knows, 1)}).what, Return::wait);
+  // One of a later generation owns it: the other finds out by itself.
+  std::vector<Answer> answers{answer("b", spool_b, Knows::live, 1), answer("c", spool_c, Knows::live, 3)};
+  EXPECT_EQ(decide_return(Generation{2}, spool_a, answers).what, Return::cede);
+}
+
+TEST(DecideReturn, WaitsForAHolderThatTakesThisHubForAnotherOwner) {
+  EXPECT_EQ(decide_return(Generation{1}, spool_a, std::vector{held("b", spool_b, 2, "a", spool_a)}).what, Return::wait);
+}
+
+TEST(DecideReturn, HearsNothingOfItsGenerationFromWhoGaveAnEarlierOneAway) {
+  EXPECT_FALSE(answer("b", spool_b, Knows::pending, 1).is_undecided(Generation{2}));
+  EXPECT_TRUE(answer("b", spool_b, Knows::pending, 2).is_undecided(Generation{2}));
+  EXPECT_TRUE(answer("b", spool_b, Knows::pending).is_undecided(Generation{2}));
 }
 
 TEST(DecideReturn, GivesWayToAnOwnerOfTheSameGeneration) {
   // A hand-over whose both ends were away, and a holder that took over the generation before.
   std::vector<Answer> answers{answer("b", spool_b, Knows::live, 2), answer("c", spool_c, Knows::unknown)};
-  EXPECT_EQ(decide_return(Generation{2}, answers).what, Return::cede);
+  EXPECT_EQ(decide_return(Generation{2}, spool_a, answers).what, Return::cede);
 }
 
 TEST(DecideTakeover, EndsTheStalemateOfTwoThatGaveWayToOneAnother) {
@@ -97,7 +110,7 @@ TEST(DecideTakeover, WaitsForTheOtherOwnerOfTheSameGenerationThatDoesNotAnswer) 
 
 TEST(DecideReturn, TakesDoneAsAFactFromAnyGeneration) {
   std::vector<Answer> answers{answer("b", spool_b, Knows::live, 4), answer("c", spool_c, Knows::done, 1)};
-  EXPECT_EQ(decide_return(Generation{3}, answers).what, Return::finish);
+  EXPECT_EQ(decide_return(Generation{3}, spool_a, answers).what, Return::finish);
 }
 
 TEST(DecideTakeover, TakesWhatNobodyKnows) {
