@@ -7,6 +7,7 @@
 // order of submission per lane. A successful completion of write() means: durable (WAL, synchronous=FULL).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -49,6 +50,12 @@ struct Holder {
   State state = State::offered;
   bool operator==(const Holder&) const = default;
 };
+
+/// The entry of that hub with that spool, in whatever state; the end when there is none.
+template <typename Holders>
+auto find_holder(Holders& holders, std::string_view hub, SpoolId spool) {
+  return std::ranges::find_if(holders, [&](const Holder& h) { return h.hub == hub && h.spool == spool; });
+}
 
 /// On how many hubs a copy is known to be durable.
 std::uint32_t copies_held(std::span<const Holder> holders);

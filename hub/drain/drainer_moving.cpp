@@ -150,7 +150,7 @@ Task<void> Drainer::rehome() {
     for (const auto& [hub, spool] : *owners) {
       if (is_stopping_) break;
       for (const auto& member : peering_.members().all()) {
-        bool can_be_asked = member->name() == hub && member->identity && member->identity->spool == spool && member->control->offers("XDRAIN");
+        bool can_be_asked = member->name() == hub && member->has_spool(spool) && member->control->offers("XDRAIN");
         if (can_be_asked) co_await rehome_of(member, spool);
       }
     }

@@ -158,7 +158,7 @@ bool ArbiterOwnership::delivers_nothing() {
 
 bool ArbiterOwnership::is_out(const Member& member, SpoolId spool) const {
   auto out = out_.find(spool);
-  return out != out_.end() && member.is_fenced && member.identity && member.identity->spool == spool &&
+  return out != out_.end() && member.is_fenced && member.has_spool(spool) &&
          out->second.below >= member.identity->epoch;
 }
 

@@ -17,7 +17,6 @@ constexpr std::size_t protections_at_once = 16;
 constexpr std::size_t page = 64;
 constexpr Duration tell_timeout = 5s;
 
-bool is_same(const storage::Holder& a, const storage::Holder& b) { return a.hub == b.hub && a.spool == b.spool; }
 
 std::vector<std::uint32_t> done_of(const storage::StoredMessage& message) {
   std::vector<std::uint32_t> done;
@@ -235,7 +234,7 @@ Task<void> Copier::place(std::shared_ptr<Round> round, std::optional<storage::Ho
         continue;
       }
       if (!holder) co_return;
-      std::erase_if(holders, [&](const auto& h) { return is_same(h, *holder); });
+      if (auto at = storage::find_holder(holders, holder->hub, holder->spool); at != holders.end()) holders.erase(at);
       holders.push_back(*holder);
     }
     round->tried.push_back(*holder);
@@ -247,7 +246,7 @@ Task<void> Copier::place(std::shared_ptr<Round> round, std::optional<storage::Ho
       co_return;
     }
     ++metrics_.shadow_failures_total;
-    auto at = std::ranges::find_if(holders, [&](const auto& h) { return is_same(h, *holder); });
+    auto at = storage::find_holder(holders, holder->hub, holder->spool);
     UMBRA_ASSERT(at != holders.end());
     if (answer == Answer::refused)
       holders.erase(at);
@@ -356,7 +355,7 @@ Task<void> Copier::make_copy(storage::StoredMessage message, storage::Holder cho
     members_.holders_change(message.row);
     auto named = co_await commit(runtime_.io, spool_, [row = message.row, chosen](storage::Writer& w) {
       return w.change_holders(row, [&chosen](std::vector<storage::Holder>& holders) {
-        std::erase_if(holders, [&](const auto& h) { return is_same(h, chosen); });
+        if (auto at = storage::find_holder(holders, chosen.hub, chosen.spool); at != holders.end()) holders.erase(at);
         holders.push_back(chosen);
       });
     });
@@ -433,7 +432,7 @@ Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder ch
   chosen.state = State::holds;
   auto saved = co_await commit(runtime_.io, spool_, [row = message.row, chosen](storage::Writer& w) {
     return w.change_holders(row, [&chosen](std::vector<storage::Holder>& holders) {
-      auto at = std::ranges::find_if(holders, [&](const auto& h) { return is_same(h, chosen); });
+      auto at = storage::find_holder(holders, chosen.hub, chosen.spool);
       if (at == holders.end())
         holders.push_back(chosen);
       else

@@ -46,7 +46,7 @@ Task<void> Copier::run_early(EarlyCopyPtr early) {
   auto command = smtp::format_copy(begin);
   for (;;) {
     auto* member = members_.find(early->holder.hub);
-    bool is_same = member != nullptr && member->identity && member->identity->spool == early->holder.spool;
+    bool is_same = member != nullptr && member->has_spool(early->holder.spool);
     if (is_same) members_.share(*member);
     auto outcome = is_same ? co_await member->data->call_or_end(std::move(command), config_.cluster.copy_timeout) : Link::Outcome{};
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) early->has_failed = true;

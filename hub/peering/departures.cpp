@@ -74,7 +74,7 @@ Task<Result<void>> Departures::heard(std::vector<smtp::KnownEpoch> told) {
     if (gone.hub == members_.own_name()) continue;
     // Only the run that left, or one before it: a later run of that spool is another matter.
     auto* member = members_.find(gone.hub);
-    bool is_known = member != nullptr && member->identity && member->identity->spool == gone.spool && member->state != smtp::HubState::left;
+    bool is_known = member != nullptr && member->has_spool(gone.spool) && member->state != smtp::HubState::left;
     if (is_known && (member->live_epoch.value != 0 ? member->live_epoch : member->identity->epoch) < gone.lowest) {
       log_.line(LogLevel::info, "a hub has left, as another one tells", {{"member", gone.hub}, {"spool", to_string(gone.spool)}});
       if (auto noted = co_await members_.heard_state(gone.hub, gone.spool, smtp::HubState::left, Duration{0}); !noted) co_return noted;

@@ -188,7 +188,7 @@ Task<bool> Guardian::end_epoch(Member& member, SpoolId spool) {
   if (!ending_.insert(spool).second) co_return false;
   bool is_ended = co_await ownership_.end_epoch(member, spool);
   ending_.erase(spool);
-  if (is_ended && member.identity && member.identity->spool == spool) {
+  if (is_ended && member.has_spool(spool)) {
     auto& [epoch, row] = out_from_[spool];
     if (row == RowId{} || epoch != member.identity->epoch) std::tie(epoch, row) = std::tuple(member.identity->epoch, spool_.next_row());
   }
@@ -205,7 +205,7 @@ bool Guardian::is_gone(const std::string& hub, SpoolId spool) {
 bool Guardian::may_take_from(const std::string& hub, SpoolId spool) {
   if (!is_gone(hub, spool)) return false;
   auto* member = members_.find(hub);
-  bool is_silent = member != nullptr && member->identity && member->identity->spool == spool;
+  bool is_silent = member != nullptr && member->has_spool(spool);
   return !is_silent || ownership_.is_out(*member, spool);
 }
 

@@ -108,7 +108,8 @@ class Guardian {
     bool is_given_up = false;          ///< one of these is a holder of the copy
   };
   [[nodiscard]] Others others_of(const storage::Shadow& shadow, const Heard& heard);
-  void admit_those_who_may_own(const storage::Shadow& shadow);
+  /// With discovery a hub may have been forgotten since, or was never met: known again, it answers or can be out.
+  void bring_to_mind(const std::string& hub, SpoolId spool, Epoch lowest);
   void say_who_is_waited_for(const Member& member);
   [[nodiscard]] bool may_have_been_given(const storage::Shadow& shadow, const Member& member) const;
   Task<void> look_into(MessageId id);

@@ -219,8 +219,7 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
       }
       ChangeHolders change = [confirmed, gone](std::vector<storage::Holder>& holders) {
         auto is_named = [](const auto& list, const storage::Holder& h) {
-          return std::ranges::any_of(list,
-                                     [&](const auto& n) { return n.hub == h.hub && n.spool == h.spool; });
+          return storage::find_holder(list, h.hub, h.spool) != list.end();
         };
         std::erase_if(holders, [&](const auto& h) { return is_named(gone, h); });
         for (auto& holder : holders)

@@ -30,7 +30,7 @@ Task<bool> Guardian::last_contact(Member& member) {
 Task<bool> Guardian::end_run_of(std::string hub, SpoolId spool) {
   if (!is_gone(hub, spool)) co_return false;
   auto* member = members_.find(hub);
-  bool is_silent = member != nullptr && member->identity && member->identity->spool == spool;
+  bool is_silent = member != nullptr && member->has_spool(spool);
   if (!is_silent) co_return true;
   if (co_await last_contact(*member)) {
     // It hears us, though we did not hear it: its beats come again, or the session ends.
@@ -46,7 +46,7 @@ Task<bool> Guardian::end_run_of(std::string hub, SpoolId spool) {
 Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
   if (!co_await end_run_of(hub, spool)) co_return;
   auto* member = members_.find(hub);
-  bool is_silent = member != nullptr && member->identity && member->identity->spool == spool;
+  bool is_silent = member != nullptr && member->has_spool(spool);
   if (taken_from_.insert(spool).second) {
     ++metrics_.takeovers_total;
     log_.line(
@@ -100,14 +100,12 @@ Task<void> Guardian::decide_on(std::vector<Shadow> shadows, MessageEvent event) 
         // Whoever has something of it is owed the "done", also when it was offered its copy after this one
         // was.
         for (const auto& a : answers[shadow.id])
-          if (a.knows != cluster::Knows::unknown && std::ranges::none_of(shadow.offered, [&](const auto& h) {
-                return h.hub == a.hub && h.spool == a.spool;
-              }))
+          if (a.knows != cluster::Knows::unknown && storage::find_holder(shadow.offered, a.hub, a.spool) == shadow.offered.end())
             shadow.offered.push_back({a.hub, a.spool, HolderState::offered});
         // And whoever is out: what it had of the message, or was given, nobody here knows. Being owed the "done" is the answer it gets
         // when it is back, and it delivers nothing before.
         for (auto& holder : others.out) {
-          auto named = std::ranges::find_if(shadow.offered, [&](const auto& h) { return h.hub == holder.hub && h.spool == holder.spool; });
+          auto named = storage::find_holder(shadow.offered, holder.hub, holder.spool);
           if (named != shadow.offered.end())
             named->state = holder.state;
           else
@@ -164,6 +162,7 @@ Task<Guardian::Heard> Guardian::tell_and_ask(const std::vector<Shadow>& shadows)
         heard.told.alive.insert(run.hub);
   }
   heard.answers = co_await ask(std::move(ids), "");
+  for (const auto& run : ownership_.live_runs()) bring_to_mind(run.hub, run.spool, run.lowest);
   co_return heard;
 }
 
@@ -172,7 +171,7 @@ Task<Guardian::Heard> Guardian::tell_and_ask(const std::vector<Shadow>& shadows)
 Guardian::Others Guardian::others_of(const Shadow& shadow, const Heard& heard) {
   Others others;
   if (!ownership_.needs_every_answer()) return others;
-  admit_those_who_may_own(shadow);
+  for (const auto& holder : shadow.offered) bring_to_mind(holder.hub, holder.spool, Epoch{0});
   auto answers = heard.answers.find(shadow.id);
   for (const auto& member : members_.all()) {
     if (!member->identity || member->state == smtp::HubState::left) continue;
@@ -186,7 +185,7 @@ Guardian::Others Guardian::others_of(const Shadow& shadow, const Heard& heard) {
     bool is_told = std::ranges::find(heard.over, smtp::KnownEpoch{other.hub, other.spool, member->identity->epoch}) != heard.over.end();
     if (is_told && ownership_.is_out(*member, other.spool) && !heard.told.alive.contains(other.hub)) {
       bool is_owner = other.hub == shadow.owner_hub && other.spool == shadow.owner_spool;
-      bool is_named = std::ranges::any_of(shadow.offered, [&](const auto& h) { return h.hub == other.hub && h.spool == other.spool; });
+      bool is_named = storage::find_holder(shadow.offered, other.hub, other.spool) != shadow.offered.end();
       others.is_given_up = others.is_given_up || (is_named && !is_owner);
       if (!is_owner && may_have_been_given(shadow, *member)) others.out.push_back(std::move(other));
       waited_for_since_.erase(member->name());
@@ -205,14 +204,9 @@ bool Guardian::may_have_been_given(const Shadow& shadow, const Member& member) c
   return out == out_from_.end() || out->second.first != member.identity->epoch || shadow.row < out->second.second;
 }
 
-// With discovery a hub may have been forgotten since, or was never met: it comes into mind, so that it answers or can be out.
-void Guardian::admit_those_who_may_own(const Shadow& shadow) {
-  auto runs = ownership_.live_runs();
-  for (const auto& holder : shadow.offered) runs.push_back({holder.hub, holder.spool, Epoch{0}});
-  for (const auto& run : runs) {
-    if (run.hub == config_.hub_name) continue;
-    if (auto* member = members_.find_or_admit(run.hub); member != nullptr && !member->identity) members_.meet(*member, run.spool, run.lowest);
-  }
+void Guardian::bring_to_mind(const std::string& hub, SpoolId spool, Epoch lowest) {
+  if (hub == config_.hub_name) return;
+  if (auto* member = members_.find_or_admit(hub); member != nullptr && !member->identity) members_.meet(*member, spool, lowest);
 }
 
 void Guardian::say_who_is_waited_for(const Member& member) {

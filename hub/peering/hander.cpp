@@ -184,7 +184,7 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
 // Asked right before the step that cannot be undone, as before a final dot: this process may have been stopped since the hand-over was
 // begun, and the message been taken over. The spool that is named as the receiver is the one that is offered it.
 Task<bool> Hander::may_go_now(const StoredMessage& message, const Member& member, Way& way) {
-  auto is_named = [&] { return !is_stopping_ && member.identity && member.identity->spool == message.receiver->spool; };
+  auto is_named = [&] { return !is_stopping_ && member.has_spool(message.receiver->spool); };
   using Verdict = DeliveryGuard::Verdict;
   auto verdict = Verdict::go;
   if (!guard_->may_deliver_now(message)) verdict = co_await guard_->may_deliver(message);
@@ -340,7 +340,7 @@ Task<void> Hander::resolve(RowId row) {
   }
   if (is_stopping_) co_return;
   auto* member = members_.find(receiver.hub);
-  bool is_here = member != nullptr && member->identity && member->identity->spool == receiver.spool;
+  bool is_here = member != nullptr && member->has_spool(receiver.spool);
   if (is_here) receiver.epoch = member->live_epoch;
   if (!receiver.is_gone) {
     if (!is_here || !member->control->is_open()) co_return;

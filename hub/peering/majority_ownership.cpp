@@ -90,7 +90,7 @@ std::string MajorityOwnership::why_mail_waits() {
 
 bool MajorityOwnership::is_out(const Member& member, SpoolId spool) const {
   auto out = out_.find(spool);
-  return out != out_.end() && member.is_fenced && member.identity && member.identity->spool == spool &&
+  return out != out_.end() && member.is_fenced && member.has_spool(spool) &&
          out->second.below >= member.identity->epoch;
 }
 

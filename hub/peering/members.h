@@ -53,6 +53,8 @@ struct Member {
   Timer beat_timer;
   bool is_forgotten = false;
   [[nodiscard]] const std::string& name() const { return config.name; }
+  /// As far as is known it has this spool now.
+  [[nodiscard]] bool has_spool(SpoolId spool) const { return identity && identity->spool == spool; }
 };
 
 class Members final : public LinkOwner {

@@ -104,7 +104,7 @@ Task<void> NoteTeller::tell(std::string hub, SpoolId spool) {
 
 bool NoteTeller::can_be_told(const storage::Holder& holder) {
   auto* member = members_.find(holder.hub);
-  return member != nullptr && member->identity && member->identity->spool == holder.spool && member->control->offers(smtp::note_capability);
+  return member != nullptr && member->has_spool(holder.spool) && member->control->offers(smtp::note_capability);
 }
 
 bool NoteTeller::is_gone(const storage::Holder& holder) {
