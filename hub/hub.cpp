@@ -152,6 +152,7 @@ class WiredHub final : public Hub, public AdminBackend {
     g.queue_messages = counts->messages;
     g.queue_held = counts->held;
     g.unprotected_messages = counts->unprotected + peering_.short_messages();
+    g.takeover_wait_seconds = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(peering_.takeover_wait()).count());
     g.shadow_messages = counts->shadows;
     g.outbox_discards = counts->outbox;
     g.safety_net_messages = counts->kept;

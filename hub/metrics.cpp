@@ -136,6 +136,8 @@ constexpr GaugeRow gauge_rows[] = {
     {"queue_held", "Messages held by the operator.", &Gauges::queue_held},
     {"unprotected_messages", "Acknowledged messages with fewer live copies than their policy asks for.",
      &Gauges::unprotected_messages},
+    {"takeover_wait_seconds", "How long mail of a hub that is gone has waited for the answer of another hub, which may own it; 0: none waits.",
+     &Gauges::takeover_wait_seconds},
     {"shadow_messages", "Copies held for other hubs.", &Gauges::shadow_messages},
     {"outbox_discards", "Discard status that other hubs have not confirmed yet.", &Gauges::outbox_discards},
     {"safety_net_messages", "Delivered messages that are kept in the safety net.", &Gauges::safety_net_messages},

@@ -93,6 +93,7 @@ struct Gauges {
   std::uint64_t queue_messages = 0;  ///< queued or held
   std::uint64_t queue_held = 0;
   std::uint64_t unprotected_messages = 0;
+  std::uint64_t takeover_wait_seconds = 0;  ///< mail of a hub that is gone waits for the answer of another one
   std::uint64_t shadow_messages = 0;  ///< held for other hubs
   std::uint64_t outbox_discards = 0;  ///< discard status owed to other hubs
   std::uint64_t safety_net_messages = 0;

@@ -1,6 +1,8 @@
 #include "hub/salvage_command.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -181,7 +183,7 @@ class Exporter {
     for (auto& [kind, rows] : not_there_)
       for (auto row : still_named(salvage_, kind, std::move(rows)))
         unreadable.add(fmt::format("{} in row {:x}: only its key is left", name_of(kind), row.value));
-    return {};
+    return sync();
   }
 
   std::size_t whole = 0;
@@ -243,6 +245,18 @@ class Exporter {
     auto body = write_body(row, UINT64_MAX, fmt::format("without-envelope-{:x}", row.value));
     if (!body) return std::unexpected(body.error());
     ++orphans;
+    return {};
+  }
+
+  /// The spool may be thrown away as soon as this command has ended.
+  [[nodiscard]] Result<void> sync() const {
+    auto folder = ::open(options_.to.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 || ::syncfs(folder) != 0) {
+      auto failure = failed(options_.to);
+      if (folder >= 0) ::close(folder);
+      return failure;
+    }
+    ::close(folder);
     return {};
   }
 

@@ -89,7 +89,7 @@ std::optional<std::uint64_t> whole_seconds(const std::string& text, const char* 
     std::fprintf(stderr, "umbra: %s: expected a time like 90s or 5min\n", what);
     return std::nullopt;
   }
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(*span).count());
+  return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::seconds>(*span).count());  // not less than was asked for
 }
 
 }  // namespace

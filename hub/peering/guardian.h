@@ -49,6 +49,8 @@ class Guardian {
   }
   /// Messages whose copies are on hubs that are silent, but not for so long that they are copied again.
   [[nodiscard]] std::uint64_t short_messages() const { return short_messages_; }
+  /// For how long mail of a hub that is gone has waited for another hub, which may own it and does not answer. 0: it does not.
+  [[nodiscard]] Duration takeover_wait() const;
   /// The copies held for this owner are asked about now.
   void audit_soon(SpoolId owner) { audits_.erase(owner); }
   /// This hub owns it, and another one offered a copy of what may be a later generation: who owns it is asked at once.
@@ -110,7 +112,7 @@ class Guardian {
   [[nodiscard]] Others others_of(const storage::Shadow& shadow, const Heard& heard);
   /// With discovery a hub may have been forgotten since, or was never met: known again, it answers or can be out.
   void bring_to_mind(const std::string& hub, SpoolId spool, Epoch lowest);
-  void say_who_is_waited_for(const Member& member);
+  void note_wait_for(const Member& member);
   [[nodiscard]] bool may_have_been_given(const storage::Shadow& shadow, const Member& member) const;
   Task<void> look_into(MessageId id);
   Task<void> end_epochs_of_silent_holders();
@@ -184,7 +186,11 @@ class Guardian {
   std::unordered_map<MessageId, bool> deciding_;  ///< what a take-over asks about; true: it is asked about by one that goes first
   std::vector<RowId> doubted_;  ///< unsettled from the next look on
   std::set<std::string> silent_holders_;  ///< they keep mail or shadows waiting: their epochs are to be ended
-  std::map<std::string, MonotonicTime> waited_for_since_;
+  struct Wait {
+    MonotonicTime since;
+    MonotonicTime last;  ///< not long ago, or it is over
+  };
+  std::map<std::string, Wait> waits_;  ///< of take-overs, for the answer of a hub
   MonotonicTime said_waiting_at_ = MonotonicTime::min();
   /// Of each spool whose epoch this hub has seen ended: the lowest epoch since, and the first row that came here afterwards.
   std::map<SpoolId, std::pair<Epoch, RowId>> out_from_;

@@ -18,6 +18,7 @@ using HolderState = storage::Holder::State;
 constexpr std::size_t page = 200;
 constexpr Duration last_contact_timeout = 500ms;
 constexpr Duration said_pause = 1min;
+constexpr Duration wait_over_after = 30s;  // what is still waited for is asked for again long before
 
 }  // namespace
 
@@ -178,7 +179,7 @@ Guardian::Others Guardian::others_of(const Shadow& shadow, const Heard& heard) {
     bool has_answered = answers != heard.answers.end() &&
                         std::ranges::any_of(answers->second, [&](const auto& a) { return a.hub == member->name(); });
     if (has_answered && heard.told.hubs.contains(member->name())) {
-      waited_for_since_.erase(member->name());
+      waits_.erase(member->name());
       continue;
     }
     storage::Holder other{member->name(), member->identity->spool, HolderState::former_owner};
@@ -188,12 +189,12 @@ Guardian::Others Guardian::others_of(const Shadow& shadow, const Heard& heard) {
       bool is_named = storage::find_holder(shadow.offered, other.hub, other.spool) != shadow.offered.end();
       others.is_given_up = others.is_given_up || (is_named && !is_owner);
       if (!is_owner && may_have_been_given(shadow, *member)) others.out.push_back(std::move(other));
-      waited_for_since_.erase(member->name());
+      waits_.erase(member->name());
       continue;
     }
     others.are_waited_for = true;
     if (members_.is_silent(*member)) silent_holders_.insert(member->name());
-    say_who_is_waited_for(*member);
+    note_wait_for(*member);
   }
   return others;
 }
@@ -209,12 +210,22 @@ void Guardian::bring_to_mind(const std::string& hub, SpoolId spool, Epoch lowest
   if (auto* member = members_.find_or_admit(hub); member != nullptr && !member->identity) members_.meet(*member, spool, lowest);
 }
 
-void Guardian::say_who_is_waited_for(const Member& member) {
+void Guardian::note_wait_for(const Member& member) {
   auto now = MonotonicClock::now();
-  auto since = waited_for_since_.try_emplace(member.name(), now).first->second;
-  if (now < said_waiting_at_ || now < since + 2 * config_.cluster.lease) return;
+  auto& waited = waits_.try_emplace(member.name(), now, now).first->second;
+  if (now > waited.last + wait_over_after) waited.since = now;
+  waited.last = now;
+  if (now < said_waiting_at_ || now < waited.since + 2 * config_.cluster.lease) return;
   said_waiting_at_ = now + said_pause;
   log_.line(LogLevel::warning, "mail of a hub that is gone waits for the answer of another hub, which may own it", {{"member", member.name()}});
+}
+
+Duration Guardian::takeover_wait() const {
+  auto now = MonotonicClock::now();
+  Duration longest{0};
+  for (const auto& [hub, waited] : waits_)
+    if (now <= waited.last + wait_over_after) longest = std::max<Duration>(longest, now - waited.since);
+  return longest;
 }
 
 // Not what has come meanwhile: a hub that took over offers its copy, of a later generation, as soon as it

@@ -45,6 +45,7 @@ class Peering final : public DeliveryGuard {
   SafetyWaits& waits() { return waits_; }
   /// Besides those that the spool counts as unprotected: see Guardian.
   [[nodiscard]] std::uint64_t short_messages() const { return guardian_.short_messages(); }
+  [[nodiscard]] Duration takeover_wait() const { return guardian_.takeover_wait(); }
   [[nodiscard]] bool was_discarded(MessageId id) const { return keeper_.was_discarded(id); }
   [[nodiscard]] bool is_returning() const { return guardian_.is_returning(); }
 

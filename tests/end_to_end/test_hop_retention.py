@@ -1,7 +1,6 @@
 """Hop retention: routes whose next hop is a hub. Chains of hubs, what crosses the wire, and hubs that die in every place."""
 import json
 import subprocess
-import time
 
 from lab import load, places
 from lab.case import LabCase
@@ -93,11 +92,14 @@ class Trouble(ChainCase):
         wait_until(lambda: self.source.acknowledged() > self.MESSAGES // 3, 60, "a third of the load")
         return hubs
 
+    def wait_for_a_takeover(self, *hubs):
+        wait_until(lambda: sum(hub.metric("umbra_takeovers_total") for hub in hubs) > 0, 30, "what it owned is taken over")
+
     def test_the_middle_hub_is_killed_and_comes_back(self):
         sink = self.sink("--delay", "20")
-        _, middle, _ = self.under_load(sink)
+        first, middle, last = self.under_load(sink)
         middle.kill()
-        time.sleep(4)  # two leases: what it owned is taken over
+        self.wait_for_a_takeover(first, last)
         middle.start()
         self.finish(sink)
 
@@ -111,9 +113,9 @@ class Trouble(ChainCase):
 
     def test_the_last_hub_is_killed_and_comes_back(self):
         sink = self.sink("--delay", "20")
-        _, _, last = self.under_load(sink)
+        first, middle, last = self.under_load(sink)
         last.kill()
-        time.sleep(4)
+        self.wait_for_a_takeover(first, middle)
         last.start()
         self.finish(sink)
 

@@ -141,8 +141,10 @@ TEST_F(MajorityTakeOverTests, WaitsForAHubThatItsCopyDoesNotName) {
   let_beat(60s, {"hub3", "hub4", "hub5"});
   EXPECT_FALSE(owns(id)) << "hub5 may own it";
   EXPECT_TRUE(shadow(id));
+  EXPECT_GT(peering->takeover_wait(), 30s) << "an operator can see it";
   hub5.is_silent = false;
   let_beat(5s, {"hub3", "hub4", "hub5"});
+  EXPECT_EQ(peering->takeover_wait(), 0s);
   EXPECT_TRUE(owns(id)) << "it has answered that it does not";
   EXPECT_EQ(metrics.possible_duplicates_total, 0U);
 }
