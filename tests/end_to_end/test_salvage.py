@@ -95,6 +95,7 @@ class DamagedSpools(LabCase):
 
         self.assertGreater((hub.spool / "spool.db").stat().st_size, 4 << 20)
         scribble(hub.spool / "spool.db", first_page=600)
+        (hub.spool / "spool.db-wal").unlink(missing_ok=True)  # what the last checkpoint could not bring over hides the damage
         self.assertEqual(spool("check", hub.spool).returncode, 5)
         rest = spool("export", hub.spool, "--to", self.folder / "half")
         self.assertEqual(rest.returncode, 5, rest.stdout + rest.stderr)
