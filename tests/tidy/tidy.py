@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -123,6 +124,14 @@ def check_whole_tree(files, problem):
             problem(path, 1, "a script is executable")
 
 
+def check_patches(patches, problem, root=ROOT):
+    """A planted bug that does not apply any more is one that nobody looks for (scripts/mutants)."""
+    for path in patches:
+        ran = subprocess.run(["patch", "--strip=1", "--dry-run", "--batch", "--input", str(root / path)], cwd=root, capture_output=True, text=True, check=False)
+        if ran.returncode != 0:
+            problem(path, 1, "the patch does not apply any more")
+
+
 def tracked_files():
     listing = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True,
                              check=True, text=True).stdout
@@ -171,6 +180,16 @@ def self_test():
         if len(problems) != expected:
             failed += 1
             print(f"self-test: {check.__name__} on {path} {text[:60]!r}: found {problems}, expected {expected}")
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        (root / "a.cpp").write_text("int one;\nint two;\n")
+        (root / "good.patch").write_text("--- a/a.cpp\n+++ b/a.cpp\n@@ -1,2 +1,1 @@\n int one;\n-int two;\n")
+        (root / "bad.patch").write_text("--- a/a.cpp\n+++ b/a.cpp\n@@ -1,2 +1,1 @@\n int one;\n-int three;\n")
+        bad = []
+        check_patches(["good.patch", "bad.patch"], lambda path, number, what: bad.append(path), root)
+        if bad != ["bad.patch"]:
+            failed += 1
+            print(f"self-test: check_patches: {bad}")
     if anchors_of("# The `umbra` command, and more\n## A\n## A\n") != {"the-umbra-command-and-more", "a", "a-1"}:
         failed += 1
         print("self-test: anchors_of")
@@ -203,6 +222,7 @@ def main():
         if lines and not lines[-1].endswith("\n"):
             problem(len(lines), "no line end at the end of the file")
     check_whole_tree(files, lambda path, number, what: problems.append(f"{path}:{number}: {what}"))
+    check_patches([path for path in files if path.endswith(".patch")], lambda path, number, what: problems.append(f"{path}:{number}: {what}"))
     for line in problems:
         print(line)
     print(f"tidy: {len(files)} files, {len(problems)} problems" if problems else f"tidy: {len(files)} files, clean")
