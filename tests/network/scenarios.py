@@ -277,7 +277,7 @@ def scale(trial):
     trial.retired = trial.hubs[3:]
     trial.publish(trial.living())
     back.wait_ready(60)
-    need("this spool had left the cluster" in back.log.read_text(), "the disk of a hub that left is known as such")
+    wait_until(lambda: "this spool had left the cluster" in back.log.read_text(), 10, "the disk of a hub that left is known as such")
 
 
 def _leave_under_load(trial):
