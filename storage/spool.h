@@ -393,6 +393,8 @@ class Writer {
   virtual Result<std::size_t> give_way(std::size_t rows_max) = 0;
   /// There is room again.
   virtual Result<void> keep_again() = 0;
+  /// Other limits of the safety net, for what ends from now on; trim_kept() does the rest.
+  virtual void set_safety_net(const SafetyNetLimits& limits) = 0;
   virtual Result<void> put_resend(const Resend& resend) = 0;
   /// A few words under a name; empty: no such note any more.
   virtual Result<void> set_note(const std::string& name, const std::string& value) = 0;

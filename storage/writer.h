@@ -24,7 +24,7 @@ class SpoolWriter final : public Writer {
   Bodies& bodies() { return bodies_; }
   /// The file is shorter after the next checkpoint, and the room is needed. Taken by the call.
   bool take_checkpoint_wish() { return std::exchange(wants_checkpoint_, false); }
-  void set_safety_net(const SafetyNetLimits& limits) { kept_.set_limits(limits); }
+  void set_safety_net(const SafetyNetLimits& limits) override { kept_.set_limits(limits); }
 
   Result<void> put_chunk(RowId body, std::uint32_t number, std::string_view octets) override;
   Result<void> drop_body(RowId body) override;

@@ -58,6 +58,7 @@ enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
 struct TlsFiles {
   std::string certificate;
   std::string key;
+  bool operator==(const TlsFiles&) const = default;
 };
 
 struct ListenerTlsConfig {
@@ -84,6 +85,7 @@ struct RouteTlsConfig {
   std::vector<std::string> names;  ///< verify; empty: the host's own name
   TlsFiles files;                  ///< shown to next hops that ask
   TlsVersion minimum_version = TlsVersion::v1_2;
+  bool operator==(const RouteTlsConfig&) const = default;
 };
 
 /// Mutual TLS between hubs.
@@ -109,6 +111,7 @@ struct ListenerConfig {
 struct RouteHost {
   Endpoint endpoint;
   int preference = 0;  ///< lower first; equal ones share the load
+  bool operator==(const RouteHost&) const = default;
 };
 
 struct RouteConfig {
@@ -123,6 +126,7 @@ struct RouteConfig {
   std::uint32_t messages_per_connection_max = 1000;
   RouteTlsConfig tls = {};
   std::vector<std::string> hubs = {};  ///< not empty: mail is handed over to one of these hubs of the cluster
+  bool operator==(const RouteConfig&) const = default;
 };
 
 struct RetryStep {
@@ -191,6 +195,7 @@ struct DiscoveryConfig {
 
 struct ClusterConfig {
   Endpoint address;                   ///< where this hub listens for other hubs; port 0: no cluster
+  std::string secret_file;            ///< as written; empty: none
   std::string secret;                 ///< shared by all hubs (from secret_file or UMBRA_CLUSTER_SECRET)
   ClusterTlsConfig tls = {};
   std::vector<MemberConfig> members;  ///< every hub, this one included; empty with discovery

@@ -27,36 +27,48 @@ smtp::ReceiveSessionLimits session_limits(const ReceiveLimits& limits, const Lis
 
 Listener::Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name,
                    MessageIntake& intake, EventLog& log, Metrics& metrics)
-    : scope_(runtime.io),
-      shared_{runtime, config, host_name, intake, log, metrics, scope_, session_limits(config.limits, config.tls)},
-      pause_(runtime.io) {
-  if (config.tls.mode == ListenerTlsConfig::Mode::none) return;
-  UMBRA_ASSERT(runtime.tls != nullptr);
-  shared_.tls = runtime.tls->listener(config.name);
-  UMBRA_ASSERT(shared_.tls != nullptr);
+    : scope_(runtime.io), shared_{runtime, intake, log, metrics, scope_, nullptr}, pause_(runtime.io) {
+  configure(config, host_name);
+}
+
+void Listener::configure(const ListenerConfig& config, const std::string& host_name) {
+  auto settings = std::make_shared<ListenerSettings>();
+  settings->config = config;
+  settings->host_name = host_name;
+  settings->limits = session_limits(config.limits, config.tls);
+  if (config.tls.mode != ListenerTlsConfig::Mode::none) {
+    UMBRA_ASSERT(shared_.runtime.tls != nullptr);
+    settings->tls = shared_.runtime.tls->listener(config.name);
+    UMBRA_ASSERT(settings->tls != nullptr);
+  }
+  shared_.settings = std::move(settings);
 }
 
 Listener::~Listener() = default;
 
 Result<Endpoint> Listener::start() {
-  auto acceptor = shared_.runtime.network.listen(shared_.config.address);
+  auto acceptor = shared_.runtime.network.listen(config().address);
   if (!acceptor) return std::unexpected(acceptor.error());
-  acceptor_ = std::move(*acceptor);
-  scope_.spawn("listener", accept_clients());
+  start(std::move(*acceptor));
   return acceptor_->local();
 }
 
-void Listener::close() {
+void Listener::start(std::unique_ptr<Acceptor> acceptor) {
+  acceptor_ = std::move(acceptor);
+  scope_.spawn("listener", accept_clients());
+}
+
+void Listener::close(const std::string& what) {
   if (is_closing_) return;
   is_closing_ = true;
   if (acceptor_) acceptor_->close();
   pause_.cancel();
-  for (auto& session : sessions_) session.close_gently();
+  for (auto& session : sessions_) session.close_gently(what);
 }
 
 void Listener::set_draining(bool is_draining) {
   if (std::exchange(is_draining_, is_draining) == is_draining || !is_draining) return;
-  for (auto& session : sessions_) session.close_gently();
+  for (auto& session : sessions_) session.close_gently("this hub");
 }
 
 Task<void> Listener::stop() {
@@ -77,10 +89,10 @@ Task<void> Listener::accept_clients() {
     ++shared_.metrics.connections_total;
     if (!is_closing_ && is_draining_ && turning_away_ < turning_away_max) {
       scope_.spawn("turn away", turn_away(std::move(*stream), "is being drained, try another server"));
-    } else if (!is_closing_ && !is_draining_ && sessions_.size() < shared_.config.limits.connections_max) {
+    } else if (!is_closing_ && !is_draining_ && sessions_.size() < config().limits.connections_max) {
       scope_.spawn("session", serve(std::move(*stream)));
     } else if (!is_closing_ && turning_away_ < turning_away_max &&
-               shared_.config.tls.mode != ListenerTlsConfig::Mode::implicit) {
+               config().tls.mode != ListenerTlsConfig::Mode::implicit) {
       scope_.spawn("turn away", turn_away(std::move(*stream), "has too many connections, try again later"));
     } else {
       (*stream)->close();
@@ -91,7 +103,7 @@ Task<void> Listener::accept_clients() {
 Task<void> Listener::serve(std::unique_ptr<Stream> stream) {
   ++shared_.metrics.connections;
   const auto session = sessions_.emplace(sessions_.end(), shared_, std::move(stream));
-  if (is_closing_ || is_draining_) session->close_gently();
+  if (is_closing_ || is_draining_) session->close_gently("this hub");
   co_await session->run();
   sessions_.erase(session);
   --shared_.metrics.connections;
@@ -103,7 +115,7 @@ Task<void> Listener::turn_away(std::unique_ptr<Stream> stream, std::string why) 
     Watchdog watchdog(shared_.runtime.io, *stream);
     watchdog.expires_after(turn_away_timeout);
     const std::string octets =
-        smtp::to_wire({421, "4.3.2", shared_.host_name + ' ' + why});
+        smtp::to_wire({421, "4.3.2", shared_.settings->host_name + ' ' + why});
     co_await stream->write(octets);
   }
   stream->close();
@@ -115,7 +127,7 @@ void Listener::log_failure(const Error& error) {
   if (failure_logged_ && now < *failure_logged_ + failure_log_interval) return;
   failure_logged_ = now;
   shared_.log.line(LogLevel::warning, "accept failed, trying again",
-                   {{"listener", shared_.config.name}, {"error", error.what + ": " + error.code.message()}});
+                   {{"listener", config().name}, {"error", error.what + ": " + error.code.message()}});
 }
 
 }  // namespace umbra::hub

@@ -1,4 +1,4 @@
-// Accepts the clients of one receive connector and gives each a ClientSession. Owned by the hub; everything
+// Accepts the clients of one receive connector and gives each a ClientSession, with the settings of that moment. Owned by the hub; everything
 // on the home thread. Beyond connections_max a client gets 421 4.3.2. When the process has no more file
 // descriptors, accepting goes on a moment later: the clients wait in the kernel's queue.
 #pragma once
@@ -13,7 +13,7 @@ namespace umbra::hub {
 
 class Listener {
  public:
-  /// The references must outlive it.
+  /// `intake`, `log` and `metrics` must outlive it.
   Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name, MessageIntake& intake,
            EventLog& log, Metrics& metrics);
   /// Only when never started, or after stop().
@@ -21,8 +21,12 @@ class Listener {
 
   /// Listens; returns where (the port, when the configured one is 0).
   Result<Endpoint> start();
-  /// No new client; those that are there get 421 4.3.2 as soon as no message of theirs is on its way in.
-  void close();
+  /// The same with what listens already at the configured address.
+  void start(std::unique_ptr<Acceptor> acceptor);
+  /// For the clients that come from now on; those that are there go on as they began. The address is the one of before.
+  void configure(const ListenerConfig& config, const std::string& host_name);
+  /// No new client; those that are there get 421 4.3.2, "`what` is closing", as soon as no message of theirs is on its way in.
+  void close(const std::string& what = "this hub");
   /// close(), and waits until the last session has ended. Bounded: 10 s for a message still coming, then the
   /// reply.
   Task<void> stop();
@@ -31,6 +35,7 @@ class Listener {
   /// lets them in again.
   void set_draining(bool is_draining);
 
+  [[nodiscard]] const ListenerConfig& config() const { return shared_.settings->config; }
   [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }
 
  private:

@@ -23,9 +23,11 @@ constexpr std::uint64_t octets_per_second_min = 1000;
 
 ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream)
     : shared_(shared),
+      settings_(shared.settings),
+      config_(settings_->config),
       stream_(std::move(stream)),
-      policy_(shared.config, stream_->remote().host, shared.intake, shared.log, shared.metrics),
-      protocol_(shared.host_name, shared.limits, policy_),
+      policy_(config_, stream_->remote().host, shared.intake, shared.log, shared.metrics),
+      protocol_(settings_->host_name, settings_->limits, policy_),
       deadline_(shared.runtime.io, [this] { deadline_passed(); }),
       goodbye_said_(shared.runtime.io) {}
 
@@ -47,7 +49,7 @@ Task<void> ClientSession::run() {
 Task<void> ClientSession::converse() {
   using Kind = smtp::ReceiveSession::Event::Kind;
   std::string_view input;
-  if (shared_.config.tls.mode == ListenerTlsConfig::Mode::implicit && !co_await start_tls()) co_return;
+  if (config_.tls.mode == ListenerTlsConfig::Mode::implicit && !co_await start_tls()) co_return;
   while (true) {
     const auto event = protocol_.next(input);
     shared_.metrics.protocol_errors_total +=
@@ -55,7 +57,7 @@ Task<void> ClientSession::converse() {
     switch (event.kind) {
       case Kind::need_input:
         if (closing_until_ && !protocol_.expects_body()) {
-          protocol_.close_with({421, "4.3.2", "this hub is closing, try another"});
+          protocol_.close_with(closing_reply());
           break;
         }
         if (!co_await flush()) co_return;
@@ -94,12 +96,12 @@ Task<void> ClientSession::converse() {
 }
 
 Task<bool> ClientSession::start_tls() {
-  const auto context = shared_.tls->context();
+  const auto context = settings_->tls->context();
   auto wrapped = std::make_unique<TlsStream>(shared_.runtime.io, std::move(stream_), context);
   auto& tls = *wrapped;
   stream_ = std::move(wrapped);
   phase_ = Phase::handshake;
-  auto until = MonotonicClock::now() + std::min(handshake_timeout, shared_.config.limits.command_timeout);
+  auto until = MonotonicClock::now() + std::min(handshake_timeout, config_.limits.command_timeout);
   deadline_.set(closing_until_ ? std::min(until, *closing_until_) : until);
   const auto done = co_await tls.handshake();
   deadline_.clear();
@@ -107,14 +109,14 @@ Task<bool> ClientSession::start_tls() {
   if (!done) {
     ++shared_.metrics.tls_handshake_failures_total;
     shared_.log.line(LogLevel::info, "TLS handshake failed",
-                     {{"listener", shared_.config.name}, {"client", policy_.client()}, {"reason", done.error().what}});
+                     {{"listener", config_.name}, {"client", policy_.client()}, {"reason", done.error().what}});
     co_return false;
   }
   ++shared_.metrics.tls_connections_total;
   if (tls.is_resumed()) ++shared_.metrics.tls_sessions_resumed_total;
   tls_cipher_ = tls.cipher();
   policy_.note_certificate(tls.peer_names());
-  command_until_ = MonotonicClock::now() + shared_.config.limits.command_timeout;
+  command_until_ = MonotonicClock::now() + config_.limits.command_timeout;
   protocol_.tls_started();
   errors_counted_ = 0;
   co_return true;
@@ -128,11 +130,11 @@ Task<void> ClientSession::begin_message() {
   const bool smtputf8 = envelope.smtputf8;
   const std::string recipient =
       envelope.recipients.size() == 1 ? envelope.recipients.front().address : std::string{};
-  acceptance_ = shared_.intake.begin(std::move(envelope), shared_.config);
+  acceptance_ = shared_.intake.begin(std::move(envelope), config_);
   protocol_.accept_body();
   const std::string trace = smtp::received_field({.client_name = protocol_.hello_name(),
                                                   .client_address = policy_.client(),
-                                                  .host_name = shared_.host_name,
+                                                  .host_name = settings_->host_name,
                                                   .is_extended = protocol_.is_extended(),
                                                   .smtputf8 = smtputf8,
                                                   .tls_cipher = tls_cipher_,
@@ -148,7 +150,7 @@ Task<void> ClientSession::end_message(const smtp::Reply* refusal, bool& close_si
   if (refusal != nullptr) {
     co_await acceptance_->abandon();
     shared_.log.message(MessageEvent::rejected, acceptance_->id(),
-                        {{"listener", shared_.config.name},
+                        {{"listener", config_.name},
                          {"client", policy_.client()},
                          {"octets", static_cast<std::int64_t>(protocol_.body_octets())},
                          {"reply", smtp::to_line(*refusal)}});
@@ -163,7 +165,7 @@ Task<void> ClientSession::end_message(const smtp::Reply* refusal, bool& close_si
   metrics.accept_seconds.observe(MonotonicClock::now() - began);
   if (!reply.is_positive()) {
     shared_.log.line(LogLevel::info, reply.code == 0 ? "mail not answered" : "mail refused",
-                     {{"listener", shared_.config.name},
+                     {{"listener", config_.name},
                       {"client", policy_.client()},
                       {"message", to_string(acceptance_->id())},
                       {"reply", smtp::to_line(reply)}});
@@ -177,17 +179,17 @@ Task<void> ClientSession::end_message(const smtp::Reply* refusal, bool& close_si
 Task<bool> ClientSession::flush() {
   auto& output = protocol_.output();
   if (output.empty()) co_return true;
-  deadline_.set(MonotonicClock::now() + shared_.config.limits.command_timeout);
+  deadline_.set(MonotonicClock::now() + config_.limits.command_timeout);
   const auto error = co_await stream_->write(output);
   deadline_.clear();
   output.clear();
   if (output.capacity() > output_octets_kept) output = {};
-  command_until_ = MonotonicClock::now() + shared_.config.limits.command_timeout;
+  command_until_ = MonotonicClock::now() + config_.limits.command_timeout;
   co_return !error;
 }
 
 Task<bool> ClientSession::read(std::string_view& input) {
-  const auto& limits = shared_.config.limits;
+  const auto& limits = config_.limits;
   const auto buffer = buffer_for_read();
   auto until = command_until_;
   const bool is_body = protocol_.expects_body();
@@ -241,22 +243,22 @@ void ClientSession::release_buffer() {
   large_octets_ = 0;
 }
 
-void ClientSession::close_gently() {
+void ClientSession::close_gently(std::string what) {
   if (closing_until_) return;
+  closing_what_ = std::move(what);
   closing_until_ = MonotonicClock::now() + closing_grace;
   if (phase_ == Phase::handshake) deadline_.set(*closing_until_);
   if (phase_ != Phase::reading) return;
   if (protocol_.expects_body()) {
     deadline_.set(*closing_until_);
   } else {
-    start_goodbye({421, "4.3.2", "this hub is closing, try another"});
+    start_goodbye(closing_reply());
   }
 }
 
 void ClientSession::deadline_passed() {
   if (phase_ == Phase::reading) {
-    start_goodbye(closing_until_ ? smtp::Reply{421, "4.3.2", "this hub is closing, try another"}
-                                 : smtp::Reply{421, "4.4.2", "timeout, closing"});
+    start_goodbye(closing_until_ ? closing_reply() : smtp::Reply{421, "4.4.2", "timeout, closing"});
   } else {
     stream_->close();
   }

@@ -22,17 +22,22 @@
 
 namespace umbra::hub {
 
+/// A listener as it is configured; never changed. A session keeps those with which it began to its end.
+struct ListenerSettings {
+  ListenerConfig config;
+  std::string host_name;
+  smtp::ReceiveSessionLimits limits;
+  std::shared_ptr<TlsPlace> tls;  ///< null: it has none
+};
+
 /// What the sessions of one listener share. Outlives them.
 struct ListenerShared {
   Runtime runtime;
-  const ListenerConfig& config;
-  const std::string& host_name;
   MessageIntake& intake;
   EventLog& log;
   Metrics& metrics;
   TaskScope& scope;
-  smtp::ReceiveSessionLimits limits;
-  TlsPlace* tls = nullptr;  ///< null: this listener has none
+  std::shared_ptr<const ListenerSettings> settings;  ///< for the next session
   std::size_t large_buffers = 0;
 };
 
@@ -46,9 +51,9 @@ class ClientSession {
   /// The whole conversation. When it returns the connection is closed and nothing is under way.
   Task<void> run();
 
-  /// 421 4.3.2 as soon as no message is on its way in. A message whose end was received is answered first;
+  /// 421 4.3.2, "`what` is closing", as soon as no message is on its way in. A message whose end was received is answered first;
   /// one that is still coming gets a short while to end.
-  void close_gently();
+  void close_gently(std::string what);
 
  private:
   enum class Phase : std::uint8_t { busy, reading, handshake, goodbye };
@@ -62,11 +67,14 @@ class ClientSession {
   Task<void> end_message(const smtp::Reply* refusal, bool& close_silently);
   Task<void> say_goodbye(smtp::Reply reply);
   void start_goodbye(smtp::Reply reply);
+  [[nodiscard]] smtp::Reply closing_reply() const { return {421, "4.3.2", closing_what_ + " is closing, try another"}; }
   void deadline_passed();
   asio::mutable_buffer buffer_for_read();
   void release_buffer();
 
   ListenerShared& shared_;
+  const std::shared_ptr<const ListenerSettings> settings_;
+  const ListenerConfig& config_;  // of these
   std::unique_ptr<Stream> stream_;
   std::string tls_cipher_;  // empty: plain
   InboundPolicy policy_;
@@ -75,6 +83,7 @@ class ClientSession {
   Deadline deadline_;
   Event goodbye_said_;
   std::optional<MonotonicTime> closing_until_;  // close_gently() was called
+  std::string closing_what_;
   MonotonicTime command_until_{};
   MonotonicTime body_since_{};
   std::uint64_t body_octets_read_ = 0;

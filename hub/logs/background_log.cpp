@@ -5,27 +5,17 @@
 #include <csignal>
 
 namespace umbra::hub {
-namespace {
-
-LogLevel level_of(std::string_view name) {
-  for (auto level : {LogLevel::debug, LogLevel::info, LogLevel::warning}) {
-    if (to_string(level) == name) return level;
-  }
-  return LogLevel::error;
-}
-
-}  // namespace
 
 Result<std::unique_ptr<BackgroundLog>> open_log(const LogConfig& config, std::string_view hub) {
   auto file = RotatingFile::open(config.file, config.file_octets_max, config.files_max);
   if (!file) return std::unexpected(file.error());
   BackgroundLog::Options options;
-  options.level = level_of(config.level);
+  options.level = log_level_of(config.level);
   return std::make_unique<BackgroundLog>(std::move(*file), hub, options);
 }
 
 BackgroundLog::BackgroundLog(RotatingFile file, std::string_view hub, Options options)
-    : options_(options), file_(std::move(file)), lines_(hub) {
+    : options_(options), level_(options.level), file_(std::move(file)), lines_(hub) {
   buffer_.reserve(64U << 10);
   // Signals are for the main thread: a new thread takes over the mask of its maker.
   sigset_t all;
@@ -69,7 +59,7 @@ void BackgroundLog::message(MessageEvent event, MessageId id, std::initializer_l
 }
 
 void BackgroundLog::line(LogLevel level, std::string_view text, std::initializer_list<LogField> fields) {
-  if (level < options_.level) return;
+  if (level < level_.load(std::memory_order_relaxed)) return;
   std::unique_lock lock(mutex_);
   if (level == LogLevel::debug && buffer_.size() >= options_.buffer_octets_max) {
     lines_dropped_.fetch_add(1, std::memory_order_relaxed);

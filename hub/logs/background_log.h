@@ -35,6 +35,7 @@ class BackgroundLog final : public EventLog {
   void message(MessageEvent event, MessageId id, std::initializer_list<LogField> fields) override;
   void line(LogLevel level, std::string_view text, std::initializer_list<LogField> fields) override;
 
+  void set_level(LogLevel level) override { level_.store(level, std::memory_order_relaxed); }
   /// Returns when everything logged so far is written. Called at the end; later lines are written by nobody.
   void stop();
   [[nodiscard]] std::uint64_t lines_dropped() const override {
@@ -52,6 +53,7 @@ class BackgroundLog final : public EventLog {
   void added(bool was_empty);
 
   const Options options_;
+  std::atomic<LogLevel> level_;
   RotatingFile file_;  ///< the thread's
   std::mutex mutex_;
   std::condition_variable has_lines_;

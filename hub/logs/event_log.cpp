@@ -56,6 +56,13 @@ std::string_view to_string(MessageEvent event) {
   return "unknown";
 }
 
+LogLevel log_level_of(std::string_view name) {
+  for (auto level : {LogLevel::debug, LogLevel::info, LogLevel::warning}) {
+    if (to_string(level) == name) return level;
+  }
+  return LogLevel::error;
+}
+
 std::string_view to_string(LogLevel level) {
   switch (level) {
     case LogLevel::debug:

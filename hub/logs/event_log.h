@@ -48,12 +48,15 @@ struct LogField {
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
 std::string_view to_string(LogLevel level);
+LogLevel log_level_of(std::string_view name);
 
 class EventLog {
  public:
   virtual ~EventLog() = default;
   virtual void message(MessageEvent event, MessageId id, std::initializer_list<LogField> fields) = 0;
   virtual void line(LogLevel level, std::string_view text, std::initializer_list<LogField> fields) = 0;
+  /// Lines below it are left out from now on.
+  virtual void set_level(LogLevel) {}
   /// Debug lines dropped because the log was behind, and octets that could not be written at all.
   [[nodiscard]] virtual std::uint64_t lines_dropped() const { return 0; }
   [[nodiscard]] virtual std::uint64_t octets_lost() const { return 0; }

@@ -30,6 +30,8 @@ class MemoryLog final : public EventLog {
     keep(std::move(out));
   }
 
+  void set_level(LogLevel level) override { least = level; }
+
   /// With the line ends.
   [[nodiscard]] const std::vector<std::string>& lines() const { return kept_; }
   void clear() { kept_.clear(); }

@@ -27,6 +27,7 @@ struct TlsOptions {
   std::string authorities;    ///< file with the CAs that the peer's certificate must lead to; empty: the system's
   bool may_resume = true;
   std::string own_name;       ///< a hub's: the certificate must name it, and lead to `authorities`
+  bool operator==(const TlsOptions&) const = default;
 };
 
 class TlsContext {

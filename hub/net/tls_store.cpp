@@ -55,6 +55,19 @@ std::string to_text(const Error& error) {
   return is_told ? error.what : error.what + ": " + error.code.message();
 }
 
+TlsStore::Places make_places(const Config& config) {
+  TlsStore::Places places;
+  auto add = [&](const std::string& name, TlsOptions options) {
+    places.try_emplace(name, std::make_shared<TlsPlace>(name, std::move(options)));
+  };
+  for (const auto& listener : config.listeners)
+    if (listener.tls.mode != ListenerTlsConfig::Mode::none) add("listeners." + listener.name, options_of(listener.tls));
+  for (const auto& route : config.routes)
+    if (route.tls.policy != RouteTlsConfig::Policy::none) add("routes." + route.name, options_of(route.tls));
+  if (config.cluster.tls.enabled()) add("cluster", options_of(config));
+  return places;
+}
+
 }  // namespace
 
 Result<void> TlsPlace::load(bool must_be_valid) {
@@ -84,29 +97,35 @@ std::shared_ptr<const TlsContext> TlsPlace::context() {
   return context_;
 }
 
-TlsStore::TlsStore(const Config& config) {
-  auto add = [this](std::string name, TlsOptions options) { places_.try_emplace(name, name, std::move(options)); };
-  for (const auto& listener : config.listeners)
-    if (listener.tls.mode != ListenerTlsConfig::Mode::none) add("listeners." + listener.name, options_of(listener.tls));
-  for (const auto& route : config.routes)
-    if (route.tls.policy != RouteTlsConfig::Policy::none) add("routes." + route.name, options_of(route.tls));
-  if (config.cluster.tls.enabled()) add("cluster", options_of(config));
+TlsStore::TlsStore(const Config& config) : places_(make_places(config)) {}
+
+Result<TlsStore::Places> TlsStore::places_for(const Config& config) const {
+  auto places = make_places(config);
+  for (auto& [name, place] : places) {
+    auto found = places_.find(name);
+    if (found != places_.end() && found->second->options() == place->options()) {
+      place = found->second;
+    } else if (place->has_files()) {
+      if (auto loaded = place->load(true); !loaded) return failure(loaded.error().code, name + ": " + to_text(loaded.error()));
+    }
+  }
+  return places;
 }
 
 Result<void> TlsStore::load(EventLog& log) {
   for (auto& [name, place] : places_) {
-    if (!place.has_files()) continue;
-    if (auto loaded = place.load(false); !loaded) return failure(loaded.error().code, name + ": " + to_text(loaded.error()));
-    if (!place.problem().empty())
-      log.line(LogLevel::error, "certificate not valid", {{"place", name}, {"problem", place.problem()}});
+    if (!place->has_files()) continue;
+    if (auto loaded = place->load(false); !loaded) return failure(loaded.error().code, name + ": " + to_text(loaded.error()));
+    if (!place->problem().empty())
+      log.line(LogLevel::error, "certificate not valid", {{"place", name}, {"problem", place->problem()}});
   }
   return {};
 }
 
 std::vector<CertificateReport> TlsStore::reload(EventLog& log, Metrics& metrics) {
   for (auto& [name, place] : places_) {
-    if (!place.has_files()) continue;
-    if (auto loaded = place.load(true); loaded) {
+    if (!place->has_files()) continue;
+    if (auto loaded = place->load(true); loaded) {
       log.line(LogLevel::info, "certificate loaded", {{"place", name}});
     } else {
       ++metrics.tls_reload_failures_total;
@@ -120,9 +139,9 @@ std::vector<CertificateReport> TlsStore::reload(EventLog& log, Metrics& metrics)
 std::vector<CertificateReport> TlsStore::report() {
   std::vector<CertificateReport> reports;
   for (auto& [name, place] : places_) {
-    if (!place.has_files()) continue;
-    CertificateReport one{name, place.problem(), WallTime::max(), {}};
-    if (auto context = place.context()) {
+    if (!place->has_files()) continue;
+    CertificateReport one{name, place->problem(), WallTime::max(), {}};
+    if (auto context = place->context()) {
       one.valid_until = context->valid_until();
       one.names = context->names().dns;
       if (one.problem.empty()) one.problem = validity_problem(*context, WallClock::now());
@@ -132,9 +151,9 @@ std::vector<CertificateReport> TlsStore::report() {
   return reports;
 }
 
-TlsPlace* TlsStore::find(const std::string& name) {
+std::shared_ptr<TlsPlace> TlsStore::find(const std::string& name) {
   auto found = places_.find(name);
-  return found == places_.end() ? nullptr : &found->second;
+  return found == places_.end() ? nullptr : found->second;
 }
 
 std::vector<std::pair<std::string, std::string>> tls_problems(const Config& config) {

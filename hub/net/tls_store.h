@@ -31,6 +31,7 @@ class TlsPlace {
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] bool has_files() const { return !options_.identities.empty() || !options_.authorities.empty(); }
+  [[nodiscard]] const TlsOptions& options() const { return options_; }
   /// Why its last load was refused, or what is wrong with what is in use; empty: all is well.
   [[nodiscard]] const std::string& problem() const { return problem_; }
 
@@ -52,6 +53,8 @@ struct CertificateReport {
 
 class TlsStore {
  public:
+  using Places = std::map<std::string, std::shared_ptr<TlsPlace>>;
+
   explicit TlsStore(const Config& config);
 
   /// At start: fails where files cannot be used. A certificate that is not valid now is used, and named as a problem.
@@ -60,14 +63,19 @@ class TlsStore {
   std::vector<CertificateReport> reload(EventLog& log, Metrics& metrics);
   [[nodiscard]] std::vector<CertificateReport> report();
 
+  /// The places of another configuration: those that are the same, and new ones, loaded. Fails where one cannot be used; nothing has
+  /// changed then. replace() puts them in force; whoever has a place of before keeps it.
+  [[nodiscard]] Result<Places> places_for(const Config& config) const;
+  void replace(Places places) { places_ = std::move(places); }
+
   /// Null where TLS is not used.
-  TlsPlace* listener(const std::string& name) { return find("listeners." + name); }
-  TlsPlace* route(const std::string& name) { return find("routes." + name); }
-  TlsPlace* cluster() { return find("cluster"); }
+  std::shared_ptr<TlsPlace> listener(const std::string& name) { return find("listeners." + name); }
+  std::shared_ptr<TlsPlace> route(const std::string& name) { return find("routes." + name); }
+  std::shared_ptr<TlsPlace> cluster() { return find("cluster"); }
 
  private:
-  TlsPlace* find(const std::string& name);
-  std::map<std::string, TlsPlace> places_;
+  std::shared_ptr<TlsPlace> find(const std::string& name);
+  Places places_;
 };
 
 /// What `umbra check` finds wrong with the files: path of the key in the configuration, and what is wrong.

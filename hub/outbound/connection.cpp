@@ -35,7 +35,12 @@ smtp::StartTlsUse use_of(RouteTlsConfig::Policy policy) {
 }  // namespace
 
 Connection::Connection(Parts& parts, ConnectionOwner& owner, Destination& destination)
-    : parts_(parts), owner_(owner), destination_(destination), event_(parts.runtime.io), reader_done_(parts.runtime.io) {}
+    : parts_(parts),
+      owner_(owner),
+      destination_(destination),
+      route_(destination.target ? destination.target->route : nullptr),
+      event_(parts.runtime.io),
+      reader_done_(parts.runtime.io) {}
 
 Task<void> Connection::run(std::shared_ptr<Connection> self) {
   self->self_ = self;
@@ -59,7 +64,7 @@ Remote Connection::remote() const {
 
 Task<void> Connection::work() {
   HostPlan plan = co_await owner_.hosts_for(*this);
-  if (is_cut_) co_return;
+  if (is_cut_ || is_ending_) co_return;
   if (plan.bounce) {
     co_await refuse_all(*plan.bounce);
     co_return;
@@ -97,7 +102,7 @@ Task<void> Connection::work() {
 
 // Connects and says hello, as encrypted as the route wants it. Every failure here is the host's: the next one is tried.
 Task<bool> Connection::open(HostAddress host, std::string& why) {
-  const auto& route = *destination_.target->route;
+  const auto& route = *route_;
   auto starttls = parts_.runtime.tls == nullptr ? smtp::StartTlsUse::never : use_of(route.tls.policy);
   bool is_open = co_await connect(host, starttls, why);
   if (is_open || is_cut_ || !has_begun_tls_) co_return is_open;
@@ -158,9 +163,9 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
 
 // The next hop has said 220 to STARTTLS.
 Task<void> Connection::start_tls(HostAddress host) {
-  const auto& route = *destination_.target->route;
+  const auto& route = *route_;
   has_begun_tls_ = true;
-  auto* place = parts_.runtime.tls->route(route.name);
+  auto place = parts_.runtime.tls->route(route.name);
   auto context = place == nullptr ? nullptr : place->context();
   if (context == nullptr) co_return session_->lost("4.7.5 TLS is not set up: " + (place == nullptr ? "" : place->problem()));
   TlsServerName server{host.name, {}, host.name + " " + to_string(host.endpoint)};
@@ -187,7 +192,7 @@ Task<void> Connection::start_tls(HostAddress host) {
 
 // Mail for this destination can never be delivered: every message gets that answer.
 Task<void> Connection::refuse_all(smtp::Reply reply) {
-  while (!is_cut_) {
+  while (!is_cut_ && !is_ending_) {
     if (unrecorded_ >= unrecorded_max) {
       co_await event_.wait();
       continue;

@@ -83,6 +83,7 @@ class Connection {
   bool is_established = false;
   bool is_idle = false;
   bool is_woken = false;
+  bool is_leaving = false;
   MonotonicTime idle_since{};
   std::vector<std::string> avoid;  ///< hosts that are not to be tried
 
@@ -126,6 +127,7 @@ class Connection {
   Parts& parts_;
   ConnectionOwner& owner_;
   Destination& destination_;
+  const std::shared_ptr<const RouteConfig> route_;  // as it was when this connection began; null: unroutable
   std::weak_ptr<Connection> self_;
   std::optional<HostAddress> host_;
   std::unique_ptr<Stream> stream_;

@@ -30,6 +30,7 @@ struct Destination {
   std::vector<std::shared_ptr<Connection>> connections;
   std::vector<Connection*> idle;  ///< the longest idle first
   std::size_t established = 0;
+  std::size_t leaving = 0;        ///< of a route that has changed: they end what they have, and count for nothing else here
   std::size_t woken = 0;          ///< of the idle ones, told to take mail, that have not yet
   bool is_waiting = false;        ///< for a connection slot of the hub
 
@@ -57,7 +58,7 @@ struct Destination {
 
   [[nodiscard]] std::size_t ready() const { return fresh.size() + loaded.size() + elsewhere.size(); }
   /// Connections that have mail, or are being made for it.
-  [[nodiscard]] std::size_t active() const { return connections.size() - idle.size(); }
+  [[nodiscard]] std::size_t active() const { return staying() - idle.size(); }
   /// Since when the oldest of its mail waits.
   [[nodiscard]] MonotonicTime oldest_ready() const {
     MonotonicTime oldest = MonotonicTime::max();
@@ -66,7 +67,8 @@ struct Destination {
     return oldest;
   }
   [[nodiscard]] bool is_to_hubs() const { return target && !target->route->hubs.empty(); }
-  [[nodiscard]] std::size_t opening() const { return connections.size() - established; }
+  [[nodiscard]] std::size_t staying() const { return connections.size() - leaving; }
+  [[nodiscard]] std::size_t opening() const { return staying() - established; }
   [[nodiscard]] bool is_blocked(MonotonicTime now) const { return now < blocked_until; }
   [[nodiscard]] std::size_t connections_max() const {
     return target ? std::max<std::size_t>(target->route->connections_max, 1) : 1;

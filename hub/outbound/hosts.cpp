@@ -83,7 +83,7 @@ OwnNames own_names(const Config& config) {
   return own;
 }
 
-Task<HostPlan> find_hosts(Resolver& resolver, Target target, const OwnNames& own) {
+Task<HostPlan> find_hosts(Resolver& resolver, Target target, OwnNames own) {
   if (target.domain.empty()) co_return co_await smart_hosts(resolver, target);
   if (target.domain.starts_with('[') && target.domain.ends_with(']')) co_return literal_host(target);
   HostPlan plan;

@@ -32,7 +32,7 @@ struct OwnNames {
 };
 OwnNames own_names(const Config& config);
 
-Task<HostPlan> find_hosts(Resolver& resolver, Target target, const OwnNames& own);
+Task<HostPlan> find_hosts(Resolver& resolver, Target target, OwnNames own);
 
 /// Shares the load: shuffles the hosts of equal preference, keeps the addresses of one host together.
 void shuffle_equal(std::vector<HostAddress>& hosts, Random& random);

@@ -23,6 +23,12 @@ class OutboundHub final : public Outbound {
   void start() override { scheduler_.scope().spawn("alarms", alarms_.run()); }
   void set_loading(bool is_on) override { scheduler_.set_loading(is_on); }
 
+  void configuration_changed() override {
+    bool are_routes_new = parts_.router.all_routes() != parts_.config.routes;
+    if (are_routes_new) parts_.router = Router(parts_.config.routes, parts_.config.hub_name);
+    scheduler_.configuration_changed(are_routes_new);
+  }
+
   Task<void> stop() override {
     scheduler_.stop(std::chrono::seconds(5));
     alarms_.stop();

@@ -77,6 +77,7 @@ class DeliveryGuard {
 
 class Outbound {
  public:
+  /// All references must outlive it; `config` is read whenever something is needed of it.
   static std::unique_ptr<Outbound> make(Runtime runtime, const Config& config, storage::Spool& spool,
                                         DeliveryGuard& guard, EventLog& log, Metrics& metrics,
                                         storage::AttemptMarks* marks = nullptr);
@@ -86,6 +87,8 @@ class Outbound {
   /// waits until a returning hub knows what it still owns.
   virtual void start() = 0;
   virtual void set_loading(bool is_on) = 0;
+  /// Live keys have other values now.
+  virtual void configuration_changed() {}
   /// Begins nothing new, lets transactions under way end for up to 5 s (one that is cut after its final dot
   /// is delivered twice), then cuts what is left and waits for its tasks.
   virtual Task<void> stop() = 0;

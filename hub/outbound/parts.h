@@ -14,12 +14,12 @@ struct Parts {
   Parts& operator=(const Parts&) = delete;
 
   Runtime runtime;
-  const Config config;
+  const Config& config;
   storage::Spool& spool;
   DeliveryGuard& guard;
   EventLog& log;
   Metrics& metrics;
-  const Router router;
+  Router router;  ///< of the routes in force
   DueClock due_clock;
   storage::AttemptMarks* marks;  ///< null: attempts are not marked
   /// Completions of the spool that are still to come: the owner waits for them before it goes.

@@ -25,8 +25,9 @@ std::vector<bool> pending_recipients(std::size_t count, const std::vector<storag
   return pending;
 }
 
-Router::Router(const std::vector<RouteConfig>& routes, std::string own_name) : own_name_(std::move(own_name)) {
-  for (const auto& route : routes) {
+Router::Router(std::vector<RouteConfig> routes, std::string own_name)
+    : configured_(std::make_shared<const std::vector<RouteConfig>>(std::move(routes))), own_name_(std::move(own_name)) {
+  for (const auto& route : *configured_) {
     if (std::ranges::find(route.hubs, own_name_) != route.hubs.end()) continue;  // it is for the others
     by_name_.emplace(route.name, &route);
     has_hubs_ = has_hubs_ || !route.hubs.empty();
@@ -83,13 +84,13 @@ std::optional<Target> Router::target(std::string_view destination) const {
   if (destination.starts_with(route_prefix)) {
     auto found = by_name_.find(destination.substr(route_prefix.size()));
     if (found == by_name_.end() || (found->second->hosts.empty() && found->second->hubs.empty())) return std::nullopt;
-    return Target{found->second, ""};
+    return Target{{configured_, found->second}, ""};
   }
   std::string domain(destination);
   // Behind a route to hubs, perhaps.
   const RouteConfig* route = first(domain, [](const RouteConfig& r) { return r.hubs.empty(); });
   if (route == nullptr || !route->hosts.empty()) return std::nullopt;
-  return Target{route, std::move(domain)};
+  return Target{{configured_, route}, std::move(domain)};
 }
 
 std::vector<std::string> Router::hubs_of(std::string_view destination) const {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,16 +23,18 @@ namespace umbra::hub {
 /// The destination of recipients that no route takes.
 inline constexpr std::string_view unroutable = "unroutable";
 
-/// Where the mail of a destination goes.
+/// Where the mail of a destination goes. Stays as it is when the routes change.
 struct Target {
-  const RouteConfig* route = nullptr;
+  std::shared_ptr<const RouteConfig> route;
   std::string domain;  ///< by MX: the domain (lower case) or an address literal; empty: the route's smart hosts
 };
 
 class Router {
  public:
-  /// `routes` must outlive the router. `own_name`: this hub's.
-  explicit Router(const std::vector<RouteConfig>& routes, std::string own_name = {});
+  /// Of the routes as they are now. `own_name`: this hub's.
+  explicit Router(std::vector<RouteConfig> routes, std::string own_name = {});
+
+  [[nodiscard]] const std::vector<RouteConfig>& all_routes() const { return *configured_; }
 
   /// Of a recipient's address. An address without domain has no destination but `unroutable`.
   /// `trail`: of its envelope.
@@ -58,7 +61,8 @@ class Router {
   const RouteConfig* first(const std::string& domain, Fits fits) const;
   const RouteConfig* route_for(const std::string& domain, const std::vector<std::string>& trail) const;
 
-  const std::string own_name_;
+  std::shared_ptr<const std::vector<RouteConfig>> configured_;
+  std::string own_name_;
   std::map<std::string, Routes, std::less<>> exact_;
   std::map<std::string, Routes, std::less<>> suffixes_;  // ".example.com"
   std::map<std::string, const RouteConfig*, std::less<>> by_name_;

@@ -53,6 +53,41 @@ void Scheduler::look_again() {
   if (is_loading_on_) load_due_times();
 }
 
+// Mail that waits in memory goes back to the spool, which knows it by its recipients: loaded again, it goes the new way. What is being
+// sent ends as it began; connections of a route that has changed take no more mail.
+void Scheduler::configuration_changed(bool are_routes_new) {
+  if (parts_.is_stopped) return;
+  own_ = own_names(parts_.config);
+  std::vector<Destination*> all;
+  for (auto& [name, destination] : destinations_) {
+    Destination& d = *destination;
+    all.push_back(&d);
+    if (!are_routes_new) continue;
+    auto target = parts_.router.target(name);
+    bool is_as_before = target.has_value() == d.target.has_value() && (!target || *target->route == *d.target->route);
+    d.target = std::move(target);
+    release_ready(d);
+    if (is_as_before) continue;
+    d.plan_until = d.blocked_until = d.no_more_until = MonotonicTime::min();
+    d.failures = 0;
+    d.failed_hosts.clear();
+    d.last_error.clear();
+    for (const auto& connection : std::vector(d.connections)) leave(*connection);
+  }
+  for (auto* d : all) pump(*d);
+  give_slots();
+}
+
+void Scheduler::leave(Connection& connection) {
+  Destination& d = connection.destination();
+  if (std::exchange(connection.is_leaving, true)) return;
+  ++d.leaving;
+  if (connection.is_established) --d.established;
+  if (std::exchange(connection.is_woken, false)) --d.woken;
+  end_idle(connection);
+  connection.quit();
+}
+
 void Scheduler::stop(Duration patience) {
   parts_.is_stopped = true;
   patient_until_ = MonotonicClock::now() + patience;
@@ -143,6 +178,12 @@ void Scheduler::deliver(ReadyMessage ready) {
   if (parts_.is_stopped) return;
   auto message = std::make_shared<const storage::StoredMessage>(std::move(ready.message));
   const WallTime now = parts_.due_clock.now();
+  // The routes may have changed since its entries were made, in the middle of its acceptance. Of one recipient the job shows it, below.
+  if (message->envelope.recipients.size() > 1) {
+    auto needed = parts_.router.entries_for(message->envelope, message->progress, now);
+    if (!std::ranges::equal(needed, message->queue, {}, &storage::QueueEntry::destination, &storage::QueueEntry::destination))
+      return reroute(*message, std::move(needed));
+  }
   for (const auto& entry : message->queue) {
     Destination& d = destination(entry.destination);
     if (has_job(message->row, d)) continue;
@@ -271,7 +312,7 @@ Connection* Scheduler::idle_for_ready(Destination& d) {
     if (find_elsewhere(d, **at) != d.elsewhere.end()) return *at;
   // All connections are to hosts that refused this mail: one of them makes room for another host.
   bool is_only_elsewhere = !d.elsewhere.empty() && d.woken == 0 && d.opening() == 0;
-  if (is_only_elsewhere && d.connections.size() >= d.connections_max()) {
+  if (is_only_elsewhere && d.staying() >= d.connections_max()) {
     Connection* oldest = d.idle.front();
     end_idle(*oldest);
     oldest->quit();
@@ -293,7 +334,7 @@ bool Scheduler::is_over(const Destination& d, MonotonicTime now) {
 
 void Scheduler::open_connections(Destination& d, MonotonicTime now, bool has_turn) {
   while (d.ready() > d.opening() + d.woken && wants_more(d, now) &&
-         d.connections.size() < d.connections_max() && now >= d.no_more_until) {
+         d.staying() < d.connections_max() && now >= d.no_more_until) {
     std::size_t opening_max = d.failures != 0 ? 1 : std::max(first_connections_max, d.established * 2);
     if (d.opening() >= opening_max) return;
     // Who waits for a slot is asked first.
@@ -334,7 +375,7 @@ void Scheduler::give_slots() {
 bool Scheduler::should_yield(const Connection& connection) {
   if (waiting_.empty()) return false;
   std::size_t share = parts_.config.delivery.connections_max / (busy_destinations_ + waiting_.size());
-  return connection.destination().connections.size() > std::max<std::size_t>(share, 1);
+  return connection.destination().staying() > std::max<std::size_t>(share, 1);
 }
 
 void Scheduler::schedule(Destination& d) {
@@ -413,10 +454,12 @@ Task<HostPlan> Scheduler::hosts_for(Connection& connection) {
   Destination& d = connection.destination();
   if (MonotonicClock::now() >= d.plan_until) {
     HostPlan plan;
+    const auto route = d.target ? d.target->route : nullptr;
     if (d.target)
       plan = co_await find_hosts(parts_.runtime.resolver, *d.target, own_);
     else
       plan.bounce = smtp::Reply{550, "5.4.4", "no route leads to this domain"};
+    if (route != (d.target ? d.target->route : nullptr)) co_return HostPlan{{}, {}, "4.4.0 the route has changed"};
     d.plan = std::move(plan);
     d.plan_until = d.plan.defer.empty() ? MonotonicClock::now() + plan_life : MonotonicTime::min();
   }
@@ -449,6 +492,7 @@ void Scheduler::host_failed(Connection& connection, const HostAddress& host, con
 void Scheduler::unreachable(Connection& connection, const std::string& why) {
   Destination& d = connection.destination();
   const MonotonicTime now = MonotonicClock::now();
+  if (connection.is_leaving) return;
   d.last_error = why;
   if (d.is_blocked(now) || parts_.is_stopped) return;
   // A connection for messages that some hosts refused: these have had their attempt.
@@ -489,6 +533,7 @@ void Scheduler::block(Destination& d, const std::string& why) {
 
 void Scheduler::established(Connection& connection) {
   Destination& d = connection.destination();
+  if (connection.is_leaving) return;
   connection.is_established = true;
   ++d.established;
   connection.is_woken = true;  // it takes mail next
@@ -595,7 +640,10 @@ void Scheduler::end_idle(Connection& connection) {
 
 void Scheduler::ended(Connection& connection) {
   Destination& d = connection.destination();
-  if (connection.is_established) --d.established;
+  if (connection.is_leaving)
+    --d.leaving;
+  else if (connection.is_established)
+    --d.established;
   if (connection.is_woken) --d.woken;
   connection.is_woken = false;
   end_idle(connection);

@@ -35,6 +35,8 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
 
   void deliver(ReadyMessage message);
   void look_again();
+  /// Reads what it has made from the configuration anew. `are_routes_new`: parts.router is another one.
+  void configuration_changed(bool are_routes_new);
   void hub_came();
   void forget(RowId row);
   bool awaits_final_reply(RowId row);
@@ -105,6 +107,8 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   void postpone(const JobPtr& job);
   void handed_on(const JobPtr& job, const std::string& hub, HandedOn answer);
   void end_idle(Connection& connection);
+  /// It takes no more mail: its route has changed.
+  void leave(Connection& connection);
   void give_slots();
   void load(Destination& d);
   void take_loaded(Destination& d, Loaded& loaded);
@@ -126,7 +130,7 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
 
   Parts& parts_;
   Recorder recorder_;
-  const OwnNames own_;
+  OwnNames own_;
   Trial trial_;
   TaskScope scope_;
   std::map<std::string, std::unique_ptr<Destination>> destinations_;

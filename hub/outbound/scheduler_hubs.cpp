@@ -53,6 +53,7 @@ void Scheduler::hand_on_ready(Destination& d) {
 
 // One that holds the copy needs no body; among the others, in turn.
 std::optional<std::string> Scheduler::hub_for(Destination& d, const Job& job) {
+  if (!d.is_to_hubs()) return std::nullopt;  // any more
   auto hubs = d.target->route->hubs;
   std::erase_if(hubs, [&](const auto& hub) {
     return has(job.envelope().trail, hub) || has(job.avoid, hub) || !parts_.guard.is_in_reach(hub);

@@ -13,13 +13,36 @@ constexpr Duration tell_timeout = 2s;
 
 ConfigurationWatch::ConfigurationWatch(Runtime runtime, const Config& config, Members& members, EventLog& log)
     : config_(config),
+      members_(members),
       log_(log),
       own_(shared_configuration(config)),
       announcement_(runtime, members, {.keyword = smtp::configuration_capability, .task_name = "tell the configuration", .timeout = tell_timeout,
                                        .command = [this] { return smtp::format_configuration(own_); },
-                                       .not_offered = [this](Member& member) { set(member, std::nullopt); }}) {}  // of a release before
+                                       .not_offered = [this](Member& member) { not_offered(member); }}) {}
+
+// It is of a release before.
+void ConfigurationWatch::not_offered(Member& member) {
+  std::erase_if(told_, [&](const auto& one) { return one.first.lock().get() == &member; });
+  set(member, std::nullopt);
+}
 
 void ConfigurationWatch::heard(Member& member, const cluster::Configuration& values) {
+  std::erase_if(told_, [](const auto& one) { return one.first.expired(); });
+  for (const auto& known : members_.all())
+    if (known.get() == &member) told_[known] = values;
+  compare_with(member, values);
+}
+
+void ConfigurationWatch::configuration_changed() {
+  auto now = shared_configuration(config_);
+  if (now == own_) return;
+  own_ = std::move(now);
+  for (const auto& [known, values] : told_)
+    if (auto member = known.lock(); member && member->drift) compare_with(*member, values);
+  announcement_.changed();
+}
+
+void ConfigurationWatch::compare_with(Member& member, const cluster::Configuration& values) {
   member.message_octets_max = cluster::message_octets_max_of(values).value_or(UINT64_MAX);
   auto heartbeat = cluster::time_of(values, "heartbeat").value_or(Duration{0});
   member.silence = std::max<Duration>(config_.cluster.lease, heartbeat * cluster::heartbeats_per_lease);

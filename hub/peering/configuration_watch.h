@@ -18,6 +18,8 @@ class ConfigurationWatch {
 
   /// A member's sessions have changed: it is told, once per session.
   void member_changed() { announcement_.tell(); }
+  /// This hub's is another one now: the others are told, and what they told is compared anew.
+  void configuration_changed();
   /// What another hub tells of its own.
   void heard(Member& member, const cluster::Configuration& values);
   Task<void> stop() { return announcement_.stop(); }
@@ -25,11 +27,15 @@ class ConfigurationWatch {
   [[nodiscard]] const cluster::Configuration& own() const { return own_; }
 
  private:
+  void not_offered(Member& member);
+  void compare_with(Member& member, const cluster::Configuration& values);
   void set(Member& member, std::optional<std::vector<cluster::Difference>> differences);
 
   const Config& config_;
+  Members& members_;
   EventLog& log_;
-  const cluster::Configuration own_;
+  cluster::Configuration own_;
+  std::map<std::weak_ptr<Member>, cluster::Configuration, std::owner_less<>> told_;  ///< by others, last
   Announcement announcement_;
 };
 

@@ -321,6 +321,8 @@ Task<bool> Copier::protect_all(bool stuck) {
 Task<bool> Copier::keep_to_rate(std::uint64_t octets) {
   while (!is_stopping_) {
     auto now = MonotonicClock::now();
+    messages_rate_.set(config_.cluster.reprotect_messages_per_second);
+    octets_rate_.set(config_.cluster.reprotect_octets_per_second);
     auto wait = std::max(messages_rate_.wait(now), octets_rate_.wait(now));
     if (wait == Duration{0}) break;
     co_await rate_timer_.wait_for(std::min<Duration>(wait, 1s));

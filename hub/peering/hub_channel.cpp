@@ -11,7 +11,7 @@ constexpr std::string_view proof_label = "EXPORTER-umbra-xshadow-1";
 
 HubChannel::HubChannel(const Runtime& runtime, std::unique_ptr<Stream> connected, bool is_server)
     : stream(std::move(connected)) {
-  auto* place = runtime.tls == nullptr ? nullptr : runtime.tls->cluster();
+  auto place = runtime.tls == nullptr ? nullptr : runtime.tls->cluster();
   if (place == nullptr) return;
   auto context = is_server ? place->context() : place->client_context();
   UMBRA_ASSERT(context != nullptr);  // loaded at start; a reload never takes it away

@@ -31,6 +31,8 @@ class Peering final : public DeliveryGuard {
 
   Members& members() { return members_; }
   Copier& copier() { return copier_; }
+  /// Live keys have other values now.
+  void configuration_changed() { configurations_.configuration_changed(); }
   /// This hub is being drained: no copies and no mail of other hubs any more.
   void set_closed(bool is_closed) {
     keeper_.set_refusing(is_closed);

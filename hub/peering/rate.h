@@ -12,6 +12,11 @@ class Rate {
  public:
   explicit Rate(std::uint64_t per_second) : per_second_(static_cast<double>(per_second)), left_(per_second_) {}
 
+  /// Other than before: what was left of a second's worth stays, as far as it fits.
+  void set(std::uint64_t per_second) {
+    per_second_ = static_cast<double>(per_second);
+    left_ = std::min(left_, per_second_);
+  }
   /// How long until something may be taken; zero: now.
   [[nodiscard]] Duration wait(MonotonicTime now) {
     refill(now);

@@ -19,7 +19,28 @@ std::uint64_t enough(std::uint64_t reserve) { return reserve + std::max(reserve 
 
 }  // namespace
 
-void SafetyNetKeeper::start() { tasks_.spawn("safety net", run()); }
+void SafetyNetKeeper::start() {
+  is_running_ = true;
+  tasks_.spawn("safety net", run());
+}
+
+void SafetyNetKeeper::configuration_changed() {
+  if (!is_stopping_) tasks_.spawn("safety net limits", change_limits());
+}
+
+Task<void> SafetyNetKeeper::change_limits() {
+  storage::SafetyNetLimits limits{config_.safety_net.keep, config_.safety_net.octets_max};
+  (void)co_await commit(runtime_.io, spool_, [limits](storage::Writer& w) {
+    w.set_safety_net(limits);
+    return w.keep_again();
+  });
+  gives_way_ = false;  // the next look at the disk says
+  if (is_stopping_) co_return;
+  if (is_running_)
+    wake_.cancel();
+  else
+    start();
+}
 
 Task<void> SafetyNetKeeper::stop() {
   is_stopping_ = true;
@@ -28,14 +49,24 @@ Task<void> SafetyNetKeeper::stop() {
 }
 
 Task<void> SafetyNetKeeper::run() {
+  co_await keep_to_limits();
+  is_running_ = false;
+}
+
+Task<void> SafetyNetKeeper::keep_to_limits() {
   if (!config_.safety_net.enabled()) {
     // Switched off since: what was kept goes, and that is all.
     auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_, [](storage::Reader& r) { return r.counts(); });
-    if (!counts || counts->kept == 0 || is_stopping_) co_return;
-    log_.line(LogLevel::info, "the safety net is off: what it keeps is removed", {{"messages", static_cast<std::int64_t>(counts->kept)}});
+    if (is_stopping_ || !counts) co_return;
+    const bool is_on_again = config_.safety_net.enabled();
+    if (counts->kept == 0 && !is_on_again) co_return;
+    if (!is_on_again) log_.line(LogLevel::info, "the safety net is off: what it keeps is removed", {{"messages", static_cast<std::int64_t>(counts->kept)}});
   }
   for (int look = 0; !is_stopping_ && !spool_.unhealthy(); ++look) {
-    if (config_.safety_net.enabled()) co_await look_at_disk();
+    if (config_.safety_net.enabled())
+      co_await look_at_disk();
+    else
+      gives_way_ = false;
     if (look % looks_per_trim == 0 && !gives_way_ && !co_await trim() && !config_.safety_net.enabled()) co_return;
     if (!is_stopping_) co_await wake_.wait_for(look_every);
   }

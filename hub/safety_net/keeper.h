@@ -17,12 +17,16 @@ class SafetyNetKeeper {
       : runtime_(runtime), config_(config), spool_(spool), log_(log), tasks_(runtime.io), wake_(runtime.io) {}
 
   void start();
+  /// Tells the spool the limits of now, and keeps to them.
+  void configuration_changed();
   Task<void> stop();
   /// The disk is short, and there is something that makes room for new mail.
   [[nodiscard]] bool may_borrow() const { return gives_way_ && !is_empty_; }
 
  private:
   Task<void> run();
+  Task<void> keep_to_limits();
+  Task<void> change_limits();
   Task<void> look_at_disk();
   /// False: the spool does not write.
   Task<bool> trim();
@@ -35,6 +39,7 @@ class SafetyNetKeeper {
   Timer wake_;
   bool gives_way_ = false;
   bool is_empty_ = false;
+  bool is_running_ = false;
   bool is_stopping_ = false;
 };
 

@@ -301,6 +301,7 @@ Task<bool> Resender::wait_until_possible(std::uint64_t octets) {
     co_return false;
   }
   while (!is_stopping_ && !is_cancelled_) {
+    rate_.set(config_.safety_net.resend_messages_per_second);
     auto wait = rate_.wait(MonotonicClock::now());
     if (wait == Duration{0}) break;
     co_await wake_.wait_for(wait);

@@ -28,6 +28,7 @@ class Resender final : public SafetyNetControl {
 
   /// Goes on with a request that a crash or a stop has interrupted.
   void start();
+  void configuration_changed() { router_ = Router(config_.routes); }
   Task<void> stop();
 
   // SafetyNetControl
@@ -61,7 +62,7 @@ class Resender final : public SafetyNetControl {
   std::function<std::string()> why_not_;
   EventLog& log_;
   Metrics& metrics_;
-  const Router router_;
+  Router router_;
   TaskScope tasks_;
   Timer wake_;
   Rate rate_;

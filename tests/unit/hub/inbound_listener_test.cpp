@@ -95,5 +95,37 @@ TEST_F(Inbound, KeepsIdleConnectionsSmall) {
   EXPECT_LE(sizeof(ClientSession), 4096U);
 }
 
+TEST_F(Inbound, ASessionEndsWithWhatItBeganWith) {
+  start();
+  auto early = connect();
+  say(early, "EHLO c\r\n");
+  config.limits.recipients_max = 1;
+  config.networks.clear();
+  config.limits.connections_max = 1;
+  listener->configure(config, "renamed.example");
+  EXPECT_EQ(say(early, "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nRCPT TO:<c@d.example>\r\n"),
+            "250 2.1.0 sender ok\r\n250 2.1.5 recipient ok\r\n250 2.1.5 recipient ok\r\n")
+      << "as it was";
+  EXPECT_EQ(connect()->received(), "421 4.3.2 renamed.example has too many connections, try again later\r\n");
+  say(early, "QUIT\r\n");
+  auto late = connect();
+  EXPECT_EQ(late->received(), "220 renamed.example ESMTP Umbra\r\n");
+  say(late, "EHLO c\r\n");
+  EXPECT_TRUE(say(late, "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n").contains("550 5.7.1"));
+}
+
+TEST_F(Inbound, FewerConnectionsDropNobody) {
+  start();
+  auto one = connect();
+  auto two = connect();
+  config.limits.connections_max = 1;
+  listener->configure(config, host_name);
+  one->received();
+  two->received();
+  EXPECT_EQ(say(one, "NOOP\r\n").substr(0, 4), "250 ");
+  EXPECT_EQ(say(two, "NOOP\r\n").substr(0, 4), "250 ");
+  EXPECT_EQ(listener->sessions(), 2U);
+}
+
 }  // namespace
 }  // namespace umbra::hub

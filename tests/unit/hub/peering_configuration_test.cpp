@@ -97,6 +97,33 @@ TEST_F(PeeringConfiguration, ALeaseThatDoesNotFitIsRefusedByBothAndNobodyIsTaken
   EXPECT_FALSE(candidate().is_refusing);
 }
 
+TEST_F(PeeringConfiguration, AReloadIsToldInTheSameSessionAndComparedAnew) {
+  config.listeners.resize(1);
+  peering->configuration_changed();  // before anybody is there
+  start();
+  pass(5s);
+  tell(shared_configuration(config));
+  EXPECT_TRUE(hub2().drift->empty());
+  peering->configuration_changed();
+  pass(5s);
+  EXPECT_EQ(member("10.0.0.2").of(smtp::ShadowVerb::config).size(), 1U) << "nothing that others are told of has changed";
+  config.listeners[0].limits.message_octets_max = 1000;
+  peering->configuration_changed();
+  pass(5s);
+  auto told = member("10.0.0.2").of(smtp::ShadowVerb::config);
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[1].configuration.find("message_size")->second, "1000");
+  ASSERT_EQ(hub2().drift->size(), 1U);
+  EXPECT_EQ(hub2().drift->front().key, "message_size");
+  EXPECT_EQ(lines("another hub is configured differently"), 1);
+  // The other one follows.
+  ASSERT_THAT(say(*caller, smtp::format_configuration(shared_configuration(config))), StartsWith("250 "));
+  EXPECT_TRUE(hub2().drift->empty());
+  EXPECT_EQ(lines("configured as this one again"), 1);
+  // A hub that does not tell stays unknown.
+  EXPECT_FALSE(peering->members().find("hub3")->drift);
+}
+
 TEST_F(PeeringConfiguration, AHubWithASmallerLimitIsAvoidedForWhatIsLarger) {
   config.listeners.resize(1);
   start();

@@ -123,6 +123,33 @@ TEST_F(TlsStoreTest, AReloadTakesWhatIsGoodAndKeepsWhatItCannotReplace) {
   EXPECT_EQ(metrics.tls_reload_failures_total, 2U);
 }
 
+TEST_F(TlsStoreTest, AnotherConfigurationReplacesOnlyWhatDiffersAndNothingWhenItCannotBeUsed) {
+  TlsStore store(config);
+  ASSERT_TRUE(store.load(log));
+  auto place = store.listener("in");
+  auto other = config;
+  other.listeners.push_back(other.listeners.front());
+  other.listeners.back().name = "second";
+  other.listeners.back().tls.files = folder.put("second.pem", authority.issue("DNS:second.example"));
+  auto places = store.places_for(other);
+  ASSERT_TRUE(places) << places.error().what;
+  EXPECT_EQ(store.listener("second"), nullptr) << "not yet";
+  store.replace(std::move(*places));
+  EXPECT_EQ(store.listener("in"), place) << "the same one";
+  ASSERT_NE(store.listener("second"), nullptr);
+  EXPECT_EQ(store.listener("second")->context()->names().dns, std::vector<std::string>{"second.example"});
+  folder.put("second.pem", "nothing");
+  other.listeners.front().tls.minimum_version = TlsVersion::v1_3;
+  other.listeners.back().tls.minimum_version = TlsVersion::v1_3;
+  auto refused = store.places_for(other);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().what.starts_with("listeners.second: ")) << refused.error().what;
+  EXPECT_EQ(store.listener("in"), place);
+  store.replace(*store.places_for({}));
+  EXPECT_EQ(store.listener("in"), nullptr);
+  EXPECT_NE(place->context(), nullptr) << "who has it keeps it";
+}
+
 TEST_F(TlsStoreTest, AtStartAnExpiredCertificateIsUsedAndNamed) {
   auto now = WallClock::now();
   auto old = authority.issue("DNS:mx.example", now - std::chrono::hours(9), now - std::chrono::hours(1));
