@@ -6,7 +6,7 @@
 #include "hub/admin/backend.h"
 #include "hub/drain/drainer.h"
 #include "hub/inbound/acceptor.h"
-#include "hub/inbound/listener.h"
+#include "hub/inbound/listeners.h"
 #include "hub/net/tls_store.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/peering.h"
@@ -23,6 +23,8 @@ using storage::MessageState;
 using storage::Shadow;
 using storage::StoredMessage;
 
+constexpr std::size_t problems_logged_max = 20;
+
 /// The memory in which attempts are marked: the caller's, or a mapped file's, or none.
 struct Attempts {
   std::unique_ptr<storage::AttemptMarks::Region, void (*)(storage::AttemptMarks::Region*)> mapped{
@@ -33,7 +35,9 @@ struct Attempts {
 class WiredHub final : public Hub, public AdminBackend {
  public:
   WiredHub(const Config& config, HubParts parts, std::unique_ptr<storage::Spool> spool, Attempts attempts)
-      : config_(config),
+      : own_live_(parts.live != nullptr ? nullptr : std::make_unique<LiveConfig>(config)),
+        live_(parts.live != nullptr ? *parts.live : *own_live_),
+        config_(live_.now()),
         own_tls_(parts.runtime.tls != nullptr ? nullptr : std::make_unique<TlsStore>(config_)),
         tls_(parts.runtime.tls != nullptr ? *parts.runtime.tls : *own_tls_),
         runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_},
@@ -47,11 +51,9 @@ class WiredHub final : public Hub, public AdminBackend {
         drainer_(runtime_, config_, *spool_, peering_, {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); }, [this](const std::string& destination) { return can_reach(destination); }},
                  log_, metrics_, parts.drain),
         resender_(runtime_, config_, *spool_, peering_, *outbound_,
-                  [this] { return drainer_.drain().is_ready() ? std::string() : std::string("the hub is being drained"); }, log_, metrics_) {
+                  [this] { return drainer_.drain().is_ready() ? std::string() : std::string("the hub is being drained"); }, log_, metrics_),
+        listeners_(runtime_, config_, acceptor_, log_, metrics_) {
     peering_.set_outbound(*outbound_);
-    for (const auto& listener : config_.listeners)
-      listeners_.push_back(
-          std::make_unique<Listener>(runtime_, listener, config_.host_name, acceptor_, log_, metrics_));
   }
 
   // Hub
@@ -62,8 +64,7 @@ class WiredHub final : public Hub, public AdminBackend {
     drainer_.start();
     net_keeper_.start();
     resender_.start();
-    for (auto& listener : listeners_)
-      if (auto listening = listener->start(); !listening) return std::unexpected(listening.error());
+    if (auto listening = listeners_.start(); !listening) return listening;
     if (!config_.admin.socket.empty() || config_.admin.address) {
       auto started = AdminServer::start(runtime_.io, config_.admin, *this, log_);
       if (!started) return std::unexpected(started.error());
@@ -74,13 +75,17 @@ class WiredHub final : public Hub, public AdminBackend {
     return {};
   }
 
-  void reload() override { (void)tls_.reload(log_, metrics_); }
+  void reload() override {
+    (void)reload_configuration();
+    (void)reload_certificates();
+  }
   Result<void> load_certificates() { return own_tls_ ? own_tls_->load(log_) : Result<void>{}; }
 
   Task<void> stop() override {
+    is_stopping_ = true;
     acceptor_.close();
-    for (auto& listener : listeners_) listener->close();
-    for (auto& listener : listeners_) co_await listener->stop();
+    listeners_.close();
+    co_await listeners_.stop();
     if (admin_) co_await admin_->stop();
     co_await resender_.stop();
     co_await net_keeper_.stop();
@@ -181,6 +186,10 @@ class WiredHub final : public Hub, public AdminBackend {
       if (report.valid_until != WallTime::max())
         g.certificate_expiry.emplace_back(report.place, unix_seconds(report.valid_until));
     }
+    const auto& state = live_.state();
+    g.configuration_last_reload_successful = state.is_refused ? 0 : 1;
+    g.configuration_last_reload_success_timestamp_seconds = static_cast<std::uint64_t>(unix_seconds(state.read_at));
+    g.configuration_keys_waiting_for_restart = state.waiting.size();
     g.log_lines_dropped_total = log_.lines_dropped();
     g.log_octets_lost_total = log_.octets_lost();
     g.ready = health().ready;
@@ -222,6 +231,36 @@ class WiredHub final : public Hub, public AdminBackend {
 
   Task<Result<std::optional<Shadow>>> shadow(MessageId id) override {
     co_return co_await query<std::optional<Shadow>>(runtime_.io, *spool_, [id](storage::Reader& r) { return r.shadow(id); });
+  }
+
+  const ConfigState& configuration() const override { return live_.state(); }
+
+  /// First everything that can fail; then, in one step, everything that cannot.
+  ConfigReload reload_configuration() override {
+    if (is_stopping_) return refused({{config_.file, 0, "the hub is stopping"}});
+    auto plan = live_.read();
+    if (!plan) return refused(std::move(plan.error()));
+    auto places = tls_.places_for(plan->next);
+    if (!places) return refused({{config_.file, 0, places.error().what}});
+    auto opened = listeners_.open(plan->next);
+    if (!opened) return refused({{config_.file, 0, opened.error().what + ": " + opened.error().code.message()}});
+
+    ConfigReload done{plan->changed, {}};
+    const auto level = config_.log.level;
+    live_.apply(std::move(*plan));
+    done.state = live_.state();
+    if (config_.log.level != level) log_.set_level(log_level_of(config_.log.level));
+    tls_.replace(std::move(*places));
+    listeners_.configuration_changed(std::move(*opened));
+    outbound_->configuration_changed();
+    net_keeper_.configuration_changed();
+    resender_.configuration_changed();
+    peering_.configuration_changed();
+    log_.line(LogLevel::info, done.changed.empty() ? "configuration read again: nothing to change" : "configuration changed", {{"file", config_.file}});
+    for (const auto& change : done.changed) log_.line(LogLevel::info, "configuration key changed", {{"change", to_string(change)}});
+    for (const auto& change : done.state.waiting)
+      log_.line(LogLevel::warning, "configuration key changed in the file and needs a restart", {{"change", to_string(change)}});
+    return done;
   }
 
   std::vector<CertificateReport> reload_certificates() override { return tls_.reload(log_, metrics_); }
@@ -291,9 +330,14 @@ class WiredHub final : public Hub, public AdminBackend {
     if (attempts_.region == nullptr) return nullptr;
     return &marks_.emplace(*attempts_.region, spool_->id(), spool_->epoch());
   }
-  void close_to_clients(bool is_closed) {
-    for (auto& listener : listeners_) listener->set_draining(is_closed);
+  ConfigReload refused(std::vector<ConfigProblem> problems) {
+    live_.refuse(std::move(problems));
+    const auto& all = live_.state().problems;
+    for (std::size_t i = 0; i < std::min(all.size(), problems_logged_max); ++i)
+      log_.line(LogLevel::error, "configuration refused, the former one stays in force", {{"problem", to_string(all[i])}});
+    return {{}, live_.state()};
   }
+  void close_to_clients(bool is_closed) { listeners_.set_draining(is_closed); }
   /// A message for this destination alone, whatever its time, could be tried.
   [[nodiscard]] bool can_reach(const std::string& destination) {
     storage::StoredMessage message;
@@ -301,13 +345,11 @@ class WiredHub final : public Hub, public AdminBackend {
     message.queue = {{destination, WallTime{}, 0}};
     return !outbound_->is_stuck(message);
   }
-  [[nodiscard]] std::size_t sessions() const {
-    std::size_t count = 0;
-    for (const auto& listener : listeners_) count += listener->sessions();
-    return count;
-  }
+  [[nodiscard]] std::size_t sessions() const { return listeners_.sessions(); }
 
-  const Config config_;
+  const std::unique_ptr<LiveConfig> own_live_;  // unless one was passed in
+  LiveConfig& live_;
+  const Config& config_;  // the one in force
   const std::unique_ptr<TlsStore> own_tls_;  // unless one was passed in
   TlsStore& tls_;
   Runtime runtime_;
@@ -322,9 +364,10 @@ class WiredHub final : public Hub, public AdminBackend {
   MessageAcceptor acceptor_;
   Drainer drainer_;
   Resender resender_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  Listeners listeners_;
   std::unique_ptr<AdminServer> admin_;
   bool is_started_ = false;
+  bool is_stopping_ = false;
   const WallTime started_at_ = WallClock::now();
   mutable std::optional<Ended> ended_;
 };

@@ -9,7 +9,7 @@
 
 #include "cluster/arbiter.h"
 #include "hub/admin/drain_control.h"
-#include "hub/config/config.h"
+#include "hub/config/live_config.h"
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
 #include "hub/net/runtime.h"
@@ -26,6 +26,8 @@ struct HubParts {
   std::string spool_vfs;  ///< empty: real files
   /// Where attempts are marked, outliving the process; null: a file beside the spool, or with another VFS nowhere.
   storage::AttemptMarks::Region* attempts = nullptr;
+  /// Outlives a run, and is the `config` that make() is given. Null: the hub makes its own.
+  LiveConfig* live = nullptr;
   cluster::Arbiter* arbiter = nullptr;  ///< of ownership by an engine; null: made from the configuration
   /// Outlives a run whose epoch another hub ended: the next run of the process goes on with what was ordered. Null: a run begins active.
   DrainCourse* drain = nullptr;
@@ -39,7 +41,7 @@ class Hub {
   virtual ~Hub() = default;
   virtual Result<void> start() = 0;
   virtual Task<void> stop() = 0;
-  /// Reads certificates and keys anew (SIGHUP).
+  /// Reads the configuration file anew, then certificates and keys (SIGHUP). What is wrong is refused and logged.
   virtual void reload() = 0;
   [[nodiscard]] virtual const Metrics& metrics() const = 0;
   [[nodiscard]] virtual storage::Spool& spool() = 0;

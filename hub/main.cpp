@@ -74,8 +74,8 @@ int check(const Options& options) {
 }
 
 /// One request; the JSON of a good answer, or the exit code after the error was printed.
-std::expected<Json, int> ask(const Options& options, const std::string& method, const std::string& target) {
-  auto answer = ask_hub_json(options.socket, method, target);
+std::expected<Json, int> ask(const Options& options, const std::string& method, const std::string& target, unsigned also_good = 200) {
+  auto answer = ask_hub_json(options.socket, method, target, also_good);
   if (answer) return std::move(*answer);
   std::fprintf(stderr, "umbra: %s\n", answer.error().why.c_str());
   return std::unexpected(answer.error().status == 0 ? unreachable : answer.error().status == 404 ? not_found : problem);
@@ -217,13 +217,19 @@ void add_admin_commands(CLI::App& app, Options& options, std::function<int()>& c
   peers->callback(
       [&] { chosen = [&] { return show(options, ask(options, "GET", "/v1/peers"), peers_view); }; });
 
-  auto* reload = app.add_subcommand("reload", "Read certificates and keys anew; what is wrong is refused, and the former ones stay");
+  auto* reload = app.add_subcommand("reload", "Read the configuration file, certificates and keys anew; what is wrong is refused, and the former stays in force");
   add_admin_options(reload, options);
   reload->callback([&] {
     chosen = [&] {
-      auto answer = ask(options, "POST", "/v1/reload");
-      int shown = show(options, answer, certificates_view);
+      // A refusal (409) is an answer of the same kind.
+      auto answer = ask(options, "POST", "/v1/reload", 409);
+      int shown = show(options, answer, reload_view);
       if (!answer || shown != done) return shown;
+      const auto& configuration = (*answer)["configuration"];
+      if (configuration["result"] == "refused") {
+        std::fprintf(stderr, "umbra: %s\n", (*answer)["error"].get<std::string>().c_str());
+        return static_cast<int>(problem);
+      }
       bool is_refused = std::ranges::any_of((*answer)["certificates"], [](const Json& one) { return one["result"] != "loaded"; });
       return is_refused ? static_cast<int>(problem) : static_cast<int>(done);
     };

@@ -122,6 +122,9 @@ struct Gauges {
   std::vector<std::pair<std::string, std::int64_t>> certificate_expiry;
   /// Hub and number of differences between its configuration and this one's.
   std::vector<std::pair<std::string, std::int64_t>> configuration_drift;
+  std::uint64_t configuration_last_reload_successful = 1;
+  std::uint64_t configuration_last_reload_success_timestamp_seconds = 0;
+  std::uint64_t configuration_keys_waiting_for_restart = 0;
   std::uint64_t log_lines_dropped_total = 0;
   std::uint64_t log_octets_lost_total = 0;
   DrainGauges drain;

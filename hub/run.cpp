@@ -34,7 +34,7 @@ void raise_descriptor_limit() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/// SIGHUP: certificates and keys are read anew. Again and again, until `signals` is cancelled.
+/// SIGHUP: the configuration file, certificates and keys are read anew. Again and again, until `signals` is cancelled.
 Task<void> reload_on(asio::basic_signal_set<IoExecutor>& signals, Hub& hub, EventLog& log) {
   while (true) {
     ErrorCode error;
@@ -78,7 +78,8 @@ Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after
   }
 }
 
-After run_once(const Config& config, TlsStore& tls, DrainCourse& drain, EventLog& log) {
+After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, EventLog& log) {
+  const Config& config = live.now();
   asio::io_context io(1);
   HomeExecutor home(io);
   storage::ThreadExecutor writer("umbra-writer");
@@ -92,6 +93,7 @@ After run_once(const Config& config, TlsStore& tls, DrainCourse& drain, EventLog
                                 .home = home,
                                 .log = log,
                                 .spool_vfs = "",
+                                .live = &live,
                                 .drain = &drain});
   if (!hub) {
     log.line(LogLevel::error, "could not start", {{"reason", hub.error().what}});
@@ -124,8 +126,9 @@ int run_hub(const Config& config) {
     std::fprintf(stderr, "umbra: %s: %s\n", log.error().what.c_str(), log.error().code.message().c_str());
     return 1;
   }
-  // For the whole life of the process: a hub that begins its next epoch goes on with the certificates it has, whatever has
-  // become of the files.
+  // For the whole life of the process: a hub that begins its next epoch goes on with the configuration and the certificates it has,
+  // whatever has become of the files.
+  LiveConfig live(config);
   TlsStore tls(config);
   if (auto loaded = tls.load(**log); !loaded) {
     (*log)->line(LogLevel::error, "could not start", {{"reason", loaded.error().what}});
@@ -139,7 +142,7 @@ int run_hub(const Config& config) {
   After after = After::again;
   while (after == After::again) {
     std::signal(SIGHUP, SIG_IGN);  // between two runs: it must not end the process
-    after = run_once(config, tls, drain, **log);
+    after = run_once(live, tls, drain, **log);
   }
   (*log)->stop();
   return after == After::exit_well ? 0 : 1;

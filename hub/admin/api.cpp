@@ -126,7 +126,7 @@ Task<ApiResponse> AdminApi::status() {
   auto gauges = co_await backend_.gauges();
   if (!gauges) co_return unavailable(gauges.error());
   co_return json_answer(
-      status_report(backend_.identity(), backend_.health(), *gauges, backend_.metrics(), backend_.peers()));
+      status_report(backend_.identity(), backend_.health(), *gauges, backend_.metrics(), backend_.peers(), backend_.configuration()));
 }
 
 ApiResponse AdminApi::peers() const {
@@ -136,9 +136,14 @@ ApiResponse AdminApi::peers() const {
 }
 
 ApiResponse AdminApi::reload() {
+  // Two things, each with its own answer: certificates are renewed though somebody has left a slip in the configuration.
+  auto configuration = backend_.reload_configuration();
   Json list = Json::array();
   for (const auto& report : backend_.reload_certificates()) list.push_back(certificate_report(report));
-  return json_answer({{"certificates", std::move(list)}});
+  Json answer = {{"configuration", reload_report(configuration)}, {"certificates", std::move(list)}};
+  if (!configuration.state.is_refused) return json_answer(answer);
+  answer["error"] = "the configuration is refused, the former one stays in force: " + to_string(configuration.state.problems.front());
+  return json_answer(answer, 409);
 }
 
 Task<ApiResponse> AdminApi::queue(std::string query) {

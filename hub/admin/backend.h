@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cluster/configuration.h"
-#include "hub/config/config.h"
+#include "hub/config/live_config.h"
 #include "hub/admin/drain_control.h"
 #include "hub/admin/safety_net_control.h"
 #include "hub/metrics.h"
@@ -80,6 +80,10 @@ class AdminBackend {
   virtual Task<Result<std::vector<storage::Shadow>>> shadows(RowId after, std::size_t limit) = 0;
   virtual Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) = 0;
 
+  /// What is in force, and what came of the last reload.
+  [[nodiscard]] virtual const ConfigState& configuration() const = 0;
+  /// Reads the configuration file anew; a wrong one is refused as a whole.
+  virtual ConfigReload reload_configuration() = 0;
   /// Reads certificates and keys anew; what is wrong stays as it was.
   virtual std::vector<CertificateReport> reload_certificates() = 0;
 

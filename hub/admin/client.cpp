@@ -66,11 +66,11 @@ Result<AdminAnswer> ask_hub(const std::string& socket, const std::string& method
 }
 
 std::expected<nlohmann::ordered_json, AdminRefusal> ask_hub_json(const std::string& socket, const std::string& method,
-                                                                 const std::string& target) {
+                                                                 const std::string& target, unsigned also_good) {
   auto answer = ask_hub(socket, method, target);
   if (!answer) return std::unexpected(AdminRefusal{0, answer.error().what});
   auto json = nlohmann::ordered_json::parse(answer->body, nullptr, false);
-  if (answer->status == 200) {
+  if (answer->status == 200 || answer->status == also_good) {
     if (json.is_object()) return json;
     return std::unexpected(AdminRefusal{200, "the hub's answer is not JSON"});
   }

@@ -25,8 +25,8 @@ struct AdminRefusal {
   unsigned status = 0;
   std::string why;
 };
-/// The object that a hub answered with 200.
+/// The object that a hub answered with 200, or with `also_good`.
 std::expected<nlohmann::ordered_json, AdminRefusal> ask_hub_json(const std::string& socket, const std::string& method,
-                                                                 const std::string& target);
+                                                                 const std::string& target, unsigned also_good = 200);
 
 }  // namespace umbra::hub

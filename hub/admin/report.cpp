@@ -139,7 +139,7 @@ std::string to_text(const Json& json) {
 }
 
 Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges,
-                   const Metrics& metrics, const std::vector<PeerReport>& peers) {
+                   const Metrics& metrics, const std::vector<PeerReport>& peers, const ConfigState& configuration) {
   Json peer_list = Json::array();
   for (const auto& peer : peers) peer_list.push_back(peer_report(peer));
   return {{"hub", identity.hub},
@@ -152,6 +152,7 @@ Json status_report(const HubIdentity& identity, const Health& health, const Gaug
           {"reason", health.reason},
           {"mail_waits", health.mail_waits},
           {"started_at", to_text(gauges.started_at)},
+          {"configuration", configuration_report(configuration)},
           {"queue",
            {{"messages", gauges.queue_messages},
             {"held", gauges.queue_held},
@@ -265,6 +266,41 @@ Json peer_report(const PeerReport& peer) {
                              {"reason", one.why.empty() ? Json(nullptr) : Json(one.why)}});
   report["differences"] = std::move(differences);
   return report;
+}
+
+namespace {
+
+Json or_null(const std::optional<std::string>& text) { return text ? Json(*text) : Json(nullptr); }
+
+Json problems_report(const std::vector<ConfigProblem>& problems) {
+  Json list = Json::array();
+  for (const auto& problem : problems)
+    list.push_back({{"file", problem.file}, {"line", problem.line == 0 ? Json(nullptr) : Json(problem.line)}, {"problem", problem.what}});
+  return list;
+}
+
+}  // namespace
+
+Json configuration_report(const ConfigState& state) {
+  Json waiting = Json::array();
+  for (const auto& change : state.waiting)
+    waiting.push_back({{"key", change.key}, {"in_force", or_null(change.from)}, {"in_file", or_null(change.to)}});
+  return {{"file", state.file},
+          {"read_at", to_text(state.read_at)},
+          {"last_reload", {{"at", to_text(state.tried_at)}, {"result", state.is_refused ? "refused" : "good"}, {"problems", problems_report(state.problems)}}},
+          {"needs_restart", std::move(waiting)}};
+}
+
+Json reload_report(const ConfigReload& reload) {
+  Json changed = Json::array();
+  for (const auto& change : reload.changed)
+    changed.push_back({{"key", change.key}, {"from", or_null(change.from)}, {"to", or_null(change.to)}, {"change", to_string(change)}});
+  auto report = configuration_report(reload.state);
+  return {{"file", reload.state.file},
+          {"result", reload.state.is_refused ? "refused" : reload.changed.empty() ? "unchanged" : "changed"},
+          {"problems", report["last_reload"]["problems"]},
+          {"changed", std::move(changed)},
+          {"needs_restart", report["needs_restart"]}};
 }
 
 Json certificate_report(const CertificateReport& report) {

@@ -14,7 +14,7 @@ std::string to_text(const Json& json);
 
 Json drain_report(const std::string& hub, const DrainReport& report);
 Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges,
-                   const Metrics& metrics, const std::vector<PeerReport>& peers);
+                   const Metrics& metrics, const std::vector<PeerReport>& peers, const ConfigState& configuration);
 /// One line of the queue: no recipients, only how many.
 Json message_summary(const storage::StoredMessage& message);
 /// Everything about one message; at most 1000 recipients are listed, the others counted.
@@ -23,6 +23,8 @@ Json shadow_summary(const storage::Shadow& shadow);
 Json shadow_report(const storage::Shadow& shadow);
 Json peer_report(const PeerReport& peer);
 Json certificate_report(const CertificateReport& report);
+Json configuration_report(const ConfigState& state);
+Json reload_report(const ConfigReload& reload);
 
 std::string_view to_string(storage::MessageState state);
 std::optional<storage::MessageState> parse_message_state(std::string_view text);

@@ -109,6 +109,29 @@ std::string drift_lines(const Json& peers) {
   return out.empty() ? out : "\n" + out;
 }
 
+std::string problem_lines(const Json& problems) {
+  std::string out;
+  for (const auto& one : problems)
+    out += fmt::format("  {}{}: {}\n", plain(one["file"]), one["line"].is_null() ? std::string() : ":" + plain(one["line"]), plain(one["problem"]));
+  return out;
+}
+
+std::string restart_lines(const Json& keys) {
+  if (keys.empty()) return {};
+  std::string out = "these keys changed and need a restart:\n";
+  auto shown = [](const Json& value) { return value.is_null() || value == "" ? std::string("none") : plain(value); };
+  for (const auto& one : keys) out += fmt::format("  {}: {} is in force, {} in the file\n", plain(one["key"]), shown(one["in_force"]), shown(one["in_file"]));
+  return out;
+}
+
+std::string certificate_rows(const Json& answer) {
+  if (answer["certificates"].empty()) return {};
+  std::vector<std::vector<std::string>> rows = {{"PLACE", "RESULT", "VALID UNTIL", "PROBLEM"}};
+  for (const auto& one : answer["certificates"])
+    rows.push_back({plain(one["place"]), plain(one["result"]), plain(one["valid_until"]), plain(one["problem"])});
+  return table(rows);
+}
+
 }  // namespace
 
 std::string without_controls(std::string text) {
@@ -148,6 +171,13 @@ std::string status_view(const Json& status, WallTime now) {
       plain(totals["accepted"]), plain(totals["recipients_delivered"]), plain(totals["recipients_bounced"]),
       plain(totals["taken_over"]), plain(totals["possible_duplicates"]));
   out += fmt::format("disk        {} free\n", size_text(status["spool_free_octets"]));
+  if (const auto& configuration = status["configuration"]; configuration.is_object()) {
+    const auto& last = configuration["last_reload"];
+    out += fmt::format("configured  {} ago, {}\n", age(configuration["read_at"], now), plain(configuration["file"]));
+    if (last["result"] == "refused")
+      out += fmt::format("refused     {} ago; the former configuration is in force\n", age(last["at"], now)) + problem_lines(last["problems"]);
+    out += restart_lines(configuration["needs_restart"]);
+  }
   if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"])) + drift_lines(status["peers"]);
   return out;
 }
@@ -229,12 +259,20 @@ std::string message_view(const Json& message) {
   return out;
 }
 
-std::string certificates_view(const Json& answer) {
-  if (answer["certificates"].empty()) return "no certificates are in use\n";
-  std::vector<std::vector<std::string>> rows = {{"PLACE", "RESULT", "VALID UNTIL", "PROBLEM"}};
-  for (const auto& one : answer["certificates"])
-    rows.push_back({plain(one["place"]), plain(one["result"]), plain(one["valid_until"]), plain(one["problem"])});
-  return table(rows);
+std::string reload_view(const Json& answer) {
+  const auto& configuration = answer["configuration"];
+  auto file = plain(configuration["file"]);
+  std::string out;
+  if (configuration["result"] == "refused") {
+    out = fmt::format("configuration {}: refused, the former one stays in force\n", file) + problem_lines(configuration["problems"]);
+  } else if (configuration["changed"].empty()) {
+    out = fmt::format("configuration {}: nothing changed{}\n", file, configuration["needs_restart"].empty() ? "" : " that a reload can change");
+  } else {
+    out = fmt::format("configuration {}: changed, in force now\n", file);
+    for (const auto& one : configuration["changed"]) out += "  " + plain(one["change"]) + "\n";
+  }
+  if (configuration["result"] != "refused") out += restart_lines(configuration["needs_restart"]);
+  return out + certificate_rows(answer);
 }
 
 std::string shadows_view(const Json& answer, WallTime now) {

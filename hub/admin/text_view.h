@@ -17,8 +17,8 @@ std::string status_view(const nlohmann::ordered_json& status, WallTime now);
 std::string peers_view(const nlohmann::ordered_json& answer);
 std::string queue_view(const nlohmann::ordered_json& answer, WallTime now);
 std::string message_view(const nlohmann::ordered_json& message);
-/// Of a reload.
-std::string certificates_view(const nlohmann::ordered_json& answer);
+/// What came of a reload.
+std::string reload_view(const nlohmann::ordered_json& answer);
 std::string shadows_view(const nlohmann::ordered_json& answer, WallTime now);
 
 }  // namespace umbra::hub

@@ -78,13 +78,13 @@ void for_each_tls_path(Config& config, Use use) {
   use(config.cluster.tls.ca);
 }
 
-void read_secret(Config& config, const std::string& secret_file, ReadReport& report) {
+void read_secret(Config& config, ReadReport& report) {
   if (const char* given = std::getenv("UMBRA_CLUSTER_SECRET"); given != nullptr && *given != '\0') {
     config.cluster.secret = given;
     return;
   }
-  if (secret_file.empty()) return;
-  auto path = from_folder_of(config.file, secret_file);
+  if (config.cluster.secret_file.empty()) return;
+  auto path = from_folder_of(config.file, config.cluster.secret_file);
   auto file = read_file(path, secret_octets_max);
   if (!file) {
     report.problem_at("cluster.secret_file", "cluster.secret_file: " + path + " " + file.error());
@@ -112,7 +112,6 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
                                                                const std::string& file) {
   auto config = documented_defaults();
   config.file = file;
-  std::string secret_file;
   ReadReport report{file, {}, {}};
   try {
     auto documents = YAML::LoadAll(text);
@@ -121,7 +120,7 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
       return std::unexpected(std::move(report.problems));
     }
     YamlReader reader(documents[0], "", report);
-    describe_config(reader, config, secret_file);
+    describe_config(reader, config);
     reader.finish();
   } catch (const YAML::Exception& error) {
     report.problem(error.mark.is_null() ? 0 : error.mark.line + 1, "not YAML: " + error.msg);
@@ -130,7 +129,7 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
   for (auto* path : {&config.spool.directory, &config.admin.socket, &config.log.file})
     *path = from_folder_of(file, *path);
   for_each_tls_path(config, [&](std::string& path) { path = from_folder_of(file, path); });
-  read_secret(config, secret_file, report);
+  read_secret(config, report);
   validate(config, report);
   if (report.problems.empty()) {
     for (const auto& [path, what] : tls_problems(config)) report.problem_at(path, path + ": " + what);

@@ -10,6 +10,10 @@ namespace {
 
 using namespace std::string_view_literals;
 
+// Of each key: is a change in force with `umbra reload`, or after the hub was started again?
+constexpr auto live = TakesEffect::at_reload;
+constexpr auto restart = TakesEffect::at_restart;
+
 constexpr std::array shadow_names = {"require"sv, "prefer"sv, "none"sv};  // ShadowPolicy
 constexpr std::array on_corruption_names = {"automatic"sv, "set_aside"sv, "refuse"sv};  // OnCorruption
 constexpr std::array ownership_names = {"auto"sv, "pairwise"sv, "majority"sv, "etcd"sv, "kubernetes"sv};  // OwnershipMode
@@ -45,127 +49,124 @@ constexpr TextRule certificate_name = {
 void describe_hub(ConfigVisitor& v, Config& config) {
   v.text({"name",
           "What this hub is called, unique in its cluster. It must be one of `cluster.members` where there "
-          "are any.",
-          true},
+          "are any.", restart, true},
          config.hub_name, plain_name);
-  v.text({"host_name", "The host name in the greeting, in EHLO and in Received fields. Default: `hub.name`."},
+  v.text({"host_name", "The host name in the greeting, in EHLO and in Received fields. Default: `hub.name`.", live},
          config.host_name, host_name);
 }
 
 void describe_spool(ConfigVisitor& v, SpoolConfig& spool) {
   v.path({"directory",
           "Where mail is kept, on a disk of this machine that honours fsync. One process per directory; "
-          "never a network file system.",
-          true},
+          "never a network file system.", restart, true},
          spool.directory);
   v.size({"reserve",
           "With less free disk than this, new mail is refused with `452 4.3.1` before its data; delivery "
-          "goes on."},
+          "goes on.", live},
          spool.reserve_octets, {0, 1ULL << 50});
   v.choice({"on_corruption",
             "When the spool is found to be damaged. `set_aside`: its files are moved into a folder "
             "`set-aside-<time>` beside it, the hub starts with a new spool, and its peers deliver what they hold. "
             "`refuse`: the hub ends, and starts only when an operator has acted. `automatic`: `set_aside` with "
-            "`cluster.members`, `refuse` without."},
+            "`cluster.members`, `refuse` without.", live},
            spool.on_corruption, on_corruption_names);
   v.number({"set_aside_max",
             "Damaged spools kept at once. They may hold the only copy of something, so none is ever removed by "
-            "the hub: with so many it does not start."},
+            "the hub: with so many it does not start.", live},
            spool.set_aside_max, {1, 100});
 }
 
 void describe_limits(ConfigVisitor& v, ReceiveLimits& limits) {
-  v.size({"message_size", "Largest message, announced by SIZE; a larger one gets `552 5.3.4`."},
+  v.size({"message_size", "Largest message, announced by SIZE; a larger one gets `552 5.3.4`.", live},
          limits.message_octets_max, {1024, 100ULL << 30});
   v.number({"recipients",
-            "Recipients of one message; each further one gets `452 4.5.3`. RFC 5321 asks for at least 100."},
+            "Recipients of one message; each further one gets `452 4.5.3`. RFC 5321 asks for at least 100.", live},
            limits.recipients_max, {1, 100'000});
-  v.size({"command_length", "Longest command line, with CRLF."}, limits.command_octets_max, {512, 65'536});
+  v.size({"command_length", "Longest command line, with CRLF.", live}, limits.command_octets_max, {512, 65'536});
   v.size({"line_length",
-          "Longest line of a message sent by DATA, with CRLF. RFC 5321 section 4.5.3.1.6 says 1000."},
+          "Longest line of a message sent by DATA, with CRLF. RFC 5321 section 4.5.3.1.6 says 1000.", live},
          limits.line_octets_max, {1000, 1U << 20});
-  v.size({"header_size", "Largest header section of a message."}, limits.header_octets_max,
+  v.size({"header_size", "Largest header section of a message.", live}, limits.header_octets_max,
          {4096, 16U << 20});
   v.number({"hops",
-            "Received fields in a message; one with more is taken for a loop and refused with `554 5.4.6`."},
+            "Received fields in a message; one with more is taken for a loop and refused with `554 5.4.6`.", live},
            limits.hops_max, {5, 1000});
-  v.number({"errors", "Protocol errors in one session; then `421` and the connection is closed."},
+  v.number({"errors", "Protocol errors in one session; then `421` and the connection is closed.", live},
            limits.errors_max, {1, 10'000});
-  v.number({"connections", "Open connections of this listener; each further one gets `421`."},
+  v.number({"connections", "Open connections of this listener; each further one gets `421`.", live},
            limits.connections_max, {1, 1'000'000});
   v.duration({"command_timeout",
-              "How long a client may take for the next command. RFC 5321 section 4.5.3.2.7 says 5 minutes."},
+              "How long a client may take for the next command. RFC 5321 section 4.5.3.2.7 says 5 minutes.", live},
              limits.command_timeout, {1s, 24h});
   v.duration({"data_timeout",
-              "How long a client may pause inside a message. RFC 5321 section 4.5.3.2.5 says 3 minutes."},
+              "How long a client may pause inside a message. RFC 5321 section 4.5.3.2.5 says 3 minutes.", live},
              limits.data_timeout, {1s, 24h});
 }
 
 void describe_tls_files(ConfigVisitor& v, TlsFiles& files) {
-  v.path({"certificate", "PEM file: the certificate first, then those that lead to its root.", true}, files.certificate);
-  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file."}, files.key);
+  v.path({"certificate", "PEM file: the certificate first, then those that lead to its root.", live, true}, files.certificate);
+  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file.", live}, files.key);
 }
 
 void describe_listener_tls(ConfigVisitor& v, ListenerTlsConfig& tls) {
   v.choice({"mode",
             "`starttls`: offered. `required`: and no mail is taken without it (`530 5.7.0`). `implicit`: TLS from the first octet, as "
-            "on port 465."},
+            "on port 465.", live},
            tls.mode, tls_mode_names);
-  v.path({"certificate", "PEM file: the certificate first, then those that lead to its root. Needed but with `mode: none`."},
+  v.path({"certificate", "PEM file: the certificate first, then those that lead to its root. Needed but with `mode: none`.", live},
          tls.files.certificate);
-  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file."}, tls.files.key);
-  v.list({"more_certificates", "For clients that ask for another host name (SNI): the first whose names fit; else the one above."},
+  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file.", live}, tls.files.key);
+  v.list({"more_certificates", "For clients that ask for another host name (SNI): the first whose names fit; else the one above.", live},
          tls.more_certificates, describe_tls_files);
-  v.choice({"minimum_version", "Older versions are refused."}, tls.minimum_version, tls_version_names);
+  v.choice({"minimum_version", "Older versions are refused.", live}, tls.minimum_version, tls_version_names);
   v.choice({"client_certificates",
             "`request`: a client may show one; one that does not lead to `client_ca` counts as none. `require`: without a good one there is no "
-            "session."},
+            "session.", live},
            tls.client_certificates, client_certificate_names);
-  v.path({"client_ca", "PEM file with the authorities that certificates of clients must lead to."}, tls.client_ca);
+  v.path({"client_ca", "PEM file with the authorities that certificates of clients must lead to.", live}, tls.client_ca);
   v.texts({"client_names",
-           "Clients whose certificate carries one of these DNS names may relay from any address, as if they were in `networks`."},
+           "Clients whose certificate carries one of these DNS names may relay from any address, as if they were in `networks`.", live},
           tls.client_names, host_name);
 }
 
 void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
-  v.text({"name", "What the listener is called in logs.", true}, listener.name, plain_name);
+  v.text({"name", "What the listener is called in logs.", live, true}, listener.name, plain_name);
   v.endpoint({"address",
               "Where it listens: `address:port`. `0.0.0.0:25` is every IPv4 address of the machine, "
-              "`[::]:25` every IPv6 one.",
-              true},
+              "`[::]:25` every IPv6 one.", live, true},
              listener.address, 0);
   v.ranges({"networks",
             "Clients that may relay: addresses and networks in CIDR form. Empty: nobody may, every RCPT gets "
-            "`550 5.7.1`."},
+            "`550 5.7.1`.", live},
            listener.networks);
   v.choice({"shadow",
             "How much redundancy a message has before its `250`. `require`: durable on two hubs, or `451 "
             "4.4.0`. `prefer`: on two "
             "hubs where one can be reached, else as `on_failure` says, counted as unprotected and protected later. "
             "`none`: this hub only. The "
-            "default is `require`; a hub without a cluster must say `none`."},
+            "default is `require`; a hub without a cluster must say `none`.", live},
            listener.shadow, shadow_names);
   v.group({"tls", "Encryption and client certificates. Files are read again on `umbra reload` and SIGHUP."}, listener.tls,
           describe_listener_tls);
   v.number({"copies",
             "On how many hubs besides this one a message must be. They are made side by side; `require` and `prefer` "
-            "mean all of them."},
+            "mean all of them.", live},
            listener.protection.copies, {1, Protection::copies_max});
   v.choice({"zones",
             "Where the copies may be, by `cluster.members.zone`. `prefer_other_zone`: another zone than this hub's, and one for "
-            "each copy, where such hubs can be reached. `only_other_zone`: never in this hub's zone. `any`: zones do not matter."},
+            "each copy, where such hubs can be reached. `only_other_zone`: never in this hub's zone. `any`: zones do not matter.", live},
            listener.protection.zones, zone_names);
   v.choice({"on_failure",
             "Under `prefer`, for a message of which no other hub could take a copy. `delay`: its `250` waits until it is delivered "
-            "or another hub has a copy, at most `max_acknowledgement_delay`. `accept`: `250` at once."},
+            "or another hub has a copy, at most `max_acknowledgement_delay`. `accept`: `250` at once.", live},
            listener.on_failure, on_failure_names);
   v.duration({"max_acknowledgement_delay",
               "Delayed acknowledgement: how long a `250` may wait for the delivery of a message that no other hub could "
               "take a copy of. Then the client gets its `250`: the message is durable here. `0`: never. Keep it far below the 10 minutes "
-              "after which a client may give up (RFC 5321 section 4.5.3.2.6)."},
+              "after which a client may give up (RFC 5321 section 4.5.3.2.6).", live},
              listener.acknowledgement_delay_max, {0s, 5min});
   v.number({"delayed_acknowledgements",
-            "How many clients may wait so at once; a further one gets its `250` without waiting, and the log says why."},
+            "How many clients may wait so at once; a further one gets its `250` without waiting, and the log says why.", live},
            listener.delayed_acknowledgements_max, {1, 1'000'000});
   v.group({"limits", "What a client may ask of this listener."}, listener.limits, describe_limits);
 }
@@ -174,48 +175,47 @@ void describe_route_tls(ConfigVisitor& v, RouteTlsConfig& tls) {
   v.choice({"policy",
             "`none`: never. `opportunistic`: where the next hop offers STARTTLS, whatever certificate it shows; when the handshake fails, "
             "plain on a new connection. `encrypt`: never without TLS, whatever the certificate. `verify`: the certificate must lead to "
-            "`ca` and carry one of `names`. Where `encrypt` and `verify` cannot be had, mail waits (4.7.x)."},
+            "`ca` and carry one of `names`. Where `encrypt` and `verify` cannot be had, mail waits (4.7.x).", live},
            tls.policy, tls_policy_names);
-  v.path({"ca", "With `verify`: PEM file with the authorities to trust. Default: those of the system."}, tls.ca);
+  v.path({"ca", "With `verify`: PEM file with the authorities to trust. Default: those of the system.", live}, tls.ca);
   v.texts({"names",
            "With `verify`: the names to look for in the certificate, `mx.example.com` or `.example.com` (any host below it). Default: the "
-           "host's own name as in `hosts`, or as its MX record says (which without DNSSEC anybody may have written)."},
+           "host's own name as in `hosts`, or as its MX record says (which without DNSSEC anybody may have written).", live},
           tls.names, certificate_name);
-  v.path({"certificate", "PEM file with a certificate for next hops that ask for one."}, tls.files.certificate);
-  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file."}, tls.files.key);
-  v.choice({"minimum_version", "Older versions are refused."}, tls.minimum_version, tls_version_names);
+  v.path({"certificate", "PEM file with a certificate for next hops that ask for one.", live}, tls.files.certificate);
+  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file.", live}, tls.files.key);
+  v.choice({"minimum_version", "Older versions are refused.", live}, tls.minimum_version, tls_version_names);
 }
 
 void describe_route_host(ConfigVisitor& v, RouteHost& host) {
-  v.endpoint({"address", "`host:port`; the port is 25 where none is given.", true}, host.endpoint, 25);
-  v.number({"preference", "Lower ones are tried first; equal ones share the load."}, host.preference,
+  v.endpoint({"address", "`host:port`; the port is 25 where none is given.", live, true}, host.endpoint, 25);
+  v.number({"preference", "Lower ones are tried first; equal ones share the load.", live}, host.preference,
            {0, 65'535});
 }
 
 void describe_route(ConfigVisitor& v, RouteConfig& route) {
-  v.text({"name", "What the route is called in logs and in the queue.", true}, route.name, plain_name);
+  v.text({"name", "What the route is called in logs and in the queue.", live, true}, route.name, plain_name);
   v.texts({"domains",
            "Recipient domains: `example.com`, `*.example.com` (any below it), `*` (every other). The most "
-           "specific one wins.",
-           true},
+           "specific one wins.", live, true},
           route.domains, route_domain);
   v.list_short({"hosts",
                 "Smart hosts: `host:port`, or a group with a preference. Tried in order of preference, the "
                 "next one on a "
-                "4xx reply or a failed connection. Empty: the domain's MX hosts."},
+                "4xx reply or a failed connection. Empty: the domain's MX hosts.", live},
                route.hosts, &RouteHost::endpoint, 25, describe_route_host);
   v.texts({"hubs",
            "Hubs of this cluster, by name: mail is handed over to one of them that is in reach, and this hub keeps its copy until that "
            "one is done with it. A hub that is named itself passes the route over: the next one that fits counts there. Excludes "
-           "everything about hosts and connections."},
+           "everything about hosts and connections.", live},
           route.hubs, plain_name);
-  v.number({"mx_port", "Port of hosts found by MX."}, route.mx_port, {1, 65'535});
+  v.number({"mx_port", "Port of hosts found by MX.", live}, route.mx_port, {1, 65'535});
   v.choice({"eight_bit",
             "8-bit mail for a next hop without 8BITMIME: `bounce` it with 5.6.3, or `convert` it to a 7-bit "
-            "encoding."},
+            "encoding.", live},
            route.eight_bit, eight_bit_names);
-  v.number({"connections", "Connections at once to one destination."}, route.connections_max, {1, 10'000});
-  v.number({"messages_per_connection", "Messages on one connection; then a new one is made."},
+  v.number({"connections", "Connections at once to one destination.", live}, route.connections_max, {1, 10'000});
+  v.number({"messages_per_connection", "Messages on one connection; then a new one is made.", live},
            route.messages_per_connection_max, {1, 1'000'000});
   v.group({"tls", "Encryption towards the next hops (STARTTLS). Files are read again on `umbra reload` and SIGHUP."}, route.tls,
           describe_route_tls);
@@ -223,55 +223,55 @@ void describe_route(ConfigVisitor& v, RouteConfig& route) {
 
 void describe_retry(ConfigVisitor& v, RetryStep& step) {
   v.number({"times",
-            "How often this wait is used. The last step leaves it out: it lasts until `delivery.expiry`."},
+            "How often this wait is used. The last step leaves it out: it lasts until `delivery.expiry`.", live},
            step.times, {1, 1'000'000});
-  v.duration({"wait", "The wait before the next attempt.", true}, step.wait, {1s, 7 * 24h});
+  v.duration({"wait", "The wait before the next attempt.", live, true}, step.wait, {1s, 7 * 24h});
 }
 
 void describe_delivery(ConfigVisitor& v, DeliveryConfig& delivery) {
   v.list({"retry",
           "The waits between attempts after a 4xx reply, step by step. Default: 4 times 1 minute, 6 times 5 "
-          "minutes, then every 10 minutes."},
+          "minutes, then every 10 minutes.", live},
          delivery.retry, describe_retry);
-  v.duration({"expiry", "After this long in the queue a message bounces (4.4.7)."}, delivery.expiry,
+  v.duration({"expiry", "After this long in the queue a message bounces (4.4.7).", live}, delivery.expiry,
              {1min, 30 * 24h});
   v.duration(
-      {"delay_warning", "After this long in the queue the sender is told of the delay, once. `0`: never."},
+      {"delay_warning", "After this long in the queue the sender is told of the delay, once. `0`: never.", live},
       delivery.delay_warning, {0s, 30 * 24h});
-  v.duration({"connect_timeout", "How long a next hop may take to accept a connection."},
+  v.duration({"connect_timeout", "How long a next hop may take to accept a connection.", live},
              delivery.connect_timeout, {100ms, 10min});
-  v.duration({"command_timeout", "How long a next hop may take to reply to a command."},
+  v.duration({"command_timeout", "How long a next hop may take to reply to a command.", live},
              delivery.command_timeout, {1s, 1h});
   v.duration({"data_reply_timeout",
               "How long a next hop may take to reply to the end of the data. RFC 5321 section 4.5.3.2.6 says "
-              "10 minutes; too short makes duplicates."},
+              "10 minutes; too short makes duplicates.", live},
              delivery.data_reply_timeout, {1s, 1h});
-  v.duration({"idle_timeout", "How long a connection is kept open without mail."}, delivery.idle_timeout,
+  v.duration({"idle_timeout", "How long a connection is kept open without mail.", live}, delivery.idle_timeout,
              {0s, 1h});
-  v.number({"connections", "Connections to next hops at once, over all destinations."},
+  v.number({"connections", "Connections to next hops at once, over all destinations.", live},
            delivery.connections_max, {1, 100'000});
   v.size({"memory",
           "Bodies kept in memory between acceptance and delivery, so that most mail is never read back from "
           "the disk. "
-          "Beyond it, bodies are read from the spool."},
+          "Beyond it, bodies are read from the spool.", live},
          delivery.ready_octets_max, {0, 64ULL << 30});
   v.number({"crashes",
             "How often the hub may end without a word (a crash, a kill) while it is delivering a message, attempt after "
-            "attempt. Then the message is held for an operator, and the rest flows. `0`: never."},
+            "attempt. Then the message is held for an operator, and the rest flows. `0`: never.", restart},
            delivery.crashes_max, {0, 1000});
 }
 
 void describe_resolver(ConfigVisitor& v, ResolverConfig& resolver) {
-  v.endpoints({"servers", "Name servers, `address` or `address:port`. Empty: those of the system."},
+  v.endpoints({"servers", "Name servers, `address` or `address:port`. Empty: those of the system.", restart},
               resolver.servers, 53);
-  v.duration({"timeout", "How long one look-up may take, all tries together."}, resolver.timeout,
+  v.duration({"timeout", "How long one look-up may take, all tries together.", restart}, resolver.timeout,
              {100ms, 5min});
 }
 
 void describe_member(ConfigVisitor& v, MemberConfig& member) {
-  v.text({"name", "The hub's `hub.name`.", true}, member.name, plain_name);
-  v.endpoint({"address", "`host:port` where that hub listens for other hubs.", true}, member.address, 0);
-  v.text({"zone", "What fails together with that hub: a rack, a room, a site. Copies go to another zone where they can (`listeners.zones`)."},
+  v.text({"name", "The hub's `hub.name`.", restart, true}, member.name, plain_name);
+  v.endpoint({"address", "`host:port` where that hub listens for other hubs.", restart, true}, member.address, 0);
+  v.text({"zone", "What fails together with that hub: a rack, a room, a site. Copies go to another zone where they can (`listeners.zones`).", restart},
          member.zone, plain_name);
 }
 
@@ -280,76 +280,70 @@ constexpr std::array<std::string_view, 2> discovery_types = {"srv", "address"};
 void describe_discovery(ConfigVisitor& v, DiscoveryConfig& discovery) {
   v.text({"dns",
           "A DNS name that stands for all hubs of the cluster, for example that of a headless service. Given in full; search "
-          "domains are tried for `type: address` only."},
+          "domains are tried for `type: address` only.", restart},
          discovery.dns, host_name);
   v.choice({"type",
             "`srv`: SRV records; the first label of each target is the hub's name, the port is the record's. `address`: A and "
-            "AAAA records of hubs that all listen at `port`; who is where, they say and prove themselves."},
+            "AAAA records of hubs that all listen at `port`; who is where, they say and prove themselves.", restart},
            discovery.type, discovery_types);
-  v.number({"port", "Where the hubs listen for one another, for `type: address`."}, discovery.port, {1, 65'535});
+  v.number({"port", "Where the hubs listen for one another, for `type: address`.", restart}, discovery.port, {1, 65'535});
   v.duration({"interval",
-              "How often DNS is asked. Without an answer that names hubs, those that are known stay, for as long as it takes."},
+              "How often DNS is asked. Without an answer that names hubs, those that are known stay, for as long as it takes.", restart},
              discovery.interval, {1s, 1h});
   v.duration({"forget_after",
               "A hub that DNS does not name any more and that is silent is forgotten after this, once nothing is held for it or "
-              "owed to it."},
+              "owed to it.", restart},
              discovery.forget_after, {10s, 30 * 24h});
 }
 
 void describe_cluster_tls(ConfigVisitor& v, ClusterTlsConfig& tls) {
   v.path({"certificate",
           "PEM file: this hub's certificate, for servers and clients, with its hub name as a DNS name or as the URI "
-          "`umbra://hub/NAME`."},
+          "`umbra://hub/NAME`.", restart},
          tls.files.certificate);
-  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file."}, tls.files.key);
-  v.path({"ca", "PEM file with the authority of the cluster. Whoever has a certificate of it with a hub's name is that hub."}, tls.ca);
+  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file.", restart}, tls.files.key);
+  v.path({"ca", "PEM file with the authority of the cluster. Whoever has a certificate of it with a hub's name is that hub.", restart}, tls.ca);
 }
 
 void describe_arbiter(ConfigVisitor& v, ArbiterConfig& arbiter) {
   v.endpoints({"endpoints",
                "`host:port`. etcd: its client addresses, the next one is asked when one fails. Kubernetes: the API server; "
-               "default: `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`, as every pod has them."},
+               "default: `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`, as every pod has them.", restart},
               arbiter.endpoints, 0);
   v.path({"ca_file",
           "PEM file with the certificates that may sign the server's. etcd: without it there is no TLS. Kubernetes: "
-          "default is the pod's service account's."},
+          "default is the pod's service account's.", restart},
          arbiter.ca_file);
-  v.path({"certificate_file", "PEM file with this hub's certificate for the engine. With `key_file`."}, arbiter.certificate_file);
-  v.path({"key_file", "PEM file with its key."}, arbiter.key_file);
+  v.path({"certificate_file", "PEM file with this hub's certificate for the engine. With `key_file`.", restart}, arbiter.certificate_file);
+  v.path({"key_file", "PEM file with its key.", restart}, arbiter.key_file);
   v.path({"token_file",
-          "Kubernetes: the bearer token, read anew for every request. Default: the pod's service account's."},
+          "Kubernetes: the bearer token, read anew for every request. Default: the pod's service account's.", restart},
          arbiter.token_file);
-  v.text({"namespace", "Kubernetes: where the leases are. Default: the pod's."}, arbiter.name_space, plain_name);
+  v.text({"namespace", "Kubernetes: where the leases are. Default: the pod's.", restart}, arbiter.name_space, plain_name);
   v.text({"prefix",
           "What the engine's names for the hubs begin with; one per cluster. Default: `umbra-`. The key or lease of the hub "
-          "`mx1` is `umbra-mx1`."},
+          "`mx1` is `umbra-mx1`.", restart},
          arbiter.prefix, plain_name);
 }
 
-struct ClusterSection {
-  ClusterConfig& cluster;
-  std::string& secret_file;
-};
-
-void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
-  auto& cluster = section.cluster;
+void describe_cluster(ConfigVisitor& v, ClusterConfig& cluster) {
   v.endpoint(
-      {"address", "Where this hub listens for other hubs. Needed with `members`. Never open it to clients."},
+      {"address", "Where this hub listens for other hubs. Needed with `members`. Never open it to clients.", restart},
       cluster.address, 0);
-  v.path(
+  v.secret(
       {"secret_file",
        "A file with the secret that all hubs of the cluster share: at least 16 octets, not readable by "
        "everybody. "
        "The environment variable `UMBRA_CLUSTER_SECRET` takes its place. The secret itself is never sent. With `tls` there need "
-       "be none."},
-      section.secret_file);
+       "be none.", restart},
+      cluster.secret_file, cluster.secret);
   v.group({"tls",
            "Mutual TLS (1.3) between hubs: each shows a certificate with its hub name. All hubs or none; files are read again on `umbra reload` "
            "and SIGHUP."},
           cluster.tls, describe_cluster_tls);
   v.list(
       {"members",
-       "Every hub of the cluster, this one included, the same list on each. Empty: this hub stands alone."},
+       "Every hub of the cluster, this one included, the same list on each. Empty: this hub stands alone.", restart},
       cluster.members, describe_member);
   v.group({"discovery", "Where there is no list of members: how hubs find one another."}, cluster.discovery, describe_discovery);
   v.choice({"ownership",
@@ -358,74 +352,74 @@ void describe_cluster(ConfigVisitor& v, ClusterSection& section) {
             "hubs or more that is the same on each and stays as it is while they run: a hub that hears fewer than half of "
             "the others keeps its mail, and nothing is delivered twice. `etcd`, `kubernetes`: the engine named in `arbiter` "
             "decides; while it is away nobody takes over, and mail goes on where its holders answer. `auto`: `majority` for three or more, else "
-            "`pairwise`."},
+            "`pairwise`.", restart},
            cluster.ownership, ownership_names);
   v.group({"arbiter", "The engine that `ownership: etcd` and `ownership: kubernetes` ask."}, cluster.arbiter, describe_arbiter);
   v.duration(
-      {"lease", "A hub that was silent for this long is taken over from by those that hold its shadows."},
+      {"lease", "A hub that was silent for this long is taken over from by those that hold its shadows.", restart},
       cluster.lease, {1s, 1h});
   v.duration(
-      {"heartbeat", "How often hubs tell each other that they are alive; at most a third of the lease."},
+      {"heartbeat", "How often hubs tell each other that they are alive; at most a third of the lease.", restart},
       cluster.heartbeat, {50ms, 10min});
   v.duration({"copy_timeout",
-              "All attempts to copy one message together; then `shadow` says what the client is told."},
+              "All attempts to copy one message together; then `shadow` says what the client is told.", live},
              cluster.copy_timeout, {100ms, 1min});
   v.duration({"ask_again",
               "How long a silent holder of shadows is asked once more before a delivery goes on without it (`pairwise`), "
-              "or a hub without a lease waits for one before it puts a delivery off (`majority`)."},
+              "or a hub without a lease waits for one before it puts a delivery off (`majority`).", live},
              cluster.ask_again, {0s, 1min});
   v.duration({"return_wait",
               "`pairwise`: how long a hub that comes back waits for a silent holder before it delivers what it finds in "
-              "its spool."},
+              "its spool.", live},
              cluster.return_wait, {0s, 1h});
   v.duration({"out_wait",
               "`majority`: how long a hub that comes back waits for a holder of its mail that does not answer, from the "
               "moment when a majority has ended that holder's epoch. Then the mail is delivered and counted as a possible "
-              "duplicate."},
+              "duplicate.", live},
              cluster.out_wait, {0s, 30 * 24h});
-  v.duration({"restart_grace", "After its own start a hub takes nothing over before this."},
+  v.duration({"restart_grace", "After its own start a hub takes nothing over before this.", restart},
              cluster.restart_grace, {0s, 1h});
   v.duration({"reprotect_after",
-              "A message that a holder of its shadow was silent for so long gets another copy elsewhere."},
+              "A message that a holder of its shadow was silent for so long gets another copy elsewhere.", live},
              cluster.reprotect_after, {0s, 24h});
   v.number({"reprotect_rate", "Messages per second that are copied again in the background, after a take-over, a lost holder or an "
-            "acceptance without copies."},
+            "acceptance without copies.", live},
            cluster.reprotect_messages_per_second, {1, 1'000'000});
-  v.size({"reprotect_bandwidth", "Octets per second of these copies."}, cluster.reprotect_octets_per_second,
+  v.size({"reprotect_bandwidth", "Octets per second of these copies.", live}, cluster.reprotect_octets_per_second,
          {64U << 10, 1ULL << 40});
 }
 
 void describe_safety_net(ConfigVisitor& v, SafetyNetConfig& net) {
-  v.duration({"keep", "How long mail is kept after its last recipient has ended. `0`: no safety net."}, net.keep, {0s, 30 * 24h});
+  v.duration({"keep", "How long mail is kept after its last recipient has ended. `0`: no safety net.", live}, net.keep, {0s, 30 * 24h});
   v.size({"size",
           "Octets of mail kept at once, never more. The oldest goes first; when the disk is short it goes before new mail is refused. `0`: no "
-          "safety net."},
+          "safety net.", live},
          net.octets_max, {0, 1ULL << 50});
-  v.number({"resend_rate", "Messages per second that `umbra safety-net resend` sends again, at most."}, net.resend_messages_per_second,
+  v.number({"resend_rate", "Messages per second that `umbra safety-net resend` sends again, at most.", live}, net.resend_messages_per_second,
            {1, 1'000'000});
 }
 
 void describe_admin(ConfigVisitor& v, AdminConfig& admin) {
   v.path({"socket",
           "Unix socket for the commands `umbra status`, `umbra queue` and so on. Only the user that runs the "
-          "hub may connect."},
+          "hub may connect.", restart},
          admin.socket);
   v.optional_endpoint({"address",
                        "`address:port` for `/healthz/live`, `/healthz/ready` and `/metrics` over HTTP. No "
-                       "commands here. Default: none."},
+                       "commands here. Default: none.", restart},
                       admin.address);
 }
 
 void describe_log(ConfigVisitor& v, LogConfig& log) {
   std::size_t level = 0;
   while (level + 1 < level_names.size() && level_names[level] != log.level) ++level;
-  v.choice({"level", "Lines below this level are left out. The events of messages are always written."},
+  v.choice({"level", "Lines below this level are left out. The events of messages are always written.", live},
            level, level_names);
   log.level = std::string(level_names[level]);
-  v.path({"file", "The log file. Default: standard error."}, log.file);
-  v.size({"file_size", "The file is closed and renamed `.1` when it would grow beyond this."},
+  v.path({"file", "The log file. Default: standard error.", restart}, log.file);
+  v.size({"file_size", "The file is closed and renamed `.1` when it would grow beyond this.", restart},
          log.file_octets_max, {64U << 10, 1ULL << 40});
-  v.number({"files", "How many files are kept, the present one included."}, log.files_max, {1, 1000});
+  v.number({"files", "How many files are kept, the present one included.", restart}, log.files_max, {1, 1000});
 }
 
 }  // namespace
@@ -436,18 +430,16 @@ Config documented_defaults() {
   return config;
 }
 
-void describe_config(ConfigVisitor& v, Config& config, std::string& secret_file) {
+void describe_config(ConfigVisitor& v, Config& config) {
   v.group({"hub", "This process.", true}, config, describe_hub);
   v.group({"spool", "Mail on this machine's disk.", true}, config.spool, describe_spool);
-  v.list({"listeners", "Where mail comes in.", true}, config.listeners, describe_listener);
+  v.list({"listeners", "Where mail comes in.", live, true}, config.listeners, describe_listener);
   v.list({"routes",
-          "Where mail goes, by recipient domain. Mail for a domain that no route names bounces with 5.4.4.",
-          true},
+          "Where mail goes, by recipient domain. Mail for a domain that no route names bounces with 5.4.4.", live, true},
          config.routes, describe_route);
   v.group({"delivery", "How mail is sent on."}, config.delivery, describe_delivery);
   v.group({"resolver", "Name resolution."}, config.resolver, describe_resolver);
-  ClusterSection section{config.cluster, secret_file};
-  v.group({"cluster", "The hubs that protect one another's mail."}, section, describe_cluster);
+  v.group({"cluster", "The hubs that protect one another's mail."}, config.cluster, describe_cluster);
   v.group({"safety_net",
            "Delivered mail that is kept for a time, on the hub that delivered it and on those that held its copies, and can be sent again when a "
            "next hop has lost it (safety-net.md). Off by default: it needs both `keep` and `size`."},

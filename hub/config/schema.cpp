@@ -72,9 +72,10 @@ class SchemaVisitor final : public ConfigVisitor {
     property["enum"] = std::vector<std::string>(names.begin(), names.end());
     property["default"] = std::string(names[value]);
   }
-  void group_of(Key key, const Describe& describe) override { add_inner(key, describe, nullptr); }
+  void group_of(Heading heading, const Describe& describe) override { add_inner(heading, describe, nullptr); }
   bool list_of(Key key, const Describe& describe) override {
     add_inner(key, describe, [](Json inner) { return Json{{"type", "array"}, {"items", std::move(inner)}}; });
+    mark(key);
     return false;
   }
   bool list_of_short(Key key, const std::function<void(const Endpoint&)>&, std::uint16_t default_port,
@@ -83,6 +84,7 @@ class SchemaVisitor final : public ConfigVisitor {
       Json in_short = {{"type", "string"}, {"x-kind", "endpoint"}, {"x-default-port", default_port}};
       return Json{{"type", "array"}, {"items", {{"anyOf", Json::array({in_short, std::move(inner)})}}}};
     });
+    mark(key);
     return false;
   }
 
@@ -90,11 +92,15 @@ class SchemaVisitor final : public ConfigVisitor {
   Json& add(const Key& key, const char* type, const char* kind) {
     auto& property = schema_["properties"][std::string(key.name)];
     property = {{"type", type}, {"x-kind", kind}, {"description", std::string(key.what)}};
+    mark(key);
     require(key);
     return property;
   }
+  void mark(const Key& key) {
+    schema_["properties"][std::string(key.name)]["x-takes-effect"] = key.takes_effect == TakesEffect::at_reload ? "reload" : "restart";
+  }
   template <class Wrap>
-  void add_inner(const Key& key, const Describe& describe, const Wrap& wrap) {
+  void add_inner(const Heading& key, const Describe& describe, const Wrap& wrap) {
     SchemaVisitor inner;
     describe(inner);
     Json property;
@@ -107,7 +113,7 @@ class SchemaVisitor final : public ConfigVisitor {
     schema_["properties"][std::string(key.name)] = std::move(property);
     require(key);
   }
-  void require(const Key& key) {
+  void require(const Heading& key) {
     if (key.required) schema_["required"].push_back(std::string(key.name));
   }
 
@@ -116,9 +122,8 @@ class SchemaVisitor final : public ConfigVisitor {
 
 Json build_schema() {
   auto defaults = documented_defaults();
-  std::string secret_file;
   SchemaVisitor visitor;
-  describe_config(visitor, defaults, secret_file);
+  describe_config(visitor, defaults);
   Json schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
                  {"title", "Umbra hub configuration"},
                  {"description",
@@ -155,7 +160,7 @@ const Json* group_in(const Json& property) {
 
 void write_group(std::string& out, const std::string& path, const Json& property) {
   const auto& group = *group_in(property);
-  out += fmt::format("\n## `{}`\n\n{}\n\n| key | what it takes | default | meaning |\n|---|---|---|---|\n",
+  out += fmt::format("\n## `{}`\n\n{}\n\n| key | what it takes | default | takes effect | meaning |\n|---|---|---|---|---|\n",
                      path, property["description"].get<std::string>());
   auto required = group.value("required", std::vector<std::string>{});
   for (const auto& [name, inner] : group["properties"].items()) {
@@ -168,8 +173,9 @@ void write_group(std::string& out, const std::string& path, const Json& property
     }
     auto kind = kind_of(inner);
     if (group_in(inner) != nullptr) kind = inner.contains("items") ? "list, see below" : "group, see below";
-    out +=
-        fmt::format("| `{}` | {} | {} | {} |\n", name, kind, preset, inner["description"].get<std::string>());
+    // A group has no such time of its own: its keys say it.
+    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", name, kind, preset, inner.value("x-takes-effect", ""),
+                       inner["description"].get<std::string>());
   }
   for (const auto& [name, inner] : group["properties"].items()) {
     if (group_in(inner) != nullptr)
@@ -189,6 +195,9 @@ silently leave a default in force. [config.schema.json](config.schema.json) says
 * **Sizes** are octets or carry a unit: `65536`, `256KiB` (1024), `50MB` (1000 × 1000).
 * **Endpoints** are `host:port`; IPv6 addresses stand in brackets: `[2001:db8::1]:25`.
 * **Paths** that do not begin with `/` are taken from the folder of the file.
+* **Takes effect**: `reload`: with `umbra reload` or SIGHUP, while mail flows ([operations](operations.md#changing-the-configuration)). `restart`: when the
+  hub is started again; a reload names such a key when it has changed, and the hub goes on with the value it has. For a list, this is about its elements as a whole: those that
+  are added and removed.
 
 A hub of a cluster of three:
 

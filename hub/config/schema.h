@@ -7,7 +7,7 @@
 namespace umbra::hub {
 
 /// JSON Schema 2020-12. Beside the standard words: `x-kind` says what a string means (duration, size,
-/// endpoint, ...).
+/// endpoint, ...), `x-takes-effect` when a change is in force (reload, restart).
 std::string config_schema();
 /// The reference page, Markdown.
 std::string config_reference();

@@ -196,7 +196,7 @@ void check_routes(Config& config, ReadReport& report) {
       other->second = path;
     }
     is_to_hubs[path] = !route.hubs.empty();
-    if (report.given(path + ".hubs")) check_hubs(config, route, path, report);
+    if (report.given(path + ".hubs") || !route.hubs.empty()) check_hubs(config, route, path, report);
     for (std::size_t j = 0; j < route.hosts.size(); ++j) {
       if (route.hosts[j].endpoint.port != 0 || route.hosts[j].endpoint.host.empty()) continue;
       report.problem_at(fmt::format("{}.hosts[{}]", path, j),
@@ -362,6 +362,11 @@ void check_rest(const Config& config, ReadReport& report) {
 }
 
 }  // namespace
+
+void validate_with_cluster(Config& config, ReadReport& report) {
+  check_listeners(config, report);
+  check_routes(config, report);
+}
 
 void validate(Config& config, ReadReport& report) {
   if (config.host_name.empty()) config.host_name = config.hub_name;

@@ -9,4 +9,7 @@ namespace umbra::hub {
 /// Adds problems to `report`. Reads no file; the cluster's secret is in `config` already.
 void validate(Config& config, ReadReport& report);
 
+/// Only what listeners and routes, which a reload changes, need of the cluster, which it does not.
+void validate_with_cluster(Config& config, ReadReport& report);
+
 }  // namespace umbra::hub

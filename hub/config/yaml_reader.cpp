@@ -130,7 +130,7 @@ std::string YamlReader::path_of(std::string_view name) const {
   return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
 }
 
-YAML::Node YamlReader::take(const Key& key) {
+YAML::Node YamlReader::take(const Heading& key) {
   known_.emplace_back(key.name);
   auto found = values_.find(key.name);
   if (found == values_.end()) {
@@ -285,10 +285,10 @@ void YamlReader::ranges(Key key, std::vector<AddressRange>& values) {
   if (given) values = std::move(read);
 }
 
-void YamlReader::group_of(Key key, const Describe& describe) {
-  auto node = take(key);
+void YamlReader::group_of(Heading heading, const Describe& describe) {
+  auto node = take(heading);
   if (!node.IsDefined()) return;
-  YamlReader inner(node, path_of(key.name), report_);
+  YamlReader inner(node, path_of(heading.name), report_);
   describe(inner);
   inner.finish();
 }

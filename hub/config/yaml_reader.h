@@ -44,7 +44,7 @@ class YamlReader final : public ConfigVisitor {
   void number64(Key key, std::uint64_t& value, Bounds bounds) override;
   void size64(Key key, std::uint64_t& value, Bounds bounds) override;
   void choice_index(Key key, std::size_t& value, std::span<const std::string_view> names) override;
-  void group_of(Key key, const Describe& describe) override;
+  void group_of(Heading heading, const Describe& describe) override;
   bool list_of(Key key, const Describe& describe) override;
   bool list_of_short(Key key, const std::function<void(const Endpoint&)>& add, std::uint16_t default_port,
                      const Describe& describe) override;
@@ -52,7 +52,7 @@ class YamlReader final : public ConfigVisitor {
  private:
   /// The value of a key, and that it was asked for. Undefined where it is missing (a problem, if it is
   /// required) or empty.
-  YAML::Node take(const Key& key);
+  YAML::Node take(const Heading& key);
   /// The text of a scalar; a list or mapping instead is a problem.
   std::optional<std::string> scalar(const Key& key);
   std::optional<std::string> scalar_of(const YAML::Node& node, std::string_view name);

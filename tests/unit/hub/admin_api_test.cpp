@@ -308,5 +308,38 @@ TEST(MetricsReference, IsWhatTheDocumentsShow) {
   EXPECT_EQ(text.str(), metrics_reference()) << "run `make docs`";
 }
 
+TEST_F(AdminApiTest, AReloadSaysWhatChangedAndWhatWaitsForARestart) {
+  backend_.reloaded.state.file = "/etc/umbra.yaml";
+  backend_.reloaded.changed = {{"log.level", "info", "debug", TakesEffect::at_reload}, {"routes[new]", std::nullopt, "new", TakesEffect::at_reload}};
+  backend_.reloaded.state.waiting = {{"cluster.lease", "10s", "5s", TakesEffect::at_restart}};
+  backend_.certificates = {{"listeners.in", "", WallTime::max(), {}}};
+  auto answer = ask("POST", "/v1/reload");
+  EXPECT_EQ(answer.status, 200U);
+  auto said = json::parse(answer.body);
+  EXPECT_EQ(said["configuration"]["result"], "changed");
+  EXPECT_EQ(said["configuration"]["changed"][0]["change"], "log.level: info -> debug");
+  EXPECT_EQ(said["configuration"]["changed"][1]["from"], nullptr);
+  EXPECT_EQ(said["configuration"]["needs_restart"][0], (json{{"key", "cluster.lease"}, {"in_force", "10s"}, {"in_file", "5s"}}));
+  EXPECT_EQ(said["certificates"][0]["result"], "loaded");
+  EXPECT_EQ(ask("GET", "/v1/reload").status, 405U);
+  EXPECT_EQ(ask("POST", "/v1/reload", true).status, 404U) << "not over TCP";
+  backend_.reloaded.changed.clear();
+  EXPECT_EQ(json::parse(ask("POST", "/v1/reload").body)["configuration"]["result"], "unchanged");
+}
+
+TEST_F(AdminApiTest, ARefusedConfigurationIsNoSuccessAndCertificatesAreReadAllTheSame) {
+  backend_.reloaded.state = {"/etc/umbra.yaml", {}, true, {}, {{"/etc/umbra.yaml", 7, "delivery.expiry: \"soon\" is not valid"}}, {}};
+  backend_.certificates = {{"listeners.in", "", WallTime::max(), {}}};
+  auto answer = ask("POST", "/v1/reload");
+  EXPECT_EQ(answer.status, 409U);
+  auto said = json::parse(answer.body);
+  EXPECT_EQ(said["configuration"]["result"], "refused");
+  EXPECT_EQ(said["configuration"]["problems"][0]["line"], 7);
+  EXPECT_THAT(said["error"].get<std::string>(), HasSubstr("/etc/umbra.yaml:7: delivery.expiry"));
+  EXPECT_EQ(said["certificates"].size(), 1U);
+  backend_.configured = backend_.reloaded.state;
+  EXPECT_EQ(get("/v1/status")["configuration"]["last_reload"]["result"], "refused");
+}
+
 }  // namespace
 }  // namespace umbra::hub

@@ -74,7 +74,7 @@ TEST(TextView, SaysFirstWhetherTheHubTakesMail) {
   backend.known_peers = {{"hub-b", {"127.0.0.1", 2526}, "silent", SpoolId{0x99}, Epoch{4}, 12'500ms}};
   auto view = [&] {
     return status_view(Json::parse(to_text(status_report(backend.identity(), backend.now, backend.measured,
-                                                         backend.counted, backend.known_peers))),
+                                                         backend.counted, backend.known_peers, backend.configured))),
                        now);
   };
   EXPECT_THAT(view(),

@@ -91,6 +91,8 @@ class FakeAdminBackend final : public AdminBackend {
     co_return page(held, after, limit);
   }
   Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) override { co_return find(held, id); }
+  const ConfigState& configuration() const override { return configured; }
+  ConfigReload reload_configuration() override { return reloaded; }
   std::vector<CertificateReport> reload_certificates() override { return certificates; }
   Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
     if (!find(queue, id)) co_return ActionOutcome{ActionOutcome::Kind::not_found, {}};
@@ -133,6 +135,8 @@ class FakeAdminBackend final : public AdminBackend {
   std::vector<std::pair<MessageId, QueueAction>> acted;
   ActionOutcome answer;
   std::vector<CertificateReport> certificates;
+  ConfigState configured;
+  ConfigReload reloaded;
 
  private:
   template <class Row>
