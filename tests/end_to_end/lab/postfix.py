@@ -3,6 +3,7 @@ import os
 import pathlib
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 
@@ -84,9 +85,11 @@ class Postfix:
 
     def __init__(self, folder, next_hop, *, host_name="postfix.example", settings=None):
         self.folder = pathlib.Path(folder)
-        self.is_elsewhere = len(str(self.folder)) > 70
+        # Its own user must get there, and a checkout may lie in a home that is root's alone.
+        is_closed = any(not parent.stat().st_mode & stat.S_IXOTH for parent in self.folder.absolute().parents if parent.exists())
+        # Names of Unix sockets in its queue must fit 107 octets, and checkouts lie deep at times.
+        self.is_elsewhere = is_closed or len(str(self.folder)) > 70
         if self.is_elsewhere:
-            # Names of Unix sockets in its queue must fit 107 octets, and checkouts lie deep at times.
             self.folder = pathlib.Path(tempfile.mkdtemp(prefix="umbra-postfix-"))
             self.folder.chmod(0o755)
         self.port = places.free_port()
