@@ -202,7 +202,7 @@ class NextHops(TlsCase):
                 continue
             capture.wait_for(count)
             hub.wait_empty(10)
-            delivered = hub.events("delivered")[0]
+            delivered = wait_until(lambda hub=hub: hub.events("delivered"), 5, "the line in the log")[0]
             self.assertEqual("tls" in delivered, problem is not None, delivered)
 
     def test_without_an_offer_mail_waits_or_goes_plain(self):

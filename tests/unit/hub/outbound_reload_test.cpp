@@ -12,6 +12,14 @@ class OutboundReload : public OutboundTest {
   OutboundReload() : first(smart_host()), second(network.hosts["192.0.2.2:25"]) {}
 
   void lead_to(const std::string& address) { route().hosts = {{{address, 25}, 0}}; }
+  /// vip.example goes to the second host.
+  void add_vip() {
+    RouteConfig vip = route();
+    vip.name = "vip";
+    vip.domains = {"vip.example"};
+    vip.hosts = {{{"192.0.2.2", 25}, 0}};
+    config.routes.push_back(vip);
+  }
   void reload() { outbound->configuration_changed(); }
   RowId accept_for(std::vector<std::string> recipients, bool hand_over = true) {
     MailOptions options;
@@ -67,11 +75,7 @@ TEST_F(OutboundReload, AKeptConnectionOfAnotherRouteIsNotDisturbed) {
   accept();
   run_for(1s);
   ASSERT_EQ(first.open, 1);
-  RouteConfig vip = route();
-  vip.name = "vip";
-  vip.domains = {"vip.example"};
-  vip.hosts = {{{"192.0.2.2", 25}, 0}};
-  config.routes.push_back(vip);
+  add_vip();
   reload();
   run_for(1s);
   EXPECT_EQ(first.open, 1) << "its route is as it was";
@@ -87,28 +91,50 @@ TEST_F(OutboundReload, ARecipientThatGoesAnotherWayNowIsNotForgotten) {
   first.refuses_connections = true;
   start();
   RowId row = accept_for({"a@vip.example", "b@example.com"});
-  // Made by the routes of before, handed over after the change: in the middle of its acceptance.
-  RouteConfig vip = route();
-  vip.name = "vip";
-  vip.domains = {"vip.example"};
-  vip.hosts = {{{"192.0.2.2", 25}, 0}};
-  RowId late;
-  {
-    auto before = config.routes;
-    late = accept_for({"c@vip.example", "d@example.com"}, false);
-    config.routes.push_back(vip);
-    reload();
-  }
   run_for(1s);
-  ReadyMessage ready;
-  ready.message = *stored(late);
-  outbound->deliver(std::move(ready));
+  add_vip();
+  reload();
   first.refuses_connections = false;
   run_for(10min);
   EXPECT_FALSE(stored(row));
-  EXPECT_FALSE(stored(late));
-  EXPECT_THAT(second.mails, SizeIs(2));
+  EXPECT_THAT(second.mails, SizeIs(1));
+  EXPECT_THAT(first.mails, SizeIs(1));
+}
+
+TEST_F(OutboundReload, AMessageWhoseEntriesAreOfTheRoutesOfBeforeIsNotForgotten) {
+  start();
+  run_for(1s);
+  // Committed by the routes of before, handed over after the change: it is in the middle of its acceptance.
+  RowId row = accept_for({"c@vip.example", "d@example.com"}, false);
+  ReadyMessage ready;
+  ready.message = stored(row).value();
+  add_vip();
+  reload();
+  outbound->deliver(std::move(ready));
+  run_for(10min);
+  EXPECT_FALSE(stored(row));
+  EXPECT_THAT(second.mails, SizeIs(1));
+  EXPECT_THAT(first.mails, SizeIs(1));
+}
+
+TEST_F(OutboundReload, WhatWaitsInMemoryBehindASlowHostGoesTheNewWay) {
+  route().connections_max = 1;
+  first.holds_final_replies = true;
+  start();
+  accept();
+  run_for(1s);
+  accept_for({"a@vip.example"});
+  accept();
+  run_for(1s);
+  add_vip();
+  reload();
+  run_for(1s);
+  EXPECT_THAT(second.mails, SizeIs(1)) << "it does not wait for a host that is not its own any more";
+  first.let_go();
+  run_for(1s);
   EXPECT_THAT(first.mails, SizeIs(2));
+  EXPECT_EQ(first.connections, 1) << "whose route is as it was";
+  EXPECT_EQ(counts().messages, 0U);
 }
 
 TEST_F(OutboundReload, AnotherLadderIsClimbedFromTheNextAttemptOn) {
