@@ -56,8 +56,13 @@ void SpoolWriter::owe_superseded(const MessageRow& message, SpoolId except) {
       discards_.owe_superseded(holder, message.id, message.generation, counts);
 }
 
-Result<void> SpoolWriter::end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch,
-                                        bool keep) {
+void SpoolWriter::leave_to_later_owner(const MessageRow& message, SpoolId except) {
+  owe_superseded(message, except);
+  messages_.remove(message, counts);
+  bodies_.remove(message.row, message.size);
+}
+
+Result<void> SpoolWriter::end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch, HandOverEnd how) {
   auto message = messages_.find_row(row);
   if (!database_.ok()) return database_.outcome();
   if (!message || !is_handing_over(message->state)) return not_there(row, "end a hand-over");
@@ -66,12 +71,13 @@ Result<void> SpoolWriter::end_hand_over(RowId row, Generation generation, const 
                    fmt::format("end the hand-over of {}: generation {} is not above {}", to_string(message->id),
                                generation.value, message->generation.value));
   }
-  owe_superseded(*message, owner.spool);
-  if (keep) {
-    keep_as_shadow(*message, generation, owner, owner_epoch, true);
+  if (how == HandOverEnd::moved) {
+    leave_to_later_owner(*message, owner.spool);
+  } else if (how == HandOverEnd::kept) {
+    owe_superseded(*message, owner.spool);
+    keep_as_shadow(*message, generation, owner, owner_epoch, Owed::nobody);
   } else {
-    messages_.remove(*message, counts);
-    bodies_.remove(message->row, message->size);
+    keep_as_shadow(*message, generation, owner, owner_epoch, Owed::all);
   }
   return database_.outcome();
 }

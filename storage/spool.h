@@ -357,9 +357,14 @@ class Writer {
   /// Before the offer: from now on the message is undeliverable, and `receiver` may own it under the next generation. Fails
   /// with device_or_resource_busy when it is being handed over already, or a fork still holds back its discard status.
   virtual Result<void> begin_hand_over(RowId row, const Holder& receiver) = 0;
-  /// `owner` has it under `generation`. The holders of ours are told that their copies are superseded. `keep`: it becomes a
-  /// shadow held for the owner (as by cede()); else message and body are gone.
-  virtual Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch, bool keep) = 0;
+  enum class HandOverEnd : std::uint8_t {
+    moved,      ///< message and body are gone from here
+    kept,       ///< it becomes a shadow held for the owner (as by cede())
+    concluded,  ///< the same, but nobody has said that the owner has it: it fell silent
+  };
+  /// `owner` has it under `generation`. The other holders of ours are told that their copies are superseded; when that was `concluded`,
+  /// they are needed still: all holders, the owner among them, are `owed` the "done" by us.
+  virtual Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch, HandOverEnd how) = 0;
   /// Ours again. `receiver_may_have_it`: under a later generation than it was offered; the receiver is owed the "done".
   virtual Result<void> take_back(RowId row, Generation generation, bool receiver_may_have_it) = 0;
   struct HandedOver {

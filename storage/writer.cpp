@@ -266,9 +266,7 @@ Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, 
     // Owned here under an earlier one: another hub took it over, gave it on to one that has its copies, and this one had not heard so.
     auto row = messages_.find(item.id);
     if (auto before = row ? messages_.find_row(*row) : std::nullopt; before && before->generation < item.generation) {
-      owe_superseded(*before, from);
-      messages_.remove(*before, counts);
-      bodies_.remove(before->row, before->size);
+      leave_to_later_owner(*before, from);
       ended = *row;
     }
     if (!database_.ok()) return std::unexpected(*database_.error());
@@ -455,12 +453,12 @@ Result<void> SpoolWriter::cede(RowId row, Generation generation, const std::stri
                    fmt::format("cede {}: generation {} is below {}", to_string(found->id), generation.value,
                                found->generation.value));
   }
-  keep_as_shadow(*found, generation, {owner_hub, owner_spool}, owner_epoch, false);
+  keep_as_shadow(*found, generation, {owner_hub, owner_spool}, owner_epoch, Owed::all_but_owner);
   return database_.outcome();
 }
 
 void SpoolWriter::keep_as_shadow(const MessageRow& found, Generation generation, const Holder& owner,
-                                 Epoch owner_epoch, bool by_consent) {
+                                 Epoch owner_epoch, Owed owed) {
   auto message = messages_.load(found.row);
   if (!message) return;  // a failure stuck
   Shadow shadow{.row = found.row,
@@ -476,10 +474,10 @@ void SpoolWriter::keep_as_shadow(const MessageRow& found, Generation generation,
                 .note = note_of(*message)};
   shadow.note.number = 0;  // the new owner tells on
   std::erase_if(shadow.offered, [](const Holder& h) { return h.state == Holder::State::receiver; });
-  // A new owner that was handed the message knows its holders; one that took it over may not.
-  if (!by_consent)
-    for (auto& holder : shadow.offered)
-      if (holder.spool != owner.spool) holder.state = Holder::State::owed;
+  // A new owner that was handed the message knows its holders; one that took it over may not. One that nobody has heard may not have it,
+  // and may have a copy of ours, read or not.
+  for (auto& holder : shadow.offered)
+    if (owed == Owed::all || (owed == Owed::all_but_owner && holder.spool != owner.spool)) holder.state = Holder::State::owed;
   for (const auto& outcome : message->progress) {
     if (outcome.state != RecipientOutcome::State::pending) shadow.done.push_back(outcome.index);
   }

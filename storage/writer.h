@@ -51,8 +51,7 @@ class SpoolWriter final : public Writer {
   Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
                     Epoch owner_epoch) override;
   Result<void> begin_hand_over(RowId row, const Holder& receiver) override;
-  Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch,
-                             bool keep) override;
+  Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch, HandOverEnd how) override;
   Result<void> take_back(RowId row, Generation generation, bool receiver_may_have_it) override;
   Result<HandedOver> accept_hand_over(const NewMessage& message, bool is_held) override;
   Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) override;
@@ -81,10 +80,13 @@ class SpoolWriter final : public Writer {
   /// The row is gone: what becomes of its body.
   void keep_or_remove(const std::optional<KeptMessage>& kept, RowId row, std::uint64_t size);
   /// Message and queue entries go, the body becomes that of a shadow held for `owner`.
-  void keep_as_shadow(const MessageRow& message, Generation generation, const Holder& owner, Epoch owner_epoch, bool by_consent);
+  enum class Owed : std::uint8_t { nobody, all_but_owner, all };  ///< of its holders, by us
+  void keep_as_shadow(const MessageRow& message, Generation generation, const Holder& owner, Epoch owner_epoch, Owed owed);
   void hold(RowId row);
   static std::vector<OwnerRecord> known_history(const Shadow& shadow, WallTime accepted_at);
   void owe_superseded(const MessageRow& message, SpoolId except);
+  /// A later owner has it: message and body are gone from here, and the holders but `except` are told that their copies are superseded.
+  void leave_to_later_owner(const MessageRow& message, SpoolId except);
   void owe_all(const MessageRow& message, const std::vector<std::uint32_t>& recipients,
                const std::vector<std::uint64_t>& forks, SpoolId except);
   void pass_on(const Shadow& shadow, const std::vector<std::uint32_t>& recipients, SpoolId from);

@@ -268,9 +268,8 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
       message.holders.push_back({shadow.owner_hub, shadow.owner_spool, HolderState::former_owner});
     for (const auto& holder : shadow.offered) {
       auto* member = members_.find(holder.hub);
-      if (member == nullptr || holder.hub == shadow.owner_hub ||
-          (member->identity && member->identity->spool != holder.spool))
-        continue;
+      bool is_noted = holder.hub == shadow.owner_hub && event == MessageEvent::taken_over;
+      if (member == nullptr || is_noted || (member->identity && member->identity->spool != holder.spool)) continue;
       auto state = holder.state == HolderState::former_owner ? holder.state : HolderState::offered;
       message.holders.push_back({holder.hub, holder.spool, state});
     }

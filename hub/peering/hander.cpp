@@ -105,7 +105,8 @@ Task<Hander::Given> Hander::give(StoredMessage message, Member& member, Way way)
   if (answered.kind == Link::Outcome::Kind::replied && answered.reply.code == 250) {
     bool is_elsewhere = !way.keep && answered.reply.text.ends_with(" protected");
     way.keep = !is_elsewhere;
-    auto ended = co_await end(message, owner, epoch, Generation{message.generation.value + 1}, way.keep, &way);
+    auto how = way.keep ? HandOverEnd::kept : HandOverEnd::moved;
+    auto ended = co_await end(message, owner, epoch, Generation{message.generation.value + 1}, how, &way);
     if (ended) given.outcome = is_elsewhere ? Outcome::moved : Outcome::kept;
   } else if (answered.kind == Link::Outcome::Kind::not_sent ||
              (answered.kind == Link::Outcome::Kind::replied && answered.reply.code != 550)) {
@@ -236,9 +237,9 @@ Task<Link::Outcome> Hander::send(smtp::HandOffer offer, const StoredMessage& mes
   co_return outcome;
 }
 
-Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch epoch, Generation generation, bool keep, const Way* way) {
-  auto ended = co_await commit(runtime_.io, spool_, [row = message.row, owner, epoch, generation, keep](storage::Writer& w) {
-    return w.end_hand_over(row, generation, owner, epoch, keep);
+Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch epoch, Generation generation, HandOverEnd how, const Way* way) {
+  auto ended = co_await commit(runtime_.io, spool_, [row = message.row, owner, epoch, generation, how](storage::Writer& w) {
+    return w.end_hand_over(row, generation, owner, epoch, how);
   });
   // Not there: the new owner was done with it, and said so, before it answered. It was handed over nevertheless.
   bool is_done = !ended && ended.error().code == std::errc::no_such_file_or_directory;
@@ -249,7 +250,7 @@ Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch
   log_.message(MessageEvent::handed_over, message.id,
                {{"owner", owner.hub},
                 {"generation", static_cast<std::int64_t>(generation.value)},
-                {"copy", keep && !is_done ? "kept" : "dropped"},
+                {"copy", how != HandOverEnd::moved && !is_done ? "kept" : "dropped"},
                 {"why", way == nullptr ? "found out" : way->by_route ? "route" : "drain"},
                 {"body", way == nullptr ? "not known" : way->is_body_sent ? "sent" : "was there"}});
   if (on_outbox_) on_outbox_();
@@ -362,17 +363,19 @@ Task<void> Hander::resolve(RowId row) {
     std::erase_if(others, [&](const auto& a) { return a.spool == receiver.spool; });
   }
   if (is_stopping_) co_return;
-  co_await carry_out(std::move(*message), cluster::decide_hand_over(message->generation, receiver, others));
+  auto decision = cluster::decide_hand_over(message->generation, receiver, others);
+  bool is_concluded = receiver.is_gone && decision.spool == receiver.spool;
+  co_await carry_out(std::move(*message), decision, is_concluded ? HandOverEnd::concluded : HandOverEnd::kept);
 }
 
-Task<void> Hander::carry_out(StoredMessage message, cluster::HandOverDecision decision) {
+Task<void> Hander::carry_out(StoredMessage message, cluster::HandOverDecision decision, HandOverEnd how) {
   using What = cluster::HandOverDecision::What;
   auto row = message.row;
   if (decision.what == What::own) {
     (void)co_await take_back(message);
   } else if (decision.what == What::follow) {
     Holder owner{decision.hub, decision.spool, Holder::State::holds};
-    (void)co_await end(message, owner, decision.epoch, decision.generation, true);
+    (void)co_await end(message, owner, decision.epoch, decision.generation, how);
   } else if (decision.what == What::finish) {
     auto done = co_await commit(runtime_.io, spool_, [row, decision](storage::Writer& w) {
       return w.finish_message(row, std::nullopt, decision.spool);

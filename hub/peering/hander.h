@@ -77,8 +77,9 @@ class Hander {
   Task<HandedOn> try_to_hand_on(const storage::StoredMessage& message, const std::string& hub);
   Task<void> resolve_loop();
   Task<void> resolve(RowId row);
-  Task<void> carry_out(storage::StoredMessage message, cluster::HandOverDecision decision);
-  Task<Result<void>> end(const storage::StoredMessage& message, storage::Holder owner, Epoch epoch, Generation generation, bool keep,
+  using HandOverEnd = storage::Writer::HandOverEnd;
+  Task<void> carry_out(storage::StoredMessage message, cluster::HandOverDecision decision, HandOverEnd how);
+  Task<Result<void>> end(const storage::StoredMessage& message, storage::Holder owner, Epoch epoch, Generation generation, HandOverEnd how,
                          const Way* way = nullptr);
   Task<bool> take_back(const storage::StoredMessage& message);
   Task<std::optional<storage::StoredMessage>> read(RowId row);

@@ -209,11 +209,11 @@ std::vector<Step> spool_story() {
   }));
   steps.push_back(single("take back 21", [](SpoolBox&, Writer& writer) { return writer.take_back(row(21), Generation{1}, false); }));
   steps.push_back(single("20 is hub3's, kept here", [](SpoolBox&, Writer& writer) {
-    return writer.end_hand_over(row(20), Generation{2}, holder("hub3", hub3.value), Epoch{2}, true);
+    return writer.end_hand_over(row(20), Generation{2}, holder("hub3", hub3.value), Epoch{2}, Writer::HandOverEnd::kept);
   }));
   steps.push_back(single("hand over 21 after all", [](SpoolBox&, Writer& writer) {
     if (auto begun = writer.begin_hand_over(row(21), holder("hub3", hub3.value)); !begun) return begun;
-    return writer.end_hand_over(row(21), Generation{2}, holder("hub3", hub3.value), Epoch{2}, false);
+    return writer.end_hand_over(row(21), Generation{2}, holder("hub3", hub3.value), Epoch{2}, Writer::HandOverEnd::moved);
   }));
   steps.push_back(single("20 comes back", [](SpoolBox& box, Writer& writer) -> Result<void> {
     auto back = message(box, 22, {"a@example.com", "b@example.com"});
@@ -261,7 +261,7 @@ std::vector<Step> spool_story() {
     return writer.begin_hand_over(row(30), holder("hub3", hub3.value));
   }));
   steps.push_back(single("30 is hub3's, kept here, and hub2 may let go", [](SpoolBox&, Writer& writer) {
-    return writer.end_hand_over(row(30), Generation{3}, holder("hub3", hub3.value), Epoch{2}, true);
+    return writer.end_hand_over(row(30), Generation{3}, holder("hub3", hub3.value), Epoch{2}, Writer::HandOverEnd::kept);
   }));
   steps.push_back(single("30 is done", [](SpoolBox&, Writer& writer) {
     auto item = told(30, {});

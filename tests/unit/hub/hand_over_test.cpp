@@ -240,7 +240,7 @@ TEST_F(HandOverTests, NeitherDeliversNorDropsWhileTheReceiverIsSilent) {
 TEST_F(HandOverTests, TakesOverFromAReceiverThatIsGone) {
   start();
   auto caller = caller_hub2();
-  auto m = owned();
+  auto m = owned({{"hub3", spool3, Holder::State::holds}, {"hub2", spool2, Holder::State::offered}});
   answer_hand(std::nullopt);
   hub2().on_command = [&](const ShadowCommand& c) {
     if (c.verb == ShadowVerb::hand) hub2().is_up = false;
@@ -251,6 +251,9 @@ TEST_F(HandOverTests, TakesOverFromAReceiverThatIsGone) {
   ASSERT_TRUE(again);
   EXPECT_EQ(again->state, storage::MessageState::queued);
   EXPECT_EQ(again->generation, Generation{3}) << "above the one that the receiver may own";
+  EXPECT_TRUE(ask([](storage::Reader& r) { return r.outbox(spool3, 0, 9); }).empty()) << "its copy may be the only other one";
+  EXPECT_THAT(again->holders, ::testing::UnorderedElementsAre(Holder{"hub2", spool2, Holder::State::former_owner},
+                                                              Holder{"hub3", spool3, Holder::State::offered}));
 }
 
 TEST_F(HandOverTests, FindsOutAfterARestart) {

@@ -128,7 +128,7 @@ TEST_F(HandOverTest, IsKeptAsTheShadowOfItsNewOwnerAndOlderCopiesAreSuperseded) 
   auto message = protected_message();
   EXPECT_TRUE(box.write([&](Writer& w) { return outcome_of(w.record_attempt(attempt(message.row, {{0, RecipientOutcome::State::delivered, "250"}}, {{"example.com", at(60), 1}}))); }));
   begin(message.row);
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, true); });
+  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::kept); });
   EXPECT_FALSE(stored(message.row));
   auto shadow = ask([&](Reader& reader) { return reader.shadow(message.id); });
   ASSERT_TRUE(shadow);
@@ -148,10 +148,38 @@ TEST_F(HandOverTest, IsKeptAsTheShadowOfItsNewOwnerAndOlderCopiesAreSuperseded) 
   EXPECT_EQ(ask([&](Reader& reader) { return reader.lookup(message.id); }).kind, Knowledge::Kind::held_for_other);
 }
 
+TEST_F(HandOverTest, OwesTheDoneToAllHoldersWhereTheReceiverIsOnlyTakenToOwnIt) {
+  using End = Writer::HandOverEnd;
+  for (auto how : {End::kept, End::concluded}) {
+    auto message = new_message(spool(), {"a@example.com"});
+    message.holders = {holder("hub3", hub3.value), holder("hub2", hub2.value, Holder::State::offered)};
+    must([&](Writer& writer) { return accept(writer, message); });
+    begin(message.row);
+    auto of = [&](SpoolId to) {
+      auto items = owed(to);
+      std::erase_if(items, [&](const OutboxItem& item) { return item.id != message.id; });
+      return items;
+    };
+    must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, how); });
+    EXPECT_TRUE(of(hub2).empty()) << "its copy may be needed, or it owns the message";
+    EXPECT_EQ(of(hub3).size(), how == End::kept ? 1U : 0U) << "where nobody has said that hub2 has the message, this copy is needed";
+    ASSERT_TRUE(ask([&](Reader& reader) { return reader.shadow(message.id); }));
+    OutboxItem done;
+    done.id = message.id;
+    done.all = true;
+    done.generation = Generation{3};
+    must([&](Writer& writer) { return outcome_of(writer.apply_discard(done, SpoolId{0x4444})); });
+    ASSERT_EQ(of(hub3).size(), 1U);
+    EXPECT_TRUE(of(hub3)[0].all);
+    ASSERT_EQ(of(hub2).size(), how == End::kept ? 0U : 1U) << "it may have a copy, of which nobody else knows";
+    if (how == End::concluded) EXPECT_TRUE(of(hub2)[0].all);
+  }
+}
+
 TEST_F(HandOverTest, LeavesNothingWhenTheNewOwnerHasACopyElsewhere) {
   auto message = protected_message();
   begin(message.row);
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, false); });
+  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); });
   EXPECT_EQ(counts().messages, 0U);
   EXPECT_EQ(counts().shadows, 0U);
   EXPECT_EQ(ask([&](Reader& reader) { return reader.chunk(message.row, 0); }), "");
@@ -160,7 +188,7 @@ TEST_F(HandOverTest, LeavesNothingWhenTheNewOwnerHasACopyElsewhere) {
 TEST_F(HandOverTest, IsNotUnknownWhileSomebodyIsOwedThatALaterOwnerHasIt) {
   auto message = protected_message();
   begin(message.row);
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, false); });
+  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); });
   auto known = [&] { return ask([&](Reader& reader) { return reader.lookup(message.id); }); };
   EXPECT_EQ(known().kind, Knowledge::Kind::handing_over) << "hub3 may ask yet, and hub2 be out of its reach";
   EXPECT_EQ(known().generation, Generation{1}) << "of a later one nothing is said";
@@ -173,7 +201,7 @@ TEST_F(HandOverTest, IsNotUnknownWhileSomebodyIsOwedThatALaterOwnerHasIt) {
 TEST_F(HandOverTest, WhoIsOwedThatALaterOwnerHasItIsOwedTheDoneWhenThatOwnerIsDone) {
   auto message = protected_message();
   begin(message.row);
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, false); });
+  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); });
   OutboxItem done;
   done.id = message.id;
   done.all = true;
@@ -190,7 +218,7 @@ TEST_F(HandOverTest, WhoIsOwedThatALaterOwnerHasItIsNotToldTheDoneThatANotificat
   for (const bool is_held_back : {false, true}) {
     auto message = protected_message({"a@example.com"});
     begin(message.row);
-    must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, false); });
+    must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); });
     auto again = given(0, 3);
     again.id = message.id;
     auto taken = take(again);
@@ -335,7 +363,7 @@ TEST_F(HandOverTest, ComesBackToAHubThatStillGivesItAway) {
   EXPECT_EQ(counts().messages, 1U);
   EXPECT_EQ(due(), 1U);
   // The answer that comes late ends nothing.
-  EXPECT_FALSE(box.write([&](Writer& w) { return w.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, false); }));
+  EXPECT_FALSE(box.write([&](Writer& w) { return w.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); }));
   EXPECT_TRUE(stored(message.row));
 }
 

@@ -237,7 +237,7 @@ TEST_F(NotesTest, OfAMessageThatIsCededAreKeptWithTheShadow) {
 TEST_F(NotesTest, TellTheHistoryOfAMessageThatComesBackToWhoAcceptedIt) {
   auto message = protected_message();
   must([&](Writer& writer) { return writer.begin_hand_over(message.row, holder("hub4", 0x444)); });
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub4", 0x444), Epoch{1}, true); });
+  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub4", 0x444), Epoch{1}, Writer::HandOverEnd::kept); });
   auto copy = ask([&](Reader& reader) { return reader.shadow(message.id); });
   ASSERT_TRUE(copy);
   must([&](Writer& writer) { return writer.take_over(taken(*copy)); });
@@ -252,7 +252,7 @@ TEST_F(NotesTest, TellTheHistoryOfAMessageThatComesBackToWhoAcceptedIt) {
 TEST_F(NotesTest, NameNoOwnerThatNobodyKnows) {
   auto message = protected_message();
   must([&](Writer& writer) { return writer.begin_hand_over(message.row, holder("hub4", 0x444)); });
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("", 0), Epoch{0}, true); });
+  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("", 0), Epoch{0}, Writer::HandOverEnd::kept); });
   auto copy = ask([&](Reader& reader) { return reader.shadow(message.id); });
   ASSERT_TRUE(copy);
   must([&](Writer& writer) { return writer.take_over(taken(*copy)); });
