@@ -5,6 +5,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "hub/peering/ownership.h"
@@ -15,9 +16,10 @@ class EndedRuns {
  public:
   EndedRuns(Members& members, const Ownership& ownership) : members_(members), ownership_(ownership) {}
 
+  using Spools = std::set<std::pair<std::string, SpoolId>>;
   /// As of now: of each hub, all runs before the one that it lives in, or before the next one when its last was ended; and every run of
-  /// `spool` when `hub` has another one now.
-  [[nodiscard]] std::vector<smtp::KnownEpoch> known(const std::string& hub, SpoolId spool) const;
+  /// those `spools` whose hub has another one now.
+  [[nodiscard]] std::vector<smtp::KnownEpoch> known(const Spools& spools) const;
   struct Told {
     std::set<std::string> hubs;   ///< accept nothing of these runs any more. One of an earlier release is among them: it cannot be told
     std::set<std::string> alive;  ///< are heard by one of those, in a later run or with another spool

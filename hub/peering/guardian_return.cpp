@@ -135,9 +135,22 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
     co_return all;
   }
   std::vector<MessageId> ids;
-  for (const auto& message : *loaded) ids.push_back(message.id);
+  EndedRuns::Spools named;
+  for (const auto& message : *loaded) {
+    ids.push_back(message.id);
+    for (const auto& holder : message.holders)
+      if (holder.spool.value != 0) named.emplace(holder.hub, holder.spool);
+  }
   Answers answers;
+  EndedRuns::Told told;
+  bool is_told_first = ownership_.needs_every_answer();
+  if (!ids.empty() && is_told_first) told = co_await ended_runs_.tell(ended_runs_.known(named));
   if (!ids.empty()) answers = co_await ask(ids, "");
+  // Until it refuses what runs that are over have sent, a copy of the message may lie unread with whoever knows nothing of it: that says
+  // nothing, and it is told and asked again in a moment.
+  auto says_nothing = [&](const cluster::Answer& a) {
+    return is_told_first && a.knows == cluster::Knows::unknown && !told.hubs.contains(a.hub);
+  };
   std::vector<Unsettled> open;
   for (const auto& message : *loaded) {
     if (is_stopping_) break;
@@ -184,9 +197,12 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
       // the row may be older than the last offer.
       std::vector<storage::Holder> confirmed;
       std::vector<storage::Holder> gone;
-      bool is_known = true;
-      bool is_given_up = true;
-      bool is_soon_known = false;
+      // Named or not, who is undecided knows more in a moment: it may have taken the message over, and be giving it away.
+      bool is_soon_known = std::ranges::any_of(heard, [&](const auto& a) {
+        return says_nothing(a) || a.is_undecided(message.generation) || a.knows == cluster::Knows::waiting;
+      });
+      bool is_known = !is_soon_known;
+      bool is_given_up = is_known;
       for (const auto& holder : message.holders) {
         const auto* answer = answer_of(heard, holder);
         auto* member = members_.find(holder.hub);
@@ -204,9 +220,6 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
                                                           : members_.is_removed(holder.hub) ||
                                                                 !ownership_.needs_every_answer());
           if (member != nullptr && members_.is_silent(*member)) silent_holders_.insert(holder.hub);
-        } else if (answer->is_undecided(message.generation) || answer->knows == cluster::Knows::waiting) {
-          is_known = is_given_up = false;
-          is_soon_known = true;
         } else if (answer->knows == cluster::Knows::unknown && !is_former)
           gone.push_back(holder);
       }

@@ -155,7 +155,7 @@ Task<Guardian::Heard> Guardian::tell_and_ask(const std::vector<Shadow>& shadows)
   for (const auto& shadow : shadows) ids.push_back(shadow.id);
   Heard heard;
   if (ownership_.needs_every_answer()) {
-    heard.over = ended_runs_.known(shadows.front().owner_hub, shadows.front().owner_spool);
+    heard.over = ended_runs_.known({{shadows.front().owner_hub, shadows.front().owner_spool}});
     heard.told = co_await ended_runs_.tell(heard.over);
     for (const auto& run : ownership_.live_runs())
       if (const auto* member = members_.find(run.hub); member != nullptr && member->identity &&

@@ -6,6 +6,7 @@
  *   MAJORITY, ARBITER   who ends the runs of silent hubs (neither: pairwise)
  *   CRASHES, LOSSES (disks), CUTS (one link), LONE (a hub is cut off from all), PAUSES (a hub stands still), HANDS, COPIES: how many of each
  *   SETTLES             that it ends, as LTL
+ *   MAY_LOSE_LAST       the disk of the only hub that has the message may be lost: that is not closed (docs/model.md)
  *   V_...               one step of the protocol done wrong: the check must then fail
  *
  * What was sent stays in the socket buffer of who is to read it (offer, copy) until that process ends, however long that takes. The
@@ -91,6 +92,14 @@ bit excused;    /* an owner was lost, or ended, before its "done" was told */
 bit counted;
 bit apart;      /* pairwise: a lease has run out though the hub lives, or who took over could not ask a third one */
 bit all_done;
+#ifdef MAY_LOSE_LAST
+bit lost_last;
+#define IS_ALONE(h, y) ((y) == (h) -> row[y] != NONE : row[y] == NONE)
+#define NOTE_LAST(h) if :: IS_ALONE(h, 0) && IS_ALONE(h, 1) && IS_ALONE(h, 2) -> lost_last = 1 :: else fi
+#else
+#define lost_last 0
+#define NOTE_LAST(h) skip
+#endif
 byte crashes = CRASHES, losses = LOSSES, cuts = CUTS, lones = LONE, pauses = PAUSES, hands = HANDS, copies = COPIES;
 
 hidden byte i, j, best, who, knows;
@@ -151,7 +160,7 @@ inline finish(h, whom) { /* SpoolWriter::end_message */
 }
 inline lose_disk(h) {
   if :: out[h] != 0 -> excused = 1 :: else fi;
-  no_row(h); out[h] = 0; out_gen[h] = 0; sup[h] = 0; sup_gen[h] = 0; spool[h] = starts[h] + 1;
+  NOTE_LAST(h); no_row(h); out[h] = 0; out_gen[h] = 0; sup[h] = 0; sup_gen[h] = 0; spool[h] = starts[h] + 1;
   i = 0;
   do :: i < HUBS -> met[AT(h, i)] = 0; low[AT(h, i)] = 0; i++ :: else -> break od;
   i = 0
@@ -333,12 +342,13 @@ inline find_later(h) { /* the latest owner that anybody in reach knows of */
   od;
   i = 0
 }
+inline supersede(g, x) { sup[g] = sup[g] | WITHOUT(WITHOUT(hold[g], x), g); sup_gen[g] = gen[g] }
+/* The receiver fell silent and may own it: who has a copy of ours keeps it, and all are owed the "done", the receiver too. */
 #ifndef V_RECEIVER_IS_NOT_TOLD
-#define NOT_TOLD(g) g
+#define CONCLUDE(g) owe[g] = WITHOUT(hold[g], g)
 #else
-#define NOT_TOLD(g) to[g]
+#define CONCLUDE(g) supersede(g, to[g])
 #endif
-inline supersede(g) { sup[g] = sup[g] | WITHOUT(WITHOUT(hold[g], NOT_TOLD(g)), g); sup_gen[g] = gen[g] }
 
 #define HELD_ELSEWHERE(r, g) ((hold[r] & WITHOUT(255, g)) != 0 && has_copy[r])
 #ifdef STRICT
@@ -355,7 +365,7 @@ inline supersede(g) { sup[g] = sup[g] | WITHOUT(WITHOUT(hold[g], NOT_TOLD(g)), g
      :: else ->                                                                                                \
        if                                                                                                      \
        :: SAYS_LATER(g, r) || (back[g] == 1 && who != 255) ->                                                   \
-         supersede(g);                                                                                          \
+         if :: row[r] == OWN && gen[r] > gen[g] -> supersede(g, r) :: else -> supersede(g, who) fi;               \
          if                                                                                                    \
          :: row[r] == OWN && gen[r] == gen[g] + 1 && HELD_ELSEWHERE(r, g) && back[g] == 0 -> no_row(g)            \
          :: row[r] == OWN && gen[r] > gen[g] -> follow(g, r, spool[r], gen[r], starts[r]); has_copy[r] = 1          \
@@ -371,7 +381,7 @@ inline supersede(g) { sup[g] = sup[g] | WITHOUT(WITHOUT(hold[g], NOT_TOLD(g)), g
      if                                                                                                        \
      :: ANY(SAYS_DONE, g) -> best = WITHOUT(hold[g], g); finish(g, best)                                    \
      :: else ->                                                                                                \
-       supersede(g);                                                                                            \
+       if :: who != 255 && !(who == r && knows == own_spool[g]) -> supersede(g, who) :: else -> CONCLUDE(g) fi; \
        if :: who != 255 -> follow(g, who, knows, best, j) :: else -> best = own_spool[g]; j = (best == spool[r] -> met[AT(g, r)] : 0); follow(g, r, best, gen[g] + 1, j) fi \
      fi }
 
@@ -506,7 +516,12 @@ inline make_own(h) {
 #define COULD_ANSWER(h, y) ((y) != (h) && REACH(h, y) && !TALK(h, y))
 #define MUST_SAY(h, y) (HAS(hold[h], y) && !HAS(form[h], y))
 #define UNANSWERED(h, y) ((y) != (h) && MUST_SAY(h, y) && !TALK(h, y) && !(met[AT(h, y)] >= spool[y] && spool[y] != 1))
-#define UNDECIDED(h, y) (HELD_FOR_ME(h, y) || IS_EARLIER_LIVE(h, y) || (y) != (h) && MUST_SAY(h, y) && TALK(h, y) && IS_PENDING(h, y))
+#ifndef V_ONLY_NAMED_IS_WAITED_FOR
+#define IS_WAITED_FOR(h, y) 1
+#else
+#define IS_WAITED_FOR(h, y) MUST_SAY(h, y)
+#endif
+#define UNDECIDED(h, y) (HELD_FOR_ME(h, y) || IS_EARLIER_LIVE(h, y) || (y) != (h) && IS_WAITED_FOR(h, y) && TALK(h, y) && IS_PENDING(h, y))
 #ifdef V_EQUAL_DOES_NOT_GIVE_WAY
 #define SAYS_EQUAL(h, y) 0
 #else
@@ -535,9 +550,30 @@ inline settle(h) {
   :: else -> back[h] = 0
   fi
 }
+/* XOVER to everybody, before he is asked. */
+#ifdef V_RETURN_DOES_NOT_TELL
+#define TELL_ALL(h) skip
+#else
+#define TELL_ALL(h) tell_all(h)
+#endif
+inline tell_all(h) {
+  i = 0;
+  do
+  :: i < HUBS * HUBS ->
+    who = i / HUBS; knows = i % HUBS;
+    if
+    :: IS_STRICT && who != h && knows != h && knows != who && TALK(h, who) && (OUT(h, knows) || TALK(h, knows)) && low[AT(who, knows)] < low[AT(h, knows)] ->
+      low[AT(who, knows)] = low[AT(h, knows)]
+    :: else
+    fi;
+    i++
+  :: else -> break
+  od;
+  i = 0
+}
 #define RETURN(h)                                                                                              \
   :: atomic { RUNS(h) && back[h] != 0 && row[h] == OWN && !ended[h] && !ANY(COULD_ANSWER, h) &&                    \
-     (SETTLED(h) || (!ANY(UNANSWERED, h) && !ANY(UNDECIDED, h))) -> settle(h) }                                   \
+     (SETTLED(h) || (!ANY(UNANSWERED, h) && !ANY(UNDECIDED, h))) -> TELL_ALL(h); settle(h) }                      \
   :: atomic { !IS_STRICT && RUNS(h) && back[h] == 1 && row[h] == OWN && !ANY(COULD_ANSWER, h) && !SETTLED(h) && !ANY(UNDECIDED, h) && \
      ANY(UNANSWERED, h) -> back[h] = 2 }
 
@@ -618,7 +654,7 @@ init {
   od;
   skip;
   d_step {
-    assert(delivered > 0);
+    assert(delivered > 0 || lost_last);
     EACH(IS_CLEAN)
     all_done = 1
   }

@@ -74,6 +74,63 @@ TEST_F(TakeOverTests, RemembersTheEndOfWhatItTookFromASpoolThatIsGone) {
   }
 }
 
+TEST_F(TakeOverTests, OwesTheDoneOfWhatItRecoversToTheHubThatItTookForTheOwner) {
+  // This hub handed the message to hub2, which fell silent; back, it owns nothing. A copy of this hub's may lie unread there.
+  auto& hub2 = member("10.0.0.2");
+  hub2.is_up = true;
+  hub2.epoch = Epoch{2};
+  hub2.answers = [](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
+    if (c.verb == smtp::ShadowVerb::beat) return smtp::Reply{250, "2.0.0", "lease 0"};  // it is offered no copy, of which it would be owed the "done"
+    return std::nullopt;
+  };
+  start();
+  std::unique_ptr<Caller> caller;
+  ASSERT_THAT(call(caller, "hub2", spool2, Epoch{2}, Sequence{1}), StartsWith("235 "));
+  auto id = hold_shadow(1, Epoch{1}, {{"hub2", spool2, Holder::State::owed}});
+  for (int i = 0; i < 65; ++i) {
+    (void)say(*caller, smtp::format_beat(Epoch{2}, Sequence{2}));
+    pass(1s);
+  }
+  auto row = ask([id](storage::Reader& r) { return r.find_message(id); });
+  ASSERT_TRUE(row);
+  EXPECT_EQ(metrics.messages_recovered_total, 1U);
+  auto is_hub2 = [](const Holder& h) { return h.spool == spool2; };
+  EXPECT_EQ(std::ranges::count_if(message(*row)->holders, is_hub2), 1);
+}
+
+TEST_F(TakeOverTests, TellsWhichRunsAreOverBeforeItAsksWhoOwnsTheMailItComesHomeWith) {
+  // hub2 lost its disk. A copy that it sent to hub3 may lie unread there: what hub3 answers before it refuses that is worth nothing.
+  config.cluster.ownership = OwnershipMode::majority;
+  const SpoolId lost{0x2220};
+  make();
+  auto mine = own_message({{"hub2", lost, Holder::State::holds}});
+  put(mine);
+  stop();
+  auto& hub2 = member("10.0.0.2");
+  auto& hub3 = member("10.0.0.3");
+  hub2.is_up = hub3.is_up = true;
+  hub3.keywords += "\nXOVER";
+  hub3.answers = [](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
+    if (c.verb == smtp::ShadowVerb::over) return smtp::Reply{451, "4.3.0", "not now"};
+    return std::nullopt;
+  };
+  start();
+  pass(config.cluster.return_wait + 10s);
+  ASSERT_TRUE(message(mine.row));
+  EXPECT_EQ(verdict(*message(mine.row)), DeliveryGuard::Verdict::later) << "hub3 may come to hold a copy yet";
+  hub3.answers = nullptr;
+  hub3.commands.clear();
+  pass(3s);
+  ASSERT_TRUE(message(mine.row));
+  EXPECT_EQ(verdict(*message(mine.row)), DeliveryGuard::Verdict::go);
+  bool is_told = false;
+  for (const auto& c : hub3.commands) {
+    if (c.verb == smtp::ShadowVerb::over) is_told = std::ranges::find(c.runs, smtp::KnownEpoch{"hub2", lost, every_run}) != c.runs.end();
+    if (c.verb == smtp::ShadowVerb::ask) break;
+  }
+  EXPECT_TRUE(is_told);
+}
+
 TEST_F(TakeOverTests, FindsOutWhoOwnsACopyThoughItMayTakeNothingOverItself) {
   config.cluster.ownership = OwnershipMode::majority;
   start();
@@ -266,6 +323,25 @@ TEST_F(TakeOverTests, WaitsWhereItIsSaidToOwnALaterGenerationOrAnEarlierOwnerLiv
     EXPECT_EQ(ceded->generation, Generation{4});
     stop();
   }
+}
+
+TEST_F(TakeOverTests, WaitsAtHomeForAHubThatIsNamedNowhereAndGivesTheMessageAway) {
+  // hub3 took it over from a hub that took it over from this one and lost its disk since, and waits for the answer to its own hand-over.
+  make();
+  auto mine = own_message({{"hub2", spool2, Holder::State::holds}});
+  put(mine);
+  stop();
+  auto& hub3 = member("10.0.0.3");
+  member("10.0.0.2").is_up = hub3.is_up = true;
+  hub3.knows = [](MessageId id) { return AskAnswer{id, AskKind::pending, Generation{3}, "", {}}; };
+  start();
+  pass(config.cluster.return_wait + 10s);
+  ASSERT_TRUE(message(mine.row));
+  EXPECT_EQ(verdict(*message(mine.row)), DeliveryGuard::Verdict::later);
+  hub3.knows = [](MessageId id) { return AskAnswer{id, AskKind::live, Generation{3}, "", {}}; };
+  pass(3s);
+  EXPECT_FALSE(message(mine.row));
+  EXPECT_TRUE(shadow(mine.id));
 }
 
 TEST_F(TakeOverTests, SaysNothingIsDoneOfWhatItsOwnerHasGivenAway) {
