@@ -10,6 +10,8 @@
 #include "hub/net/tls_store.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/peering.h"
+#include "hub/pressure/back_pressure.h"
+#include "hub/pressure/pressure_watch.h"
 #include "hub/safety_net/keeper.h"
 #include "hub/safety_net/resender.h"
 #include "hub/spool_recovery.h"
@@ -47,12 +49,15 @@ class WiredHub final : public Hub, public AdminBackend {
         peering_(runtime_, config_, *spool_, log_, metrics_, parts.arbiter),
         outbound_(Outbound::make(runtime_, config_, *spool_, peering_, log_, metrics_, marks())),
         net_keeper_(runtime_, config_, *spool_, log_),
+        pressure_(config_.pressure, log_),
+        throttle_(config_.throttling_policies, [this] { return hubs_heard(); }),
+        pressure_watch_(runtime_, *spool_, parts.pressure, pressure_),
         acceptor_(runtime_, config_, *spool_, peering_, *outbound_, net_keeper_, log_, metrics_),
         drainer_(runtime_, config_, *spool_, peering_, {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); }, [this](const std::string& destination) { return can_reach(destination); }},
                  log_, metrics_, parts.drain),
         resender_(runtime_, config_, *spool_, peering_, *outbound_,
                   [this] { return drainer_.drain().is_ready() ? std::string() : std::string("the hub is being drained"); }, log_, metrics_),
-        listeners_(runtime_, config_, acceptor_, log_, metrics_) {
+        listeners_(runtime_, config_, acceptor_, pressure_, throttle_, log_, metrics_) {
     peering_.set_outbound(*outbound_);
   }
 
@@ -62,6 +67,7 @@ class WiredHub final : public Hub, public AdminBackend {
     is_started_ = true;
     if (auto started = peering_.start(); !started) return started;
     drainer_.start();
+    pressure_watch_.start();
     net_keeper_.start();
     resender_.start();
     if (auto listening = listeners_.start(); !listening) return listening;
@@ -89,6 +95,7 @@ class WiredHub final : public Hub, public AdminBackend {
     if (admin_) co_await admin_->stop();
     co_await resender_.stop();
     co_await net_keeper_.stop();
+    co_await pressure_watch_.stop();
     if (is_started_) co_await outbound_->stop();
     co_await drainer_.stop();
     co_await peering_.stop();
@@ -192,6 +199,7 @@ class WiredHub final : public Hub, public AdminBackend {
     g.configuration_keys_waiting_for_restart = state.waiting.size();
     g.log_lines_dropped_total = log_.lines_dropped();
     g.log_octets_lost_total = log_.octets_lost();
+    g.pressure = pressure_.state();
     g.ready = health().ready;
     g.mail_waits = health().mail_waits.empty() ? 0 : 1;
     g.drain = drainer_.gauges();
@@ -251,6 +259,7 @@ class WiredHub final : public Hub, public AdminBackend {
     done.state = live_.state();
     if (config_.log.level != level) log_.set_level(log_level_of(config_.log.level));
     tls_.replace(std::move(*places));
+    throttle_.configuration_changed();
     listeners_.configuration_changed(std::move(*opened));
     outbound_->configuration_changed();
     net_keeper_.configuration_changed();
@@ -345,6 +354,12 @@ class WiredHub final : public Hub, public AdminBackend {
     message.queue = {{destination, WallTime{}, 0}};
     return !outbound_->is_stuck(message);
   }
+  /// This one included.
+  [[nodiscard]] std::size_t hubs_heard() {
+    auto now = MonotonicClock::now();
+    auto heard = std::ranges::count_if(peering_.members().all(), [now](const auto& member) { return member->identity && !member->watch.is_silent(now); });
+    return static_cast<std::size_t>(heard) + 1;
+  }
   [[nodiscard]] std::size_t sessions() const { return listeners_.sessions(); }
 
   const std::unique_ptr<LiveConfig> own_live_;  // unless one was passed in
@@ -361,6 +376,9 @@ class WiredHub final : public Hub, public AdminBackend {
   Peering peering_;
   std::unique_ptr<Outbound> outbound_;
   SafetyNetKeeper net_keeper_;
+  BackPressure pressure_;
+  Throttle throttle_;
+  PressureWatch pressure_watch_;
   MessageAcceptor acceptor_;
   Drainer drainer_;
   Resender resender_;

@@ -13,6 +13,7 @@
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
 #include "hub/net/runtime.h"
+#include "hub/pressure/probe.h"
 #include "storage/spool.h"
 
 namespace umbra::hub {
@@ -28,6 +29,7 @@ struct HubParts {
   storage::AttemptMarks::Region* attempts = nullptr;
   /// Outlives a run, and is the `config` that make() is given. Null: the hub makes its own.
   LiveConfig* live = nullptr;
+  PressureProbe* pressure = nullptr;    ///< null: the hub feels no pressure
   cluster::Arbiter* arbiter = nullptr;  ///< of ownership by an engine; null: made from the configuration
   /// Outlives a run whose epoch another hub ended: the next run of the process goes on with what was ordered. Null: a run begins active.
   DrainCourse* drain = nullptr;

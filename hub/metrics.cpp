@@ -66,6 +66,9 @@ constexpr CounterRow counters[] = {
      &Metrics::messages_poisoned_total},
     {"connections_out_total", "Connections made to next hops.", &Metrics::connections_out_total},
     {"connect_failures_total", "Connections to next hops that failed.", &Metrics::connect_failures_total},
+    {"pressure_delays_total", "MAIL commands whose reply was kept back under pressure.", &Metrics::pressure_delays_total},
+    {"pressure_refusals_total", "MAIL commands that got `452 4.3.1` under pressure.", &Metrics::pressure_refusals_total},
+    {"throttled_total", "Connections, MAIL and RCPT commands that a throttling policy refused for now.", &Metrics::throttled_total},
     {"shadows_made_total", "Copies of this hub's messages that another hub confirmed as durable.",
      &Metrics::shadows_made_total},
     {"shadows_made_early_total", "Of these, large bodies that were copied while they came in.", &Metrics::shadows_made_early_total},
@@ -281,6 +284,7 @@ constexpr const char* expiry_help =
     "Unix time at which a certificate in use ends; one series per listener, route and cluster that has one.";
 constexpr const char* drift_help =
     "Values that another hub is configured differently in; one series per hub of the cluster that tells its own.";
+constexpr const char* pressure_help = "Back pressure: 0 normal, 1 medium, 2 high; one series per resource that is watched.";
 constexpr const char* start_help = "Unix time of the hub's start.";
 constexpr const char* memory_help = "Resident memory of the process.";
 constexpr const char* processor_help = "Processor time of the process.";
@@ -301,6 +305,10 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   families.add("ready", ready_help, gauges.ready ? 1 : 0);
   families.add_labelled("certificate_expiry_timestamp_seconds", expiry_help, "place", gauges.certificate_expiry);
   families.add_labelled("configuration_drift", drift_help, "hub", gauges.configuration_drift);
+  std::vector<std::pair<std::string, std::int64_t>> pressure;
+  for (const auto& one : gauges.pressure.resources)
+    if (one.value && one.marks.are_watched()) pressure.emplace_back(to_string(one.resource), static_cast<std::int64_t>(one.level));
+  families.add_labelled("pressure_level", pressure_help, "resource", pressure);
   for (const auto& row : drain_rows) families.add(row.name, row.help, static_cast<double>(gauges.drain.*row.value));
   families.add("drain_state", drain_state_help, static_cast<double>(gauges.drain.state_number));
   families.add("drain_started_timestamp_seconds", drain_started_help, gauges.drain.started_at);

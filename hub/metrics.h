@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "hub/pressure/state.h"
 #include "hub/admin/drain_control.h"
 
 namespace umbra::hub {
@@ -61,6 +62,10 @@ struct Metrics {
   std::uint64_t tls_failures_out_total = 0;
   std::uint64_t tls_fallbacks_total = 0;  ///< plain after TLS failed
   std::int64_t connections_out = 0;
+  // back pressure
+  std::uint64_t pressure_delays_total = 0;    ///< MAIL whose 250 was kept back
+  std::uint64_t pressure_refusals_total = 0;  ///< MAIL that got 452 4.3.1
+  std::uint64_t throttled_total = 0;  ///< connections, MAIL and RCPT refused by a throttling policy
   // redundancy
   std::uint64_t shadows_made_total = 0;  ///< copies of ours confirmed by another hub
   std::uint64_t shadows_made_early_total = 0;  ///< of these, copied while the body came in
@@ -125,6 +130,7 @@ struct Gauges {
   std::uint64_t configuration_last_reload_successful = 1;
   std::uint64_t configuration_last_reload_success_timestamp_seconds = 0;
   std::uint64_t configuration_keys_waiting_for_restart = 0;
+  PressureState pressure;
   std::uint64_t log_lines_dropped_total = 0;
   std::uint64_t log_octets_lost_total = 0;
   DrainGauges drain;

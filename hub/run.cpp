@@ -10,6 +10,7 @@
 #include "hub/net/dns.h"
 #include "hub/net/tcp.h"
 #include "hub/net/tls_store.h"
+#include "hub/pressure/system_probe.h"
 #include "storage/thread_executor.h"
 
 namespace umbra::hub {
@@ -87,6 +88,7 @@ After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, EventLog& lo
   SystemRandom random;
   auto network = make_tcp_network(io);
   auto resolver = make_cares_resolver(io, config.resolver);
+  SystemProbe pressure(config.spool.directory);
   auto hub = Hub::make(config, {.runtime = {io, random, *network, *resolver, &tls},
                                 .writer_lane = writer,
                                 .reader_lane = reader,
@@ -94,6 +96,7 @@ After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, EventLog& lo
                                 .log = log,
                                 .spool_vfs = "",
                                 .live = &live,
+                                .pressure = &pressure,
                                 .drain = &drain});
   if (!hub) {
     log.line(LogLevel::error, "could not start", {{"reason", hub.error().what}});

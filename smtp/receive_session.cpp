@@ -30,6 +30,7 @@ ReceiveSession::Event ReceiveSession::next(std::string_view& input) {
   while (true) {
     if (std::exchange(abandon_pending_, false)) return {Event::Kind::abandon, {}};
     if (state_ == State::closed) return {Event::Kind::close, {}};
+    if (pause_ > Duration{}) return {Event::Kind::pause, {}, nullptr, std::exchange(pause_, {})};
     if (output_.size() >= output_octets_high) return {Event::Kind::flush, {}};
     // A chunk of no octets, or one that is complete, goes on without more input.
     const bool is_complete = (state_ == State::chunk || state_ == State::skip_chunk) && chunk_left_ == 0;
@@ -153,7 +154,8 @@ void ReceiveSession::on(MailFrom& mail) {
   if (limits_.starttls == StartTlsOffer::required && !is_secured_)
     return protocol_error({530, "5.7.0", "STARTTLS first"});
   if (mail.has_parameters && !is_extended_) return protocol_error({555, "5.5.4", "parameters need EHLO"});
-  if (auto refusal = policy_.refuse_sender(mail)) return say(*refusal);
+  if (auto refusal = policy_.refuse_sender(mail)) return refuse(*refusal);
+  pause_ = std::max(pause_, policy_.delay_sender(mail));
   in_transaction_ = true;
   smtputf8_ = mail.smtputf8;
   envelope_.sender = std::move(mail.sender);
@@ -173,7 +175,7 @@ void ReceiveSession::on(RcptTo& rcpt) {
     return say({452, "4.5.3", "too many recipients"});
   auto& recipient = rcpt.recipient;
   if (is_bare_postmaster(recipient.address)) recipient.address.append("@").append(host_name_);
-  if (auto refusal = policy_.refuse_recipient(envelope_, recipient)) return say(*refusal);
+  if (auto refusal = policy_.refuse_recipient(envelope_, recipient)) return refuse(*refusal);
   envelope_.recipients.push_back(std::move(recipient));
   say({250, "2.1.5", "recipient ok"});
 }
@@ -187,7 +189,7 @@ std::optional<Reply> ReceiveSession::out_of_order_for_body() const {
 void ReceiveSession::on(const Data&) {
   if (auto reply = out_of_order_for_body()) return protocol_error(*reply);
   if (body_open_ || chunks_refused_) return protocol_error({503, "5.5.1", "DATA after BDAT"});
-  if (envelope_.recipients.empty()) return say({554, "5.5.1", "no valid recipients"});
+  if (envelope_.recipients.empty()) return refuse({554, "5.5.1", "no valid recipients"});
   is_chunked_ = false;
   awaiting_ = Awaiting::begin;
 }
@@ -311,8 +313,12 @@ void ReceiveSession::take_skipped(std::string_view& input) {
   if (chunk_left_ > 0) return;
   state_ = State::commands;
   if (chunk_is_last_) reset_transaction();
-  if (chunk_is_error_) return protocol_error(chunk_reply_);
-  say(chunk_reply_);
+  auto before = pause_;
+  if (chunk_is_error_)
+    protocol_error(chunk_reply_);
+  else
+    say(chunk_reply_);
+  pause_ = before;
 }
 
 void ReceiveSession::reset_transaction() {
@@ -333,9 +339,14 @@ void ReceiveSession::say(const Reply& reply) {
   if (reply.code == 421) state_ = State::closed;
 }
 
+void ReceiveSession::refuse(const Reply& reply) {
+  if (reply.is_permanent()) pause_ = std::max(pause_, limits_.tarpit);
+  say(reply);
+}
+
 void ReceiveSession::protocol_error(const Reply& reply) {
   if (++errors_ > limits_.errors_max) return say({421, "4.7.0", "too many errors, closing"});
-  say(reply);
+  refuse(reply);
 }
 
 }  // namespace umbra::smtp

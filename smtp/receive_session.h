@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/envelope.h"
 #include "smtp/body_decoder.h"
 #include "smtp/command.h"
@@ -24,6 +25,8 @@ class ReceivePolicy {
  public:
   virtual ~ReceivePolicy() = default;
   virtual std::optional<Reply> refuse_sender(const MailFrom& mail) = 0;
+  /// How long the 250 to a sender that was not refused is kept back. 0: not at all.
+  virtual Duration delay_sender(const MailFrom&) { return {}; }
   /// `envelope` holds the sender and the recipients accepted so far.
   virtual std::optional<Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) = 0;
 };
@@ -41,6 +44,7 @@ struct ReceiveSessionLimits {
   std::uint32_t command_octets_max = 2048;  ///< with CRLF, at least 64; then 500 5.5.2
   std::uint32_t errors_max = 10;            ///< protocol errors answered; the next one gets 421 4.7.0
   StartTlsOffer starttls = StartTlsOffer::none;
+  Duration tarpit{};  ///< how long the 5xx reply to a command is kept back. Never one to BDAT, and never a reply that closes
 };
 
 class ReceiveSession {
@@ -59,6 +63,7 @@ class ReceiveSession {
                  ///< handles that)
       start_tls,  ///< write output(), make the handshake, forget what is left of the input (there is none),
                   ///< call tls_started(); when the handshake fails, close
+      pause,     ///< wait for `span`; only then write output(), and call next() again
       abandon,   ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
                  ///< nothing
       close      ///< write output(), then close
@@ -66,6 +71,7 @@ class ReceiveSession {
     Kind kind;
     std::string_view octets;         ///< valid until the next call
     const Reply* refusal = nullptr;  ///< likewise
+    Duration span{};
   };
 
   /// Works on the front of `input` (and removes what it used) until the driver has something to do.
@@ -139,6 +145,7 @@ class ReceiveSession {
   Event body_ended();
   void reset_transaction();
   void say(const Reply& reply);
+  void refuse(const Reply& reply);
   void protocol_error(const Reply& reply);
 
   const std::string& host_name_;
@@ -154,6 +161,7 @@ class ReceiveSession {
   std::uint64_t chunk_octets_ = 0;
   std::uint64_t chunk_left_ = 0;
   std::uint32_t errors_ = 0;
+  Duration pause_{};  // before output_ may be written
   State state_ = State::commands;
   Awaiting awaiting_ = Awaiting::nothing;
   bool is_secured_ = false;

@@ -138,6 +138,24 @@ std::string to_text(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+namespace {
+
+Json pressure_report(const PressureState& pressure) {
+  Json resources = Json::array();
+  for (const auto& one : pressure.resources) {
+    if (!one.value) continue;
+    resources.push_back({{"resource", to_string(one.resource)},
+                         {"level", one.marks.are_watched() ? Json(to_string(one.level)) : Json(nullptr)},
+                         {"since", to_text(one.since)},
+                         {"value", *one.value},
+                         {"medium", one.marks.medium},
+                         {"high", one.marks.high}});
+  }
+  return {{"level", to_string(pressure.level)}, {"since", to_text(pressure.since)}, {"cause", pressure.cause()}, {"resources", std::move(resources)}};
+}
+
+}  // namespace
+
 Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges,
                    const Metrics& metrics, const std::vector<PeerReport>& peers, const ConfigState& configuration) {
   Json peer_list = Json::array();
@@ -174,6 +192,7 @@ Json status_report(const HubIdentity& identity, const Health& health, const Gaug
             {"possible_duplicates", metrics.possible_duplicates_total}}},
           {"connections", metrics.connections},
           {"spool_free_octets", gauges.spool_free_octets},
+          {"pressure", pressure_report(gauges.pressure)},
           {"peers", std::move(peer_list)}};
 }
 

@@ -178,6 +178,8 @@ std::string status_view(const Json& status, WallTime now) {
       out += fmt::format("refused     {} ago; the former configuration is in force\n", age(last["at"], now)) + problem_lines(last["problems"]);
     out += restart_lines(configuration["needs_restart"]);
   }
+  if (const auto& pressure = status["pressure"]; pressure["level"] != "normal")
+    out += fmt::format("pressure    {} for {}: {}\n", plain(pressure["level"]), age(pressure["since"], now), plain(pressure["cause"]));
   if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"])) + drift_lines(status["peers"]);
   return out;
 }

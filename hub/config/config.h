@@ -105,6 +105,7 @@ struct ListenerConfig {
   Duration acknowledgement_delay_max = 30s;             ///< 0: off
   std::uint32_t delayed_acknowledgements_max = 1000;  ///< clients that may wait at once
   ReceiveLimits limits;
+  Duration tarpit = 5s;  ///< before a 5xx reply to a command; 0: none
   ListenerTlsConfig tls = {};
 };
 
@@ -258,6 +259,51 @@ struct SafetyNetConfig {
   [[nodiscard]] bool enabled() const { return keep > Duration{} && octets_max > 0; }
 };
 
+/// How much a client may send. 0: as much as it likes.
+struct ThrottlingPolicyConfig {
+  std::string name;
+  std::vector<AddressRange> networks;  ///< of clients it is for; empty: any
+  std::vector<std::string> listeners;  ///< the same
+  std::uint32_t message_rate_limit = 0;     ///< a minute
+  std::uint32_t recipient_rate_limit = 0;   ///< a minute
+  std::uint32_t connection_rate_limit = 0;  ///< a minute
+  std::uint32_t connections_max = 0;        ///< at once
+  enum class Source : std::uint8_t {
+    none,        ///< messages and recipients are not counted
+    ip_address,  ///< each address by itself (IPv6: each /64)
+    all          ///< all clients of the policy together
+  };
+  Source message_rate_source = Source::ip_address;
+  enum class Scope : std::uint8_t { hub, cluster /* the hubs that are heard share the limits */ };
+  Scope scope = Scope::hub;
+};
+
+/// When a level of back pressure begins (`medium`, `high`: at or above) and ends (below). In the resource's own unit.
+struct PressureMarksConfig {
+  std::uint64_t medium = 0;
+  std::uint64_t high = 0;  ///< 0: not watched; of a disk: by its size
+  std::uint64_t leave_high = 0;
+  std::uint64_t leave_medium = 0;
+  bool operator==(const PressureMarksConfig&) const = default;
+};
+
+/// What a hub may run short of, and who is served to the last (hub/pressure).
+struct PressureConfig {
+  std::vector<AddressRange> trusted_networks;
+  std::vector<std::string> trusted_domains;
+  std::uint32_t history_depth = 30;  ///< looks, one every two seconds
+  PressureMarksConfig disk;
+  PressureMarksConfig log_disk;
+  PressureMarksConfig inodes = {93, 96, 94, 91};
+  PressureMarksConfig wal = {512ULL << 20, 1ULL << 30, 768ULL << 20, 256ULL << 20};
+  PressureMarksConfig waiting_writes = {10'000, 20'000, 15'000, 5'000};
+  PressureMarksConfig commit_latency = {2'000, 10'000, 5'000, 1'000};
+  PressureMarksConfig process_memory = {72, 75, 73, 71};
+  PressureMarksConfig system_memory = {95, 98, 96, 93};
+  PressureMarksConfig queue;
+  PressureMarksConfig descriptors = {85, 95, 90, 80};
+};
+
 struct Config {
   std::string file;  ///< where it was read from
   std::string hub_name;
@@ -269,6 +315,8 @@ struct Config {
   ResolverConfig resolver;
   ClusterConfig cluster;
   SafetyNetConfig safety_net = {};
+  std::vector<ThrottlingPolicyConfig> throttling_policies = {};
+  PressureConfig pressure = {};
   AdminConfig admin;
   LogConfig log;
 };

@@ -27,6 +27,9 @@ constexpr std::array client_certificate_names = {"none"sv, "request"sv, "require
 constexpr std::array tls_policy_names = {"none"sv, "opportunistic"sv, "encrypt"sv, "verify"sv};  // RouteTlsConfig::Policy
 constexpr std::array tls_version_names = {"TLSv1.2"sv, "TLSv1.3"sv};
 
+constexpr std::array rate_source_names = {"none"sv, "ip_address"sv, "all"sv};  // ThrottlingPolicyConfig::Source
+constexpr std::array throttling_scope_names = {"hub"sv, "cluster"sv};           // ThrottlingPolicyConfig::Scope
+
 constexpr TextRule plain_name = {is_plain_name,
                                  "expected letters, digits, \".\", \"-\" or \"_\", at most 64 of them"};
 constexpr TextRule host_name = {is_domain_name, "expected a host name such as mx1.example.com"};
@@ -169,6 +172,10 @@ void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
             "How many clients may wait so at once; a further one gets its `250` without waiting, and the log says why.", live},
            listener.delayed_acknowledgements_max, {1, 1'000'000});
   v.group({"limits", "What a client may ask of this listener."}, listener.limits, describe_limits);
+  v.duration({"tarpit",
+              "How long the reply to a command that failed for good (5xx) is kept back: a client that guesses addresses or commands is slowed "
+              "down. A reply to a command that was right, or that asks to come later, is never, nor one to BDAT. `0`: none.", live},
+             listener.tarpit, {0s, 10min});
 }
 
 void describe_route_tls(ConfigVisitor& v, RouteTlsConfig& tls) {
@@ -399,6 +406,62 @@ void describe_safety_net(ConfigVisitor& v, SafetyNetConfig& net) {
            {1, 1'000'000});
 }
 
+void describe_throttling_policy(ConfigVisitor& v, ThrottlingPolicyConfig& policy) {
+  v.text({"name", "What the policy is called.", live, true}, policy.name, plain_name);
+  v.ranges({"networks", "Clients that it is for. The policy with the longest network that a client lies in is its own; of the rest one for its listener; then one for all.", live},
+           policy.networks);
+  v.texts({"listeners", "Listeners that it is for. Default: all.", live}, policy.listeners, plain_name);
+  v.number({"message_rate_limit", "Messages a minute; then MAIL gets `450 4.7.1` with the seconds to wait. `0`: as many as it likes.", live}, policy.message_rate_limit,
+           {0, 1'000'000'000});
+  v.number({"recipient_rate_limit", "Recipients a minute; then RCPT gets `450 4.7.1`. `0`: as many as it likes.", live}, policy.recipient_rate_limit, {0, 1'000'000'000});
+  v.number({"connection_rate_limit", "Connections a minute from one address; then `421 4.7.0`. `0`: as many as it likes.", live}, policy.connection_rate_limit,
+           {0, 1'000'000'000});
+  v.number({"connections", "Connections at once from one address; a further one gets `421 4.7.0`. `0`: as many as it likes.", live}, policy.connections_max, {0, 1'000'000});
+  v.choice({"message_rate_source",
+            "By what messages and recipients are counted. `ip_address`: each address by itself (IPv6: each /64). `all`: all clients of the policy together. "
+            "`none`: not at all.", live},
+           policy.message_rate_source, rate_source_names);
+  v.choice({"scope", "`hub`: each hub gives as much. `cluster`: the hubs that are heard share it, each gives its part.", live}, policy.scope, throttling_scope_names);
+}
+
+constexpr std::uint64_t percent_max = 101;  // never reached: not watched
+
+template <std::uint64_t most>
+void describe_marks(ConfigVisitor& v, PressureMarksConfig& marks) {
+  v.number({"medium", "Medium pressure begins here.", live}, marks.medium, {0, most});
+  v.number({"high", "High pressure begins here. `0`: not watched; of a disk: computed from its size.", live}, marks.high, {0, most});
+  v.number({"leave_high", "High pressure ends below this.", live}, marks.leave_high, {0, most});
+  v.number({"leave_medium", "Medium pressure ends below this.", live}, marks.leave_medium, {0, most});
+}
+
+void describe_pressure(ConfigVisitor& v, PressureConfig& pressure) {
+  constexpr auto percent = describe_marks<percent_max>;
+  constexpr auto count = describe_marks<1ULL << 50>;
+  v.ranges({"trusted_networks", "Clients whose mail is neither delayed nor refused at medium pressure.", live}, pressure.trusted_networks);
+  v.texts({"trusted_domains",
+           "Domains of senders whose mail is neither delayed nor refused at medium pressure, from clients that may relay: `example.com`, "
+           "`*.example.com` (any below it).", live},
+          pressure.trusted_domains, route_domain);
+  v.number({"history_depth",
+            "At medium pressure each MAIL of others waits longer and longer, up to 55 s. After so many looks, one every two seconds, it gets "
+            "`452 4.3.1`.", live},
+           pressure.history_depth, {1, 100'000});
+  v.group({"disk",
+           "Percent of the spool's file system that is used. Computed: high is `100 * (size - reserve) / size`, where the reserve is 500 MB, or a tenth "
+           "of a smaller disk; medium with twice the reserve free; they end with 1.5 and 3 times the reserve free."},
+          pressure.disk, percent);
+  v.group({"log_disk", "The same for the write-ahead log: the reserve is three times the 64 MiB that it may grow to between checkpoints, at most 5 GB, or a tenth of a smaller disk."},
+          pressure.log_disk, percent);
+  v.group({"inodes", "Percent of the file system's inodes that are used."}, pressure.inodes, percent);
+  v.group({"wal", "Octets of the write-ahead log that no checkpoint has brought into the database."}, pressure.wal, count);
+  v.group({"waiting_writes", "Operations that wait for a commit."}, pressure.waiting_writes, count);
+  v.group({"commit_latency", "Milliseconds that the last commit took."}, pressure.commit_latency, count);
+  v.group({"process_memory", "Percent of the memory that the process may have, by its cgroup or the machine, that is resident."}, pressure.process_memory, percent);
+  v.group({"system_memory", "Percent of the machine's memory that is not available."}, pressure.system_memory, percent);
+  v.group({"queue", "Messages in the queue. A long queue costs a hub disk and nothing else, so it is not watched by default."}, pressure.queue, count);
+  v.group({"descriptors", "Percent of the file descriptors that the process may open."}, pressure.descriptors, percent);
+}
+
 void describe_admin(ConfigVisitor& v, AdminConfig& admin) {
   v.path({"socket",
           "Unix socket for the commands `umbra status`, `umbra queue` and so on. Only the user that runs the "
@@ -444,6 +507,12 @@ void describe_config(ConfigVisitor& v, Config& config) {
            "Delivered mail that is kept for a time, on the hub that delivered it and on those that held its copies, and can be sent again when a "
            "next hop has lost it (safety-net.md). Off by default: it needs both `keep` and `size`."},
           config.safety_net, describe_safety_net);
+  v.list({"throttling_policies", "How much clients may send. Without one a client sends as much as it likes.", live}, config.throttling_policies, describe_throttling_policy);
+  v.group({"pressure",
+           "Back pressure: what the hub may run short of, looked at every two seconds. At medium pressure mail of clients that are not trusted is delayed, "
+           "then refused; at high pressure all new mail gets `452 4.3.1`. What is accepted is not touched, and copies for other hubs are taken "
+           "until half of `spool.reserve` is left."},
+          config.pressure, describe_pressure);
   v.group({"admin", "What operators and monitoring talk to."}, config.admin, describe_admin);
   v.group({"log", "Where the hub writes what happens to every message."}, config.log, describe_log);
 }

@@ -346,6 +346,36 @@ void check_safety_net(const Config& config, ReadReport& report) {
     report.problem_at("safety_net.size", "safety_net.keep is missing: for how long");
 }
 
+void check_throttling(const Config& config, ReadReport& report) {
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < config.throttling_policies.size(); ++i) {
+    const auto& policy = config.throttling_policies[i];
+    auto path = fmt::format("throttling_policies[{}]", i);
+    if (!policy.name.empty() && !names.insert(policy.name).second)
+      report.problem_at(path + ".name", fmt::format("{}.name: \"{}\" is the name of another policy", path, policy.name));
+    for (const auto& listener : policy.listeners)
+      if (std::ranges::none_of(config.listeners, [&](const ListenerConfig& l) { return l.name == listener; }))
+        report.problem_at(path + ".listeners", fmt::format("{}.listeners: there is no listener \"{}\"", path, listener));
+  }
+}
+
+/// Each level ends where it began or below, and high lies above medium: else a hub would go to and fro.
+void check_pressure(const PressureConfig& pressure, ReadReport& report) {
+  const std::pair<std::string_view, const PressureMarksConfig&> all[] = {
+      {"disk", pressure.disk}, {"log_disk", pressure.log_disk}, {"inodes", pressure.inodes}, {"wal", pressure.wal}, {"waiting_writes", pressure.waiting_writes},
+      {"commit_latency", pressure.commit_latency}, {"process_memory", pressure.process_memory}, {"system_memory", pressure.system_memory},
+      {"queue", pressure.queue}, {"descriptors", pressure.descriptors}};
+  for (const auto& [name, marks] : all) {
+    auto path = fmt::format("pressure.{}", name);
+    bool is_ordered = marks.leave_medium <= marks.medium && marks.medium <= marks.leave_high && marks.leave_high <= marks.high;
+    bool is_off = marks == PressureMarksConfig{} || (marks.high == 0 && !report.given(path + ".medium"));
+    if (is_ordered || is_off) continue;
+    report.problem_at(report.given(path) ? path : "pressure",
+                      fmt::format("{}: leave_medium {}, medium {}, leave_high {}, high {}: each must be at least the one before", path, marks.leave_medium,
+                                  marks.medium, marks.leave_high, marks.high));
+  }
+}
+
 void check_rest(const Config& config, ReadReport& report) {
   if (config.admin.socket.size() >= sizeof(sockaddr_un::sun_path)) {
     report.problem_at("admin.socket",
@@ -376,6 +406,8 @@ void validate(Config& config, ReadReport& report) {
   check_delivery(config, report);
   check_cluster(config, report);
   check_safety_net(config, report);
+  check_throttling(config, report);
+  check_pressure(config.pressure, report);
   check_rest(config, report);
 }
 

@@ -9,8 +9,11 @@ constexpr Duration turn_away_timeout = 5s;
 /// More clients than this at once are closed without a word.
 constexpr std::size_t turning_away_max = 100;
 
-smtp::ReceiveSessionLimits session_limits(const ReceiveLimits& limits, const ListenerTlsConfig& tls) {
+smtp::ReceiveSessionLimits session_limits(const ListenerConfig& config) {
+  const auto& limits = config.limits;
+  const auto& tls = config.tls;
   smtp::ReceiveSessionLimits out;
+  out.tarpit = config.tarpit;
   out.body.message_octets_max = limits.message_octets_max;
   out.body.line_octets_max = limits.line_octets_max;
   out.body.header_octets_max = limits.header_octets_max;
@@ -26,8 +29,8 @@ smtp::ReceiveSessionLimits session_limits(const ReceiveLimits& limits, const Lis
 }  // namespace
 
 Listener::Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name,
-                   MessageIntake& intake, EventLog& log, Metrics& metrics)
-    : scope_(runtime.io), shared_{runtime, intake, log, metrics, scope_, nullptr}, pause_(runtime.io) {
+                   MessageIntake& intake, const BackPressure& pressure, Throttle& throttle, EventLog& log, Metrics& metrics)
+    : scope_(runtime.io), shared_{runtime, intake, pressure, throttle, log, metrics, scope_, nullptr}, pause_(runtime.io) {
   configure(config, host_name);
 }
 
@@ -35,7 +38,7 @@ void Listener::configure(const ListenerConfig& config, const std::string& host_n
   auto settings = std::make_shared<ListenerSettings>();
   settings->config = config;
   settings->host_name = host_name;
-  settings->limits = session_limits(config.limits, config.tls);
+  settings->limits = session_limits(config);
   if (config.tls.mode != ListenerTlsConfig::Mode::none) {
     UMBRA_ASSERT(shared_.runtime.tls != nullptr);
     settings->tls = shared_.runtime.tls->listener(config.name);
@@ -87,35 +90,45 @@ Task<void> Listener::accept_clients() {
       continue;
     }
     ++shared_.metrics.connections_total;
-    if (!is_closing_ && is_draining_ && turning_away_ < turning_away_max) {
-      scope_.spawn("turn away", turn_away(std::move(*stream), "is being drained, try another server"));
-    } else if (!is_closing_ && !is_draining_ && sessions_.size() < config().limits.connections_max) {
-      scope_.spawn("session", serve(std::move(*stream)));
-    } else if (!is_closing_ && turning_away_ < turning_away_max &&
-               config().tls.mode != ListenerTlsConfig::Mode::implicit) {
-      scope_.spawn("turn away", turn_away(std::move(*stream), "has too many connections, try again later"));
-    } else {
+    if (is_closing_) {
       (*stream)->close();
+      continue;
     }
+    auto client = shared_.throttle.client((*stream)->remote().host, config().name);
+    auto refusal = refuse(client);
+    if (!refusal)
+      scope_.spawn("session", serve(std::move(*stream), std::move(client)));
+    else if (turning_away_ < turning_away_max && config().tls.mode != ListenerTlsConfig::Mode::implicit)
+      scope_.spawn("turn away", turn_away(std::move(*stream), std::move(*refusal)));
+    else
+      (*stream)->close();
   }
 }
 
-Task<void> Listener::serve(std::unique_ptr<Stream> stream) {
+std::optional<smtp::Reply> Listener::refuse(Throttle::Client& client) {
+  if (is_draining_) return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " is being drained, try another server"};
+  if (sessions_.size() >= config().limits.connections_max)
+    return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " has too many connections, try again later"};
+  auto reply = client.connect();
+  if (reply) ++shared_.metrics.throttled_total;
+  return reply;
+}
+
+Task<void> Listener::serve(std::unique_ptr<Stream> stream, Throttle::Client client) {
   ++shared_.metrics.connections;
-  const auto session = sessions_.emplace(sessions_.end(), shared_, std::move(stream));
+  const auto session = sessions_.emplace(sessions_.end(), shared_, std::move(stream), std::move(client));
   if (is_closing_ || is_draining_) session->close_gently("this hub");
   co_await session->run();
   sessions_.erase(session);
   --shared_.metrics.connections;
 }
 
-Task<void> Listener::turn_away(std::unique_ptr<Stream> stream, std::string why) {
+Task<void> Listener::turn_away(std::unique_ptr<Stream> stream, smtp::Reply reply) {
   ++turning_away_;
   {
     Watchdog watchdog(shared_.runtime.io, *stream);
     watchdog.expires_after(turn_away_timeout);
-    const std::string octets =
-        smtp::to_wire({421, "4.3.2", shared_.settings->host_name + ' ' + why});
+    const std::string octets = smtp::to_wire(reply);
     co_await stream->write(octets);
   }
   stream->close();

@@ -15,7 +15,7 @@ class Listener {
  public:
   /// `intake`, `log` and `metrics` must outlive it.
   Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name, MessageIntake& intake,
-           EventLog& log, Metrics& metrics);
+           const BackPressure& pressure, Throttle& throttle, EventLog& log, Metrics& metrics);
   /// Only when never started, or after stop().
   ~Listener();
 
@@ -40,8 +40,10 @@ class Listener {
 
  private:
   Task<void> accept_clients();
-  Task<void> serve(std::unique_ptr<Stream> stream);
-  Task<void> turn_away(std::unique_ptr<Stream> stream, std::string why);
+  /// What speaks against this client; nothing: it is served.
+  std::optional<smtp::Reply> refuse(Throttle::Client& client);
+  Task<void> serve(std::unique_ptr<Stream> stream, Throttle::Client client);
+  Task<void> turn_away(std::unique_ptr<Stream> stream, smtp::Reply reply);
   void log_failure(const Error& error);
 
   TaskScope scope_;

@@ -5,13 +5,14 @@
 
 namespace umbra::hub {
 
-Listeners::Listeners(Runtime runtime, const Config& config, MessageIntake& intake, EventLog& log, Metrics& metrics)
-    : runtime_(runtime), config_(config), intake_(intake), log_(log), metrics_(metrics), scope_(runtime.io) {
+Listeners::Listeners(Runtime runtime, const Config& config, MessageIntake& intake, const BackPressure& pressure, Throttle& throttle, EventLog& log,
+                     Metrics& metrics)
+    : runtime_(runtime), config_(config), intake_(intake), pressure_(pressure), throttle_(throttle), log_(log), metrics_(metrics), scope_(runtime.io) {
   for (const auto& listener : config_.listeners) listeners_.push_back(make(listener));
 }
 
 std::unique_ptr<Listener> Listeners::make(const ListenerConfig& config) const {
-  return std::make_unique<Listener>(runtime_, config, config_.host_name, intake_, log_, metrics_);
+  return std::make_unique<Listener>(runtime_, config, config_.host_name, intake_, pressure_, throttle_, log_, metrics_);
 }
 
 Result<void> Listeners::start() {

@@ -13,7 +13,8 @@ namespace umbra::hub {
 class Listeners {
  public:
   /// The references must outlive it; `config` is read when it is started and when it has changed.
-  Listeners(Runtime runtime, const Config& config, MessageIntake& intake, EventLog& log, Metrics& metrics);
+  Listeners(Runtime runtime, const Config& config, MessageIntake& intake, const BackPressure& pressure, Throttle& throttle, EventLog& log,
+            Metrics& metrics);
   /// Only when never started, or after stop().
   ~Listeners() = default;
 
@@ -37,6 +38,8 @@ class Listeners {
   Runtime runtime_;
   const Config& config_;
   MessageIntake& intake_;
+  const BackPressure& pressure_;
+  Throttle& throttle_;
   EventLog& log_;
   Metrics& metrics_;
   std::vector<std::unique_ptr<Listener>> listeners_;

@@ -7,10 +7,12 @@
 namespace umbra::hub {
 
 InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake,
-                             EventLog& log, Metrics& metrics)
+                             const BackPressure& pressure, Throttle::Client throttle, EventLog& log, Metrics& metrics)
     : config_(config),
       client_(std::move(client)),
       intake_(intake),
+      pressure_(pressure),
+      throttle_(std::move(throttle)),
       log_(log),
       metrics_(metrics),
       may_relay_(
@@ -24,28 +26,54 @@ void InboundPolicy::note_certificate(const CertificateNames& names) {
 }
 
 std::optional<smtp::Reply> InboundPolicy::refuse_sender(const smtp::MailFrom& mail) {
-  auto reply = intake_.refuse(mail.announced_octets);
-  if (reply) count(*reply, mail.sender, {});
+  if (auto reply = intake_.refuse(mail.announced_octets)) {
+    count(*reply, mail.sender, {});
+    return reply;
+  }
+  if (auto reply = pressure_.refuse(is_trusted(mail))) {
+    ++metrics_.pressure_refusals_total;
+    count(*reply, mail.sender, {}, pressure_.state().cause());
+    return reply;
+  }
+  auto reply = throttle_.message();
+  if (reply) {
+    ++metrics_.throttled_total;
+    count(*reply, mail.sender, {});
+  }
   return reply;
+}
+
+Duration InboundPolicy::delay_sender(const smtp::MailFrom& mail) {
+  auto delay = pressure_.delay(is_trusted(mail));
+  if (delay > Duration{}) ++metrics_.pressure_delays_total;
+  return delay;
 }
 
 std::optional<smtp::Reply> InboundPolicy::refuse_recipient(const Envelope& envelope,
                                                            const Recipient& recipient) {
-  if (may_relay_) return std::nullopt;
+  if (may_relay_) {
+    auto reply = throttle_.recipient();
+    if (reply) {
+      ++metrics_.throttled_total;
+      count(*reply, envelope.sender, recipient.address);
+    }
+    return reply;
+  }
   smtp::Reply reply{550, "5.7.1", "relaying denied for " + client_};
   if (++refused_ > config_.limits.errors_max) reply = {421, "4.7.0", "too many refused recipients, closing"};
   count(reply, envelope.sender, recipient.address);
   return reply;
 }
 
-void InboundPolicy::count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient) {
+void InboundPolicy::count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient, std::string_view pressure) {
   count_refusal(metrics_, reply);
   log_.line(LogLevel::info, "mail refused",
             {{"listener", config_.name},
              {"client", client_},
              {"sender", sender},
              {"recipient", recipient},
-             {"reply", smtp::to_line(reply)}});
+             {"reply", smtp::to_line(reply)},
+             {"pressure", pressure}});
 }
 
 void count_refusal(Metrics& metrics, const smtp::Reply& reply) {

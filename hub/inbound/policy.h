@@ -7,9 +7,11 @@
 
 #include "hub/config/config.h"
 #include "hub/inbound/accept.h"
+#include "hub/inbound/throttle.h"
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
 #include "hub/net/certificate_files.h"
+#include "hub/pressure/back_pressure.h"
 #include "smtp/receive_session.h"
 
 namespace umbra::hub {
@@ -17,12 +19,14 @@ namespace umbra::hub {
 class InboundPolicy final : public smtp::ReceivePolicy {
  public:
   /// The references must outlive it. `client` is an address literal.
-  InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake, EventLog& log,
-                Metrics& metrics);
+  InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake, const BackPressure& pressure, Throttle::Client throttle,
+                EventLog& log, Metrics& metrics);
 
-  /// Whatever the intake says (452 4.3.1, 451, 421 4.3.2).
+  /// Whatever the intake says (452 4.3.1, 451, 421 4.3.2); 452 4.3.1 under pressure; 450 4.7.1 when the client has sent enough.
   std::optional<smtp::Reply> refuse_sender(const smtp::MailFrom& mail) override;
-  /// 550 5.7.1 when the client may not relay; 421 4.7.0 when it keeps trying.
+  /// Under pressure.
+  Duration delay_sender(const smtp::MailFrom& mail) override;
+  /// 550 5.7.1 when the client may not relay; 421 4.7.0 when it keeps trying; 450 4.7.1 when it has sent enough.
   std::optional<smtp::Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) override;
 
   /// The client has shown a certificate that holds, with these names.
@@ -31,11 +35,14 @@ class InboundPolicy final : public smtp::ReceivePolicy {
   [[nodiscard]] const std::string& client() const { return client_; }
 
  private:
-  void count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient);
+  void count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient, std::string_view pressure = {});
+  [[nodiscard]] bool is_trusted(const smtp::MailFrom& mail) const { return pressure_.trusts(client_, mail.sender, may_relay_); }
 
   const ListenerConfig& config_;
   std::string client_;
   MessageIntake& intake_;
+  const BackPressure& pressure_;
+  Throttle::Client throttle_;
   EventLog& log_;
   Metrics& metrics_;
   std::uint32_t refused_ = 0;

@@ -21,14 +21,15 @@ constexpr std::uint64_t octets_per_second_min = 1000;
 
 }  // namespace
 
-ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream)
+ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle)
     : shared_(shared),
       settings_(shared.settings),
       config_(settings_->config),
       stream_(std::move(stream)),
-      policy_(config_, stream_->remote().host, shared.intake, shared.log, shared.metrics),
+      policy_(config_, stream_->remote().host, shared.intake, shared.pressure, std::move(throttle), shared.log, shared.metrics),
       protocol_(settings_->host_name, settings_->limits, policy_),
       deadline_(shared.runtime.io, [this] { deadline_passed(); }),
+      pause_(shared.runtime.io),
       goodbye_said_(shared.runtime.io) {}
 
 ClientSession::~ClientSession() {
@@ -81,6 +82,9 @@ Task<void> ClientSession::converse() {
       }
       case Kind::start_tls:
         if (!co_await flush() || !co_await start_tls()) co_return;
+        break;
+      case Kind::pause:
+        co_await pause(event.span);
         break;
       case Kind::abandon:
         co_await acceptance_->abandon();
@@ -176,6 +180,13 @@ Task<void> ClientSession::end_message(const smtp::Reply* refusal, bool& close_si
   if (!close_silently) protocol_.end_body(reply);
 }
 
+Task<void> ClientSession::pause(Duration span) {
+  if (closing_until_) co_return;
+  phase_ = Phase::pause;
+  co_await pause_.wait_for(span);
+  phase_ = Phase::busy;
+}
+
 Task<bool> ClientSession::flush() {
   auto& output = protocol_.output();
   if (output.empty()) co_return true;
@@ -248,6 +259,7 @@ void ClientSession::close_gently(std::string what) {
   closing_what_ = std::move(what);
   closing_until_ = MonotonicClock::now() + closing_grace;
   if (phase_ == Phase::handshake) deadline_.set(*closing_until_);
+  if (phase_ == Phase::pause) pause_.cancel();
   if (phase_ != Phase::reading) return;
   if (protocol_.expects_body()) {
     deadline_.set(*closing_until_);

@@ -34,6 +34,8 @@ struct ListenerSettings {
 struct ListenerShared {
   Runtime runtime;
   MessageIntake& intake;
+  const BackPressure& pressure;
+  Throttle& throttle;
   EventLog& log;
   Metrics& metrics;
   TaskScope& scope;
@@ -43,7 +45,7 @@ struct ListenerShared {
 
 class ClientSession {
  public:
-  ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream);
+  ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle);
   ~ClientSession();
   ClientSession(const ClientSession&) = delete;
   ClientSession& operator=(const ClientSession&) = delete;
@@ -56,13 +58,15 @@ class ClientSession {
   void close_gently(std::string what);
 
  private:
-  enum class Phase : std::uint8_t { busy, reading, handshake, goodbye };
+  enum class Phase : std::uint8_t { busy, reading, handshake, pause, goodbye };
 
   Task<void> converse();
   /// From here on the connection is encrypted, or it is over (false).
   Task<bool> start_tls();
   Task<bool> read(std::string_view& input);
   Task<bool> flush();
+  /// Before a reply is written: a tarpit, or back pressure. Holds a timer and nothing else; ends early when the session has to.
+  Task<void> pause(Duration span);
   Task<void> begin_message();
   Task<void> end_message(const smtp::Reply* refusal, bool& close_silently);
   Task<void> say_goodbye(smtp::Reply reply);
@@ -81,6 +85,7 @@ class ClientSession {
   smtp::ReceiveSession protocol_;
   std::unique_ptr<Acceptance> acceptance_;
   Deadline deadline_;
+  Timer pause_;
   Event goodbye_said_;
   std::optional<MonotonicTime> closing_until_;  // close_gently() was called
   std::string closing_what_;

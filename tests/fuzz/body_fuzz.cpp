@@ -89,6 +89,7 @@ Seen converse(std::string_view input, std::size_t piece_octets) {
         case Kind::close:
           seen.said += session.output();
           return seen;
+        case Kind::pause:  // no tarpit here
         case Kind::start_tls:  // not offered here
           require(false);
           break;

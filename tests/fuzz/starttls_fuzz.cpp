@@ -39,6 +39,7 @@ Ended feed(ReceiveSession& session, std::string_view octets, std::string& transc
       case Kind::close:
         return Ended::closed;
       case Kind::flush:
+      case Kind::pause:
       case Kind::abandon:
         break;
       case Kind::data_begin:

@@ -11,13 +11,18 @@ from . import places
 from .process import Process, wait_until
 
 
+# How full the disk of this machine is decides no test.
+OFF = {"medium": 101, "high": 101, "leave_high": 101, "leave_medium": 101}
+NO_PRESSURE = {"disk": OFF, "log_disk": OFF, "inodes": OFF}
+
+
 class Hub:
     """One hub. Its folder holds config, spool, log and admin socket; the spool survives kill() and start(). It listens
     at `host`; `wrapper` are words before its command line (a network namespace, a clock of its own)."""
 
     def __init__(self, folder, name, routes, *, shadow="none", networks=("127.0.0.0/8",), members=None, secret=None, lease="10s",
                  limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info", tls=None,
-                 listener=None, zone=None, host="127.0.0.1", wrapper=(), safety_net=None):
+                 listener=None, zone=None, host="127.0.0.1", wrapper=(), safety_net=None, pressure=None, throttling=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -34,7 +39,7 @@ class Hub:
         self.process = None
         self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
                               delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls, listener=listener or {},
-                              safety_net=safety_net)
+                              safety_net=safety_net, pressure=pressure or NO_PRESSURE, throttling=throttling)
         self.zone = zone
         self.host, self.wrapper = host, wrapper
         self.members = members
@@ -54,7 +59,7 @@ class Hub:
         # JSON is YAML: nothing to quote by hand.
         s = self._settings
         listener = {"name": "default", "address": self.address, "networks": list(s["networks"]), "shadow": s["shadow"],
-                    **s["listener"]}
+                    "tarpit": "0s", **s["listener"]}
         if s["limits"]:
             listener["limits"] = s["limits"]
         if s["tls"]:
@@ -66,7 +71,10 @@ class Hub:
             "routes": s["routes"],
             "admin": {"socket": str(self.socket), "address": f"{self.host}:{self.admin_port}"},
             "log": {"level": s["level"], "file": str(self.log), "file_size": "1GiB"},
+            "pressure": s["pressure"],
         }
+        if s["throttling"]:
+            config["throttling_policies"] = list(s["throttling"])
         if s["delivery"]:
             config["delivery"] = s["delivery"]
         if s["safety_net"]:

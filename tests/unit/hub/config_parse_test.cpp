@@ -69,6 +69,14 @@ TEST_F(ConfigParse, ASafetyNetNeedsBothItsLimits) {
   EXPECT_EQ(problems_of(std::string(alone) + "safety_net: {keep: 1d, size: 1GB, resend_rate: 0}\n").size(), 1U);
 }
 
+TEST_F(ConfigParse, RefusesMarksOfPressureThatAreOutOfOrder) {
+  EXPECT_EQ(problems_of(std::string(alone) + "pressure: {disk: {medium: 90, high: 97, leave_high: 95, leave_medium: 85}}\n"), std::vector<std::string>{});
+  EXPECT_EQ(problems_of(std::string(alone) + "pressure: {queue: {medium: 1000, high: 2000, leave_high: 1500, leave_medium: 500}}\n"), std::vector<std::string>{});
+  EXPECT_THAT(problems_of(std::string(alone) + "pressure: {inodes: {high: 90}}\n"),
+              ElementsAre(HasSubstr("pressure.inodes: leave_medium 91, medium 93, leave_high 94, high 90")));
+  EXPECT_THAT(problems_of(std::string(alone) + "pressure: {disk: {medium: 90}}\n"), ElementsAre(HasSubstr("pressure.disk")));
+}
+
 TEST_F(ConfigParse, TakesTheSmallestFileAndTheDocumentedDefaults) {
   auto config = parse_config(alone, "/etc/umbra.yaml");
   ASSERT_TRUE(config) << to_string(config.error().front());

@@ -85,12 +85,13 @@ class NoResolver final : public Resolver {
 class Inbound : public ::testing::Test {
  protected:
   Inbound() {
+    config.tarpit = 0s;  // unless a test is about it
     config.networks = {*AddressRange::parse("192.0.2.0/24"), *AddressRange::parse("2001:db8::/32")};
   }
   ~Inbound() override { stop(); }
 
   void start() {
-    listener = std::make_unique<Listener>(Runtime{io, random, network, resolver, tls.get()}, config, host_name, intake,
+    listener = std::make_unique<Listener>(Runtime{io, random, network, resolver, tls.get()}, config, host_name, intake, pressure, throttle,
                                           log, metrics);
     ASSERT_TRUE(listener->start());
     time.settle(io);
@@ -134,6 +135,11 @@ class Inbound : public ::testing::Test {
   FakeIntake intake{io};
   MemoryLog log{"hub1"};
   Metrics metrics;
+  PressureConfig pressure_config;
+  BackPressure pressure{pressure_config, log};
+  std::vector<ThrottlingPolicyConfig> policies;
+  std::size_t hubs = 1;
+  Throttle throttle{policies, [this] { return hubs; }};
   ListenerConfig config;
   std::string host_name = "hub.example";
   std::unique_ptr<TlsStore> tls;

@@ -190,6 +190,22 @@ TEST_F(Inbound, TakesALongMessageThroughBuffersThatGrow) {
   EXPECT_TRUE(intake.kept[0].body.ends_with(expected));
 }
 
+TEST_F(Inbound, KeepsBackARefusalAndNotTheHubThatCloses) {
+  config.tarpit = 5s;
+  start();
+  auto peer = connect("203.0.113.9");
+  EXPECT_TRUE(say(peer, "EHLO c.example\r\n").contains("250 HELP"));
+  EXPECT_EQ(say(peer, "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n"), "") << "the replies before it go with it";
+  time.pass(io, 4s);
+  EXPECT_EQ(peer->received(), "");
+  time.pass(io, 1s);
+  EXPECT_EQ(peer->received(), "250 2.1.0 sender ok\r\n550 5.7.1 relaying denied for 203.0.113.9\r\n");
+  EXPECT_EQ(say(peer, "RCPT TO:<b@d.example>\r\n"), "");
+  listener->close();
+  time.settle(io);
+  EXPECT_TRUE(peer->received().ends_with("421 4.3.2 this hub is closing, try another\r\n"));
+}
+
 TEST_F(Inbound, SaysTimeoutToASilentClient) {
   start();
   auto peer = connect();

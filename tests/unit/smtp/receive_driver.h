@@ -61,6 +61,9 @@ class ReceiveDriver final : public ReceivePolicy {
           said_ += std::exchange(session.output(), {});
           session.tls_started();
           break;
+        case Kind::pause:
+          pauses.push_back(event.span);
+          break;
         case Kind::abandon:
           ++abandoned;
           open_ = {};
@@ -83,6 +86,7 @@ class ReceiveDriver final : public ReceivePolicy {
   }
 
   std::optional<Reply> refuse_sender(const MailFrom&) override { return refuse_mail; }
+  Duration delay_sender(const MailFrom&) override { return delay_mail; }
   std::optional<Reply> refuse_recipient(const Envelope&, const Recipient& recipient) override {
     if (may_relay && !recipient.address.starts_with("nobody@")) return std::nullopt;
     return Reply{550, "5.7.1", "relaying denied"};
@@ -93,6 +97,7 @@ class ReceiveDriver final : public ReceivePolicy {
   ReceiveSession session;
   Reply answer{250, "2.0.0", "queued"};
   std::optional<Reply> refuse_mail;
+  Duration delay_mail{};
   std::optional<Reply> refuse_data;
   bool may_relay = true;
   std::vector<KeptMessage> kept;
@@ -102,6 +107,7 @@ class ReceiveDriver final : public ReceivePolicy {
   int refused = 0;
   int flushes = 0;
   int pieces = 0;
+  std::vector<Duration> pauses;
   bool is_closed = false;
 
  private:

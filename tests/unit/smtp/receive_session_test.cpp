@@ -119,6 +119,42 @@ TEST(ReceiveSession, ClosesAfterAMessageAnsweredWith421) {
   EXPECT_TRUE(driver.is_closed);
 }
 
+TEST(ReceiveSession, KeepsBackTheReplyToAFailedCommandOnly) {
+  ReceiveSessionLimits limits;
+  limits.tarpit = std::chrono::seconds(5);
+  ReceiveDriver driver(limits);
+  driver.feed("EHLO c.example\r\nNOOP\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n");
+  EXPECT_TRUE(driver.pauses.empty());
+  driver.feed("RCPT TO:<nobody@d.example>\r\nBANANA\r\n");
+  EXPECT_EQ(driver.pauses, (std::vector<Duration>(2, std::chrono::seconds(5))));
+  driver.pauses.clear();
+  driver.answer = {550, "5.7.1", "not this message"};
+  driver.feed("DATA\r\nx\r\n.\r\nMAIL FROM:<a@c.example>\r\n");
+  EXPECT_TRUE(driver.pauses.empty()) << "the reply to a message is not one to a command";
+  driver.refuse_mail = Reply{452, "4.3.1", "later"};
+  driver.feed("RSET\r\nMAIL FROM:<a@c.example>\r\n");
+  EXPECT_TRUE(driver.pauses.empty()) << "who is to come later did nothing wrong";
+}
+
+TEST(ReceiveSession, KeepsBackNoReplyToAChunkAndNoneThatCloses) {
+  ReceiveSessionLimits limits;
+  limits.errors_max = 2;
+  limits.tarpit = std::chrono::seconds(5);
+  ReceiveDriver driver(limits);
+  driver.feed("EHLO c.example\r\nBDAT 3\r\nabcBDAT 3 LAST\r\nabc");
+  EXPECT_TRUE(driver.pauses.empty());
+  driver.feed("BANANA\r\n");
+  EXPECT_TRUE(driver.is_closed);
+  EXPECT_TRUE(driver.pauses.empty());
+}
+
+TEST(ReceiveSession, KeepsBackTheReplyToASenderAsThePolicySays) {
+  ReceiveDriver driver;
+  driver.delay_mail = std::chrono::seconds(10);
+  driver.feed("EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n");
+  EXPECT_EQ(driver.pauses, (std::vector<Duration>{std::chrono::seconds(10)}));
+}
+
 TEST(ReceiveSession, AsksForAFlushBeforeRepliesGrowLong) {
   ReceiveDriver driver;
   std::string noops;

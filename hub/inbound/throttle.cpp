@@ -1,0 +1,140 @@
+#include "hub/inbound/throttle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace umbra::hub {
+namespace {
+
+constexpr std::size_t budgets_max = 100'000;
+constexpr Duration idle_after = 2min;
+
+/// A client that has an IPv6 network has as many addresses as it likes: all of a /64 are one source.
+std::string source_of(std::string_view address) {
+  auto range = AddressRange::parse(address.substr(0, address.find('%')));
+  if (!range) return std::string(address);
+  bool is_v4 = std::ranges::all_of(range->bits.begin(), range->bits.begin() + 10, [](auto octet) { return octet == 0; }) && range->bits[10] == 0xff;
+  return {reinterpret_cast<const char*>(range->bits.data()), is_v4 ? 16U : 8U};
+}
+
+std::int64_t seconds_to_wait(Duration wait) { return std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(wait).count()); }
+
+}  // namespace
+
+struct Throttle::Budget {
+  RateWindow connections;
+  RateWindow messages;
+  RateWindow recipients;
+  std::uint32_t open = 0;
+  MonotonicTime last = MonotonicTime::min();
+};
+
+Throttle::Throttle(const std::vector<ThrottlingPolicyConfig>& policies, std::function<std::size_t()> hubs)
+    : configured_(policies), hubs_(std::move(hubs)) {
+  configuration_changed();
+}
+Throttle::~Throttle() = default;
+
+void Throttle::configuration_changed() {
+  policies_.clear();
+  for (const auto& policy : configured_) policies_.push_back(std::make_shared<const ThrottlingPolicyConfig>(policy));
+}
+
+Throttle::Client Throttle::client(std::string_view address, std::string_view listener) {
+  Client client;
+  client.policy_ = find(address, listener);
+  if (client.policy_ == nullptr) return client;
+  client.owner_ = this;
+  auto source = source_of(address);
+  client.connections_ = budget_of(*client.policy_, source);
+  client.mail_ = client.policy_->message_rate_source == ThrottlingPolicyConfig::Source::all ? budget_of(*client.policy_, "") : client.connections_;
+  return client;
+}
+
+std::shared_ptr<const ThrottlingPolicyConfig> Throttle::find(std::string_view address, std::string_view listener) const {
+  std::shared_ptr<const ThrottlingPolicyConfig> best;
+  int best_prefix = -2;
+  for (const auto& candidate : policies_) {
+    const auto& policy = *candidate;
+    if (!policy.listeners.empty() && std::ranges::find(policy.listeners, listener) == policy.listeners.end()) continue;
+    int prefix = policy.listeners.empty() ? -1 : 0;
+    if (!policy.networks.empty()) {
+      prefix = -2;
+      for (const auto& network : policy.networks)
+        if (network.contains(address)) prefix = std::max(prefix, network.prefix + 1);
+    }
+    if (prefix > best_prefix) {
+      best = candidate;
+      best_prefix = prefix;
+    }
+  }
+  return best;
+}
+
+std::shared_ptr<Throttle::Budget> Throttle::budget_of(const ThrottlingPolicyConfig& policy, std::string source) {
+  auto now = MonotonicClock::now();
+  auto key = policy.name + '\n' + source;
+  auto found = budgets_.find(key);
+  if (found == budgets_.end()) {
+    if (now >= next_look_) forget_the_idle(now);
+    if (budgets_.size() >= budgets_max) key = policy.name + "\nothers";
+    found = budgets_.try_emplace(std::move(key)).first;
+    if (!found->second) found->second = std::make_shared<Budget>();
+  }
+  found->second->last = now;
+  return found->second;
+}
+
+/// What a session holds is at work.
+void Throttle::forget_the_idle(MonotonicTime now) {
+  std::erase_if(budgets_, [now](const auto& entry) { return entry.second.use_count() == 1 && entry.second->last + idle_after < now; });
+  next_look_ = now + (budgets_.size() < budgets_max / 2 ? idle_after : 10s);
+}
+
+std::uint32_t Throttle::share(const ThrottlingPolicyConfig& policy, std::uint32_t limit) const {
+  if (policy.scope == ThrottlingPolicyConfig::Scope::hub || limit == 0) return limit;
+  return std::max<std::uint32_t>(1, limit / static_cast<std::uint32_t>(std::max<std::size_t>(1, hubs_())));
+}
+
+Throttle::Client::Client(Client&& other) noexcept
+    : owner_(other.owner_),
+      policy_(std::move(other.policy_)),
+      connections_(std::move(other.connections_)),
+      mail_(std::move(other.mail_)),
+      is_open_(std::exchange(other.is_open_, false)) {}
+
+Throttle::Client::~Client() {
+  if (is_open_) --connections_->open;
+  if (connections_) connections_->last = mail_->last = MonotonicClock::now();
+}
+
+std::optional<smtp::Reply> Throttle::Client::connect() {
+  if (policy_ == nullptr) return std::nullopt;
+  if (auto most = owner_->share(*policy_, policy_->connections_max); most != 0 && connections_->open >= most)
+    return smtp::Reply{421, "4.7.0", fmt::format("at most {} connections at once, try again later", most)};
+  if (auto limit = owner_->share(*policy_, policy_->connection_rate_limit); limit != 0)
+    if (auto wait = connections_->connections.take(MonotonicClock::now(), limit))
+      return smtp::Reply{421, "4.7.0", fmt::format("at most {} connections a minute, try again in {} s", limit, seconds_to_wait(*wait))};
+  ++connections_->open;
+  is_open_ = true;
+  return std::nullopt;
+}
+
+std::optional<smtp::Reply> Throttle::Client::message() { return take(&Budget::messages, &ThrottlingPolicyConfig::message_rate_limit, "messages"); }
+
+std::optional<smtp::Reply> Throttle::Client::recipient() {
+  return take(&Budget::recipients, &ThrottlingPolicyConfig::recipient_rate_limit, "recipients");
+}
+
+std::optional<smtp::Reply> Throttle::Client::take(RateWindow Budget::*window, Limit limit_of, std::string_view what) {
+  if (policy_ == nullptr || policy_->message_rate_source == ThrottlingPolicyConfig::Source::none) return std::nullopt;
+  auto limit = owner_->share(*policy_, policy_.get()->*limit_of);
+  if (limit == 0) return std::nullopt;
+  auto wait = ((*mail_).*window).take(MonotonicClock::now(), limit);
+  if (!wait) return std::nullopt;
+  return smtp::Reply{450, "4.7.1", fmt::format("at most {} {} a minute, try again in {} s", limit, what, seconds_to_wait(*wait))};
+}
+
+}  // namespace umbra::hub

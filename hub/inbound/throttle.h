@@ -1,0 +1,71 @@
+// How much each client may send: named policies for networks and listeners, with rates by the minute and connections at once, counted
+// by the client's address. Owned by the hub, shared by its listeners; home thread. Bounded: of addresses beyond a hundred
+// thousand at work within two minutes the rest share one count.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "hub/config/config.h"
+#include "hub/inbound/rate_window.h"
+#include "smtp/reply.h"
+
+namespace umbra::hub {
+
+class Throttle {
+  struct Budget;
+
+ public:
+  /// `hubs`: how many share what a policy of scope `cluster` gives, this one included. The policies must outlive it.
+  Throttle(const std::vector<ThrottlingPolicyConfig>& policies, std::function<std::size_t()> hubs);
+  ~Throttle();
+
+  /// One connection. Each question counts when it is answered with nothing; a reply refuses, and says how long to wait.
+  class Client {
+   public:
+    Client() = default;
+    Client(Client&& other) noexcept;
+    Client& operator=(Client&&) = delete;
+    ~Client();
+    /// 421 4.7.0, which closes. Asked once, before anything is said.
+    std::optional<smtp::Reply> connect();
+    /// 450 4.7.1, at MAIL.
+    std::optional<smtp::Reply> message();
+    /// 450 4.7.1, at RCPT.
+    std::optional<smtp::Reply> recipient();
+
+   private:
+    friend class Throttle;
+    using Limit = std::uint32_t ThrottlingPolicyConfig::*;
+    std::optional<smtp::Reply> take(RateWindow Budget::*window, Limit limit, std::string_view what);
+    Throttle* owner_ = nullptr;
+    std::shared_ptr<const ThrottlingPolicyConfig> policy_;  // null: nothing is counted. Until the connection ends the one of its beginning
+    std::shared_ptr<Budget> connections_;
+    std::shared_ptr<Budget> mail_;
+    bool is_open_ = false;
+  };
+  /// By the policy with the longest network that the client lies in; then by one for its listener; then by one for all.
+  Client client(std::string_view address, std::string_view listener);
+  /// For the clients that come from now on.
+  void configuration_changed();
+  /// That are counted now.
+  [[nodiscard]] std::size_t sources() const { return budgets_.size(); }
+
+ private:
+  [[nodiscard]] std::shared_ptr<const ThrottlingPolicyConfig> find(std::string_view address, std::string_view listener) const;
+  std::shared_ptr<Budget> budget_of(const ThrottlingPolicyConfig& policy, std::string source);
+  void forget_the_idle(MonotonicTime now);
+  [[nodiscard]] std::uint32_t share(const ThrottlingPolicyConfig& policy, std::uint32_t limit) const;
+
+  const std::vector<ThrottlingPolicyConfig>& configured_;
+  std::vector<std::shared_ptr<const ThrottlingPolicyConfig>> policies_;
+  std::function<std::size_t()> hubs_;
+  std::unordered_map<std::string, std::shared_ptr<Budget>> budgets_;
+  MonotonicTime next_look_ = MonotonicTime::min();
+};
+
+}  // namespace umbra::hub
