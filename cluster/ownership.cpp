@@ -45,13 +45,16 @@ TakeoverDecision decide_takeover(Generation held, SpoolId owner, std::string_vie
   for (const auto& a : answers) {
     if (a.knows == Knows::done) return {TakeoverDecision::What::drop, a.hub, a.spool, a.epoch, a.generation};
     if (a.is_undecided(held) || a.knows == Knows::waiting) must_wait = true;
+    // An owner of an earlier generation that this copy's owner is not: it delivers, and tells this hub, which it has noted, what it has done.
+    if (a.owns() && a.generation < held && a.spool != owner) must_wait = true;
     bool is_later = a.generation > best.generation;
     // Two had it under one generation (decide_return), and this copy is of the one that is gone or gave way: the other one owns it.
     bool is_second = a.generation == held && best.generation == held && a.spool != owner;
     if ((is_later || is_second) && a.owns())
       best = {TakeoverDecision::What::follow, a.hub, a.spool, a.epoch, a.generation};
-    else if (is_later && a.knows == Knows::held)
-      best = {TakeoverDecision::What::follow, a.owner_hub, a.owner_spool, Epoch{0}, a.generation};
+    // Not its word: that the named one owns it may be concluded. Who holds the later copy finds out, or takes over by it.
+    else if (a.generation > held && a.knows == Knows::held)
+      must_wait = true;
     // It gave way to one that does not say so itself this moment. Should that one be gone, who gave way takes over from it.
     else if (a.knows == Knows::held && a.generation == held && a.spool == owner && a.owner_hub != self && !gave_way_too(a, held, answers))
       must_wait = true;

@@ -53,9 +53,9 @@ ReturnDecision decide_return(Generation own, SpoolId self, std::span<const Answe
 struct TakeoverDecision {
   enum class What : std::uint8_t {
     take,      ///< become the owner
-    follow,    ///< `hub` owns it under `generation` now, a later one or another owner's of the same: leave it to that hub
+    follow,    ///< `hub` says that it owns it under `generation`, a later one or another owner's of the same: be its holder
     drop,      ///< it is done
-    wait,      ///< somebody knows in a moment (waiting for a final reply, accepting), or an earlier holder comes first
+    wait,      ///< somebody knows in a moment (waiting for a final reply, accepting), holds a later copy, comes first, or owns an earlier generation
   };
   What what = What::take;
   std::string hub;

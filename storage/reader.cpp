@@ -91,12 +91,13 @@ Knowledge SpoolReader::known(MessageId id) {
           is_handing_over(message->state) ? Knowledge::Kind::handing_over : Knowledge::Kind::live;
       knowledge.row = *row;
       knowledge.generation = message->generation;
+      knowledge.holders = std::move(message->holders);
       return knowledge;
     }
   }
   if (auto shadow = shadows_.find_row(id)) {
     return {Knowledge::Kind::held_for_other, shadow->row, shadow->generation, shadow->owner_hub,
-            shadow->owner_spool};
+            shadow->owner_spool, {}};
   }
   if (auto generation = discards_.done(id)) {
     // Who holds a copy would drop it, told "done": while a notification has no copy of its own, that copy stands for it. Until then

@@ -196,6 +196,7 @@ struct Knowledge {
   Generation generation;  ///< all but unknown
   std::string owner_hub;  ///< held_for_other
   SpoolId owner_spool;    ///< held_for_other
+  std::vector<Holder> holders;  ///< live
 };
 
 struct DueMessage {
@@ -331,8 +332,8 @@ class Writer {
   /// release_shadow() of one that its owner could not accept. Fails with errc::file_exists when it is not the owner's to forget any more:
   /// this hub owns it, has finished it and still owes the "done", or holds it under a later generation.
   virtual Result<void> forget_shadow(MessageId id, Generation generation) = 0;
-  /// Another hub owns the message by now. A copy of a generation up to `up_to` is not needed any more and goes; but if some hub
-  /// is `owed` its "done" by this one, it is kept as a shadow of that owner, until there is a "done" to be passed on.
+  /// Another hub owns the message by now: a copy of a generation up to `up_to` becomes one that this hub holds for it. Hubs that are `owed`
+  /// the "done" by this one stay so. (It is not given up: the owner may have no other copy yet.)
   virtual Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) = 0;
   /// The shadow becomes a message of ours: same row, body and id; `message` carries the new generation, holders and queue.
   /// What was noted of the shadow holds on: it stays held, the next alarm, the attempts, the history. `applied`: what that was.

@@ -332,14 +332,7 @@ Result<void> SpoolWriter::forget_shadow(MessageId id, Generation generation) {
 Result<void> SpoolWriter::follow_owner(MessageId id, Generation up_to, const Owner& owner) {
   auto shadow = shadows_.load(id);
   if (!shadow || shadow->generation > up_to) return database_.outcome();
-  bool is_owed = std::ranges::any_of(shadow->offered, [&](const Holder& holder) {
-    return holder.state == Holder::State::owed && holder.spool != owner.spool;
-  });
   shadows_.remove(shadow->row, counts);
-  if (!is_owed) {
-    bodies_.remove(shadow->row, shadow->size);
-    return database_.outcome();
-  }
   shadow->generation = owner.generation;
   shadow->owner_hub = owner.hub;
   shadow->owner_spool = owner.spool;

@@ -144,8 +144,8 @@ Task<void> Guardian::follow(std::vector<Elsewhere> copies) {
   });
   if (!followed) co_return;
   for (const auto& copy : copies)
-    log_.message(MessageEvent::shadow_dropped, copy.id,
-                 {{"reason", "owned elsewhere"},
+    log_.message(MessageEvent::shadow_stored, copy.id,
+                 {{"reason", "another hub owns the message by now"},
                   {"owner", copy.owner.hub},
                   {"generation", static_cast<std::int64_t>(copy.owner.generation.value)}});
 }

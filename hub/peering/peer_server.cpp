@@ -294,7 +294,7 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         server_.tasks_.spawn("note ended runs", server_.note_ended(std::move(command.runs), slot));
       else {
         server_.asked_(peer_->hub, command.ids);
-        keeper.ask(std::move(command.ids), slot);
+        keeper.ask(*peer_, std::move(command.ids), slot);
       }
       return true;
     case ShadowVerb::beat: {

@@ -376,21 +376,46 @@ void ShadowKeeper::seen(const Peer& peer, std::vector<std::uint64_t> keys, Reply
         });
 }
 
-void ShadowKeeper::ask(std::vector<MessageId> ids, ReplySlotPtr slot) { ask(std::move(ids), true, std::move(slot)); }
+struct ShadowKeeper::Question {
+  std::optional<storage::Holder> asker;  // none: not to be noted
+  std::vector<MessageId> ids;
+  std::vector<bool> was_pending;
+  std::vector<storage::Knowledge> found;
+  int looks = 0;
+  bool has_failed = false;
 
-void ShadowKeeper::ask_one(MessageId id, ReplySlotPtr slot) { ask({id}, false, std::move(slot)); }
+  // Owned here, and the asker not told of its end if that came now.
+  [[nodiscard]] std::vector<RowId> rows_that_do_not_name_asker() const {
+    std::vector<RowId> rows;
+    if (!asker) return rows;
+    for (const auto& known : found)
+      if (known.kind == storage::Knowledge::Kind::live &&
+          storage::find_holder(known.holders, asker->hub, asker->spool) == known.holders.end())
+        rows.push_back(known.row);
+    return rows;
+  }
+};
 
-void ShadowKeeper::ask(std::vector<MessageId> ids, bool is_counted, ReplySlotPtr slot) {
-  struct Question {
-    std::vector<MessageId> ids;
-    std::vector<bool> was_pending;
-    std::vector<storage::Knowledge> found;
-    bool failed = false;
-  };
+void ShadowKeeper::ask(const Peer& peer, std::vector<MessageId> ids, ReplySlotPtr slot) {
   auto question = std::make_shared<Question>();
+  question->asker = storage::Holder{peer.hub, peer.spool, storage::Holder::State::offered};
   question->ids = std::move(ids);
+  ask(std::move(question), std::move(slot));
+}
+
+void ShadowKeeper::ask_one(MessageId id, ReplySlotPtr slot) {
+  auto question = std::make_shared<Question>();
+  question->ids = {id};
+  ask(std::move(question), std::move(slot));
+}
+
+void ShadowKeeper::ask(std::shared_ptr<Question> question, ReplySlotPtr slot) {
+  constexpr int looks_max = 3;
+  question->found.clear();
+  ++question->looks;
   // Pending now or when the answer goes out: the spool may be read before a commit, and the acceptance be over before the answer
   // is put together. That must not become "unknown".
+  question->was_pending.clear();
   for (auto id : question->ids) question->was_pending.push_back(pending_.contains(id));
   ++under_way_;
   spool_.read(
@@ -398,46 +423,75 @@ void ShadowKeeper::ask(std::vector<MessageId> ids, bool is_counted, ReplySlotPtr
         for (auto id : question->ids) {
           auto known = r.lookup(id);
           if (!known) {
-            question->failed = true;
+            question->has_failed = true;
             return;
           }
           question->found.push_back(std::move(*known));
         }
       },
-      [this, question, slot, is_counted] {
+      [this, question, slot] {
+        auto unnamed = question->rows_that_do_not_name_asker();
         // A read that failed, or was not done at all, must not become "unknown"; nor may what a failed sync has perhaps kept.
-        if (question->failed || question->found.size() != question->ids.size() || spool_.unhealthy()) {
+        if (question->has_failed || question->found.size() != question->ids.size() || spool_.unhealthy() ||
+            (!unnamed.empty() && question->looks == looks_max))
           slot->answer({451, "4.3.0", "The spool cannot answer now"});
-          return end_operation();
-        }
-        std::string text;
-        for (std::size_t i = 0; i < question->ids.size(); ++i) {
-          const auto& known = question->found[i];
-          smtp::AskAnswer answer;
-          answer.id = question->ids[i];
-          answer.generation = known.generation;
-          using Kind = storage::Knowledge::Kind;
-          // What is being handed over may have an owner elsewhere: this hub finds out, and knows in a moment.
-          bool is_pending = question->was_pending[i] || pending_.contains(answer.id);
-          if (is_pending || known.kind == Kind::handing_over) {
-            answer.kind = smtp::AskKind::pending;
-            // Said only where it is the whole truth: what else goes on may end under any generation.
-            if (is_pending) answer.generation = {};
-          } else if (known.kind == Kind::live) {
-            bool waits = outbound_ != nullptr && outbound_->awaits_final_reply(known.row);
-            answer.kind = waits ? smtp::AskKind::waiting : smtp::AskKind::live;
-          } else if (known.kind == Kind::held_for_other) {
-            answer.kind = smtp::AskKind::held;
-            answer.owner_hub = known.owner_hub;
-            answer.owner_spool = known.owner_spool;
-          } else if (known.kind == Kind::done) {
-            answer.kind = smtp::AskKind::done;
-          }
-          text += smtp::format_answer(answer) + (is_counted ? "\n" : "");
-        }
-        slot->answer({250, "2.0.0", is_counted ? text + std::to_string(question->ids.size()) : text});
+        else if (unnamed.empty())
+          answer(*question, *slot);
+        else
+          note_asker(question, std::move(unnamed), slot);
         end_operation();
       });
+}
+
+// Then looks again: a message may have ended meanwhile, without a word to the asker.
+void ShadowKeeper::note_asker(std::shared_ptr<Question> question, std::vector<RowId> rows, ReplySlotPtr slot) {
+  auto octets = rows.size() * 64;
+  write(
+      [rows, asker = *question->asker](storage::Writer& w) -> Result<void> {
+        for (auto row : rows) {
+          auto noted = w.change_holders(row, [&](std::vector<storage::Holder>& holders) {
+            if (storage::find_holder(holders, asker.hub, asker.spool) == holders.end()) holders.push_back(asker);
+          });
+          if (!noted && noted.error().code != std::errc::no_such_file_or_directory) return noted;
+        }
+        return {};
+      },
+      octets,
+      [this, question, rows, slot](Result<void> result) {
+        if (!result) return slot->answer(spool_failure_reply(result.error()));
+        for (auto row : rows) members_.holders_change(row);
+        ask(question, slot);
+      });
+}
+
+void ShadowKeeper::answer(const Question& question, ReplySlot& slot) {
+  bool is_counted = question.asker.has_value();
+  std::string text;
+  for (std::size_t i = 0; i < question.ids.size(); ++i) {
+    const auto& known = question.found[i];
+    smtp::AskAnswer answer;
+    answer.id = question.ids[i];
+    answer.generation = known.generation;
+    using Kind = storage::Knowledge::Kind;
+    // What is being handed over may have an owner elsewhere: this hub finds out, and knows in a moment.
+    bool is_pending = question.was_pending[i] || pending_.contains(answer.id);
+    if (is_pending || known.kind == Kind::handing_over) {
+      answer.kind = smtp::AskKind::pending;
+      // Said only where it is the whole truth: what else goes on may end under any generation.
+      if (is_pending) answer.generation = {};
+    } else if (known.kind == Kind::live) {
+      bool waits = outbound_ != nullptr && outbound_->awaits_final_reply(known.row);
+      answer.kind = waits ? smtp::AskKind::waiting : smtp::AskKind::live;
+    } else if (known.kind == Kind::held_for_other) {
+      answer.kind = smtp::AskKind::held;
+      answer.owner_hub = known.owner_hub;
+      answer.owner_spool = known.owner_spool;
+    } else if (known.kind == Kind::done) {
+      answer.kind = smtp::AskKind::done;
+    }
+    text += smtp::format_answer(answer) + (is_counted ? "\n" : "");
+  }
+  slot.answer({250, "2.0.0", is_counted ? text + std::to_string(question.ids.size()) : text});
 }
 
 }  // namespace umbra::hub

@@ -74,8 +74,10 @@ class ShadowKeeper {
   /// What the owner tells of copies held for it: noted durably, where they are.
   void note(const Peer& peer, std::vector<smtp::NoteItem> items, ReplySlotPtr slot);
   void seen(const Peer& peer, std::vector<std::uint64_t> keys, ReplySlotPtr slot);
-  void ask(std::vector<MessageId> ids, ReplySlotPtr slot);
-  /// The same about one, without the line that counts.
+  /// Who asks about a message that this hub owns may have a copy of it: it is noted as a holder before it is answered, and so will be told
+  /// when the message is done.
+  void ask(const Peer& peer, std::vector<MessageId> ids, ReplySlotPtr slot);
+  /// What is known of one, without the line that counts; nobody is noted.
   void ask_one(MessageId id, ReplySlotPtr slot);
   /// A write that quiet() waits for.
   void write(storage::Spool::WriteJob job, std::size_t octets, std::function<void(Result<void>)> done);
@@ -99,7 +101,10 @@ class ShadowKeeper {
 
 
  private:
-  void ask(std::vector<MessageId> ids, bool is_counted, ReplySlotPtr slot);
+  struct Question;
+  void ask(std::shared_ptr<Question> question, ReplySlotPtr slot);
+  void answer(const Question& question, ReplySlot& slot);
+  void note_asker(std::shared_ptr<Question> question, std::vector<RowId> rows, ReplySlotPtr slot);
   void end_operation();
   void end_delivery(MessageId id, RowId row);
   void commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets, ReplySlotPtr slot);

@@ -6,7 +6,6 @@
  *   MAJORITY, ARBITER   who ends the runs of silent hubs (neither: pairwise)
  *   CRASHES, LOSSES (disks), CUTS (one link), LONE (a hub is cut off from all), PAUSES (a hub stands still), HANDS, COPIES: how many of each
  *   SETTLES             that it ends, as LTL
- *   MAY_LOSE_LAST       the disk of the only hub that has the message may be lost: that is not closed (docs/model.md)
  *   V_...               one step of the protocol done wrong: the check must then fail
  *
  * What was sent stays in the socket buffer of who is to read it (offer, copy) until that process ends, however long that takes. The
@@ -92,14 +91,6 @@ bit excused;    /* an owner was lost, or ended, before its "done" was told */
 bit counted;
 bit apart;      /* pairwise: a lease has run out though the hub lives, or who took over could not ask a third one */
 bit all_done;
-#ifdef MAY_LOSE_LAST
-bit lost_last;
-#define IS_ALONE(h, y) ((y) == (h) -> row[y] != NONE : row[y] == NONE)
-#define NOTE_LAST(h) if :: IS_ALONE(h, 0) && IS_ALONE(h, 1) && IS_ALONE(h, 2) -> lost_last = 1 :: else fi
-#else
-#define lost_last 0
-#define NOTE_LAST(h) skip
-#endif
 byte crashes = CRASHES, losses = LOSSES, cuts = CUTS, lones = LONE, pauses = PAUSES, hands = HANDS, copies = COPIES;
 
 hidden byte i, j, best, who, knows;
@@ -160,7 +151,7 @@ inline finish(h, whom) { /* SpoolWriter::end_message */
 }
 inline lose_disk(h) {
   if :: out[h] != 0 -> excused = 1 :: else fi;
-  NOTE_LAST(h); no_row(h); out[h] = 0; out_gen[h] = 0; sup[h] = 0; sup_gen[h] = 0; spool[h] = starts[h] + 1;
+  no_row(h); out[h] = 0; out_gen[h] = 0; sup[h] = 0; sup_gen[h] = 0; spool[h] = starts[h] + 1;
   i = 0;
   do :: i < HUBS -> met[AT(h, i)] = 0; low[AT(h, i)] = 0; i++ :: else -> break od;
   i = 0
@@ -422,7 +413,16 @@ inline tell(h, y) { /* XOVER */
 #else
 #define IS_SECOND(h, y) (row[y] == OWN && gen[y] == gen[h] && !((y) == own[h] && spool[y] == own_spool[h]))
 #endif
+#ifndef V_COPY_IS_GIVEN_UP
+#define IS_LATER(h, y) (row[y] == OWN && gen[y] > gen[h])
+#else
 #define IS_LATER(h, y) ((row[y] == OWN || row[y] == SHADOW) && gen[y] > gen[h])
+#endif
+#ifndef V_COPY_IS_GIVEN_UP
+#define IS_HELD(h, y) (row[y] == SHADOW && gen[y] > gen[h])
+#else
+#define IS_HELD(h, y) 0
+#endif
 #define SAME_OWNER(h, y) (own[y] == own[h] && own_spool[y] == own_spool[h])
 #define IS_OWNER(h, y) ((y) == own[h] && spool[y] == own_spool[h])
 #define GAVE_WAY_TOO(h, y) (row[own[y]] == SHADOW && gen[own[y]] == gen[h] && TALK(h, own[y]))
@@ -430,12 +430,25 @@ inline tell(h, y) { /* XOVER */
   ((SAME_OWNER(h, y) || IS_OWNER(h, y)) && (y) < (h))))
 /* "Pending": whoever gave an earlier generation away says nothing of this one. */
 #define IS_PENDING(h, y) ((row[y] == HANDING && gen[y] >= gen[h]) || (IS_SUPERSEDED(y) && sup_gen[y] >= gen[h]))
-#define SAYS_WAIT(h, y) (IS_PENDING(h, y) || IS_FIRST(h, y))
-inline let_go(h, o, s, g, u) { /* SpoolWriter::follow_owner */
+#ifndef V_EARLIER_OWNER_IS_TAKEN_FROM
+#define IS_EARLIER_OWNER(h, y) (row[y] == OWN && gen[y] < gen[h] && !IS_OWNER(h, y))
+#else
+#define IS_EARLIER_OWNER(h, y) 0
+#endif
+#define SAYS_WAIT(h, y) (IS_PENDING(h, y) || IS_HELD(h, y) || IS_FIRST(h, y) || IS_EARLIER_OWNER(h, y))
+/* SpoolWriter::follow_owner, ShadowKeeper::note_asker. The copy stays, for the owner that says itself that it is: it may have no other yet.
+   What only others say of it may be concluded. */
+inline let_go(h, y) {
+#ifndef V_COPY_IS_GIVEN_UP
+  hold[y] = hold[y] | BIT(h);
+  best = owe[h]; follow(h, y, spool[y], gen[y], starts[y]); owe[h] = best
+#else
+  who = (row[y] == OWN -> y : own[y]);
   if
-  :: WITHOUT(WITHOUT(owe[h], o), h) == 0 -> no_row(h)
-  :: else -> best = owe[h]; follow(h, o, s, g, u); owe[h] = best
+  :: WITHOUT(WITHOUT(owe[h], who), h) == 0 -> no_row(h)
+  :: else -> best = owe[h]; follow(h, who, (row[y] == OWN -> spool[y] : own_spool[y]), gen[y], (row[y] == OWN -> starts[y] : 0)); owe[h] = best
   fi
+#endif
 }
 #ifdef V_BACK_IS_NOT_TOLD
 #define KNOWS_BACK(h, y) 0
@@ -453,15 +466,16 @@ inline let_go(h, o, s, g, u) { /* SpoolWriter::follow_owner */
      TELL_WHO_IS_OVER(h, y); ANSWER_IS_VOID(h, y);                                                                                    \
      if                                                                                                        \
      :: row[y] == NONE && out[y] != 0 -> is_done(h, y)                                                          \
-     :: IS_LATER(h, y) || IS_SECOND(h, y) ->                                                                    \
-       if                                                                                                      \
-       :: row[y] == OWN -> let_go(h, y, spool[y], gen[y], starts[y])                                                \
-       :: else -> let_go(h, own[y], own_spool[y], gen[y], 0)                                                     \
-       fi                                                                                                      \
+     :: IS_LATER(h, y) || IS_SECOND(h, y) -> let_go(h, y)                                                       \
      :: else ->                                                                                                \
        asked[h] = asked[h] | BIT(y);                                                                            \
        if :: row[y] != NONE -> hold[h] = hold[h] | BIT(y) :: else fi                                              \
      fi }
+
+/* Who owns the message notes who asks about a copy of it: it is owed the "done". */
+#define NOTES_ASKER(h, y)                                                                                      \
+  :: atomic { TALK(h, y) && !HAS(hold[y], h) && ((IS_HOLDER(h) && take[h] == 1 && !HAS(relied[h] | asked[h], y) && IS_EARLIER_OWNER(h, y)) || \
+     (row[h] == OWN && back[h] != 0 && row[y] == OWN && !ended[h])) -> hold[y] = hold[y] | BIT(h) }
 
 #ifdef V_NAMED_ONLY
 #define MUST_ANSWER(h, y) (HAS(hold[h], y))
@@ -641,6 +655,7 @@ init {
   EACH(OFFER_COMES)
   PAIRS(RESOLVE)
   PAIRS(ASK)
+  PAIRS(NOTES_ASKER)
   PAIRS(TAKEOVER)
   PAIRS(OWNER_GONE)
   PAIRS(AUDIT)
@@ -654,7 +669,7 @@ init {
   od;
   skip;
   d_step {
-    assert(delivered > 0 || lost_last);
+    assert(delivered > 0);
     EACH(IS_CLEAN)
     all_done = 1
   }

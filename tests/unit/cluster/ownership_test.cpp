@@ -136,10 +136,22 @@ TEST(DecideTakeover, FollowsALaterOwner) {
   EXPECT_EQ(decision.hub, "c");
 }
 
-TEST(DecideTakeover, FollowsALaterCopyEvenOfTheSameOwner) {
-  // The owner lost the message once and took it over again: this hub was away and holds the older copy.
-  std::vector<Answer> answers{held("c", spool_c, 4, "a", spool_a)};
-  EXPECT_EQ(decide_takeover(Generation{2}, spool_a, "b", answers).what, Take::follow);
+TEST(DecideTakeover, WaitsForWhoHoldsALaterCopy) {
+  // Also of the same owner, which lost the message once and took it over again: this hub was away and holds the older copy.
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_a, "b", std::vector{held("c", spool_c, 4, "a", spool_a)}).what, Take::wait);
+  // That another hub owns it, who holds the copy may only have concluded: it has to say so itself before this copy follows it.
+  std::vector<Answer> answers{held("c", spool_c, 2, "d", SpoolId{0xd}), answer("d", SpoolId{0xd}, Knows::unknown)};
+  EXPECT_EQ(decide_takeover(Generation{1}, spool_a, "b", answers).what, Take::wait);
+  answers[1] = answer("d", SpoolId{0xd}, Knows::live, 2);
+  auto decision = decide_takeover(Generation{1}, spool_a, "b", answers);
+  EXPECT_EQ(decision.what, Take::follow);
+  EXPECT_EQ(decision.hub, "d");
+}
+
+TEST(DecideTakeover, LeavesItToAnOwnerOfAnEarlierGeneration) {
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_a, "b", std::vector{answer("c", spool_c, Knows::live, 1)}).what, Take::wait);
+  EXPECT_EQ(decide_takeover(Generation{2}, spool_a, "b", std::vector{answer("a", spool_a, Knows::live, 1)}).what, Take::take)
+      << "whose copy this is does not know of it: both would wait";
 }
 
 TEST(DecideTakeover, DropsWhatIsDoneAndWaitsForWhatWillBeKnownInAMoment) {

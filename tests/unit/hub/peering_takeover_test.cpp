@@ -36,7 +36,49 @@ TEST_F(TakeOverTests, LeavesACopyToTheOtherOwnerWhenItsOwnGaveWayToIt) {
   }
   EXPECT_FALSE(ask([id](storage::Reader& r) { return r.find_message(id); })) << "it has two owners";
   EXPECT_EQ(metrics.messages_recovered_total, 0U);
-  EXPECT_FALSE(shadow(id));
+  auto copy = shadow(id);
+  ASSERT_TRUE(copy) << "hub3 may have no other copy yet";
+  EXPECT_EQ(copy->owner_hub, "hub3");
+}
+
+TEST_F(TakeOverTests, KeepsItsCopyUntilTheOwnerItselfSaysThatItIs) {
+  // hub2 is gone. hub3 has concluded that hub2 came to own the next generation, and holds it for it: the only other copy.
+  start();
+  auto& hub3 = member("10.0.0.3");
+  hub3.is_up = true;
+  bool is_concluded = true;
+  hub3.knows = [&](MessageId id) {
+    return is_concluded ? AskAnswer{id, AskKind::held, Generation{2}, "hub2", spool2} : AskAnswer{id, AskKind::live, Generation{3}, "", {}};
+  };
+  std::unique_ptr<Caller> hub2;
+  ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto id = hold_shadow(1, Epoch{1});
+  pass(2 * config.cluster.lease + config.cluster.restart_grace);
+  ASSERT_TRUE(shadow(id));
+  EXPECT_EQ(shadow(id)->generation, Generation{1});
+  EXPECT_FALSE(ask([id](storage::Reader& r) { return r.find_message(id); })) << "hub3 has the later copy";
+  is_concluded = false;
+  pass(config.cluster.lease);
+  auto copy = shadow(id);
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(copy->owner_hub, "hub3");
+  EXPECT_EQ(copy->generation, Generation{3});
+}
+
+TEST_F(TakeOverTests, NotesWhoAsksAboutWhatItOwnsAsAHolder) {
+  make();
+  auto mine = own_message({{"hub2", spool2, Holder::State::holds}});
+  put(mine);
+  start();
+  std::unique_ptr<Caller> hub3;
+  ASSERT_THAT(call(hub3, "hub3", spool3, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(say(*hub3, smtp::format_ask({mine.id})), HasSubstr(to_string(mine.id) + " live 1"));
+  EXPECT_THAT(message(mine.row)->holders, ::testing::UnorderedElementsAre(Holder{"hub2", spool2, Holder::State::holds},
+                                                                        Holder{"hub3", spool3, Holder::State::offered}));
+  must([&](storage::Writer& w) { return w.finish_message(mine.row, std::nullopt, SpoolId{}); });
+  auto owed = ask([](storage::Reader& r) { return r.outbox(spool3, 0, 10); });
+  ASSERT_EQ(owed.size(), 1U);
+  EXPECT_TRUE(owed[0].all);
 }
 
 TEST_F(TakeOverTests, RemembersTheEndOfWhatItTookFromASpoolThatIsGone) {
@@ -148,7 +190,8 @@ TEST_F(TakeOverTests, FindsOutWhoOwnsACopyThoughItMayTakeNothingOverItself) {
   hub3.knows = [owned](MessageId id) { return id == owned ? AskAnswer{id, AskKind::live, Generation{2}, "", {}} : AskAnswer{}; };
   ASSERT_THAT(call(hub2, "hub2", SpoolId{0x2220}, Epoch{1}, Sequence{1}), StartsWith("235 "));
   pass(60s);
-  EXPECT_FALSE(shadow(owned)) << "hub3 has it; once it is done nobody will know of it any more";
+  ASSERT_TRUE(shadow(owned));
+  EXPECT_EQ(shadow(owned)->owner_hub, "hub3") << "which will tell when it is done";
   EXPECT_TRUE(shadow(nobodys));
   EXPECT_FALSE(ask([nobodys](storage::Reader& r) { return r.find_message(nobodys); }));
   EXPECT_EQ(metrics.possible_duplicates_total, 0U);

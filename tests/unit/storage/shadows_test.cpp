@@ -391,11 +391,19 @@ TEST_F(ShadowsTest, PassesTheDoneOfACededMessageOnToTheHoldersItHad) {
   EXPECT_TRUE(ask([](Reader& reader) { return reader.outbox(owner, 0, 10); }).empty());
 }
 
-TEST_F(ShadowsTest, FollowsAnotherOwnerOnlyWhileSomebodyIsOwedTheDone) {
+TEST_F(ShadowsTest, FollowsAnotherOwnerWithItsCopy) {
   auto plain = held(1);
   Owner later{Generation{2}, "hub3", third, Epoch{4}};
   must([&](Writer& writer) { return writer.follow_owner(plain.id, Generation{1}, later); });
-  EXPECT_FALSE(shadow(plain.id));
+  lose_power();
+  ASSERT_TRUE(shadow(plain.id)) << "the owner may have no other copy yet";
+  EXPECT_EQ(shadow(plain.id)->owner_hub, "hub3");
+  EXPECT_EQ(shadow(plain.id)->owner_spool, third);
+  EXPECT_EQ(shadow(plain.id)->owner_epoch, Epoch{4});
+  EXPECT_EQ(shadow(plain.id)->generation, Generation{2});
+  EXPECT_EQ(chunk(plain.row), "copy");
+  EXPECT_EQ(counts().shadows, 1U);
+  discard(plain.id, {});
   EXPECT_EQ(counts().shadows, 0U);
 
   auto message = new_message(spool(), {"a@example.com"});
