@@ -36,7 +36,13 @@ bool bit(const std::array<std::uint8_t, 16>& octets, int index) {
   return ((octets[static_cast<std::size_t>(index) / 8] >> (7 - index % 8)) & 1) != 0;
 }
 
+bool is_mapped(const std::array<std::uint8_t, 16>& octets) {
+  return octets[10] == 0xff && octets[11] == 0xff && std::all_of(octets.begin(), octets.begin() + 10, [](auto octet) { return octet == 0; });
+}
+
 }  // namespace
+
+bool AddressRange::is_ipv4() const { return prefix >= 96 && is_mapped(bits); }
 
 std::optional<AddressRange> AddressRange::parse(std::string_view text) {
   auto slash = text.find('/');
@@ -64,10 +70,7 @@ bool AddressRange::contains(std::string_view address) const {
   auto other = address_bits(address);
   if (!other) return false;
   // "::/0" means every IPv6 client; IPv4 clients are named by IPv4 ranges (0.0.0.0/0) or by mapped ones.
-  bool is_v4 =
-      other->octets[10] == 0xff && other->octets[11] == 0xff &&
-      std::all_of(other->octets.begin(), other->octets.begin() + 10, [](auto octet) { return octet == 0; });
-  if (prefix < 96 && is_v4) return false;
+  if (prefix < 96 && is_mapped(other->octets)) return false;
   auto whole = static_cast<std::size_t>(prefix) / 8;
   for (std::size_t i = 0; i < whole; ++i) {
     if (bits[i] != other->octets[i]) return false;

@@ -36,6 +36,8 @@ struct AddressRange {
   std::array<std::uint8_t, 16> bits{};  ///< IPv4 as ::ffff:a.b.c.d
   int prefix = 128;                     ///< over the 16 octets
   [[nodiscard]] bool contains(std::string_view address) const;
+  /// Of IPv4 addresses only, however they are written.
+  [[nodiscard]] bool is_ipv4() const;
   static std::optional<AddressRange> parse(std::string_view text);
 };
 

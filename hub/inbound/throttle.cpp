@@ -5,19 +5,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "hub/inbound/source.h"
+
 namespace umbra::hub {
 namespace {
 
 constexpr std::size_t budgets_max = 100'000;
 constexpr Duration idle_after = 2min;
-
-/// A client that has an IPv6 network has as many addresses as it likes: all of a /64 are one source.
-std::string source_of(std::string_view address) {
-  auto range = AddressRange::parse(address.substr(0, address.find('%')));
-  if (!range) return std::string(address);
-  bool is_v4 = std::ranges::all_of(range->bits.begin(), range->bits.begin() + 10, [](auto octet) { return octet == 0; }) && range->bits[10] == 0xff;
-  return {reinterpret_cast<const char*>(range->bits.data()), is_v4 ? 16U : 8U};
-}
 
 std::int64_t seconds_to_wait(Duration wait) { return std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(wait).count()); }
 
@@ -114,27 +108,31 @@ std::optional<smtp::Reply> Throttle::Client::connect() {
   if (policy_ == nullptr) return std::nullopt;
   if (auto most = owner_->share(*policy_, policy_->connections_max); most != 0 && connections_->open >= most)
     return smtp::Reply{421, "4.7.0", fmt::format("at most {} connections at once, try again later", most)};
-  if (auto limit = owner_->share(*policy_, policy_->connection_rate_limit); limit != 0)
-    if (auto wait = connections_->connections.take(MonotonicClock::now(), limit))
-      return smtp::Reply{421, "4.7.0", fmt::format("at most {} connections a minute, try again in {} s", limit, seconds_to_wait(*wait))};
+  if (auto why = take(connections_->connections, policy_->connection_rate_limit, "connections")) return smtp::Reply{421, "4.7.0", *why};
   ++connections_->open;
   is_open_ = true;
   return std::nullopt;
 }
 
-std::optional<smtp::Reply> Throttle::Client::message() { return take(&Budget::messages, &ThrottlingPolicyConfig::message_rate_limit, "messages"); }
+std::optional<smtp::Reply> Throttle::Client::message() { return mail(&Budget::messages, &ThrottlingPolicyConfig::message_rate_limit, "messages"); }
 
 std::optional<smtp::Reply> Throttle::Client::recipient() {
-  return take(&Budget::recipients, &ThrottlingPolicyConfig::recipient_rate_limit, "recipients");
+  return mail(&Budget::recipients, &ThrottlingPolicyConfig::recipient_rate_limit, "recipients");
 }
 
-std::optional<smtp::Reply> Throttle::Client::take(RateWindow Budget::*window, Limit limit_of, std::string_view what) {
+std::optional<smtp::Reply> Throttle::Client::mail(RateWindow Budget::*window, Limit limit, std::string_view what) {
   if (policy_ == nullptr || policy_->message_rate_source == ThrottlingPolicyConfig::Source::none) return std::nullopt;
-  auto limit = owner_->share(*policy_, policy_.get()->*limit_of);
+  auto why = take((*mail_).*window, policy_.get()->*limit, what);
+  if (!why) return std::nullopt;
+  return smtp::Reply{450, "4.7.1", *why};
+}
+
+std::optional<std::string> Throttle::Client::take(RateWindow& window, std::uint32_t configured, std::string_view what) {
+  auto limit = owner_->share(*policy_, configured);
   if (limit == 0) return std::nullopt;
-  auto wait = ((*mail_).*window).take(MonotonicClock::now(), limit);
+  auto wait = window.take(MonotonicClock::now(), limit);
   if (!wait) return std::nullopt;
-  return smtp::Reply{450, "4.7.1", fmt::format("at most {} {} a minute, try again in {} s", limit, what, seconds_to_wait(*wait))};
+  return fmt::format("at most {} {} a minute, try again in {} s", limit, what, seconds_to_wait(*wait));
 }
 
 }  // namespace umbra::hub

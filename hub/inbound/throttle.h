@@ -41,7 +41,9 @@ class Throttle {
    private:
     friend class Throttle;
     using Limit = std::uint32_t ThrottlingPolicyConfig::*;
-    std::optional<smtp::Reply> take(RateWindow Budget::*window, Limit limit, std::string_view what);
+    std::optional<smtp::Reply> mail(RateWindow Budget::*window, Limit limit, std::string_view what);
+    /// Why not; nothing: one more is counted.
+    std::optional<std::string> take(RateWindow& window, std::uint32_t configured, std::string_view what);
     Throttle* owner_ = nullptr;
     std::shared_ptr<const ThrottlingPolicyConfig> policy_;  // null: nothing is counted. Until the connection ends the one of its beginning
     std::shared_ptr<Budget> connections_;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "smtp/address.h"
+#include "hub/config/domain_pattern.h"
 
 namespace umbra::hub {
 namespace {
@@ -27,13 +27,6 @@ const PressureMarksConfig& configured(const PressureConfig& config, Resource res
     case Resource::descriptors: return config.descriptors;
   }
   return config.disk;
-}
-
-/// "example.com" or "*.example.com".
-bool is_named(std::string_view domain, std::string_view named) {
-  if (!named.starts_with("*.")) return smtp::equals_ignoring_case(domain, named);
-  named.remove_prefix(1);
-  return domain.size() > named.size() && smtp::equals_ignoring_case(domain.substr(domain.size() - named.size()), named);
 }
 
 PressureMarks marks_of(const PressureConfig& config, Resource resource, std::uint64_t disk_octets) {
@@ -84,7 +77,7 @@ bool BackPressure::trusts(std::string_view client, std::string_view sender, bool
   auto at = sender.rfind('@');
   if (!may_relay || at == std::string_view::npos) return false;
   auto domain = sender.substr(at + 1);
-  return std::ranges::any_of(config_.trusted_domains, [&](const std::string& named) { return named == "*" || is_named(domain, named); });
+  return std::ranges::any_of(config_.trusted_domains, [&](const std::string& named) { return covers(named, domain); });
 }
 
 }  // namespace umbra::hub

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "hub/config/config.h"
+#include "hub/config/domain_pattern.h"
 #include "hub/config/units.h"
+#include "hub/inbound/source.h"
 
 namespace umbra::hub {
 namespace {
@@ -82,6 +84,29 @@ TEST(AddressRange, KeepsTheFamiliesApartWhenItMeansEverybody) {
   EXPECT_FALSE(every_v6->contains("::ffff:192.0.2.1"));
   EXPECT_TRUE(every_v4->contains("192.0.2.1"));
   EXPECT_FALSE(every_v4->contains("2001:db8::1"));
+}
+
+TEST(AddressRange, KnowsIpv4HoweverItIsWritten) {
+  for (const char* text : {"192.0.2.1", "0.0.0.0/0", "::ffff:192.0.2.1", "::ffff:0:0/96"}) EXPECT_TRUE(AddressRange::parse(text)->is_ipv4()) << text;
+  for (const char* text : {"::/0", "::1", "2001:db8::/32", "::ff00:c000:201", "::ffff:0:0:1", "::/96"}) EXPECT_FALSE(AddressRange::parse(text)->is_ipv4()) << text;
+}
+
+TEST(AddressRange, OneCustomerIsOneSource) {
+  EXPECT_EQ(source_of("192.0.2.1"), source_of("::ffff:192.0.2.1"));
+  EXPECT_NE(source_of("192.0.2.1"), source_of("192.0.2.2"));
+  EXPECT_EQ(source_of("2001:db8::1"), source_of("2001:db8::ffff:1"));
+  EXPECT_NE(source_of("2001:db8::1"), source_of("2001:db8:0:1::1"));
+  EXPECT_EQ(source_of("fe80::1%eth0"), source_of("fe80::2"));
+}
+
+TEST(DomainPattern, CoversItsDomainsInAnyCase) {
+  EXPECT_TRUE(covers("example.com", "EXAMPLE.com"));
+  EXPECT_FALSE(covers("example.com", "a.example.com"));
+  EXPECT_TRUE(covers("*.example.com", "a.b.Example.Com"));
+  EXPECT_FALSE(covers("*.example.com", "example.com"));
+  EXPECT_FALSE(covers("*.example.com", ".example.com"));
+  EXPECT_FALSE(covers("*.example.com", "badexample.com"));
+  EXPECT_TRUE(covers("*", "anything"));
 }
 
 TEST(AddressRange, TakesTheScopeOfALinkLocalClientForNothing) {
