@@ -27,6 +27,10 @@ struct CounterRow {
 };
 constexpr CounterRow counters[] = {
     {"connections_total", "Connections accepted from clients.", &Metrics::connections_total},
+    {"connections_not_served_total", "Connections refused because no listener of their address serves their client.", &Metrics::connections_not_served_total},
+    {"connections_per_source_refused_total", "Connections refused because their client's address has as many as a listener allows.",
+     &Metrics::connections_per_source_refused_total},
+    {"proxy_headers_refused_total", "Connections of proxies without a good header of the PROXY protocol.", &Metrics::proxy_headers_refused_total},
     {"messages_accepted_total", "Messages acknowledged with 250.", &Metrics::messages_accepted_total},
     {"octets_accepted_total", "Octets of the messages acknowledged.", &Metrics::octets_accepted_total},
     {"messages_rejected_total", "Refusals for good (5xx) at or after MAIL.",

@@ -34,6 +34,9 @@ struct Metrics {
   // receive
   std::uint64_t connections_total = 0;
   std::int64_t connections = 0;
+  std::uint64_t connections_not_served_total = 0;          ///< no listener of their address is for them
+  std::uint64_t connections_per_source_refused_total = 0;  ///< their source has enough
+  std::uint64_t proxy_headers_refused_total = 0;           ///< of the PROXY protocol
   std::uint64_t messages_accepted_total = 0;
   std::uint64_t octets_accepted_total = 0;
   std::uint64_t messages_rejected_total = 0;  ///< 5xx at or after MAIL

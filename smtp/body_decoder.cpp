@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "smtp/address.h"
+#include "smtp/header_field.h"
 #include "smtp/trace_header.h"
 
 namespace umbra::smtp {
@@ -46,15 +48,23 @@ Census take_census(const char* at, std::size_t left) {
 
 }  // namespace
 
+void BodyDecoder::rest() {
+  for (auto* buffer : {&scratch_, &mended_})
+    if (buffer->capacity() > scratch_octets_kept) *buffer = {};
+}
+
 void BodyDecoder::begin(Framing framing) {
-  if (scratch_.capacity() > scratch_octets_kept) scratch_ = {};
+  rest();
+  framer_.begin();
+  mender_.begin();
+  has_dots_ = framing == Framing::dot;
   scratch_.clear();
   single_ = {};
   line_.clear();
   received_.clear();
   octets_ = carriage_returns_ = crlfs_ = header_octets_ = line_octets_ = 0;
   hops_ = own_hops_ = 0;
-  framing_ = framing;
+  framing_ = limits_.mending.is_any() ? Framing::counted : framing;
   place_ = Place::line_start;
   after_cr_ = false;
   in_header_ = true;
@@ -63,6 +73,34 @@ void BodyDecoder::begin(Framing framing) {
 }
 
 std::string_view BodyDecoder::feed(std::string_view& input) {
+  if (!limits_.mending.is_any()) return feed_lines(input);
+  mended_.clear();
+  if (has_dots_) {
+    std::string octets;
+    framer_.feed(input, octets);
+    mender_.feed(octets, mended_);
+  } else {
+    mender_.feed(std::exchange(input, {}), mended_);
+  }
+  std::string_view lines = mended_;
+  auto out = feed_lines(lines);
+  // The line before the dot is whole: nothing is left to be mended.
+  if (framer_.ended()) finish_lines();
+  return out;
+}
+
+std::string_view BodyDecoder::finish() {
+  if (!limits_.mending.is_any()) return finish_lines();
+  std::string rest;
+  mender_.finish(rest);
+  std::string_view lines = rest;
+  auto last = std::string(feed_lines(lines));
+  mended_ = last.append(finish_lines());
+  return mended_;
+}
+
+/// Of clean lines, or of any where nothing is mended.
+std::string_view BodyDecoder::feed_lines(std::string_view& input) {
   scratch_.clear();
   single_ = {};
   const char* at = input.data();
@@ -132,7 +170,7 @@ std::string_view BodyDecoder::feed(std::string_view& input) {
   return scratch_.empty() ? single_ : scratch_;
 }
 
-std::string_view BodyDecoder::finish() {
+std::string_view BodyDecoder::finish_lines() {
   bare_cr_ = bare_cr_ || carriage_returns_ != crlfs_;
   const bool is_complete = place_ == Place::line_start;
   if (!is_complete && in_header_) header_octets("\r\n");
@@ -187,21 +225,14 @@ void BodyDecoder::header_octets(std::string_view octets) {
 
 void BodyDecoder::header_line(std::string_view line) {
   while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
-  if (line.empty()) return end_header();
+  if (!is_header_line(line, has_field_)) return end_header();
   if (line.front() == ' ' || line.front() == '\t') {
-    if (!has_field_) return end_header();
     if (in_received_ && received_.size() < received_octets_kept) received_.append(line);
     return;
   }
   end_field();
-  auto colon = line.find(':');
-  auto name = line.substr(0, colon);
-  while (name.ends_with(' ') || name.ends_with('\t')) name.remove_suffix(1);
-  const bool is_field = colon != std::string_view::npos && !name.empty() &&
-                        std::ranges::all_of(name, [](char c) { return c > 32 && c < 127; });
-  // "From " on top is what a mailbox file leaves behind; any other line that is no field begins the text.
-  if (!is_field && (has_field_ || !line.starts_with("From "))) return end_header();
   has_field_ = true;
+  auto name = field_name(line);
   if (!equals_ignoring_case(name, "received")) return;
   ++hops_;
   in_received_ = true;

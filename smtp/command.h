@@ -9,7 +9,9 @@
 #include <variant>
 
 #include "base/envelope.h"
+#include "smtp/extensions.h"
 #include "smtp/reply.h"
+#include "smtp/xclient.h"
 
 namespace umbra::smtp {
 
@@ -41,8 +43,9 @@ struct Vrfy {};
 struct Help {};
 struct Quit {};
 struct StartTls {};
+// And XClient (smtp/xclient.h), which is no RFC's.
 
-using Command = std::variant<Hello, MailFrom, RcptTo, Data, Bdat, Rset, Noop, Vrfy, Help, Quit, StartTls>;
+using Command = std::variant<Hello, MailFrom, RcptTo, Data, Bdat, Rset, Noop, Vrfy, Help, Quit, StartTls, XClient>;
 
 /// A line that is no command of ours.
 struct CommandProblem {
@@ -57,6 +60,8 @@ struct CommandProblem {
 struct CommandContext {
   std::uint64_t message_octets_max = 0;  ///< SIZE= above it: 552 5.3.4
   bool smtputf8 = false;                 ///< said in this transaction's MAIL: RCPT may use UTF-8
+  Extensions extensions = {};            ///< a parameter of one that is off: 555 5.5.4
+  bool xclient = false;                  ///< this client may say it
 };
 
 }  // namespace umbra::smtp

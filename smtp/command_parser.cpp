@@ -63,26 +63,27 @@ std::optional<CommandProblem> take_mail_parameter(const Parameter& p, const Comm
   auto is = [&](std::string_view keyword) { return equals_ignoring_case(p.keyword, keyword); };
   auto value_is = [&](std::string_view value) { return equals_ignoring_case(p.value, value); };
   auto once = [&](unsigned bit) { return (std::exchange(seen, seen | bit) & bit) == 0; };
-  if (is("SIZE")) {
+  const auto& on = context.extensions;
+  if (on.size && is("SIZE")) {
     if (!once(size)) return refuse(501, "5.5.4", "SIZE given twice");
     auto octets = p.value.size() <= 20 ? parse_number(p.value) : std::nullopt;
     if (!octets) return refuse(501, "5.5.4", "SIZE needs a number of octets");
     if (*octets > context.message_octets_max)
       return refuse(552, "5.3.4", "message over " + std::to_string(context.message_octets_max) + " octets");
     mail.announced_octets = *octets;
-  } else if (is("BODY")) {
+  } else if (on.eight_bit_mime && is("BODY")) {
     if (!once(body)) return refuse(501, "5.5.4", "BODY given twice");
     if (!value_is("7BIT") && !value_is("8BITMIME")) return refuse(501, "5.5.4", "BODY is 7BIT or 8BITMIME");
     mail.body_8bit = value_is("8BITMIME");
-  } else if (is("SMTPUTF8")) {
+  } else if (on.smtputf8 && is("SMTPUTF8")) {
     if (!once(utf8)) return refuse(501, "5.5.4", "SMTPUTF8 given twice");
     if (p.has_value) return refuse(501, "5.5.4", "SMTPUTF8 takes no value");
     mail.smtputf8 = true;
-  } else if (is("RET")) {
+  } else if (on.dsn && is("RET")) {
     if (!once(ret)) return refuse(501, "5.5.4", "RET given twice");
     if (!value_is("FULL") && !value_is("HDRS")) return refuse(501, "5.5.4", "RET is FULL or HDRS");
     mail.dsn_return = value_is("FULL") ? DsnReturn::full : DsnReturn::headers;
-  } else if (is("ENVID")) {
+  } else if (on.dsn && is("ENVID")) {
     if (!once(envid)) return refuse(501, "5.5.4", "ENVID given twice");
     if (!is_envelope_id(p.value))
       return refuse(501, "5.5.4", "ENVID is not xtext of printable characters, at most 100");
@@ -93,13 +94,14 @@ std::optional<CommandProblem> take_mail_parameter(const Parameter& p, const Comm
   return std::nullopt;
 }
 
-std::optional<CommandProblem> take_rcpt_parameter(const Parameter& p, bool smtputf8, RcptTo& rcpt,
+std::optional<CommandProblem> take_rcpt_parameter(const Parameter& p, const CommandContext& context, RcptTo& rcpt,
                                                   unsigned& seen) {
   enum : unsigned { notify = 1, orcpt = 2 };
   auto refuse = [](int code, std::string_view text) {
     return CommandProblem{{code, "5.5.4", std::string(text)}};
   };
   auto once = [&](unsigned bit) { return (std::exchange(seen, seen | bit) & bit) == 0; };
+  if (!context.extensions.dsn) return refuse(555, "parameter not known");
   if (equals_ignoring_case(p.keyword, "NOTIFY")) {
     if (!once(notify)) return refuse(501, "NOTIFY given twice");
     auto bits = parse_notify(p.value);
@@ -107,7 +109,7 @@ std::optional<CommandProblem> take_rcpt_parameter(const Parameter& p, bool smtpu
     rcpt.recipient.notify = *bits;
   } else if (equals_ignoring_case(p.keyword, "ORCPT")) {
     if (!once(orcpt)) return refuse(501, "ORCPT given twice");
-    if (!is_original_recipient(p.value, smtputf8))
+    if (!is_original_recipient(p.value, context.smtputf8))
       return refuse(501, "ORCPT is not address-type;xtext, at most 500");
     rcpt.recipient.original_recipient = p.value;
   } else {
@@ -164,7 +166,7 @@ Parsed parse_rcpt(std::string_view arguments, const CommandContext& context) {
     rcpt.has_parameters = true;
     auto parameter = take_parameter(parameters);
     if (!parameter) return problem(501, "5.5.4", "bad parameter syntax");
-    if (auto bad = take_rcpt_parameter(*parameter, context.smtputf8, rcpt, seen))
+    if (auto bad = take_rcpt_parameter(*parameter, context, rcpt, seen))
       return std::unexpected(std::move(*bad));
   }
   return rcpt;
@@ -226,6 +228,11 @@ Parsed parse_command(std::string_view line, const CommandContext& context) {
   if (is("STARTTLS")) return without_arguments(arguments, StartTls{});
   if (is("EHLO")) return parse_hello(arguments, true);
   if (is("HELO")) return parse_hello(arguments, false);
+  if (is("XCLIENT") && context.xclient) {
+    auto said = parse_xclient(arguments);
+    if (!said) return std::unexpected(CommandProblem{said.error()});
+    return *std::move(said);
+  }
   if (is("NOOP")) return Noop{};
   if (is("HELP")) return Help{};
   if (is("VRFY")) {

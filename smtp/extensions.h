@@ -6,7 +6,25 @@
 
 namespace umbra::smtp {
 
-/// Lines separated by '\n', ready for Reply::text. `message_octets_max` stands behind SIZE (RFC 1870).
-std::string extension_lines(std::uint64_t message_octets_max, bool with_starttls);
+/// Those that can be switched off. What is off is not announced, and a command or parameter that belongs to it gets 502 or 555;
+/// but for PIPELINING, which a client needs nobody's word for to do damage with: the replies are the same.
+struct Extensions {
+  bool pipelining = true;      ///< RFC 2920
+  bool size = true;            ///< RFC 1870; a message that is too large is refused all the same
+  bool eight_bit_mime = true;  ///< RFC 6152
+  bool smtputf8 = true;        ///< RFC 6531
+  bool chunking = true;        ///< RFC 3030
+  bool dsn = true;             ///< RFC 3461
+};
+
+struct Offer {
+  Extensions extensions;
+  std::uint64_t message_octets_max = 0;  ///< stands behind SIZE
+  bool starttls = false;
+  bool xclient = false;
+};
+
+/// Lines separated by '\n', ready for Reply::text.
+std::string extension_lines(const Offer& offer);
 
 }  // namespace umbra::smtp

@@ -6,7 +6,6 @@
 #include "base/result.h"
 #include "smtp/address.h"
 #include "smtp/command_parser.h"
-#include "smtp/extensions.h"
 
 namespace umbra::smtp {
 namespace {
@@ -22,7 +21,7 @@ ReceiveSession::ReceiveSession(const std::string& host_name, const ReceiveSessio
                                ReceivePolicy& policy)
     : host_name_(host_name), limits_(limits), policy_(policy), decoder_(limits.body, host_name) {
   UMBRA_ASSERT(limits.command_octets_max >= 64);
-  say({220, "", host_name_ + " ESMTP Umbra"});
+  say({220, "", host_name_ + ' ' + limits_.banner});
 }
 
 ReceiveSession::Event ReceiveSession::next(std::string_view& input) {
@@ -40,6 +39,7 @@ ReceiveSession::Event ReceiveSession::next(std::string_view& input) {
       case State::commands:
         take_command(input);
         if (awaiting_ == Awaiting::begin) return {Event::Kind::data_begin, {}};
+        if (awaiting_ == Awaiting::introduction) return {Event::Kind::introduce, {}};
         if (awaiting_ == Awaiting::tls && begins_tls(input)) return {Event::Kind::start_tls, {}};
         break;
       case State::data:
@@ -97,7 +97,7 @@ void ReceiveSession::on_line(std::string_view line) {
     return;
   }
   line.remove_suffix(1);
-  auto command = parse_command(line, {limits_.body.message_octets_max, smtputf8_});
+  auto command = parse_command(line, {limits_.body.message_octets_max, smtputf8_, limits_.extensions, policy_.trusts_xclient()});
   if (command) return std::visit([this](auto& c) { on(c); }, *command);
   auto& bad = command.error();
   chunk_is_last_ = false;
@@ -113,7 +113,7 @@ void ReceiveSession::on(const Hello& hello) {
   if (!is_extended_) return say({250, "", host_name_});
   const bool offers_tls = limits_.starttls != StartTlsOffer::none && !is_secured_;
   say({250, "",
-       host_name_ + " greets " + hello_name_ + "\n" + extension_lines(limits_.body.message_octets_max, offers_tls)});
+       host_name_ + " greets " + hello_name_ + "\n" + extension_lines({limits_.extensions, limits_.body.message_octets_max, offers_tls, policy_.trusts_xclient()})});
 }
 
 void ReceiveSession::on(const StartTls&) {
@@ -122,6 +122,12 @@ void ReceiveSession::on(const StartTls&) {
   if (!is_extended_ || hello_name_.empty()) return protocol_error({503, "5.5.1", "EHLO first"});
   if (in_transaction_) return protocol_error({503, "5.5.1", "a transaction is open"});
   awaiting_ = Awaiting::tls;
+}
+
+void ReceiveSession::on(XClient& said) {
+  if (in_transaction_) return protocol_error({503, "5.5.1", "a transaction is open"});
+  xclient_ = std::make_unique<XClient>(std::move(said));
+  awaiting_ = Awaiting::introduction;
 }
 
 /// STARTTLS is the last command of a group (RFC 3207 section 4.1). What stands behind it was not encrypted: it may be anybody's.
@@ -196,6 +202,7 @@ void ReceiveSession::on(const Data&) {
 
 void ReceiveSession::on(const Bdat& bdat) {
   chunk_is_last_ = bdat.is_last;
+  if (!limits_.extensions.chunking) return skip_chunk(bdat.octets, {502, "5.5.1", "command not offered here"}, true);
   if (auto reply = out_of_order_for_body()) return skip_chunk(bdat.octets, std::move(*reply), true);
   // Chunks already on their way when the first was refused are no error of the client (RFC 3030 section 2).
   if (chunks_refused_) return skip_chunk(bdat.octets, {503, "5.5.1", "an earlier chunk was refused"}, false);
@@ -284,6 +291,7 @@ void ReceiveSession::end_body(const Reply& reply) {
   UMBRA_ASSERT(awaiting_ == Awaiting::end);
   awaiting_ = Awaiting::nothing;
   body_open_ = false;
+  decoder_.rest();
   state_ = State::commands;
   if (is_chunked_ && !chunk_is_last_) {
     chunks_refused_ = true;

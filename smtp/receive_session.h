@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "base/envelope.h"
 #include "smtp/body_decoder.h"
 #include "smtp/command.h"
+#include "smtp/extensions.h"
 #include "smtp/reply.h"
 
 namespace umbra::smtp {
@@ -27,6 +29,8 @@ class ReceivePolicy {
   virtual std::optional<Reply> refuse_sender(const MailFrom& mail) = 0;
   /// How long the 250 to a sender that was not refused is kept back. 0: not at all.
   virtual Duration delay_sender(const MailFrom&) { return {}; }
+  /// May the client say by XCLIENT for whom it speaks?
+  virtual bool trusts_xclient() { return false; }
   /// `envelope` holds the sender and the recipients accepted so far.
   virtual std::optional<Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) = 0;
 };
@@ -40,6 +44,8 @@ enum class StartTlsOffer : std::uint8_t {
 
 struct ReceiveSessionLimits {
   BodyLimits body;
+  Extensions extensions;
+  std::string banner = "ESMTP Umbra";  ///< behind the host name, in the greeting
   std::uint32_t recipients_max = 1000;      ///< then 452 4.5.3
   std::uint32_t command_octets_max = 2048;  ///< with CRLF, at least 64; then 500 5.5.2
   std::uint32_t errors_max = 10;            ///< protocol errors answered; the next one gets 421 4.7.0
@@ -63,6 +69,8 @@ class ReceiveSession {
                  ///< handles that)
       start_tls,  ///< write output(), make the handshake, forget what is left of the input (there is none),
                   ///< call tls_started(); when the handshake fails, close
+      introduce,  ///< the client speaks for somebody else: take_introduction(), write output(), and begin a new session for that one, whose greeting
+                  ///< is the reply. What is left of the input is for it; this session is over
       pause,     ///< wait for `span`; only then write output(), and call next() again
       abandon,   ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
                  ///< nothing
@@ -88,6 +96,7 @@ class ReceiveSession {
   /// The connection is encrypted from now on: after start_tls, or before the first octet where TLS is implicit. Everything
   /// the client has said is forgotten (RFC 3207 section 4.2).
   void tls_started();
+  [[nodiscard]] XClient take_introduction() { return std::move(*xclient_); }
   [[nodiscard]] bool is_secured() const { return is_secured_; }
 
   /// Replies not yet written. The driver writes and clears it.
@@ -120,7 +129,7 @@ class ReceiveSession {
     skip_chunk,  ///< chunk_left_ octets that mean nothing, then chunk_reply_
     closed
   };
-  enum class Awaiting : std::uint8_t { nothing, begin, end, tls };
+  enum class Awaiting : std::uint8_t { nothing, begin, end, tls, introduction };
 
   void take_command(std::string_view& input);
   void on_line(std::string_view line);
@@ -136,6 +145,7 @@ class ReceiveSession {
   void on(const Help&);
   void on(const Quit&);
   void on(const StartTls&);
+  void on(XClient& said);
   bool begins_tls(std::string_view& input);
   std::optional<Reply> out_of_order_for_body() const;
   std::optional<Event> take_data(std::string_view& input);
@@ -158,6 +168,7 @@ class ReceiveSession {
   BodyDecoder decoder_;
   std::optional<Reply> refusal_;  // of the body that ended
   Reply chunk_reply_;
+  std::unique_ptr<XClient> xclient_;
   std::uint64_t chunk_octets_ = 0;
   std::uint64_t chunk_left_ = 0;
   std::uint32_t errors_ = 0;

@@ -11,6 +11,7 @@
 
 #include "base/protection.h"
 #include "hub/net/stream.h"
+#include "smtp/extensions.h"
 #include "smtp/shadow_verbs.h"
 
 namespace umbra::hub {
@@ -38,6 +39,7 @@ struct AddressRange {
   [[nodiscard]] bool contains(std::string_view address) const;
   /// Of IPv4 addresses only, however they are written.
   [[nodiscard]] bool is_ipv4() const;
+  [[nodiscard]] bool is_same_as(const AddressRange& other) const { return prefix == other.prefix && bits == other.bits; }
   static std::optional<AddressRange> parse(std::string_view text);
 };
 
@@ -48,8 +50,12 @@ struct ReceiveLimits {
   std::uint32_t line_octets_max = 1000;     ///< text line with CRLF (RFC 5321 4.5.3.1.6)
   std::uint32_t header_octets_max = 256U << 10;
   std::uint32_t hops_max = 50;    ///< Received fields
+  std::uint32_t local_hops_max = 4;  ///< Received fields that this host wrote
   std::uint32_t errors_max = 10;  ///< protocol errors, then 421
   std::uint32_t connections_max = 20'000;
+  std::uint32_t connections_per_source_max = 0;       ///< of one address (IPv6: one /64); 0: any number
+  std::uint32_t connections_per_source_percent = 10;  ///< of those that are still free; 100: all
+  Duration session_timeout = 1h;    ///< then 421 where no transaction is open; 0: none
   Duration command_timeout = 5min;  ///< RFC 5321 4.5.3.2.7
   Duration data_timeout = 3min;     ///< between two pieces of a message (RFC 5321 4.5.3.2.5)
 };
@@ -97,10 +103,25 @@ struct ClusterTlsConfig {
   [[nodiscard]] bool enabled() const { return !files.certificate.empty(); }
 };
 
+/// What is done about octets that many old applications send and RFC 5321 forbids.
+enum class OldHabit : std::uint8_t {
+  reject,    ///< 554 5.6.0
+  normalize  ///< the message is mended (smtp/line_mender.h)
+};
+
 struct ListenerConfig {
   std::string name;
   Endpoint address;
+  std::vector<AddressRange> clients = {};  ///< that it serves, of those that come to its address; empty: all that no other does
+  std::string host_name = {};              ///< empty: the hub's
+  std::string banner = "ESMTP Umbra";      ///< behind the host name, in the greeting
   std::vector<AddressRange> networks;  ///< clients that may relay; empty: nobody
+  std::vector<std::string> accepted_domains = {};  ///< of recipients that anybody may send to
+  std::vector<AddressRange> proxy_protocol = {};   ///< proxies that say in front of each connection whose it is
+  std::vector<AddressRange> xclient = {};          ///< clients that may say by XCLIENT for whom they speak
+  smtp::Extensions extensions = {};
+  OldHabit bare_line_ends = OldHabit::reject;
+  OldHabit long_lines = OldHabit::reject;
   ShadowPolicy shadow = ShadowPolicy::require;
   Protection protection;  ///< under require and prefer
   OnShadowFailure on_failure = OnShadowFailure::delay;

@@ -1,5 +1,6 @@
 // Every key of the configuration file: name, meaning, bounds. The defaults are the members' initial values in
-// config.h.
+// config.h. It is long because there are that many keys, each with its sentence, and nothing else is in here.
+#include <algorithm>
 #include <array>
 
 #include "hub/config/units.h"
@@ -20,6 +21,8 @@ constexpr std::array ownership_names = {"auto"sv, "pairwise"sv, "majority"sv, "e
 constexpr std::array zone_names = {"prefer_other_zone"sv, "only_other_zone"sv, "any"sv};  // ZonePreference
 constexpr std::array on_failure_names = {"delay"sv, "accept"sv};                        // OnShadowFailure
 constexpr std::array eight_bit_names = {"bounce"sv, "convert"sv};         // RouteConfig::EightBit
+constexpr std::array old_habit_names = {"reject"sv, "normalize"sv};  // OldHabit
+constexpr std::array switch_names = {"off"sv, "on"sv};
 constexpr std::array level_names = {"debug"sv, "info"sv, "warning"sv, "error"sv};
 
 constexpr std::array tls_mode_names = {"none"sv, "starttls"sv, "required"sv, "implicit"sv};  // ListenerTlsConfig::Mode
@@ -79,6 +82,23 @@ void describe_spool(ConfigVisitor& v, SpoolConfig& spool) {
            spool.set_aside_max, {1, 100});
 }
 
+constexpr TextRule banner_text = {
+    [](std::string_view text) {
+      return text.size() <= 200 && text.find_first_not_of(' ') == 0 && std::ranges::all_of(text, [](char c) { return c >= ' ' && c < 127; });
+    },
+    "expected printable ASCII, at most 200 characters, that does not begin with a blank"};
+
+void describe_extensions(ConfigVisitor& v, smtp::Extensions& extensions) {
+  v.choice({"pipelining", "Several commands without waiting for each reply (RFC 2920). `off` is not to say so; a client that does it all the same is answered as ever.", live},
+           extensions.pipelining, switch_names);
+  v.choice({"size", "SIZE (RFC 1870). With `off` too, a message over `limits.message_size` is refused, when it has come.", live}, extensions.size, switch_names);
+  v.choice({"8bitmime", "BODY=8BITMIME (RFC 6152).", live}, extensions.eight_bit_mime, switch_names);
+  v.choice({"smtputf8", "Addresses in UTF-8 (RFC 6531).", live}, extensions.smtputf8, switch_names);
+  v.choice({"chunking", "BDAT (RFC 3030).", live}, extensions.chunking, switch_names);
+  v.choice({"dsn", "What a client asks of notifications (RFC 3461). With `off` senders are told of failures and delays as by default.", live}, extensions.dsn,
+           switch_names);
+}
+
 void describe_limits(ConfigVisitor& v, ReceiveLimits& limits) {
   v.size({"message_size", "Largest message, announced by SIZE; a larger one gets `552 5.3.4`.", live},
          limits.message_octets_max, {1024, 100ULL << 30});
@@ -94,10 +114,22 @@ void describe_limits(ConfigVisitor& v, ReceiveLimits& limits) {
   v.number({"hops",
             "Received fields in a message; one with more is taken for a loop and refused with `554 5.4.6`.", live},
            limits.hops_max, {5, 1000});
+  v.number({"local_hops", "Received fields that this host wrote itself, under the listener's `host_name`; a message with more is in a loop (`554 5.4.6`).", live},
+           limits.local_hops_max, {1, 1000});
   v.number({"errors", "Protocol errors in one session; then `421` and the connection is closed.", live},
            limits.errors_max, {1, 10'000});
   v.number({"connections", "Open connections of this listener; each further one gets `421`.", live},
            limits.connections_max, {1, 1'000'000});
+  v.number({"connections_per_source",
+            "Open connections from one IPv4 address, or from one IPv6 network of 64 bits; a further one gets `421 4.7.0`. `0`: any number.", live},
+           limits.connections_per_source_max, {0, 1'000'000});
+  v.number({"connections_per_source_percent",
+            "The same, as a part of the connections that are still free, so that one source that floods leaves room for others. Twenty are "
+            "always allowed. `100`: all. Behind a load balancer all clients are one source, unless it speaks the PROXY protocol.", live},
+           limits.connections_per_source_percent, {1, 100});
+  v.duration({"session_timeout",
+              "A session that is older gets `421 4.4.2` in place of waiting for its next command, where no transaction is open, and may connect anew. `0`: none.", live},
+             limits.session_timeout, {0s, 7 * 24h});
   v.duration({"command_timeout",
               "How long a client may take for the next command. RFC 5321 section 4.5.3.2.7 says 5 minutes.", live},
              limits.command_timeout, {1s, 24h});
@@ -138,10 +170,41 @@ void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
               "Where it listens: `address:port`. `0.0.0.0:25` is every IPv4 address of the machine, "
               "`[::]:25` every IPv6 one.", live, true},
              listener.address, 0);
+  v.ranges({"clients",
+            "Clients that it serves: addresses and networks in CIDR form. Several listeners may have one `address`; the one with the longest network that a "
+            "client lies in serves it, whatever their order, and a client that lies in none is refused with `554 5.7.1`. Default: every client that no other "
+            "listener of the address names.", live},
+           listener.clients);
+  v.text({"host_name", "The host name in its greeting, in its reply to EHLO and in its Received fields. Default: `hub.host_name`.", live}, listener.host_name,
+         host_name);
+  v.text({"banner", "What stands behind the host name in the greeting.", live}, listener.banner, banner_text);
   v.ranges({"networks",
             "Clients that may relay: addresses and networks in CIDR form. Empty: nobody may, every RCPT gets "
             "`550 5.7.1`.", live},
            listener.networks);
+  v.texts({"accepted_domains",
+           "Domains of recipients that anybody may send to, without the right to relay: `example.com`, `*.example.com` (any below it), `*` (an open relay).",
+           live},
+          listener.accepted_domains, route_domain);
+  v.ranges({"proxy_protocol",
+            "Proxies that say in front of each connection whose it is, by the PROXY protocol, version 1 or 2 (HAProxy: `send-proxy`, `send-proxy-v2`). Everything about a client goes by "
+            "that address: the listener that serves it, rights, limits, throttling, Received. From these a connection without a good header is closed; from "
+            "others a header is no command. Holds for the whole `address`.", live},
+           listener.proxy_protocol);
+  v.ranges({"xclient",
+            "Clients that may say by XCLIENT for whom they speak, as Postfix does it; the session begins anew as that client's, at the listener that serves it. Whoever is in here may be "
+            "anybody, and one that it says has logged on may relay.", live},
+           listener.xclient);
+  v.group({"extensions", "SMTP extensions, `on` or `off`: for a client that stumbles over one."}, listener.extensions, describe_extensions);
+  v.choice({"bare_line_ends",
+            "A message with a CR or LF that is not part of a CRLF. `reject`: `554 5.6.0`. `normalize`, for old applications: LF, and CRs before it, become CRLF; "
+            "CRs elsewhere become a blank. Either way only CRLF.CRLF ends a message, and commands end with CRLF.", live},
+           listener.bare_line_ends, old_habit_names);
+  v.choice({"long_lines",
+            "A message with a line over `limits.line_length`. `reject`: `554 5.6.0`. `normalize`, for old applications: fields are folded where a word begins, "
+            "other lines are broken behind a blank, or where they get too long. 8-bit octets pass as they are. Signatures (DKIM) of what is changed do not "
+            "hold any more.", live},
+           listener.long_lines, old_habit_names);
   v.choice({"shadow",
             "How much redundancy a message has before its `250`. `require`: durable on two hubs, or `451 "
             "4.4.0`. `prefer`: on two "

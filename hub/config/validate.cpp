@@ -4,9 +4,11 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <cstdlib>
 #include <set>
 
+#include "hub/config/domain_pattern.h"
 #include "hub/config/units.h"
 
 namespace umbra::hub {
@@ -29,27 +31,60 @@ bool collide(const Endpoint& a, const Endpoint& b) {
   return a.host == b.host || (same_family && (is_any(a) || is_any(b)));
 }
 
-void check_listen_addresses(const Config& config, ReadReport& report) {
-  std::vector<std::pair<std::string, Endpoint>> seen;
-  auto add = [&](const std::string& path, const Endpoint& address) {
+/// One way to write an address, so that listeners that share one are seen to.
+std::string canonical(const std::string& host) {
+  boost::system::error_code error;
+  auto address = asio::ip::make_address(host, error);
+  return error ? host : address.to_string();
+}
+
+bool share_an_address(const Endpoint& a, const Endpoint& b) { return a.port != 0 && a == b; }
+
+void check_listen_addresses(Config& config, ReadReport& report) {
+  struct Seen {
+    std::string path;
+    Endpoint address;
+    bool is_listener = false;
+  };
+  std::vector<Seen> seen;
+  auto add = [&](const std::string& path, const Endpoint& address, bool is_listener) {
     if (address.host.empty()) return;
     if (!is_address_literal(address.host)) {
       report.problem_at(path,
                         fmt::format("{}: \"{}\" is a name; a hub listens on an address", path, address.host));
       return;
     }
-    for (const auto& [other, used] : seen) {
-      if (collide(address, used))
+    for (const auto& other : seen) {
+      if (is_listener && other.is_listener && share_an_address(address, other.address)) continue;
+      if (collide(address, other.address))
         report.problem_at(path,
-                          fmt::format("{}: {} is taken by {} already", path, to_string(address), other));
+                          fmt::format("{}: {} is taken by {} already", path, to_string(address), other.path));
     }
-    seen.emplace_back(path, address);
+    seen.push_back({path, address, is_listener});
   };
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
-    add(fmt::format("listeners[{}].address", i), config.listeners[i].address);
+    auto& address = config.listeners[i].address;
+    address.host = canonical(address.host);
+    add(fmt::format("listeners[{}].address", i), address, true);
   }
-  add("cluster.address", config.cluster.address);
-  if (config.admin.address) add("admin.address", *config.admin.address);
+  add("cluster.address", config.cluster.address, false);
+  if (config.admin.address) add("admin.address", *config.admin.address, false);
+}
+
+/// Networks lie within one another or apart, and of two the smaller one wins; of two that are equal neither does.
+void check_clients(const Config& config, std::size_t i, ReadReport& report) {
+  const auto& listener = config.listeners[i];
+  auto path = fmt::format("listeners[{}]", i);
+  for (std::size_t j = 0; j < i; ++j) {
+    const auto& other = config.listeners[j];
+    if (!share_an_address(listener.address, other.address)) continue;
+    auto both = fmt::format("listeners[{}] (\"{}\") at {}", j, other.name, to_string(listener.address));
+    if (listener.clients.empty() && other.clients.empty())
+      report.problem_at(path, fmt::format("{}: this one and {} both serve every client; say in `clients` which networks each of them is for", path, both));
+    for (const auto& range : listener.clients)
+      if (std::ranges::any_of(other.clients, [&](const AddressRange& r) { return r.is_same_as(range); }))
+        report.problem_at(path + ".clients", fmt::format("{}.clients: {} is a network of {} already; one of them may name a smaller network within it", path, range.text, both));
+  }
 }
 
 void check_listener_tls(const ListenerTlsConfig& tls, const std::string& path, ReadReport& report) {
@@ -114,6 +149,7 @@ void check_listeners(Config& config, ReadReport& report) {
       report.problem_at(path + ".name",
                         fmt::format("{}.name: \"{}\" is the name of another listener", path, listener.name));
     }
+    check_clients(config, i, report);
     check_listener_tls(listener.tls, path + ".tls", report);
     if (has_peers && listener.shadow != ShadowPolicy::none) check_copies(config, listener, path, report);
     if (has_peers || listener.shadow == ShadowPolicy::none) continue;
@@ -132,11 +168,6 @@ void check_listeners(Config& config, ReadReport& report) {
               path));
     }
   }
-}
-
-bool covers(std::string_view pattern, std::string_view domain) {
-  if (pattern == "*" || pattern == domain) return true;
-  return pattern.starts_with("*.") && domain.ends_with(pattern.substr(1));
 }
 
 void check_hubs(const Config& config, const RouteConfig& route, const std::string& path, ReadReport& report) {
@@ -159,7 +190,7 @@ void check_hubs(const Config& config, const RouteConfig& route, const std::strin
   for (const auto& domain : route.domains) {
     bool has_other = std::ranges::any_of(config.routes, [&](const RouteConfig& other) {
       bool is_own = std::ranges::find(other.hubs, config.hub_name) != other.hubs.end();
-      return !is_own && std::ranges::any_of(other.domains, [&](const auto& pattern) { return covers(lower(pattern), lower(domain)); });
+      return !is_own && std::ranges::any_of(other.domains, [&](const auto& pattern) { return covers(pattern, domain); });
     });
     if (!has_other)
       problem(fmt::format("this hub is one of them, so it needs another route for \"{}\", by which it delivers what it is handed", domain));

@@ -1,13 +1,15 @@
 #include "hub/inbound/listener.h"
 
+#include <algorithm>
+
+#include "hub/inbound/source.h"
+#include "hub/inbound/turn_away.h"
+
 namespace umbra::hub {
 namespace {
 
-constexpr Duration accept_pause = 50ms;
-constexpr Duration failure_log_interval = 10s;
-constexpr Duration turn_away_timeout = 5s;
-/// More clients than this at once are closed without a word.
-constexpr std::size_t turning_away_max = 100;
+/// So many connections a source may have whatever is left.
+constexpr std::size_t connections_per_source_free = 20;
 
 smtp::ReceiveSessionLimits session_limits(const ListenerConfig& config) {
   const auto& limits = config.limits;
@@ -18,6 +20,10 @@ smtp::ReceiveSessionLimits session_limits(const ListenerConfig& config) {
   out.body.line_octets_max = limits.line_octets_max;
   out.body.header_octets_max = limits.header_octets_max;
   out.body.hops_max = limits.hops_max;
+  out.body.own_hops_max = limits.local_hops_max;
+  out.body.mending = {.line_ends = config.bare_line_ends == OldHabit::normalize, .long_lines = config.long_lines == OldHabit::normalize};
+  out.extensions = config.extensions;
+  out.banner = config.banner;
   out.recipients_max = limits.recipients_max;
   out.command_octets_max = limits.command_octets_max;
   out.errors_max = limits.errors_max;
@@ -30,14 +36,14 @@ smtp::ReceiveSessionLimits session_limits(const ListenerConfig& config) {
 
 Listener::Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name,
                    MessageIntake& intake, const BackPressure& pressure, Throttle& throttle, EventLog& log, Metrics& metrics)
-    : scope_(runtime.io), shared_{runtime, intake, pressure, throttle, log, metrics, scope_, nullptr}, pause_(runtime.io) {
+    : scope_(runtime.io), shared_{runtime, intake, pressure, throttle, log, metrics, scope_, nullptr} {
   configure(config, host_name);
 }
 
 void Listener::configure(const ListenerConfig& config, const std::string& host_name) {
   auto settings = std::make_shared<ListenerSettings>();
   settings->config = config;
-  settings->host_name = host_name;
+  settings->host_name = config.host_name.empty() ? host_name : config.host_name;
   settings->limits = session_limits(config);
   if (config.tls.mode != ListenerTlsConfig::Mode::none) {
     UMBRA_ASSERT(shared_.runtime.tls != nullptr);
@@ -49,23 +55,9 @@ void Listener::configure(const ListenerConfig& config, const std::string& host_n
 
 Listener::~Listener() = default;
 
-Result<Endpoint> Listener::start() {
-  auto acceptor = shared_.runtime.network.listen(config().address);
-  if (!acceptor) return std::unexpected(acceptor.error());
-  start(std::move(*acceptor));
-  return acceptor_->local();
-}
-
-void Listener::start(std::unique_ptr<Acceptor> acceptor) {
-  acceptor_ = std::move(acceptor);
-  scope_.spawn("listener", accept_clients());
-}
-
 void Listener::close(const std::string& what) {
   if (is_closing_) return;
   is_closing_ = true;
-  if (acceptor_) acceptor_->close();
-  pause_.cancel();
   for (auto& session : sessions_) session.close_gently(what);
 }
 
@@ -79,68 +71,51 @@ Task<void> Listener::stop() {
   co_await scope_.join();
 }
 
-Task<void> Listener::accept_clients() {
-  while (!is_closing_) {
-    auto stream = co_await acceptor_->accept();
-    if (!stream) {
-      if (is_closing_) co_return;
-      // EMFILE and its like pass; the client stays in the kernel's queue.
-      log_failure(stream.error());
-      co_await pause_.wait_for(accept_pause);
-      continue;
-    }
-    ++shared_.metrics.connections_total;
-    if (is_closing_) {
-      (*stream)->close();
-      continue;
-    }
-    auto client = shared_.throttle.client((*stream)->remote().host, config().name);
-    auto refusal = refuse(client);
-    if (!refusal)
-      scope_.spawn("session", serve(std::move(*stream), std::move(client)));
-    else if (turning_away_ < turning_away_max && config().tls.mode != ListenerTlsConfig::Mode::implicit)
-      scope_.spawn("turn away", turn_away(std::move(*stream), std::move(*refusal)));
-    else
-      (*stream)->close();
-  }
+void Listener::take(std::unique_ptr<Stream> stream, Introduction whose) {
+  if (is_closing_) return stream->close();
+  const auto& address = stream->remote().host;
+  auto client = shared_.throttle.client(address, config().name);
+  auto source = source_of(address);
+  auto refusal = refuse(client, source);
+  if (!refusal) return scope_.spawn("session", serve(std::move(stream), std::move(client), std::move(source), std::move(whose)));
+  if (*turning_away_ >= turning_away_max || (config().tls.mode == ListenerTlsConfig::Mode::implicit && !whose.is_secured)) return stream->close();
+  scope_.spawn("turn away", turn_away(shared_.runtime.io, std::move(stream), std::move(*refusal), turning_away_));
 }
 
-std::optional<smtp::Reply> Listener::refuse(Throttle::Client& client) {
+std::optional<smtp::Reply> Listener::refuse(Throttle::Client& client, const std::string& source) {
   if (is_draining_) return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " is being drained, try another server"};
   if (sessions_.size() >= config().limits.connections_max)
     return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " has too many connections, try again later"};
+  if (has_enough(source)) {
+    ++shared_.metrics.connections_per_source_refused_total;
+    return smtp::Reply{421, "4.7.0", "too many connections from your address, try again later"};
+  }
   auto reply = client.connect();
   if (reply) ++shared_.metrics.throttled_total;
   return reply;
 }
 
-Task<void> Listener::serve(std::unique_ptr<Stream> stream, Throttle::Client client) {
+bool Listener::has_enough(const std::string& source) const {
+  const auto& limits = config().limits;
+  auto found = open_by_source_.find(source);
+  if (found == open_by_source_.end()) return false;
+  if (limits.connections_per_source_max != 0 && found->second >= limits.connections_per_source_max) return true;
+  if (limits.connections_per_source_percent >= 100) return false;
+  std::size_t left = limits.connections_max - std::min<std::size_t>(limits.connections_max, sessions_.size());
+  return found->second >= std::max(connections_per_source_free, left * limits.connections_per_source_percent / 100);
+}
+
+Task<void> Listener::serve(std::unique_ptr<Stream> stream, Throttle::Client client, std::string source, Introduction whose) {
   ++shared_.metrics.connections;
-  const auto session = sessions_.emplace(sessions_.end(), shared_, std::move(stream), std::move(client));
+  ++open_by_source_[source];
+  const auto session = sessions_.emplace(sessions_.end(), shared_, std::move(stream), std::move(client), std::move(whose));
   if (is_closing_ || is_draining_) session->close_gently("this hub");
   co_await session->run();
+  auto next = session->next_client();
   sessions_.erase(session);
+  if (auto found = open_by_source_.find(source); --found->second == 0) open_by_source_.erase(found);
   --shared_.metrics.connections;
-}
-
-Task<void> Listener::turn_away(std::unique_ptr<Stream> stream, smtp::Reply reply) {
-  ++turning_away_;
-  {
-    Watchdog watchdog(shared_.runtime.io, *stream);
-    watchdog.expires_after(turn_away_timeout);
-    const std::string octets = smtp::to_wire(reply);
-    co_await stream->write(octets);
-  }
-  stream->close();
-  --turning_away_;
-}
-
-void Listener::log_failure(const Error& error) {
-  const auto now = MonotonicClock::now();
-  if (failure_logged_ && now < *failure_logged_ + failure_log_interval) return;
-  failure_logged_ = now;
-  shared_.log.line(LogLevel::warning, "accept failed, trying again",
-                   {{"listener", config().name}, {"error", error.what + ": " + error.code.message()}});
+  if (next) bring_(std::move(next->stream), std::move(next->whose));
 }
 
 }  // namespace umbra::hub

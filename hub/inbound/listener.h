@@ -1,11 +1,13 @@
-// Accepts the clients of one receive connector and gives each a ClientSession, with the settings of that moment. Owned by the hub; everything
-// on the home thread. Beyond connections_max a client gets 421 4.3.2. When the process has no more file
-// descriptors, accepting goes on a moment later: the clients wait in the kernel's queue.
+// One receive connector: gives each client that is brought to it a ClientSession, with the settings of that moment, or turns it away:
+// 421 4.3.2 beyond connections_max, 421 4.7.0 when its address has enough of them. Made by Listeners; everything on the home thread.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
+#include <string>
+#include <unordered_map>
 
 #include "hub/inbound/session.h"
 
@@ -19,10 +21,11 @@ class Listener {
   /// Only when never started, or after stop().
   ~Listener();
 
-  /// Listens; returns where (the port, when the configured one is 0).
-  Result<Endpoint> start();
-  /// The same with what listens already at the configured address.
-  void start(std::unique_ptr<Acceptor> acceptor);
+  /// A client that was accepted at its address.
+  void take(std::unique_ptr<Stream> stream, Introduction whose = {});
+  /// Where a connection goes that has become another client's by XCLIENT.
+  using Bring = std::function<void(std::unique_ptr<Stream>, Introduction)>;
+  void lead_back_by(Bring bring) { bring_ = std::move(bring); }
   /// For the clients that come from now on; those that are there go on as they began. The address is the one of before.
   void configure(const ListenerConfig& config, const std::string& host_name);
   /// No new client; those that are there get 421 4.3.2, "`what` is closing", as soon as no message of theirs is on its way in.
@@ -31,7 +34,7 @@ class Listener {
   /// reply.
   Task<void> stop();
 
-  /// Still listens, but turns clients away with 421 4.3.2, those that are there as soon as no message of theirs is on its way in; or
+  /// Turns clients away with 421 4.3.2, those that are there as soon as no message of theirs is on its way in; or
   /// lets them in again.
   void set_draining(bool is_draining);
 
@@ -39,20 +42,17 @@ class Listener {
   [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }
 
  private:
-  Task<void> accept_clients();
   /// What speaks against this client; nothing: it is served.
-  std::optional<smtp::Reply> refuse(Throttle::Client& client);
-  Task<void> serve(std::unique_ptr<Stream> stream, Throttle::Client client);
-  Task<void> turn_away(std::unique_ptr<Stream> stream, smtp::Reply reply);
-  void log_failure(const Error& error);
+  std::optional<smtp::Reply> refuse(Throttle::Client& client, const std::string& source);
+  [[nodiscard]] bool has_enough(const std::string& source) const;
+  Task<void> serve(std::unique_ptr<Stream> stream, Throttle::Client client, std::string source, Introduction whose);
 
   TaskScope scope_;
   ListenerShared shared_;
-  std::unique_ptr<Acceptor> acceptor_;
+  Bring bring_;
   std::list<ClientSession> sessions_;
-  std::size_t turning_away_ = 0;
-  Timer pause_;
-  std::optional<MonotonicTime> failure_logged_;
+  std::unordered_map<std::string, std::size_t> open_by_source_;
+  std::shared_ptr<std::size_t> turning_away_ = std::make_shared<std::size_t>(0);
   bool is_closing_ = false;
   bool is_draining_ = false;
 };

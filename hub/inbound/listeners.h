@@ -1,11 +1,12 @@
-// The receive connectors of a hub as a whole, and how they follow the configuration: what listens at the same address goes on with other
-// settings, new addresses are opened before old ones are closed, and where one cannot be opened nothing changes. Owned by the
-// composition root; home thread.
+// The receive connectors of a hub as a whole, and how they follow the configuration: a listener of the same address and name (or of the same
+// clients, under another name) goes on with other settings, new addresses are opened before old ones are closed, and where one cannot be
+// opened nothing changes. Several listeners may have one address (hub/inbound/entrance.h). Owned by the composition root; home thread.
 #pragma once
 
 #include <map>
 #include <vector>
 
+#include "hub/inbound/entrance.h"
 #include "hub/inbound/listener.h"
 
 namespace umbra::hub {
@@ -32,8 +33,11 @@ class Listeners {
   void configuration_changed(Opened opened);
 
  private:
-  [[nodiscard]] std::unique_ptr<Listener> make(const ListenerConfig& config) const;
+  [[nodiscard]] std::shared_ptr<Listener> make(const ListenerConfig& config) const;
+  /// One for each address of the configuration; those that are there already stay, the others are closed.
+  void lead(Opened opened);
   Task<void> end(std::shared_ptr<Listener> listener);
+  Task<void> end_entrance(std::shared_ptr<Entrance> entrance);
 
   Runtime runtime_;
   const Config& config_;
@@ -42,8 +46,9 @@ class Listeners {
   Throttle& throttle_;
   EventLog& log_;
   Metrics& metrics_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
-  std::vector<std::shared_ptr<Listener>> ending_;  ///< not configured any more
+  std::vector<std::shared_ptr<Listener>> listeners_;  ///< in the order of the configuration
+  std::vector<std::shared_ptr<Listener>> ending_;     ///< not configured any more
+  std::vector<std::shared_ptr<Entrance>> entrances_;
   TaskScope scope_;
   bool is_draining_ = false;
 };

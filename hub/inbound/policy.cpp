@@ -2,11 +2,20 @@
 
 #include <algorithm>
 
+#include "hub/config/domain_pattern.h"
 #include "smtp/address.h"
 
 namespace umbra::hub {
 
-InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake,
+namespace {
+
+bool contains(const std::vector<AddressRange>& ranges, std::string_view address) {
+  return std::ranges::any_of(ranges, [&](const AddressRange& range) { return range.contains(address); });
+}
+
+}  // namespace
+
+InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, const std::string& speaker, MessageIntake& intake,
                              const BackPressure& pressure, Throttle::Client throttle, EventLog& log, Metrics& metrics)
     : config_(config),
       client_(std::move(client)),
@@ -15,8 +24,8 @@ InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, M
       throttle_(std::move(throttle)),
       log_(log),
       metrics_(metrics),
-      may_relay_(
-          std::ranges::any_of(config.networks, [&](const AddressRange& r) { return r.contains(client_); })) {}
+      trusts_xclient_(!speaker.empty() || contains(config.xclient, client_)),
+      may_relay_(contains(config.networks, client_)) {}
 
 void InboundPolicy::note_certificate(const CertificateNames& names) {
   may_relay_ = may_relay_ || std::ranges::any_of(names.dns, [&](const std::string& name) {
@@ -35,10 +44,13 @@ std::optional<smtp::Reply> InboundPolicy::refuse_sender(const smtp::MailFrom& ma
     count(*reply, mail.sender, {}, pressure_.state().cause());
     return reply;
   }
-  auto reply = throttle_.message();
+  return throttled(throttle_.message(), mail.sender, {});
+}
+
+std::optional<smtp::Reply> InboundPolicy::throttled(std::optional<smtp::Reply> reply, std::string_view sender, std::string_view recipient) {
   if (reply) {
     ++metrics_.throttled_total;
-    count(*reply, mail.sender, {});
+    count(*reply, sender, recipient);
   }
   return reply;
 }
@@ -49,16 +61,14 @@ Duration InboundPolicy::delay_sender(const smtp::MailFrom& mail) {
   return delay;
 }
 
+bool InboundPolicy::is_accepted(std::string_view recipient) const {
+  auto domain = smtp::domain_of(recipient);
+  return !domain.empty() && std::ranges::any_of(config_.accepted_domains, [&](const std::string& pattern) { return covers(pattern, domain); });
+}
+
 std::optional<smtp::Reply> InboundPolicy::refuse_recipient(const Envelope& envelope,
                                                            const Recipient& recipient) {
-  if (may_relay_) {
-    auto reply = throttle_.recipient();
-    if (reply) {
-      ++metrics_.throttled_total;
-      count(*reply, envelope.sender, recipient.address);
-    }
-    return reply;
-  }
+  if (may_relay_ || is_accepted(recipient.address)) return throttled(throttle_.recipient(), envelope.sender, recipient.address);
   smtp::Reply reply{550, "5.7.1", "relaying denied for " + client_};
   if (++refused_ > config_.limits.errors_max) reply = {421, "4.7.0", "too many refused recipients, closing"};
   count(reply, envelope.sender, recipient.address);

@@ -1,4 +1,4 @@
-// Who may send what through a listener: relay rights by client network or certificate (closed by default) and
+// Who may send what through a listener: relay rights by client network or certificate (closed by default), domains for which anybody may send, and
 // whether the hub can take mail now. One per session, asked by smtp::ReceiveSession at MAIL and RCPT. Every refusal is
 // counted and logged here.
 #pragma once
@@ -18,8 +18,9 @@ namespace umbra::hub {
 
 class InboundPolicy final : public smtp::ReceivePolicy {
  public:
-  /// The references must outlive it. `client` is an address literal.
-  InboundPolicy(const ListenerConfig& config, std::string client, MessageIntake& intake, const BackPressure& pressure, Throttle::Client throttle,
+  /// The references must outlive it. `client` is an address literal; `speaker` is that of the client that said
+  /// XCLIENT for it, and may say it again; else empty.
+  InboundPolicy(const ListenerConfig& config, std::string client, const std::string& speaker, MessageIntake& intake, const BackPressure& pressure, Throttle::Client throttle,
                 EventLog& log, Metrics& metrics);
 
   /// Whatever the intake says (452 4.3.1, 451, 421 4.3.2); 452 4.3.1 under pressure; 450 4.7.1 when the client has sent enough.
@@ -29,12 +30,20 @@ class InboundPolicy final : public smtp::ReceivePolicy {
   /// 550 5.7.1 when the client may not relay; 421 4.7.0 when it keeps trying; 450 4.7.1 when it has sent enough.
   std::optional<smtp::Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) override;
 
+  /// Listed in the `xclient` of the listener that it came to.
+  bool trusts_xclient() override { return trusts_xclient_; }
+  /// By XCLIENT: the one that the client speaks for has logged on as `login`, where it is not empty.
+  void note_introduction(const std::string& login) { may_relay_ = may_relay_ || !login.empty(); }
+
   /// The client has shown a certificate that holds, with these names.
   void note_certificate(const CertificateNames& names);
 
   [[nodiscard]] const std::string& client() const { return client_; }
 
  private:
+  [[nodiscard]] bool is_accepted(std::string_view recipient) const;
+  /// Counted, where it is one.
+  std::optional<smtp::Reply> throttled(std::optional<smtp::Reply> reply, std::string_view sender, std::string_view recipient);
   void count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient, std::string_view pressure = {});
   [[nodiscard]] bool is_trusted(const smtp::MailFrom& mail) const { return pressure_.trusts(client_, mail.sender, may_relay_); }
 
@@ -46,6 +55,7 @@ class InboundPolicy final : public smtp::ReceivePolicy {
   EventLog& log_;
   Metrics& metrics_;
   std::uint32_t refused_ = 0;
+  bool trusts_xclient_;
   bool may_relay_;
 };
 

@@ -21,16 +21,21 @@ constexpr std::uint64_t octets_per_second_min = 1000;
 
 }  // namespace
 
-ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle)
+ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle, Introduction whose)
     : shared_(shared),
       settings_(shared.settings),
       config_(settings_->config),
       stream_(std::move(stream)),
-      policy_(config_, stream_->remote().host, shared.intake, shared.pressure, std::move(throttle), shared.log, shared.metrics),
+      whose_(std::move(whose)),
+      tls_cipher_(whose_.tls_cipher),
+      policy_(config_, stream_->remote().host, whose_.speaker, shared.intake, shared.pressure, std::move(throttle), shared.log, shared.metrics),
       protocol_(settings_->host_name, settings_->limits, policy_),
       deadline_(shared.runtime.io, [this] { deadline_passed(); }),
       pause_(shared.runtime.io),
-      goodbye_said_(shared.runtime.io) {}
+      goodbye_said_(shared.runtime.io) {
+  policy_.note_introduction(whose_.login);
+  if (whose_.is_secured) protocol_.tls_started();
+}
 
 ClientSession::~ClientSession() {
   release_buffer();
@@ -44,13 +49,13 @@ Task<void> ClientSession::run() {
     acceptance_.reset();
   }
   if (phase_ == Phase::goodbye) co_await goodbye_said_.wait();
-  stream_->close();
+  if (!next_client_) stream_->close();
 }
 
 Task<void> ClientSession::converse() {
   using Kind = smtp::ReceiveSession::Event::Kind;
   std::string_view input;
-  if (config_.tls.mode == ListenerTlsConfig::Mode::implicit && !co_await start_tls()) co_return;
+  if (config_.tls.mode == ListenerTlsConfig::Mode::implicit && !whose_.is_secured && !co_await start_tls()) co_return;
   while (true) {
     const auto event = protocol_.next(input);
     shared_.metrics.protocol_errors_total +=
@@ -59,6 +64,10 @@ Task<void> ClientSession::converse() {
       case Kind::need_input:
         if (closing_until_ && !protocol_.expects_body()) {
           protocol_.close_with(closing_reply());
+          break;
+        }
+        if (is_too_old() && protocol_.is_idle()) {
+          protocol_.close_with({421, "4.4.2", "the session has lasted long enough, connect again"});
           break;
         }
         if (!co_await flush()) co_return;
@@ -83,6 +92,9 @@ Task<void> ClientSession::converse() {
       case Kind::start_tls:
         if (!co_await flush() || !co_await start_tls()) co_return;
         break;
+      case Kind::introduce:
+        if (co_await flush()) introduce(input);
+        co_return;
       case Kind::pause:
         co_await pause(event.span);
         break;
@@ -97,6 +109,10 @@ Task<void> ClientSession::converse() {
         co_return;
     }
   }
+}
+
+bool ClientSession::is_too_old() const {
+  return config_.limits.session_timeout > Duration{} && MonotonicClock::now() >= began_ + config_.limits.session_timeout;
 }
 
 Task<bool> ClientSession::start_tls() {
@@ -126,20 +142,43 @@ Task<bool> ClientSession::start_tls() {
   co_return true;
 }
 
+void ClientSession::introduce(std::string_view unread) {
+  auto said = protocol_.take_introduction();
+  Introduction whose;
+  whose.speaker = whose_.speaker.empty() ? policy_.client() : whose_.speaker;
+  whose.helo = said.helo.value_or(whose_.helo);
+  whose.is_extended = said.is_extended ? said.is_extended : whose_.is_extended;
+  whose.login = said.login.value_or(whose_.login);
+  whose.is_secured = protocol_.is_secured();
+  whose.tls_cipher = tls_cipher_;
+  Endpoint client = stream_->remote();
+  if (said.address) client.host = *said.address;
+  if (said.port) client.port = *said.port;
+  shared_.log.line(LogLevel::debug, "client introduced", {{"listener", config_.name},
+                                                          {"by", whose.speaker},
+                                                          {"client", client.host},
+                                                          {"name", said.name.value_or("")},
+                                                          {"helo", whose.helo},
+                                                          {"login", whose.login}});
+  auto stream = introduced(std::move(stream_), std::string(unread), std::move(client));
+  next_client_ = std::make_unique<NextClient>(std::move(stream), std::move(whose));
+}
+
 Task<void> ClientSession::begin_message() {
   Envelope envelope = protocol_.take_envelope();
   envelope.client_address = policy_.client();
-  envelope.client_helo = protocol_.hello_name();
+  const std::string& helo = whose_.helo.empty() ? protocol_.hello_name() : whose_.helo;
+  envelope.client_helo = helo;
   declared_8bit_ = envelope.body_8bit;
   const bool smtputf8 = envelope.smtputf8;
   const std::string recipient =
       envelope.recipients.size() == 1 ? envelope.recipients.front().address : std::string{};
   acceptance_ = shared_.intake.begin(std::move(envelope), config_);
   protocol_.accept_body();
-  const std::string trace = smtp::received_field({.client_name = protocol_.hello_name(),
+  const std::string trace = smtp::received_field({.client_name = helo,
                                                   .client_address = policy_.client(),
                                                   .host_name = settings_->host_name,
-                                                  .is_extended = protocol_.is_extended(),
+                                                  .is_extended = whose_.is_extended.value_or(protocol_.is_extended()),
                                                   .smtputf8 = smtputf8,
                                                   .tls_cipher = tls_cipher_,
                                                   .id = acceptance_->id(),

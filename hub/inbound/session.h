@@ -14,6 +14,7 @@
 
 #include "hub/inbound/accept.h"
 #include "hub/inbound/deadline.h"
+#include "hub/inbound/introduction.h"
 #include "hub/inbound/policy.h"
 #include "hub/net/runtime.h"
 #include "hub/net/tls_store.h"
@@ -45,13 +46,21 @@ struct ListenerShared {
 
 class ClientSession {
  public:
-  ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle);
+  ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle, Introduction whose);
   ~ClientSession();
   ClientSession(const ClientSession&) = delete;
   ClientSession& operator=(const ClientSession&) = delete;
 
-  /// The whole conversation. When it returns the connection is closed and nothing is under way.
+  /// The whole conversation. When it returns nothing is under way, and the connection is closed, unless there is a next_client().
   Task<void> run();
+
+  /// The client has said XCLIENT: the connection goes on as another one's.
+  struct NextClient {
+    std::unique_ptr<Stream> stream;
+    Introduction whose;
+  };
+  /// After run().
+  std::unique_ptr<NextClient> next_client() { return std::move(next_client_); }
 
   /// 421 4.3.2, "`what` is closing", as soon as no message is on its way in. A message whose end was received is answered first;
   /// one that is still coming gets a short while to end.
@@ -67,12 +76,15 @@ class ClientSession {
   Task<bool> flush();
   /// Before a reply is written: a tarpit, or back pressure. Holds a timer and nothing else; ends early when the session has to.
   Task<void> pause(Duration span);
+  /// `unread` is what the client has said behind XCLIENT.
+  void introduce(std::string_view unread);
   Task<void> begin_message();
   Task<void> end_message(const smtp::Reply* refusal, bool& close_silently);
   Task<void> say_goodbye(smtp::Reply reply);
   void start_goodbye(smtp::Reply reply);
   [[nodiscard]] smtp::Reply closing_reply() const { return {421, "4.3.2", closing_what_ + " is closing, try another"}; }
   void deadline_passed();
+  [[nodiscard]] bool is_too_old() const;
   asio::mutable_buffer buffer_for_read();
   void release_buffer();
 
@@ -80,6 +92,7 @@ class ClientSession {
   const std::shared_ptr<const ListenerSettings> settings_;
   const ListenerConfig& config_;  // of these
   std::unique_ptr<Stream> stream_;
+  Introduction whose_;
   std::string tls_cipher_;  // empty: plain
   InboundPolicy policy_;
   smtp::ReceiveSession protocol_;
@@ -87,8 +100,10 @@ class ClientSession {
   Deadline deadline_;
   Timer pause_;
   Event goodbye_said_;
+  std::unique_ptr<NextClient> next_client_;
   std::optional<MonotonicTime> closing_until_;  // close_gently() was called
   std::string closing_what_;
+  const MonotonicTime began_ = MonotonicClock::now();
   MonotonicTime command_until_{};
   MonotonicTime body_since_{};
   std::uint64_t body_octets_read_ = 0;

@@ -23,7 +23,8 @@ class Bounds(LabCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 200), hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         sink = self.sink()
-        hub = self.hub(sink.address)
+        # All of them come from one address.
+        hub = self.hub(sink.address, limits={"connections_per_source_percent": 100})
         load.run_source(self.folder, hub.address, "--sessions", 5, "--messages", 2000, name="before")
         before = resident_mb(hub.process.pid)
         idle = [Talk(hub.address) for _ in range(count)]

@@ -1,5 +1,6 @@
 // A whole session from hostile octets, with small limits: no crash, and the same replies and messages however
-// the input is split. The first octet chooses the split; a body that is kept holds no bare CR or LF.
+// the input is split. The first octet chooses the split and what is mended; a body that is kept holds no bare CR or LF, and
+// no line that is too long. Mended or not, bodies end at the same octets.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -36,23 +37,25 @@ class TakeAll final : public ReceivePolicy {
 void check_body(std::string_view body) {
   require(body.empty() || body.ends_with("\r\n"));
   require(!body.contains('\0') && body.size() <= 402);
+  for (auto left = body; !left.empty(); left.remove_prefix(left.find('\n') + 1)) require(left.find('\n') < 60);
   for (std::size_t i = 0; i < body.size(); ++i) {
     if (body[i] == '\r') require(i + 1 < body.size() && body[i + 1] == '\n');
     if (body[i] == '\n') require(i > 0 && body[i - 1] == '\r');
   }
 }
 
-Seen converse(std::string_view input, std::size_t piece_octets) {
+BodyLimits body_limits(Mending mending) {
+  return {.message_octets_max = 400, .line_octets_max = 60, .header_octets_max = 200, .hops_max = 3, .own_hops_max = 1, .mending = mending};
+}
+
+Seen converse(std::string_view input, std::size_t piece_octets, Mending mending) {
   using Kind = ReceiveSession::Event::Kind;
   static const std::string host = "h.example";
-  static const ReceiveSessionLimits limits{.body = {.message_octets_max = 400,
-                                                    .line_octets_max = 60,
-                                                    .header_octets_max = 200,
-                                                    .hops_max = 3,
-                                                    .own_hops_max = 1},
-                                           .recipients_max = 3,
-                                           .command_octets_max = 100,
-                                           .errors_max = 20};
+  ReceiveSessionLimits limits;
+  limits.body = body_limits(mending);
+  limits.recipients_max = 3;
+  limits.command_octets_max = 100;
+  limits.errors_max = 20;
   TakeAll policy;
   ReceiveSession session(host, limits, policy);
   Seen seen;
@@ -90,6 +93,7 @@ Seen converse(std::string_view input, std::size_t piece_octets) {
           seen.said += session.output();
           return seen;
         case Kind::pause:  // no tarpit here
+        case Kind::introduce:  // trusted here is nobody
         case Kind::start_tls:  // not offered here
           require(false);
           break;
@@ -104,12 +108,24 @@ Seen converse(std::string_view input, std::size_t piece_octets) {
   return seen;
 }
 
+/// Octets left behind the end of data of a body that begins with `text`.
+std::size_t end_of_body(std::string_view text, Mending mending) {
+  static const std::string host = "h.example";
+  const auto limits = body_limits(mending);
+  BodyDecoder decoder(limits, host);
+  decoder.begin(BodyDecoder::Framing::dot);
+  while (!text.empty() && !decoder.ended()) decoder.feed(text);
+  return decoder.ended() ? text.size() + 1 : 0;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view text{reinterpret_cast<const char*>(data) + 1, size - 1};
   const std::size_t piece_octets = data[0] % 32 + 1U;
-  require(converse(text, text.size() + 1) == converse(text, piece_octets));
+  const Mending mending{.line_ends = (data[0] & 32U) != 0, .long_lines = (data[0] & 64U) != 0};
+  require(converse(text, text.size() + 1, mending) == converse(text, piece_octets, mending));
+  require(end_of_body(text, mending) == end_of_body(text, {}));
   return 0;
 }

@@ -40,6 +40,7 @@ Ended feed(ReceiveSession& session, std::string_view octets, std::string& transc
         return Ended::closed;
       case Kind::flush:
       case Kind::pause:
+      case Kind::introduce:
       case Kind::abandon:
         break;
       case Kind::data_begin:

@@ -7,9 +7,10 @@ class Closed(Exception):
 
 
 class Talk:
-    def __init__(self, address, timeout=10, greeting=True):
+    def __init__(self, address, timeout=10, greeting=True, client=None):
+        """`client`: the address that it comes from, where that matters."""
         host, port = address.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=timeout)
+        self.socket = socket.create_connection((host, int(port)), timeout=timeout, source_address=(client, 0) if client else None)
         self._in = b""
         if greeting:
             self.greeting = self.reply()

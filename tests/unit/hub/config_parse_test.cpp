@@ -77,6 +77,35 @@ TEST_F(ConfigParse, RefusesMarksOfPressureThatAreOutOfOrder) {
   EXPECT_THAT(problems_of(std::string(alone) + "pressure: {disk: {medium: 90}}\n"), ElementsAre(HasSubstr("pressure.disk")));
 }
 
+TEST_F(ConfigParse, ListenersMayShareAnAddressWhenItIsClearWhomEachServes) {
+  auto with = [](const std::string& first, const std::string& second) {
+    return std::string("hub: {name: a}\nspool: {directory: /spool}\nroutes: [{name: all, domains: ['*']}]\nlisteners:\n") +
+           "  - {name: one, shadow: none, " + first + "}\n  - {name: two, shadow: none, " + second + "}\n";
+  };
+  const std::string here = "address: '192.0.2.1:25'";
+  EXPECT_EQ(problems_of(with(here, here + ", clients: [192.0.2.0/24]")), std::vector<std::string>{});
+  EXPECT_EQ(problems_of(with(here + ", clients: [192.0.2.0/24]", here + ", clients: [192.0.2.7, 192.0.0.0/16]")), std::vector<std::string>{});
+  EXPECT_EQ(problems_of(with(here, here + ", clients: [0.0.0.0/0, '::/0']")), std::vector<std::string>{});
+  EXPECT_EQ(problems_of(with(here, "address: '192.0.2.2:25'")), std::vector<std::string>{});
+  EXPECT_EQ(problems_of(with("address: '127.0.0.1:0'", "address: '127.0.0.1:0'")), std::vector<std::string>{}) << "two ports";
+  EXPECT_THAT(problems_of(with(here, here)),
+              ElementsAre(HasSubstr("umbra.yaml:6: listeners[1]: this one and listeners[0] (\"one\") at 192.0.2.1:25 both serve every client; say in `clients`")));
+  EXPECT_THAT(problems_of(with(here + ", clients: [10.0.0.0/8, 192.0.2.0/24]", here + ", clients: [192.0.2.0/24]")),
+              ElementsAre(HasSubstr("listeners[1].clients: 192.0.2.0/24 is a network of listeners[0] (\"one\") at 192.0.2.1:25 already")));
+  EXPECT_THAT(problems_of(with(here + ", clients: [10.0.0.0/8]", here + ", clients: ['::ffff:10.0.0.0/104']")), ElementsAre(HasSubstr("already; one of them")))
+      << "the same network in other words";
+  EXPECT_THAT(problems_of(with("address: '[::1]:25'", "address: '[0:0:0:0:0:0:0:1]:25'")), ElementsAre(HasSubstr("both serve every client")));
+  EXPECT_THAT(problems_of(with(here, "address: '0.0.0.0:25', clients: [10.0.0.0/8]")), ElementsAre(HasSubstr("0.0.0.0:25 is taken by listeners[0].address already")));
+}
+
+TEST_F(ConfigParse, ABannerCannotBreakTheGreeting) {
+  auto with = [](const std::string& more) { return std::string(alone).substr(0, std::string(alone).rfind('}')) + ", " + more + "}\n"; };
+  EXPECT_EQ(problems_of(with("banner: 'ESMTP mail'")), std::vector<std::string>{});
+  EXPECT_THAT(problems_of(with("banner: \"a\\r\\n250 ok\"")), ElementsAre(HasSubstr("expected printable ASCII")));
+  EXPECT_THAT(problems_of(with("banner: ''")), testing::Contains(HasSubstr("banner")));
+  EXPECT_THAT(problems_of(with("extensions: {chunking: perhaps}")), ElementsAre(HasSubstr("chunking")));
+}
+
 TEST_F(ConfigParse, TakesTheSmallestFileAndTheDocumentedDefaults) {
   auto config = parse_config(alone, "/etc/umbra.yaml");
   ASSERT_TRUE(config) << to_string(config.error().front());
@@ -102,8 +131,15 @@ listeners:
     address: "[::1]:2525"
     networks: [127.0.0.0/8, "::1"]
     shadow: prefer
-    limits: {message_size: 1MB, recipients: 5, command_length: 1024, line_length: 2000, header_size: 64KiB, hops: 30, errors: 3,
-             connections: 7, command_timeout: 30s, data_timeout: 40s}
+    clients: [192.0.2.0/24]
+    host_name: mx.example.com
+    banner: hello
+    bare_line_ends: normalize
+    long_lines: normalize
+    accepted_domains: [example.com, "*.example.net"]
+    extensions: {pipelining: off, size: off, 8bitmime: off, smtputf8: off, chunking: off, dsn: off}
+    limits: {message_size: 1MB, recipients: 5, command_length: 1024, line_length: 2000, header_size: 64KiB, hops: 30, local_hops: 6, errors: 3,
+             connections: 7, connections_per_source: 3, connections_per_source_percent: 50, session_timeout: 10min, command_timeout: 30s, data_timeout: 40s}
 routes:
   - {name: r, domains: [Example.COM, "*.example.com"], hosts: ["sink:2526", {address: other.example, preference: 10}], mx_port: 26,
      eight_bit: convert, connections: 3, messages_per_connection: 4}
@@ -151,6 +187,18 @@ log: {level: warning, file: hub.log, file_size: 1MiB, files: 2}
   EXPECT_EQ(listener.limits.hops_max, 30U);
   EXPECT_EQ(listener.limits.errors_max, 3U);
   EXPECT_EQ(listener.limits.connections_max, 7U);
+  EXPECT_EQ(listener.limits.local_hops_max, 6U);
+  EXPECT_EQ(listener.limits.connections_per_source_max, 3U);
+  EXPECT_EQ(listener.limits.connections_per_source_percent, 50U);
+  EXPECT_EQ(listener.limits.session_timeout, Duration(10min));
+  EXPECT_TRUE(listener.clients.at(0).contains("192.0.2.1"));
+  EXPECT_EQ(listener.host_name, "mx.example.com");
+  EXPECT_EQ(listener.banner, "hello");
+  EXPECT_EQ(listener.bare_line_ends, OldHabit::normalize);
+  EXPECT_EQ(listener.long_lines, OldHabit::normalize);
+  EXPECT_THAT(listener.accepted_domains, ElementsAre("example.com", "*.example.net"));
+  const auto& on = listener.extensions;
+  EXPECT_FALSE(on.pipelining || on.size || on.eight_bit_mime || on.smtputf8 || on.chunking || on.dsn);
   EXPECT_EQ(listener.limits.command_timeout, Duration(30s));
   EXPECT_EQ(listener.limits.data_timeout, Duration(40s));
   const auto& route = config->routes.at(0);

@@ -1,4 +1,4 @@
-// A Listener over memory streams and virtual time, with an intake that keeps what it is told to keep.
+// The listeners of a hub over memory streams and virtual time, with an intake that keeps what it is told to keep.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "hub/inbound/listener.h"
+#include "hub/inbound/listeners.h"
 #include "hub/logs/memory_log.h"
 #include "tests/support/memory_stream.h"
 
@@ -85,15 +85,26 @@ class NoResolver final : public Resolver {
 class Inbound : public ::testing::Test {
  protected:
   Inbound() {
+    config.name = "default";
+    config.address = {"192.0.2.1", 25};
     config.tarpit = 0s;  // unless a test is about it
     config.networks = {*AddressRange::parse("192.0.2.0/24"), *AddressRange::parse("2001:db8::/32")};
   }
   ~Inbound() override { stop(); }
 
   void start() {
-    listener = std::make_unique<Listener>(Runtime{io, random, network, resolver, tls.get()}, config, host_name, intake, pressure, throttle,
-                                          log, metrics);
+    take_configuration();
+    listener = std::make_unique<Listeners>(Runtime{io, random, network, resolver, tls.get()}, whole, intake, pressure, throttle, log, metrics);
     ASSERT_TRUE(listener->start());
+    time.settle(io);
+  }
+
+  /// What `config`, `others` and `host_name` say now.
+  void reload() {
+    take_configuration();
+    auto opened = listener->open(whole);
+    ASSERT_TRUE(opened);
+    listener->configuration_changed(std::move(*opened));
     time.settle(io);
   }
 
@@ -141,9 +152,18 @@ class Inbound : public ::testing::Test {
   std::size_t hubs = 1;
   Throttle throttle{policies, [this] { return hubs; }};
   ListenerConfig config;
+  std::vector<ListenerConfig> others;  ///< behind it
   std::string host_name = "hub.example";
+  Config whole;
   std::unique_ptr<TlsStore> tls;
-  std::unique_ptr<Listener> listener;
+  std::unique_ptr<Listeners> listener;
+
+ private:
+  void take_configuration() {
+    whole.host_name = host_name;
+    whole.listeners = {config};
+    whole.listeners.insert(whole.listeners.end(), others.begin(), others.end());
+  }
 };
 
 }  // namespace umbra::hub

@@ -102,7 +102,8 @@ TEST_F(Inbound, ASessionEndsWithWhatItBeganWith) {
   config.limits.recipients_max = 1;
   config.networks.clear();
   config.limits.connections_max = 1;
-  listener->configure(config, "renamed.example");
+  host_name = "renamed.example";
+  reload();
   EXPECT_EQ(say(early, "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nRCPT TO:<c@d.example>\r\n"),
             "250 2.1.0 sender ok\r\n250 2.1.5 recipient ok\r\n250 2.1.5 recipient ok\r\n")
       << "as it was";
@@ -119,7 +120,7 @@ TEST_F(Inbound, FewerConnectionsDropNobody) {
   auto one = connect();
   auto two = connect();
   config.limits.connections_max = 1;
-  listener->configure(config, host_name);
+  reload();
   one->received();
   two->received();
   EXPECT_EQ(say(one, "NOOP\r\n").substr(0, 4), "250 ");

@@ -61,6 +61,10 @@ class ReceiveDriver final : public ReceivePolicy {
           said_ += std::exchange(session.output(), {});
           session.tls_started();
           break;
+        case Kind::introduce:
+          introduced.push_back(session.take_introduction());
+          left = octets;
+          return take_output();
         case Kind::pause:
           pauses.push_back(event.span);
           break;
@@ -86,6 +90,7 @@ class ReceiveDriver final : public ReceivePolicy {
   }
 
   std::optional<Reply> refuse_sender(const MailFrom&) override { return refuse_mail; }
+  bool trusts_xclient() override { return trusts; }
   Duration delay_sender(const MailFrom&) override { return delay_mail; }
   std::optional<Reply> refuse_recipient(const Envelope&, const Recipient& recipient) override {
     if (may_relay && !recipient.address.starts_with("nobody@")) return std::nullopt;
@@ -108,6 +113,9 @@ class ReceiveDriver final : public ReceivePolicy {
   int flushes = 0;
   int pieces = 0;
   std::vector<Duration> pauses;
+  bool trusts = false;
+  std::vector<XClient> introduced;
+  std::string left;  ///< of the input, for the next session
   bool is_closed = false;
 
  private:

@@ -252,5 +252,38 @@ TEST(ReceiveSession, AnswersEveryCommandOnceWithAnEnhancedCode) {
   }
 }
 
+TEST(ReceiveSession, OffersNothingThatIsOffAndKnowsNothingOfIt) {
+  ReceiveSessionLimits limits;
+  limits.extensions = {false, false, false, false, false, false};
+  ReceiveDriver all_off(limits);
+  all_off.take_output();
+  EXPECT_EQ(all_off.feed("EHLO c\r\n"), "250-hub.example greets c\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP\r\n");
+  for (const char* parameter : {"SIZE=5", "BODY=8BITMIME", "BODY=7BIT", "SMTPUTF8", "RET=HDRS", "ENVID=a"})
+    EXPECT_EQ(all_off.feed(std::string("MAIL FROM:<a@c.example> ") + parameter + "\r\n"), "555 5.5.4 parameter not known\r\n") << parameter;
+  EXPECT_EQ(all_off.feed("MAIL FROM:<a@c.example>\r\n"), "250 2.1.0 sender ok\r\n");
+  for (const char* parameter : {"NOTIFY=NEVER", "ORCPT=rfc822;a@b.example"})
+    EXPECT_EQ(all_off.feed(std::string("RCPT TO:<b@d.example> ") + parameter + "\r\n"), "555 5.5.4 parameter not known\r\n") << parameter;
+  EXPECT_EQ(all_off.feed("RCPT TO:<b@d.example>\r\n"), "250 2.1.5 recipient ok\r\n");
+}
+
+TEST(ReceiveSession, ReadsAChunkThatItDoesNotOfferToItsEnd) {
+  ReceiveSessionLimits limits;
+  limits.extensions.chunking = false;
+  ReceiveDriver driver(limits);
+  driver.feed("EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n");
+  EXPECT_EQ(driver.feed("BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"), "502 5.5.1 command not offered here\r\n250 2.0.0 ok\r\n");
+  EXPECT_EQ(driver.begun, 0);
+  driver.feed("MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n");
+  driver.feed("DATA\r\n");
+  EXPECT_EQ(driver.feed("x\r\n.\r\n"), "250 2.0.0 queued\r\n") << "by DATA";
+}
+
+TEST(ReceiveSession, GreetsWithItsBanner) {
+  ReceiveSessionLimits limits;
+  limits.banner = "mail";
+  ReceiveDriver driver(limits);
+  EXPECT_EQ(driver.take_output(), "220 hub.example mail\r\n");
+}
+
 }  // namespace
 }  // namespace umbra::smtp
