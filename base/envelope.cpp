@@ -9,14 +9,16 @@ constexpr std::uint64_t format_version = 1;
 constexpr std::uint64_t recipients_max = 100'000;
 constexpr std::uint64_t trail_max = 1'000;
 constexpr std::size_t hub_name_octets_max = 64;
+constexpr std::uint64_t filters_max = 100;
 
 std::uint64_t to_number(WallTime t) { return static_cast<std::uint64_t>(t.time_since_epoch().count()); }
-// Bit 7: a trail follows the recipients. Bit 8: sent again from a safety net.
+// Bit 7: a trail follows the recipients. Bit 8: sent again from a safety net. Bit 9: behind all that follow the content filters it waits for.
 // Protection among the flags: from bit 2 three bits, 0 one copy, 1 no copy, else so many; from bit 5 two bits, the zones.
 std::uint64_t to_flags(const Envelope& e) {
   std::uint64_t copies = e.protection.copies > 1 ? e.protection.copies : 1U - e.protection.copies;
   return (e.body_8bit ? 1U : 0U) | (e.smtputf8 ? 2U : 0U) | copies << 2U |
-         static_cast<std::uint64_t>(e.protection.zones) << 5U | (e.trail.empty() ? 0U : 128U) | (e.resent ? 256U : 0U);
+         static_cast<std::uint64_t>(e.protection.zones) << 5U | (e.trail.empty() ? 0U : 128U) | (e.resent ? 256U : 0U) |
+         (e.waits_for.empty() ? 0U : 512U);
 }
 
 WallTime to_time(std::uint64_t n) { return WallTime{WallTime::duration{static_cast<std::int64_t>(n)}}; }
@@ -41,9 +43,11 @@ std::string encode(const Envelope& e) {
     put_string(out, r.original_recipient);
     put_number(out, r.notify);
   }
-  if (e.trail.empty()) return out;
-  put_number(out, e.trail.size());
-  for (const auto& hub : e.trail) put_string(out, hub);
+  for (const auto* names : {&e.trail, &e.waits_for}) {
+    if (names->empty()) continue;
+    put_number(out, names->size());
+    for (const auto& name : *names) put_string(out, name);
+  }
   return out;
 }
 
@@ -60,7 +64,7 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
   auto flags = in.number();
   auto copies = (flags >> 2U) & 7U;
   auto zones = (flags >> 5U) & 3U;
-  if (flags > 511 || zones > 2) return bad("unknown flags");
+  if (flags > 1023 || zones > 2) return bad("unknown flags");
   e.protection.copies = static_cast<std::uint8_t>(copies > 1 ? copies : 1U - copies);
   e.protection.zones = static_cast<ZonePreference>(zones);
   e.body_8bit = (flags & 1U) != 0;
@@ -91,6 +95,14 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
       if (in.ok() && (e.trail.back().empty() || e.trail.back().size() > hub_name_octets_max)) return bad("a hub in the trail");
     }
   }
+  if ((flags & 512U) != 0) {
+    auto filters = in.number();
+    if (!in.ok() || filters == 0 || filters > filters_max) return bad("number of content filters");
+    for (std::uint64_t i = 0; i < filters && in.ok(); ++i) {
+      e.waits_for.emplace_back(in.string());
+      if (in.ok() && (e.waits_for.back().empty() || e.waits_for.back().size() > hub_name_octets_max)) return bad("a content filter");
+    }
+  }
   if (!in.at_end()) return bad(in.ok() ? "trailing octets" : "cut short");
   for (const auto* text : {&e.sender, &e.envelope_id, &e.client_address, &e.client_helo})
     if (text->find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) return bad("line end in a value");
@@ -100,6 +112,8 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
       return bad("line end in a recipient");
   for (const auto& hub : e.trail)
     if (hub.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) return bad("line end in the trail");
+  for (const auto& filter : e.waits_for)
+    if (filter.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) return bad("line end in a content filter");
   return e;
 }
 

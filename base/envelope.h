@@ -40,6 +40,7 @@ struct Envelope {
   std::string client_helo;
   Protection protection;  ///< how many copies it must have elsewhere
   std::vector<std::string> trail = {};  ///< hubs that handed it on to their next hop, in order: none of them is given it again
+  std::vector<std::string> waits_for = {};  ///< content filters that it has to pass yet, in order: until then it is held
   bool operator==(const Envelope&) const = default;
 };
 

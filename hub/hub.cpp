@@ -4,7 +4,9 @@
 
 #include "hub/admin/admin_server.h"
 #include "hub/admin/backend.h"
+#include "hub/authentication/authenticators.h"
 #include "hub/drain/drainer.h"
+#include "hub/filter/filtering_intake.h"
 #include "hub/inbound/acceptor.h"
 #include "hub/inbound/listeners.h"
 #include "hub/net/tls_store.h"
@@ -14,6 +16,7 @@
 #include "hub/pressure/pressure_watch.h"
 #include "hub/safety_net/keeper.h"
 #include "hub/safety_net/resender.h"
+#include "hub/suspension/suspensions.h"
 #include "hub/spool_recovery.h"
 #include "hub/spool_tasks.h"
 #include "storage/set_aside.h"
@@ -42,11 +45,13 @@ class WiredHub final : public Hub, public AdminBackend {
         config_(live_.now()),
         own_tls_(parts.runtime.tls != nullptr ? nullptr : std::make_unique<TlsStore>(config_)),
         tls_(parts.runtime.tls != nullptr ? *parts.runtime.tls : *own_tls_),
-        runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_},
+        authenticators_(parts.runtime.io, parts.password_lane != nullptr ? *parts.password_lane : parts.reader_lane, parts.log),
+        runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_, &authenticators_},
         log_(parts.log),
         spool_(std::move(spool)),
         attempts_(std::move(attempts)),
         peering_(runtime_, config_, *spool_, log_, metrics_, parts.arbiter),
+        suspensions_(runtime_.io, *spool_, log_),
         outbound_(Outbound::make(runtime_, config_, *spool_, peering_, log_, metrics_, marks())),
         net_keeper_(runtime_, config_, *spool_, log_),
         pressure_(config_.pressure, log_),
@@ -57,12 +62,21 @@ class WiredHub final : public Hub, public AdminBackend {
                  log_, metrics_, parts.drain),
         resender_(runtime_, config_, *spool_, peering_, *outbound_,
                   [this] { return drainer_.drain().is_ready() ? std::string() : std::string("the hub is being drained"); }, log_, metrics_),
-        listeners_(runtime_, config_, acceptor_, pressure_, throttle_, log_, metrics_) {
+        filters_(runtime_, config_, *spool_, log_, metrics_),
+        waiting_mail_(runtime_, config_, *spool_, peering_, *outbound_, filters_, log_, metrics_),
+        intake_(runtime_, acceptor_, filters_, waiting_mail_, *spool_, log_, metrics_),
+        listeners_(runtime_, config_, intake_, pressure_, throttle_, log_, metrics_) {
     peering_.set_outbound(*outbound_);
+    outbound_->set_suspensions(suspensions_);
+    suspensions_.on_change([this] {
+      outbound_->suspensions_changed();
+      listeners_.suspensions_changed(suspensions_);
+    });
   }
 
   // Hub
   Result<void> start() override {
+    suspensions_.start();
     outbound_->start();
     is_started_ = true;
     if (auto started = peering_.start(); !started) return started;
@@ -70,6 +84,7 @@ class WiredHub final : public Hub, public AdminBackend {
     pressure_watch_.start();
     net_keeper_.start();
     resender_.start();
+    waiting_mail_.start(intake_);
     if (auto listening = listeners_.start(); !listening) return listening;
     if (!config_.admin.socket.empty() || config_.admin.address) {
       auto started = AdminServer::start(runtime_.io, config_.admin, *this, log_);
@@ -91,12 +106,17 @@ class WiredHub final : public Hub, public AdminBackend {
     is_stopping_ = true;
     acceptor_.close();
     listeners_.close();
+    authenticators_.close();
+    filters_.stop();
     co_await listeners_.stop();
+    co_await waiting_mail_.stop();
     if (admin_) co_await admin_->stop();
     co_await resender_.stop();
     co_await net_keeper_.stop();
     co_await pressure_watch_.stop();
+    co_await suspensions_.stop();
     if (is_started_) co_await outbound_->stop();
+    co_await authenticators_.stop();
     co_await drainer_.stop();
     co_await peering_.stop();
     co_await drainer_.join();
@@ -108,6 +128,12 @@ class WiredHub final : public Hub, public AdminBackend {
   storage::Spool& spool() override { return *spool_; }
   DrainControl& drain() override { return drainer_; }
   SafetyNetControl& safety_net() override { return resender_; }
+  Suspensions& suspensions() override { return suspensions_; }
+  std::string why_not_suspend(const Suspension& suspension) const override {
+    if (suspension.what == Suspension::What::delivery || suspension.name == "*") return {};
+    bool is_known = std::ranges::any_of(config_.listeners, [&](const auto& listener) { return listener.name == suspension.name; });
+    return is_known ? std::string() : "there is no listener " + suspension.name;
+  }
   bool is_returning() const override { return peering_.is_returning(); }
   const std::optional<Ended>& ended() const override {
     if (auto failed = spool_->unhealthy(); failed && !ended_) {
@@ -124,6 +150,8 @@ class WiredHub final : public Hub, public AdminBackend {
     Health health;
     health.live = !spool_->unhealthy();
     health.reason = const_cast<MessageAcceptor&>(acceptor_).why_not_ready();
+    if (health.reason.empty()) health.reason = waiting_mail_.why_not_ready();
+    if (health.reason.empty() && listeners_.are_all_suspended()) health.reason = "the listeners are suspended";
     if (!drainer_.drain().is_ready()) health.reason = std::string(to_string(drainer_.drain().order().verb)) + ": " + std::string(to_string(drainer_.drain().state()));
     health.ready = health.live && health.reason.empty();
     health.mail_waits = const_cast<Peering&>(peering_).ownership().why_mail_waits();
@@ -200,6 +228,9 @@ class WiredHub final : public Hub, public AdminBackend {
     g.log_lines_dropped_total = log_.lines_dropped();
     g.log_octets_lost_total = log_.octets_lost();
     g.pressure = pressure_.state();
+    g.suspensions = suspensions_.list();
+    g.content_filters = filters_.report();
+    waiting_mail_.report(g.content_filters);
     g.ready = health().ready;
     g.mail_waits = health().mail_waits.empty() ? 0 : 1;
     g.drain = drainer_.gauges();
@@ -260,7 +291,9 @@ class WiredHub final : public Hub, public AdminBackend {
     if (config_.log.level != level) log_.set_level(log_level_of(config_.log.level));
     tls_.replace(std::move(*places));
     throttle_.configuration_changed();
+    filters_.configuration_changed();
     listeners_.configuration_changed(std::move(*opened));
+    listeners_.suspensions_changed(suspensions_);
     outbound_->configuration_changed();
     net_keeper_.configuration_changed();
     resender_.configuration_changed();
@@ -294,6 +327,8 @@ class WiredHub final : public Hub, public AdminBackend {
     bool is_held = stored.state == MessageState::held;
     if (action == QueueAction::hold && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held already"};
     if (action == QueueAction::release && !is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is not held"};
+    if (action == QueueAction::release && waiting_mail_.waits(stored.envelope))
+      co_return ActionOutcome{ActionOutcome::Kind::refused, "it waits for content filter " + stored.envelope.waits_for.front() + ", and is released when that is back"};
     if (action == QueueAction::retry && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held: release it"};
     auto entries = outbound_->entries_for(stored.envelope, stored.progress, WallClock::now());
     bool is_claimed = action == QueueAction::hold && outbound_->claim(row);
@@ -367,6 +402,7 @@ class WiredHub final : public Hub, public AdminBackend {
   const Config& config_;  // the one in force
   const std::unique_ptr<TlsStore> own_tls_;  // unless one was passed in
   TlsStore& tls_;
+  Authenticators authenticators_;
   Runtime runtime_;
   EventLog& log_;
   Metrics metrics_;
@@ -374,6 +410,7 @@ class WiredHub final : public Hub, public AdminBackend {
   Attempts attempts_;
   std::optional<storage::AttemptMarks> marks_;
   Peering peering_;
+  Suspensions suspensions_;
   std::unique_ptr<Outbound> outbound_;
   SafetyNetKeeper net_keeper_;
   BackPressure pressure_;
@@ -382,6 +419,9 @@ class WiredHub final : public Hub, public AdminBackend {
   MessageAcceptor acceptor_;
   Drainer drainer_;
   Resender resender_;
+  ContentFilters filters_;
+  WaitingMail waiting_mail_;
+  FilteringIntake intake_;
   Listeners listeners_;
   std::unique_ptr<AdminServer> admin_;
   bool is_started_ = false;

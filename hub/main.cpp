@@ -21,6 +21,7 @@
 #include "hub/metrics.h"
 #include "hub/safety_net_command.h"
 #include "hub/salvage_command.h"
+#include "hub/suspension_command.h"
 
 namespace umbra::hub {
 namespace {
@@ -315,8 +316,43 @@ void add_drain_commands(CLI::App& app, DrainCommand& drain, std::function<int()>
   auto* leave = order("leave", "Hand everything over: the disk may go");
   hand_over(leave);
   leave->callback([run] { run("leave"); });
-  for (const char* name : {"undrain", "resume"})
-    add(app, name, "Be active again")->callback([&] { chosen = [&] { return run_undrain(drain); }; });
+  add(app, "undrain", "Be active again")->callback([&] { chosen = [&] { return run_undrain(drain); }; });
+  auto* resume = add(app, "resume", "Be active again; or resume a listener or a delivery that was suspended");
+  resume->require_subcommand(0, 1);
+  resume->callback([&chosen, &drain, resume] {
+    if (resume->get_subcommands().empty()) chosen = [&] { return run_undrain(drain); };
+  });
+}
+
+void add_suspension_commands(CLI::App& app, SuspensionCommand& suspension, std::function<int()>& chosen) {
+  auto add = [&](CLI::App& parent, const char* name, const char* help) {
+    auto* command = parent.add_subcommand(name, help);
+    command->add_option("--socket", suspension.socket, "Admin socket of the hub")->envname("UMBRA_SOCKET");
+    command->add_option("--output", suspension.output, "text or json")->check(CLI::IsMember(std::set<std::string>{"text", "json"}))->capture_default_str();
+    return command;
+  };
+  auto* suspend = app.add_subcommand("suspend", "Take no mail by a listener, or deliver none to a destination, until it is resumed; lasts over a restart");
+  suspend->require_subcommand(1);
+  auto* resume = app.get_subcommand("resume");
+  const std::pair<const char*, const char*> kinds[] = {{"listener", "Its clients get 421 4.3.2 and keep their mail"},
+                                                       {"delivery", "Mail for it waits here, and does not age"}};
+  for (const auto& [what, help] : kinds) {
+    auto* one = add(*suspend, what, help);
+    auto* back = add(*resume, what, "Resume it");
+    for (auto* command : {one, back}) {
+      command->add_option("name", suspension.name, std::string(what) == "listener" ? "Its name" : "The destination, as `umbra queue show` names it");
+      command->add_flag("--all", suspension.all, "All of them");
+    }
+    one->add_option("--for", suspension.span, "How long (90s, 30min, 2h); without it until it is resumed");
+    one->add_option("--reason", suspension.reason, "Shown with it");
+    auto choose = [&suspension, &chosen, meant = std::string(what)](int (*run)(const SuspensionCommand&)) {
+      suspension.what = meant;
+      chosen = [&suspension, run] { return run(suspension); };
+    };
+    one->callback([choose] { choose(run_suspend); });
+    back->callback([choose] { choose(run_resume); });
+  }
+  add(app, "suspensions", "What is suspended")->callback([&] { chosen = [&] { return run_suspensions(suspension); }; });
 }
 
 void add_safety_net_commands(CLI::App& app, SafetyNetCommand& net, std::function<int()>& chosen) {
@@ -364,6 +400,9 @@ int command_line(int argc, char** argv) {
   DrainCommand drain;
   drain.socket = options.socket;
   add_drain_commands(app, drain, chosen);
+  SuspensionCommand suspension;
+  suspension.socket = options.socket;
+  add_suspension_commands(app, suspension, chosen);
   SafetyNetCommand net;
   net.socket = options.socket;
   add_safety_net_commands(app, net, chosen);

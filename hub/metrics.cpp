@@ -45,6 +45,13 @@ constexpr CounterRow counters[] = {
      &Metrics::tls_sessions_resumed_total},
     {"tls_reload_failures_total", "Certificates refused at a reload; the former ones stayed in use.",
      &Metrics::tls_reload_failures_total},
+    {"authentications_total", "Clients that logged on (AUTH).", &Metrics::authentications_total},
+    {"authentication_failures_total", "Log-ons of clients that were refused.", &Metrics::authentication_failures_total},
+    {"authentications_unavailable_total", "Log-ons of clients that could not be decided: nobody was there to check the password.",
+     &Metrics::authentications_unavailable_total},
+    {"authentications_out_total", "Connections to next hops on which this hub logged on.", &Metrics::authentications_out_total},
+    {"authentication_failures_out_total", "Connections to next hops that ended because this hub could not log on.",
+     &Metrics::authentication_failures_out_total},
     {"tls_connections_out_total", "Connections to next hops that were encrypted.", &Metrics::tls_connections_out_total},
     {"tls_failures_out_total", "Connections to next hops whose TLS handshake failed.", &Metrics::tls_failures_out_total},
     {"tls_fallbacks_total", "Connections to next hops made without TLS after it had failed (policy opportunistic).",
@@ -73,6 +80,15 @@ constexpr CounterRow counters[] = {
     {"pressure_delays_total", "MAIL commands whose reply was kept back under pressure.", &Metrics::pressure_delays_total},
     {"pressure_refusals_total", "MAIL commands that got `452 4.3.1` under pressure.", &Metrics::pressure_refusals_total},
     {"throttled_total", "Connections, MAIL and RCPT commands that a throttling policy refused for now.", &Metrics::throttled_total},
+    {"content_filter_messages_total", "Messages put before a content filter, once for each.", &Metrics::content_filter_messages_total},
+    {"content_filter_refused_total", "Messages that a content filter refused, for good or for now.", &Metrics::content_filter_refused_total},
+    {"content_filter_discarded_total", "Messages that a content filter had thrown away.", &Metrics::content_filter_discarded_total},
+    {"content_filter_changed_total", "Messages that a content filter changed.", &Metrics::content_filter_changed_total},
+    {"content_filter_failures_total", "Conversations with content filters that failed: no connection, no answer in time, a wrong answer.",
+     &Metrics::content_filter_failures_total},
+    {"content_filter_bypassed_total", "Messages taken without a content filter that was down (when_down: accept).", &Metrics::content_filter_bypassed_total},
+    {"content_filter_down_total", "Messages refused because a content filter was down (when_down: tempfail, reject).", &Metrics::content_filter_down_total},
+    {"content_filter_busy_total", "Messages refused with 451 because a content filter had no connection free in time.", &Metrics::content_filter_busy_total},
     {"shadows_made_total", "Copies of this hub's messages that another hub confirmed as durable.",
      &Metrics::shadows_made_total},
     {"shadows_made_early_total", "Of these, large bodies that were copied while they came in.", &Metrics::shadows_made_early_total},
@@ -125,6 +141,7 @@ struct HistogramRow {
 };
 constexpr HistogramRow histograms[] = {
     {"accept_seconds", "From the end of a message's data to its reply.", &Metrics::accept_seconds},
+    {"content_filter_seconds", "How long content filters took for a message, each for itself.", &Metrics::content_filter_seconds},
     {"shadow_seconds", "From the offer of a copy to its confirmation.", &Metrics::shadow_seconds},
 };
 
@@ -288,6 +305,10 @@ constexpr const char* expiry_help =
     "Unix time at which a certificate in use ends; one series per listener, route and cluster that has one.";
 constexpr const char* drift_help =
     "Values that another hub is configured differently in; one series per hub of the cluster that tells its own.";
+constexpr const char* suspensions_help = "What the operator has suspended (`umbra suspend`), listeners and deliveries.";
+constexpr const char* content_filter_help = "A content filter: 1 down, 0 not; one series per configured filter.";
+constexpr const char* content_filter_waiting_help = "Messages that are accepted and wait for a content filter; one series per configured filter.";
+constexpr const char* content_filter_octets_help = "Octets of these; one series per configured filter.";
 constexpr const char* pressure_help = "Back pressure: 0 normal, 1 medium, 2 high; one series per resource that is watched.";
 constexpr const char* start_help = "Unix time of the hub's start.";
 constexpr const char* memory_help = "Resident memory of the process.";
@@ -309,10 +330,23 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   families.add("ready", ready_help, gauges.ready ? 1 : 0);
   families.add_labelled("certificate_expiry_timestamp_seconds", expiry_help, "place", gauges.certificate_expiry);
   families.add_labelled("configuration_drift", drift_help, "hub", gauges.configuration_drift);
+  std::vector<std::pair<std::string, std::int64_t>> filters;
+  for (const auto& filter : gauges.content_filters) filters.emplace_back(filter.name, filter.is_down ? 1 : 0);
+  families.add_labelled("content_filter_down", content_filter_help, "filter", filters);
+  filters.clear();
+  for (const auto& filter : gauges.content_filters) filters.emplace_back(filter.name, static_cast<std::int64_t>(filter.waiting));
+  families.add_labelled("content_filter_waiting_messages", content_filter_waiting_help, "filter", filters);
+  filters.clear();
+  for (const auto& filter : gauges.content_filters) filters.emplace_back(filter.name, static_cast<std::int64_t>(filter.waiting_octets));
+  families.add_labelled("content_filter_waiting_octets", content_filter_octets_help, "filter", filters);
   std::vector<std::pair<std::string, std::int64_t>> pressure;
   for (const auto& one : gauges.pressure.resources)
     if (one.value && one.marks.are_watched()) pressure.emplace_back(to_string(one.resource), static_cast<std::int64_t>(one.level));
   families.add_labelled("pressure_level", pressure_help, "resource", pressure);
+  std::vector<std::pair<std::string, std::int64_t>> suspended;
+  for (auto what : {Suspension::What::listener, Suspension::What::delivery})
+    suspended.emplace_back(to_string(what), std::ranges::count(gauges.suspensions, what, &Suspension::what));
+  families.add_labelled("suspensions", suspensions_help, "what", suspended);
   for (const auto& row : drain_rows) families.add(row.name, row.help, static_cast<double>(gauges.drain.*row.value));
   families.add("drain_state", drain_state_help, static_cast<double>(gauges.drain.state_number));
   families.add("drain_started_timestamp_seconds", drain_started_help, gauges.drain.started_at);
@@ -347,6 +381,9 @@ std::string metrics_reference() {
   simple("ready", ready_help);
   simple("certificate_expiry_timestamp_seconds", expiry_help);
   simple("configuration_drift", drift_help);
+  simple("content_filter_down", content_filter_help);
+  simple("content_filter_waiting_messages", content_filter_waiting_help);
+  simple("content_filter_waiting_octets", content_filter_octets_help);
   for (const auto& gauge : drain_rows) simple(gauge.name, gauge.help);
   simple("drain_state", drain_state_help);
   simple("drain_started_timestamp_seconds", drain_started_help);

@@ -5,12 +5,14 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "hub/pressure/state.h"
+#include "hub/suspension/suspension.h"
 #include "hub/admin/drain_control.h"
 
 namespace umbra::hub {
@@ -53,6 +55,9 @@ struct Metrics {
   std::uint64_t tls_handshake_failures_total = 0;
   std::uint64_t tls_sessions_resumed_total = 0;  ///< in either direction
   std::uint64_t tls_reload_failures_total = 0;
+  std::uint64_t authentications_total = 0;
+  std::uint64_t authentication_failures_total = 0;
+  std::uint64_t authentications_unavailable_total = 0;  ///< could not be decided: 454
   // delivery
   std::uint64_t recipients_delivered_total = 0;
   std::uint64_t recipients_deferred_total = 0;
@@ -64,11 +69,23 @@ struct Metrics {
   std::uint64_t tls_connections_out_total = 0;
   std::uint64_t tls_failures_out_total = 0;
   std::uint64_t tls_fallbacks_total = 0;  ///< plain after TLS failed
+  std::uint64_t authentications_out_total = 0;
+  std::uint64_t authentication_failures_out_total = 0;
   std::int64_t connections_out = 0;
   // back pressure
   std::uint64_t pressure_delays_total = 0;    ///< MAIL whose 250 was kept back
   std::uint64_t pressure_refusals_total = 0;  ///< MAIL that got 452 4.3.1
   std::uint64_t throttled_total = 0;  ///< connections, MAIL and RCPT refused by a throttling policy
+  // content filters
+  std::uint64_t content_filter_messages_total = 0;   ///< put before a filter
+  std::uint64_t content_filter_refused_total = 0;
+  std::uint64_t content_filter_discarded_total = 0;
+  std::uint64_t content_filter_changed_total = 0;
+  std::uint64_t content_filter_failures_total = 0;
+  std::uint64_t content_filter_bypassed_total = 0;   ///< messages taken unfiltered
+  std::uint64_t content_filter_down_total = 0;       ///< messages refused because a filter was down
+  std::uint64_t content_filter_busy_total = 0;
+  Histogram content_filter_seconds;
   // redundancy
   std::uint64_t shadows_made_total = 0;  ///< copies of ours confirmed by another hub
   std::uint64_t shadows_made_early_total = 0;  ///< of these, copied while the body came in
@@ -98,6 +115,16 @@ struct Metrics {
 
 /// What is looked up at the moment somebody asks: the state of the spool and of the cluster.
 struct Gauges {
+  struct ContentFilter {
+    std::string name;
+    bool is_down = false;
+    std::string why;     ///< of the last failure; empty: it is well
+    WallTime since{};    ///< of that
+    std::uint64_t waiting = 0;         ///< messages that are accepted and wait for it
+    std::uint64_t waiting_octets = 0;
+    std::optional<WallTime> waiting_since{};  ///< the oldest of them
+  };
+  std::vector<ContentFilter> content_filters;
   std::uint64_t queue_messages = 0;  ///< queued or held
   std::uint64_t queue_held = 0;
   std::uint64_t unprotected_messages = 0;
@@ -134,6 +161,7 @@ struct Gauges {
   std::uint64_t configuration_last_reload_success_timestamp_seconds = 0;
   std::uint64_t configuration_keys_waiting_for_restart = 0;
   PressureState pressure;
+  std::vector<Suspension> suspensions;
   std::uint64_t log_lines_dropped_total = 0;
   std::uint64_t log_octets_lost_total = 0;
   DrainGauges drain;

@@ -85,6 +85,7 @@ After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, EventLog& lo
   HomeExecutor home(io);
   storage::ThreadExecutor writer("umbra-writer");
   storage::ThreadExecutor reader("umbra-reader");
+  storage::ThreadExecutor passwords("umbra-passwords");
   SystemRandom random;
   auto network = make_tcp_network(io);
   auto resolver = make_cares_resolver(io, config.resolver);
@@ -96,6 +97,7 @@ After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, EventLog& lo
                                 .log = log,
                                 .spool_vfs = "",
                                 .live = &live,
+                                .password_lane = &passwords,
                                 .pressure = &pressure,
                                 .drain = &drain});
   if (!hub) {

@@ -6,6 +6,7 @@
 
 #include "base/ids.h"
 #include "smtp/address.h"
+#include "smtp/base64.h"
 #include "smtp/dsn_parameters.h"
 
 namespace umbra::smtp {
@@ -53,10 +54,19 @@ std::optional<Parameter> take_parameter(std::string_view& rest) {
   return p;
 }
 
+bool is_auth_identity(std::string_view value) {
+  if (value == "<>") return true;
+  if (value.size() > 500) return false;
+  auto text = parse_xtext(value);
+  if (!text) return false;
+  auto path = parse_path("<" + *text + ">", Utf8::allowed);
+  return path && path->octets == text->size() + 2 && !path->mailbox.empty();
+}
+
 /// One of MAIL's parameters into `mail`; a reply when it is bad.
 std::optional<CommandProblem> take_mail_parameter(const Parameter& p, const CommandContext& context,
                                                   MailFrom& mail, unsigned& seen) {
-  enum : unsigned { size = 1, body = 2, utf8 = 4, ret = 8, envid = 16 };
+  enum : unsigned { size = 1, body = 2, utf8 = 4, ret = 8, envid = 16, auth = 32 };
   auto refuse = [](int code, std::string_view enhanced, std::string_view text) {
     return CommandProblem{{code, std::string(enhanced), std::string(text)}};
   };
@@ -88,6 +98,10 @@ std::optional<CommandProblem> take_mail_parameter(const Parameter& p, const Comm
     if (!is_envelope_id(p.value))
       return refuse(501, "5.5.4", "ENVID is not xtext of printable characters, at most 100");
     mail.envelope_id = p.value;
+  } else if (is("AUTH") && context.has_auth) {
+    // Who the sender is, says the client (RFC 4954 section 5). Nobody here believes it, and it goes no further.
+    if (!once(auth)) return refuse(501, "5.5.4", "AUTH given twice");
+    if (!is_auth_identity(p.value)) return refuse(501, "5.5.4", "AUTH is <> or an address in xtext, at most 500");
   } else {
     return refuse(555, "5.5.4", "parameter not known");
   }
@@ -195,6 +209,23 @@ Parsed parse_hello(std::string_view arguments, bool is_extended) {
   return Hello{is_extended, std::string(arguments)};
 }
 
+/// AUTH mechanism [initial response]; "=" is an empty one (RFC 4954 section 4).
+Parsed parse_auth(std::string_view arguments) {
+  const auto space = arguments.find(' ');
+  Auth auth;
+  for (char c : arguments.substr(0, space)) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_')) return problem(501, "5.5.4", "not the name of a mechanism");
+    auth.mechanism += c;
+  }
+  if (auth.mechanism.empty() || auth.mechanism.size() > 20) return problem(501, "5.5.4", "syntax: AUTH mechanism [initial response]");
+  if (space == std::string_view::npos) return auth;
+  const auto initial = arguments.substr(space + 1);
+  auth.initial = initial == "=" ? std::string() : decode_base64(initial);
+  if (!auth.initial || initial.empty()) return problem(501, "5.5.2", "the initial response is not base 64");
+  return auth;
+}
+
 Parsed without_arguments(std::string_view arguments, Command command) {
   if (!arguments.empty()) return problem(501, "5.5.4", "this command takes no argument");
   return command;
@@ -225,6 +256,7 @@ Parsed parse_command(std::string_view line, const CommandContext& context) {
   if (is("DATA")) return without_arguments(arguments, Data{});
   if (is("RSET")) return without_arguments(arguments, Rset{});
   if (is("QUIT")) return without_arguments(arguments, Quit{});
+  if (is("AUTH")) return parse_auth(arguments);
   if (is("STARTTLS")) return without_arguments(arguments, StartTls{});
   if (is("EHLO")) return parse_hello(arguments, true);
   if (is("HELO")) return parse_hello(arguments, false);
@@ -239,7 +271,7 @@ Parsed parse_command(std::string_view line, const CommandContext& context) {
     if (arguments.empty()) return problem(501, "5.5.4", "syntax: VRFY text");
     return Vrfy{};
   }
-  if (is_one_of(verb, {"AUTH", "EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "XCLIENT",
+  if (is_one_of(verb, {"EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "XCLIENT",
                        "XFORWARD"}))
     return problem(502, "5.5.1", "command not offered here");
   // A browser can be made to talk to port 25; what follows its request line must not be read as commands.

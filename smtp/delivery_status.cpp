@@ -146,7 +146,7 @@ std::string_view header_of(std::string_view message) {
 }
 
 DsnMessage make_dsn(const DsnText& dsn) {
-  const bool utf8 = !is_ascii(dsn.sender) ||
+  const bool utf8 = !is_ascii(dsn.to) ||
                     std::ranges::any_of(dsn.recipients, [](const auto& r) { return !is_ascii(r.recipient.address); });
   // The worst of what is reported names the whole.
   Action action = Action::delivered;
@@ -164,12 +164,20 @@ DsnMessage make_dsn(const DsnText& dsn) {
   out.reserve(returned.size() + 4096);
   const char* body_encoding = message.is_8bit ? "8bit" : "7bit";
   add_field(out, "From", "Mail Delivery System <MAILER-DAEMON@" + dsn.reporting_mta + ">", utf8);
-  add_field(out, "To", "<" + dsn.sender + ">", utf8);
+  add_field(out, "To", "<" + dsn.to + ">", utf8);
   add_field(out, "Subject", subject_of(action), utf8);
   add_field(out, "Date", date_time(dsn.now), utf8);
   add_field(out, "Message-ID", "<" + dsn.message_id + "@" + dsn.reporting_mta + ">", utf8);
   add_field(out, "Auto-Submitted", "auto-replied", utf8);
   add_field(out, "MIME-Version", "1.0", utf8);
+  if (dsn.is_plain) {
+    out += std::string("Content-Type: text/plain; charset=") + (message.is_8bit ? "utf-8" : "us-ascii") + "\r\nContent-Transfer-Encoding: " +
+           body_encoding + "\r\n\r\n";
+    add_explanation(out, dsn, utf8);
+    if (!returned.empty()) out += (dsn.is_full ? "\r\nThe message:\r\n\r\n" : "\r\nThe header of the message:\r\n\r\n") + returned;
+    if (!out.ends_with("\r\n")) out += "\r\n";
+    return message;
+  }
   out += "Content-Type: multipart/report; report-type=" + std::string(utf8 ? "global-delivery-status" : "delivery-status") +
          ";\r\n boundary=\"" + dsn.boundary + "\"\r\n";
   out += std::string("Content-Transfer-Encoding: ") + body_encoding + "\r\n\r\n";
@@ -184,6 +192,10 @@ DsnMessage make_dsn(const DsnText& dsn) {
          (utf8 ? "8bit" : "7bit") + "\r\n\r\n";
   add_status(out, dsn, utf8);
 
+  if (returned.empty()) {
+    out += "\r\n--" + dsn.boundary + "--\r\n";
+    return message;
+  }
   out += "\r\n--" + dsn.boundary + "\r\nContent-Description: ";
   out += dsn.is_full ? "Undelivered message" : "Message headers";
   out += "\r\nContent-Type: ";

@@ -31,11 +31,12 @@ struct DsnText {
   WallTime now{};
   WallTime arrival{};
   std::optional<WallTime> will_retry_until;  ///< of delayed recipients
-  std::string sender;          ///< of the original: to whom the DSN goes
+  std::string to;              ///< to whom it goes: the sender of the original, or who gets it instead
   std::string envelope_id;     ///< ENVID as given (xtext), or empty
   std::vector<DsnRecipient> recipients;
-  std::string returned;        ///< header of the original with its last CRLF, or the whole of it
+  std::string returned;        ///< header of the original with its last CRLF, or the whole of it; empty: nothing
   bool is_full = false;        ///< `returned` is the whole message
+  bool is_plain = false;       ///< text alone, for people: no multipart/report
 };
 
 struct DsnMessage {

@@ -15,6 +15,7 @@ std::string extension_lines(const Offer& offer) {
   lines += "ENHANCEDSTATUSCODES\n";
   if (on.dsn) lines += "DSN\n";
   if (offer.starttls) lines += "STARTTLS\n";
+  if (!offer.auth_mechanisms.empty()) lines += "AUTH " + offer.auth_mechanisms + "\n";
   if (offer.xclient) lines += "XCLIENT " + std::string(xclient_attributes) + "\n";
   return lines + "HELP";
 }

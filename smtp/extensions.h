@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace umbra::smtp {
 
@@ -22,6 +23,7 @@ struct Offer {
   std::uint64_t message_octets_max = 0;  ///< stands behind SIZE
   bool starttls = false;
   bool xclient = false;
+  std::string auth_mechanisms = {};  ///< separated by blanks; empty: no AUTH
 };
 
 /// Lines separated by '\n', ready for Reply::text.

@@ -41,6 +41,11 @@ ReceiveSession::Event ReceiveSession::next(std::string_view& input) {
         if (awaiting_ == Awaiting::begin) return {Event::Kind::data_begin, {}};
         if (awaiting_ == Awaiting::introduction) return {Event::Kind::introduce, {}};
         if (awaiting_ == Awaiting::tls && begins_tls(input)) return {Event::Kind::start_tls, {}};
+        if (awaiting_ == Awaiting::auth) return {Event::Kind::authenticate, {}};
+        break;
+      case State::auth:
+        take_command(input);
+        if (awaiting_ == Awaiting::auth) return {Event::Kind::authenticate, {}};
         break;
       case State::data:
         if (auto event = take_data(input)) return *event;
@@ -57,13 +62,19 @@ ReceiveSession::Event ReceiveSession::next(std::string_view& input) {
   }
 }
 
+/// RFC 4954 section 4: answers to challenges may be longer than commands.
+std::size_t ReceiveSession::line_octets_max() const {
+  constexpr std::size_t auth_line_octets_max = 12'288;
+  return state_ == State::auth ? auth_line_octets_max : limits_.command_octets_max;
+}
+
 /// Takes one command line off the input, or as much of it as there is.
 void ReceiveSession::take_command(std::string_view& input) {
   const auto line_feed = input.find('\n');
   const bool is_whole = line_feed != std::string_view::npos;
   auto piece = input.substr(0, is_whole ? line_feed + 1 : line_feed);
   input.remove_prefix(piece.size());
-  if (line_too_long_ || line_.size() + piece.size() > limits_.command_octets_max) {
+  if (line_too_long_ || line_.size() + piece.size() > line_octets_max()) {
     const bool ends_with_crlf = piece.size() > 1 ? piece[piece.size() - 2] == '\r'
                                                  : (line_too_long_ ? last_octet_ : line_.back()) == '\r';
     last_octet_ = piece.back();
@@ -82,8 +93,11 @@ void ReceiveSession::on_long_line(bool ends_with_crlf) {
   const bool is_bdat = equals_ignoring_case(std::string_view(line_).substr(0, 4), "BDAT");
   line_too_long_ = false;
   line_ = {};
-  protocol_error(
-      {500, "5.5.2", "command line over " + std::to_string(limits_.command_octets_max) + " octets"});
+  protocol_error({500, "5.5.2", (state_ == State::auth ? "line over " : "command line over ") + std::to_string(line_octets_max()) + " octets"});
+  if (state_ == State::auth) {
+    auth_ = {};
+    state_ = State::commands;
+  }
   if (is_bdat || !ends_with_crlf) state_ = State::closed;
 }
 
@@ -97,7 +111,9 @@ void ReceiveSession::on_line(std::string_view line) {
     return;
   }
   line.remove_suffix(1);
-  auto command = parse_command(line, {limits_.body.message_octets_max, smtputf8_, limits_.extensions, policy_.trusts_xclient()});
+  if (state_ == State::auth) return on_auth_line(line);
+  auto command = parse_command(
+      line, {limits_.body.message_octets_max, limits_.auth.use != AuthLimits::Use::none, smtputf8_, limits_.extensions, policy_.trusts_xclient()});
   if (command) return std::visit([this](auto& c) { on(c); }, *command);
   auto& bad = command.error();
   chunk_is_last_ = false;
@@ -113,7 +129,9 @@ void ReceiveSession::on(const Hello& hello) {
   if (!is_extended_) return say({250, "", host_name_});
   const bool offers_tls = limits_.starttls != StartTlsOffer::none && !is_secured_;
   say({250, "",
-       host_name_ + " greets " + hello_name_ + "\n" + extension_lines({limits_.extensions, limits_.body.message_octets_max, offers_tls, policy_.trusts_xclient()})});
+       host_name_ + " greets " + hello_name_ + "\n" +
+           extension_lines({limits_.extensions, limits_.body.message_octets_max, offers_tls, policy_.trusts_xclient(),
+                            offers_auth() ? policy_.auth_mechanisms() : std::string()})});
 }
 
 void ReceiveSession::on(const StartTls&) {
@@ -150,6 +168,7 @@ void ReceiveSession::tls_started() {
   reset_transaction();
   hello_name_.clear();
   is_extended_ = false;
+  is_authenticated_ = false;
   errors_ = 0;
 }
 
@@ -159,6 +178,8 @@ void ReceiveSession::on(MailFrom& mail) {
   if (in_transaction_) return protocol_error({503, "5.5.1", "a transaction is open"});
   if (limits_.starttls == StartTlsOffer::required && !is_secured_)
     return protocol_error({530, "5.7.0", "STARTTLS first"});
+  if (limits_.auth.use == AuthLimits::Use::required && !is_authenticated_)
+    return protocol_error({530, "5.7.0", offers_auth() ? "AUTH first" : "STARTTLS and AUTH first"});
   if (mail.has_parameters && !is_extended_) return protocol_error({555, "5.5.4", "parameters need EHLO"});
   if (auto refusal = policy_.refuse_sender(mail)) return refuse(*refusal);
   pause_ = std::max(pause_, policy_.delay_sender(mail));

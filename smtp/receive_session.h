@@ -1,6 +1,6 @@
 // The receiving side of one SMTP session: octets in, replies and events out. RFC 5321 with PIPELINING (RFC
 // 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING (RFC 3030), ENHANCEDSTATUSCODES
-// (RFC 2034), DSN (RFC 3461), STARTTLS (RFC 3207). No socket and no clock: the driver (hub/inbound/session) moves
+// (RFC 2034), DSN (RFC 3461), STARTTLS (RFC 3207), AUTH (RFC 4954). No socket and no clock: the driver (hub/inbound/session) moves
 // octets, makes the TLS handshake, keeps deadlines and decides the fate of messages. Any split of the input gives
 // the same replies and the same message, but for octets behind STARTTLS: those that came with it end the session,
 // later ones reach the TLS layer, which takes them for a broken handshake. Nothing said before TLS is known after it.
@@ -31,6 +31,8 @@ class ReceivePolicy {
   virtual Duration delay_sender(const MailFrom&) { return {}; }
   /// May the client say by XCLIENT for whom it speaks?
   virtual bool trusts_xclient() { return false; }
+  /// What AUTH offers now, separated by blanks; asked at EHLO and at AUTH.
+  virtual std::string auth_mechanisms() { return {}; }
   /// `envelope` holds the sender and the recipients accepted so far.
   virtual std::optional<Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) = 0;
 };
@@ -42,6 +44,19 @@ enum class StartTlsOffer : std::uint8_t {
   required  ///< no mail without: 530 5.7.0
 };
 
+/// Whether clients may say who they are.
+struct AuthLimits {
+  enum class Use : std::uint8_t {
+    none,  ///< 502
+    offered,
+    required  ///< no mail without: 530 5.7.0
+  };
+  Use use = Use::none;
+  bool allow_without_tls = false;  ///< else 538 5.7.11 on a connection that is not encrypted
+  std::uint32_t failures_max = 3;  ///< answered with 535; the next AUTH gets 421
+  Duration tarpit{};               ///< how long that 535 is kept back
+};
+
 struct ReceiveSessionLimits {
   BodyLimits body;
   Extensions extensions;
@@ -50,6 +65,7 @@ struct ReceiveSessionLimits {
   std::uint32_t command_octets_max = 2048;  ///< with CRLF, at least 64; then 500 5.5.2
   std::uint32_t errors_max = 10;            ///< protocol errors answered; the next one gets 421 4.7.0
   StartTlsOffer starttls = StartTlsOffer::none;
+  AuthLimits auth;
   Duration tarpit{};  ///< how long the 5xx reply to a command is kept back. Never one to BDAT, and never a reply that closes
 };
 
@@ -71,6 +87,7 @@ class ReceiveSession {
                   ///< call tls_started(); when the handshake fails, close
       introduce,  ///< the client speaks for somebody else: take_introduction(), write output(), and begin a new session for that one, whose greeting
                   ///< is the reply. What is left of the input is for it; this session is over
+      authenticate,  ///< auth() is to be looked at; write output() later, and call auth_challenge(), auth_succeed() or auth_fail() now
       pause,     ///< wait for `span`; only then write output(), and call next() again
       abandon,   ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
                  ///< nothing
@@ -98,6 +115,24 @@ class ReceiveSession {
   void tls_started();
   [[nodiscard]] XClient take_introduction() { return std::move(*xclient_); }
   [[nodiscard]] bool is_secured() const { return is_secured_; }
+
+  /// What a client says when it logs on. Between `authenticate` and the answer.
+  struct AuthTurn {
+    std::string mechanism;                ///< in capitals: one of those that the policy named
+    bool is_first = false;                ///< of this AUTH
+    std::optional<std::string> response;  ///< decoded; nothing: AUTH came without an initial response
+  };
+  [[nodiscard]] AuthTurn& auth() { return auth_; }
+  /// 334, and the client's answer is the next turn.
+  void auth_challenge(std::string_view octets);
+  void auth_succeed();
+  /// 535 (after the tarpit, and counted), 454, 501. 421 also closes.
+  void auth_fail(const Reply& reply);
+  /// An AUTH has begun and not ended.
+  [[nodiscard]] bool is_authenticating() const { return state_ == State::auth || awaiting_ == Awaiting::auth; }
+  [[nodiscard]] bool is_authenticated() const { return is_authenticated_; }
+  /// The client has logged on elsewhere, says one who may say so (XCLIENT).
+  void note_authenticated() { is_authenticated_ = true; }
 
   /// Replies not yet written. The driver writes and clears it.
   std::string& output() { return output_; }
@@ -127,9 +162,10 @@ class ReceiveSession {
     data,        ///< up to CRLF.CRLF
     chunk,       ///< chunk_left_ octets of a BDAT
     skip_chunk,  ///< chunk_left_ octets that mean nothing, then chunk_reply_
+    auth,        ///< the client's answer to a challenge
     closed
   };
-  enum class Awaiting : std::uint8_t { nothing, begin, end, tls, introduction };
+  enum class Awaiting : std::uint8_t { nothing, begin, end, tls, auth, introduction };
 
   void take_command(std::string_view& input);
   void on_line(std::string_view line);
@@ -146,6 +182,10 @@ class ReceiveSession {
   void on(const Quit&);
   void on(const StartTls&);
   void on(XClient& said);
+  void on(Auth& auth);
+  void on_auth_line(std::string_view line);
+  [[nodiscard]] std::size_t line_octets_max() const;
+  [[nodiscard]] bool offers_auth() const;
   bool begins_tls(std::string_view& input);
   std::optional<Reply> out_of_order_for_body() const;
   std::optional<Event> take_data(std::string_view& input);
@@ -169,6 +209,9 @@ class ReceiveSession {
   std::optional<Reply> refusal_;  // of the body that ended
   Reply chunk_reply_;
   std::unique_ptr<XClient> xclient_;
+  AuthTurn auth_;
+  std::uint32_t auth_failures_ = 0;
+  bool is_authenticated_ = false;
   std::uint64_t chunk_octets_ = 0;
   std::uint64_t chunk_left_ = 0;
   std::uint32_t errors_ = 0;

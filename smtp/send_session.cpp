@@ -6,6 +6,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "smtp/base64.h"
 
 namespace umbra::smtp {
 namespace {
@@ -51,6 +52,7 @@ NextHopExtensions parse_extensions(std::string_view text) {
     if (equals_ignoring_case(keyword, "DSN")) found.dsn = true;
     if (equals_ignoring_case(keyword, "ENHANCEDSTATUSCODES")) found.enhanced_codes = true;
     if (equals_ignoring_case(keyword, "STARTTLS")) found.starttls = true;
+    if (equals_ignoring_case(keyword, "AUTH")) found.auth_mechanisms = rest;
     if (equals_ignoring_case(keyword, "SIZE")) {
       found.size = true;
       found.size_max = parse_number(rest.substr(0, rest.find(' '))).value_or(0);
@@ -72,8 +74,8 @@ std::optional<Reply> refuses(const NextHopExtensions& next_hop, const Envelope& 
   return std::nullopt;
 }
 
-SendSession::SendSession(std::string helo_name, StartTlsUse starttls)
-    : helo_name_(std::move(helo_name)), starttls_(starttls) {}
+SendSession::SendSession(std::string helo_name, StartTlsUse starttls, bool logs_on)
+    : helo_name_(std::move(helo_name)), starttls_(starttls), logs_on_(logs_on) {}
 
 // ---- replies
 
@@ -102,6 +104,8 @@ void SendSession::take_reply(Reply reply) {
       return take_hello(std::move(reply));
     case Command::starttls:
       return take_starttls(reply);
+    case Command::auth:
+      return take_auth(std::move(reply));
     case Command::quit:
       return end(std::move(reply));
     case Command::reset:
@@ -133,7 +137,7 @@ void SendSession::take_hello(Reply reply) {
   awaits_hello_after_tls_ = false;
   if (reply.is_positive()) {
     if (!is_helo_) extensions_ = parse_extensions(reply.text);
-    if (!begins_tls()) phase_ = Phase::ready;
+    if (!begins_tls()) phase_ = logs_on_ ? Phase::log_on : Phase::ready;
     return;
   }
   if (!is_helo_ && reply.is_permanent()) {
@@ -165,8 +169,49 @@ void SendSession::take_starttls(const Reply& reply) {
   } else if (reply.code == 421 || starttls_ == StartTlsUse::always || reply.is_positive() || reply.is_intermediate()) {
     end(reply.is_permanent() || reply.is_transient() ? reply : unanswered("protocol error: reply to STARTTLS: " + to_line(reply)));
   } else {
-    phase_ = Phase::ready;
+    phase_ = logs_on_ ? Phase::log_on : Phase::ready;
   }
+}
+
+// ---- logging on (RFC 4954)
+
+void SendSession::auth(std::string_view mechanism, const std::optional<std::string>& initial) {
+  UMBRA_ASSERT(phase_ == Phase::log_on);
+  std::string line = "AUTH ";
+  line += mechanism;
+  if (initial) line += " " + (initial->empty() ? std::string("=") : encode_base64(*initial));
+  phase_ = Phase::auth;
+  send(Command::auth, line + "\r\n", false);
+}
+
+void SendSession::take_auth(Reply reply) {
+  // Still in output(): this answer was there before the question.
+  if (!output_.empty()) return broken("a reply to AUTH before it was said");
+  if (reply.code == 235) {
+    phase_ = Phase::logged_on;
+  } else if (reply.code == 334) {
+    auto challenge = decode_base64(reply.text);
+    if (!challenge) return broken("a challenge that is not base 64");
+    challenge_ = std::move(*challenge);
+    phase_ = Phase::challenge;
+  } else if (reply.is_positive() || reply.is_intermediate()) {
+    broken("an unexpected reply to AUTH: " + to_line(reply));
+  } else {
+    is_log_on_refused_ = true;
+    end(std::move(reply));
+  }
+}
+
+void SendSession::auth_respond(std::string_view octets) {
+  UMBRA_ASSERT(phase_ == Phase::challenge);
+  challenge_.clear();
+  phase_ = Phase::auth;
+  send(Command::auth, encode_base64(octets) + "\r\n", false);
+}
+
+void SendSession::auth_accept() {
+  UMBRA_ASSERT(phase_ == Phase::logged_on);
+  phase_ = Phase::ready;
 }
 
 void SendSession::tls_started() {

@@ -1,6 +1,9 @@
 // The client side of an SMTP connection, sans-I/O: replies in, commands out (RFC 5321; PIPELINING RFC 2920, SIZE 1870,
-// 8BITMIME 6152, SMTPUTF8 6531, CHUNKING 3030, DSN 3461, ENHANCEDSTATUSCODES 2034, STARTTLS 3207). Driven by
+// 8BITMIME 6152, SMTPUTF8 6531, CHUNKING 3030, DSN 3461, ENHANCEDSTATUSCODES 2034, STARTTLS 3207, AUTH 4954). Driven by
 // hub/outbound/connection.
+//
+// Logging on is a dialog of the caller's (a SASL library): the session says that it is time (log_on), carries challenges and
+// responses, and becomes ready only when the caller agrees that the other side has shown who it is too.
 //
 // What was sent and what was answered have cursors of their own. Transactions come one after another on one connection;
 // two may be under way: with PIPELINING the MAIL..DATA group of the next one may follow the final dot of the present one
@@ -38,6 +41,7 @@ struct NextHopExtensions {
   bool dsn = false;
   bool enhanced_codes = false;
   bool starttls = false;
+  std::string auth_mechanisms;  ///< separated by blanks; empty: no AUTH
   bool size = false;
   std::uint64_t size_max = 0;  ///< 0: no fixed limit
 };
@@ -90,13 +94,18 @@ class SendSession {
     hello,     ///< EHLO or HELO is out
     tls,       ///< STARTTLS is out
     handshake,  ///< the next hop said 220 to it: make the handshake, then call tls_started()
+    log_on,     ///< EHLO is answered: call auth()
+    auth,       ///< AUTH or a response is out
+    challenge,  ///< auth_challenge() is to be answered: call auth_respond()
+    logged_on,  ///< 235 came: call auth_accept(), or lost() when that is not enough
     ready,
     quitting,  ///< QUIT is out
     over       ///< refused, broken, 421, or QUIT answered: close the connection
   };
 
   /// `helo_name`: what EHLO says.
-  explicit SendSession(std::string helo_name, StartTlsUse starttls = StartTlsUse::never);
+  /// `logs_on`: no mail before the next hop knows who this is.
+  explicit SendSession(std::string helo_name, StartTlsUse starttls = StartTlsUse::never, bool logs_on = false);
 
   /// Octets from the next hop. Afterwards look at phase(), wants_content(), results() and output().
   void feed(std::string_view octets);
@@ -108,6 +117,15 @@ class SendSession {
   [[nodiscard]] bool is_secured() const { return is_secured_; }
   /// STARTTLS was answered with 220, and nothing was understood since.
   [[nodiscard]] bool awaits_hello_after_tls() const { return awaits_hello_after_tls_; }
+
+  /// In phase log_on. `initial`: octets of the initial response (RFC 4954 section 4), not yet in base64; nothing: none.
+  void auth(std::string_view mechanism, const std::optional<std::string>& initial);
+  /// Decoded.
+  [[nodiscard]] const std::string& auth_challenge() const { return challenge_; }
+  void auth_respond(std::string_view octets);
+  void auth_accept();
+  /// The session is over because the next hop did not let this hub log on.
+  [[nodiscard]] bool is_log_on_refused() const { return is_log_on_refused_; }
 
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] const NextHopExtensions& next_hop() const { return extensions_; }
@@ -146,7 +164,7 @@ class SendSession {
   void quit();
 
  private:
-  enum class Command : std::uint8_t { hello, starttls, mail, rcpt, data, content, reset, quit };
+  enum class Command : std::uint8_t { hello, starttls, auth, mail, rcpt, data, content, reset, quit };
   struct Expected {
     Command command;
     std::uint32_t recipient = 0;  // position in Active::result.recipients
@@ -169,6 +187,7 @@ class SendSession {
   void take_hello(Reply reply);
   void take_starttls(const Reply& reply);
   bool begins_tls();
+  void take_auth(Reply reply);
   void take_mail(Active& active, const Reply& reply);
   void take_rcpt(Active& active, std::uint32_t position, const Reply& reply);
   void take_data(Active& active, const Reply& reply);
@@ -188,6 +207,9 @@ class SendSession {
   NextHopExtensions extensions_;
   Phase phase_ = Phase::greeting;
   StartTlsUse starttls_;
+  bool logs_on_;
+  bool is_log_on_refused_ = false;
+  std::string challenge_;
   bool is_secured_ = false;
   bool awaits_hello_after_tls_ = false;
   bool is_helo_ = false;

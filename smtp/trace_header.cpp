@@ -38,11 +38,21 @@ std::string received_field(const Trace& trace) {
   out.append("\r\n\tby ").append(trace.host_name);
   out.append(" with ").append(trace.smtputf8 ? "UTF8SMTP" : (trace.is_extended ? "ESMTP" : "SMTP"));
   if (!trace.tls_cipher.empty() && trace.is_extended) out.append("S");
+  if (trace.is_authenticated && trace.is_extended) out.append("A");
   out.append(trace.host_name.size() > 24 ? "\r\n\tid " : " id ").append(to_string(trace.id));
   if (!trace.recipient.empty()) out.append("\r\n\tfor <").append(trace.recipient).append(">");
   if (!trace.tls_cipher.empty()) out.append("\r\n\ttls ").append(trace.tls_cipher);
   out.append(";\r\n\t").append(date_time(trace.time)).append("\r\n");
   return out;
+}
+
+void add_remark(std::string& field, std::string_view remark) {
+  constexpr std::size_t remark_octets_max = 200;
+  std::string comment = "\r\n\t(";
+  for (char c : remark.substr(0, remark_octets_max)) comment.push_back(c >= 0x20 && c < 0x7f && c != '(' && c != ')' && c != '\\' && c != ';' ? c : '?');
+  comment.push_back(')');
+  const auto date = field.rfind(';');
+  field.insert(date == std::string::npos ? field.size() : date, comment);
 }
 
 bool is_own_received_field(std::string_view field, std::string_view host_name) {

@@ -17,6 +17,7 @@ struct Trace {
   bool is_extended = true;          ///< EHLO: ESMTP
   bool smtputf8 = false;            ///< UTF8SMTP (RFC 6531 section 4.3)
   std::string_view tls_cipher = {};  ///< IANA's name; empty: not encrypted. ESMTPS (RFC 3848), "tls" (RFC 8314 section 4.3)
+  bool is_authenticated = false;  ///< the client has logged on: ESMTPA, ESMTPSA (RFC 3848)
   MessageId id;
   std::string_view
       recipient;  ///< only when the message has a single one, else empty: nobody learns of the others
@@ -25,6 +26,9 @@ struct Trace {
 
 /// The whole field, folded, with its last CRLF.
 std::string received_field(const Trace& trace);
+
+/// Puts a comment into a field that received_field() made. Of `remark` only what may stand in a comment is kept, at most 200 octets.
+void add_remark(std::string& field, std::string_view remark);
 
 /// `field` is a Received field as it came, folds included: did a hub of this host name write it?
 bool is_own_received_field(std::string_view field, std::string_view host_name);

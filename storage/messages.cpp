@@ -311,6 +311,10 @@ std::vector<RowId> Messages::alarms(WallTime until, std::size_t limit) {
   return rows_of(alarms_.rows(to_column(until), std::uint64_t{limit}));
 }
 
+std::vector<RowId> Messages::held(RowId after, std::size_t limit) {
+  return rows_of(held_.rows(after.value, std::uint64_t{limit}));
+}
+
 std::vector<RowId> Messages::unprotected(RowId after, std::size_t limit) {
   return rows_of(unprotected_.rows(after.value, std::uint64_t{limit}));
 }

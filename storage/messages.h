@@ -74,6 +74,7 @@ class Messages {
   std::optional<StoredMessage> load(RowId row);
   std::optional<RowId> find(MessageId id);
   std::vector<RowId> alarms(WallTime until, std::size_t limit);
+  std::vector<RowId> held(RowId after, std::size_t limit);
   std::vector<RowId> unprotected(RowId after, std::size_t limit);
   std::vector<RowId> handing_over(RowId after, std::size_t limit);
   std::uint64_t handing_over_count();
@@ -127,6 +128,7 @@ class Messages {
                       "SELECT recipient, state, detail, next_hop FROM progress WHERE row = ? ORDER BY recipient"};
   Statement by_origin_{database_, "SELECT row FROM messages WHERE origin_spool = ? AND origin_number = ?"};
   Statement is_own_{database_, "SELECT row FROM messages WHERE row = ? AND origin_spool IS NULL"};
+  Statement held_{database_, "SELECT row FROM messages WHERE state = 1 AND row > ? ORDER BY row LIMIT ?"};
   Statement alarms_{
       database_, "SELECT row FROM messages WHERE alarm_at <= ? AND state = 0 ORDER BY alarm_at, row LIMIT ?"};
   Statement unprotected_{database_,

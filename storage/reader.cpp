@@ -35,6 +35,10 @@ Result<std::vector<RowId>> SpoolReader::alarms(WallTime until, std::size_t limit
   return ask([&] { return messages_.alarms(until, limit); });
 }
 
+Result<std::vector<RowId>> SpoolReader::held(RowId after, std::size_t limit) {
+  return ask([&] { return messages_.held(after, limit); });
+}
+
 Result<std::vector<RowId>> SpoolReader::unprotected(RowId after, std::size_t limit) {
   return ask([&] { return messages_.unprotected(after, limit); });
 }

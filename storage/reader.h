@@ -32,6 +32,7 @@ class SpoolReader final : public Reader {
   Result<std::vector<DueMessage>> due_behind(const DueMessage& place, WallTime until, std::size_t limit) override;
   Result<std::uint64_t> due_count(const std::string& destination, WallTime until) override;
   Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) override;
+  Result<std::vector<RowId>> held(RowId after, std::size_t limit) override;
   Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) override;
   Result<std::vector<CopyElsewhere>> copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit) override;
   Result<std::vector<RowId>> handing_over(RowId after, std::size_t limit) override;

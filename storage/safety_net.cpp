@@ -14,7 +14,8 @@ constexpr const char* give_pages_back = "PRAGMA incremental_vacuum(2048)";
 std::optional<KeptMessage> SpoolWriter::to_keep(const MessageRow& message, SpoolId except,
                                                 const std::vector<RecipientOutcome>& last) {
   auto stored = messages_.load(message.row);
-  if (!stored || stored->envelope.resent) return std::nullopt;  // what was sent from the net is there already
+  // What was sent from the net is there already; what waited for its filters is not what was delivered.
+  if (!stored || stored->envelope.resent || !stored->envelope.waits_for.empty()) return std::nullopt;
   KeptMessage kept;
   for (const auto& outcome : last.empty() ? stored->progress : last)
     if (outcome.state == RecipientOutcome::State::delivered)
@@ -50,7 +51,7 @@ void SpoolWriter::keep_or_remove(const std::optional<KeptMessage>& kept, RowId r
 void SpoolWriter::end_shadow(const Shadow& shadow, SpoolId from) {
   if (!kept_.is_on()) return remove_shadow(shadow, from);
   auto stored = shadows_.load(shadow.id);
-  if (!stored || stored->envelope.resent) return remove_shadow(shadow, from);
+  if (!stored || stored->envelope.resent || !stored->envelope.waits_for.empty()) return remove_shadow(shadow, from);
   pass_on(shadow, {}, from);
   KeptMessage kept;
   kept.row = shadow.row;

@@ -427,6 +427,8 @@ class Reader {
   virtual Result<std::uint64_t> due_count(const std::string& destination, WallTime until) = 0;
   /// Messages whose alarm_at <= until, by alarm time.
   virtual Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) = 0;
+  /// Messages that are held, by row. Reads the whole table: not for every second.
+  virtual Result<std::vector<RowId>> held(RowId after, std::size_t limit) = 0;
   virtual Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) = 0;
   /// The messages that ask for copies and may have none on the spools `heard`, by row; of each, whether that is so. Reads only those
   /// that are unprotected, or whose first copy is on another spool.

@@ -91,6 +91,7 @@ Task<ApiResponse> AdminApi::commands(ApiRequest request) {
     co_return co_await shadows(std::move(query));
   }
   if (rest == "drain" || rest == "drain/preview" || rest == "undrain") co_return co_await drain(request.method, std::string(rest), std::move(query));
+  if (rest == "suspensions" || rest == "suspend" || rest == "resume") co_return co_await suspensions(request.method, std::string(rest), std::move(query));
   if (rest == "safety-net" || rest.starts_with("safety-net/")) co_return co_await safety_net(request.method, std::string(rest), std::move(query));
   if (rest.starts_with("queue/")) {
     rest.remove_prefix(6);

@@ -41,6 +41,7 @@ class AdminApi {
   Task<ApiResponse> shadows(std::string query);
   Task<ApiResponse> drain(std::string method, std::string path, std::string query);
   Task<ApiResponse> safety_net(std::string method, std::string path, std::string query);
+  Task<ApiResponse> suspensions(std::string method, std::string path, std::string query);
   Task<ApiResponse> list_kept(std::string query);
   Task<ApiResponse> begin_resend(std::string query);
   ApiResponse health(bool ready) const;

@@ -14,6 +14,7 @@
 #include "hub/metrics.h"
 #include "hub/net/task.h"
 #include "hub/net/tls_store.h"
+#include "hub/suspension/suspensions.h"
 #include "storage/spool.h"
 
 namespace umbra::hub {
@@ -73,6 +74,9 @@ class AdminBackend {
   /// Pause, drain and leave.
   virtual DrainControl& drain() = 0;
   virtual SafetyNetControl& safety_net() = 0;
+  virtual Suspensions& suspensions() = 0;
+  /// Empty: there is such a listener, or it is a delivery, whose destination may come later.
+  [[nodiscard]] virtual std::string why_not_suspend(const Suspension& suspension) const = 0;
 
   /// Messages of any state with a row key above `after`, by key.
   virtual Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) = 0;

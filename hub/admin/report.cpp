@@ -154,7 +154,31 @@ Json pressure_report(const PressureState& pressure) {
   return {{"level", to_string(pressure.level)}, {"since", to_text(pressure.since)}, {"cause", pressure.cause()}, {"resources", std::move(resources)}};
 }
 
+Json filters_report(const std::vector<Gauges::ContentFilter>& filters) {
+  Json list = Json::array();
+  for (const auto& filter : filters)
+    list.push_back({{"name", filter.name},
+                    {"state", filter.is_down ? "down" : "up"},
+                    {"last_failure", filter.why},
+                    {"failed_at", filter.why.empty() ? Json(nullptr) : Json(to_text(filter.since))},
+                    {"waiting", filter.waiting},
+                    {"waiting_octets", filter.waiting_octets},
+                    {"waiting_since", filter.waiting_since ? Json(to_text(*filter.waiting_since)) : Json(nullptr)}});
+  return list;
+}
+
 }  // namespace
+
+Json suspension_report(const std::vector<Suspension>& suspensions) {
+  Json list = Json::array();
+  for (const auto& one : suspensions)
+    list.push_back({{"what", to_string(one.what)},
+                    {"name", one.name},
+                    {"since", to_text(one.since)},
+                    {"until", one.until == WallTime::max() ? Json(nullptr) : Json(to_text(one.until))},
+                    {"reason", one.reason}});
+  return list;
+}
 
 Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges,
                    const Metrics& metrics, const std::vector<PeerReport>& peers, const ConfigState& configuration) {
@@ -193,6 +217,8 @@ Json status_report(const HubIdentity& identity, const Health& health, const Gaug
           {"connections", metrics.connections},
           {"spool_free_octets", gauges.spool_free_octets},
           {"pressure", pressure_report(gauges.pressure)},
+          {"suspended", suspension_report(gauges.suspensions)},
+          {"content_filters", filters_report(gauges.content_filters)},
           {"peers", std::move(peer_list)}};
 }
 

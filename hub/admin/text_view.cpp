@@ -132,6 +132,13 @@ std::string certificate_rows(const Json& answer) {
   return table(rows);
 }
 
+std::string suspension_line(const Json& one, WallTime now) {
+  auto line = fmt::format("{} {} for {}", plain(one["what"]), one["name"] == "*" ? "of all" : plain(one["name"]), age(one["since"], now));
+  if (!one["until"].is_null()) line += ", until " + plain(one["until"]);
+  if (auto reason = plain(one["reason"]); !reason.empty()) line += ": " + reason;
+  return line + "\n";
+}
+
 }  // namespace
 
 std::string without_controls(std::string text) {
@@ -178,10 +185,26 @@ std::string status_view(const Json& status, WallTime now) {
       out += fmt::format("refused     {} ago; the former configuration is in force\n", age(last["at"], now)) + problem_lines(last["problems"]);
     out += restart_lines(configuration["needs_restart"]);
   }
+  for (const auto& one : status.value("suspended", Json::array())) out += "suspended   " + suspension_line(one, now);
   if (const auto& pressure = status["pressure"]; pressure["level"] != "normal")
     out += fmt::format("pressure    {} for {}: {}\n", plain(pressure["level"]), age(pressure["since"], now), plain(pressure["cause"]));
+  for (const auto& filter : status.value("content_filters", Json::array()))
+  {
+    if (!filter["failed_at"].is_null())
+      out += fmt::format("filter      {} is {}, failed {} ago: {}\n", plain(filter["name"]), plain(filter["state"]), age(filter["failed_at"], now),
+                         plain(filter["last_failure"]));
+    if (!filter["waiting_since"].is_null())
+      out += fmt::format("waiting     {} messages, {}, for content filter {}, the oldest for {}\n", plain(filter["waiting"]), size_text(filter["waiting_octets"]),
+                         plain(filter["name"]), age(filter["waiting_since"], now));
+  }
   if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"])) + drift_lines(status["peers"]);
   return out;
+}
+
+std::string suspensions_view(const Json& answer, WallTime now) {
+  std::string out;
+  for (const auto& one : answer["suspended"]) out += suspension_line(one, now);
+  return out.empty() ? "nothing is suspended\n" : out;
 }
 
 std::string peers_view(const Json& answer) {

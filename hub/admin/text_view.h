@@ -14,6 +14,7 @@ std::string without_controls(std::string text);
 
 /// `now` is for ages ("3 min").
 std::string status_view(const nlohmann::ordered_json& status, WallTime now);
+std::string suspensions_view(const nlohmann::ordered_json& answer, WallTime now);
 std::string peers_view(const nlohmann::ordered_json& answer);
 std::string queue_view(const nlohmann::ordered_json& answer, WallTime now);
 std::string message_view(const nlohmann::ordered_json& message);

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <tuple>
 
+#include "hub/authentication/password_file.h"
 #include "hub/config/validate.h"
 #include "hub/config/visitor.h"
 #include "hub/config/yaml_reader.h"
@@ -22,6 +23,7 @@ namespace {
 
 constexpr std::size_t file_octets_max = 1U << 20;
 constexpr std::size_t secret_octets_max = 4096;
+constexpr std::size_t passwords_octets_max = 4U << 20;
 
 struct FileText {
   std::string text;
@@ -101,6 +103,45 @@ void read_secret(Config& config, ReadReport& report) {
   if (text.empty()) report.problem_at("cluster.secret_file", "cluster.secret_file: " + path + " is empty");
 }
 
+/// The content of a file that holds secrets, the last line's end included. Empty, with a problem at `key`, where it cannot be used.
+std::string read_secrets(const Config& config, const std::string& key, const std::string& given, std::size_t octets_max, ReadReport& report) {
+  auto path = from_folder_of(config.file, given);
+  auto refuse = [&](const std::string& why) {
+    report.problem_at(key, key + ": " + path + why);
+    return std::string();
+  };
+  auto file = read_file(path, octets_max);
+  if (!file) return refuse(" " + file.error());
+  if ((file->mode & 0007U) != 0) return refuse(" may be read by everybody on this machine; chmod 640 or 600");
+  if (file->text.empty()) return refuse(" is empty");
+  return std::move(file->text);
+}
+
+void read_passwords(Config& config, ReadReport& report) {
+  for (std::size_t i = 0; i < config.listeners.size(); ++i) {
+    auto& authentication = config.listeners[i].authentication;
+    if (authentication.password_file.empty()) continue;
+    auto key = "listeners[" + std::to_string(i) + "].authentication.password_file";
+    authentication.passwords = read_secrets(config, key, authentication.password_file, passwords_octets_max, report);
+    if (authentication.passwords.empty()) continue;
+    if (auto users = PasswordFile::parse(authentication.passwords); !users) {
+      const auto& [line, what] = users.error();
+      report.problem_at(key, key + ": " + from_folder_of(config.file, authentication.password_file) + (line == 0 ? ": " : ":" + std::to_string(line) + ": ") + what);
+    }
+  }
+  for (std::size_t i = 0; i < config.routes.size(); ++i) {
+    auto& authentication = config.routes[i].authentication;
+    if (authentication.password_file.empty()) continue;
+    auto key = "routes[" + std::to_string(i) + "].authentication.password_file";
+    auto& password = authentication.password;
+    password = read_secrets(config, key, authentication.password_file, secret_octets_max, report);
+    if (password.empty()) continue;
+    if (password.ends_with('\n')) password.pop_back();
+    if (password.empty() || std::ranges::any_of(password, [](unsigned char c) { return c < 32 || c == 127; }))
+      report.problem_at(key, key + ": " + from_folder_of(config.file, authentication.password_file) + ": expected one line, without control characters");
+  }
+}
+
 }  // namespace
 
 std::string to_string(const ConfigProblem& problem) {
@@ -128,8 +169,10 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
   }
   for (auto* path : {&config.spool.directory, &config.admin.socket, &config.log.file})
     *path = from_folder_of(file, *path);
+  for (auto& listener : config.listeners) listener.authentication.dovecot = from_folder_of(file, listener.authentication.dovecot);
   for_each_tls_path(config, [&](std::string& path) { path = from_folder_of(file, path); });
   read_secret(config, report);
+  read_passwords(config, report);
   validate(config, report);
   if (report.problems.empty()) {
     for (const auto& [path, what] : tls_problems(config)) report.problem_at(path, path + ": " + what);

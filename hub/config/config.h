@@ -41,6 +41,7 @@ struct AddressRange {
   [[nodiscard]] bool is_ipv4() const;
   [[nodiscard]] bool is_same_as(const AddressRange& other) const { return prefix == other.prefix && bits == other.bits; }
   static std::optional<AddressRange> parse(std::string_view text);
+  bool operator==(const AddressRange&) const = default;
 };
 
 struct ReceiveLimits {
@@ -109,6 +110,31 @@ enum class OldHabit : std::uint8_t {
   normalize  ///< the message is mended (smtp/line_mender.h)
 };
 
+/// Whether clients of a listener say who they are (AUTH), and what their passwords are checked against: one of the two.
+struct ListenerAuthenticationConfig {
+  enum class Mode : std::uint8_t {
+    off,
+    offered,
+    required  ///< and no mail without
+  };
+  Mode mode = Mode::off;
+  std::string password_file;
+  std::string passwords;  ///< what is in it (hub/authentication/password_file.h)
+  std::string dovecot;    ///< the Unix socket of Dovecot's authentication server
+  bool allow_without_tls = false;
+  std::uint32_t failures_max = 3;  ///< log-ons that may fail in a session
+  Duration tarpit = 5s;            ///< before the reply to one that failed; 0: none
+};
+
+/// As whom this hub logs on at the hosts of a route. No user: it does not.
+struct RouteAuthenticationConfig {
+  std::string user;
+  std::string password_file;
+  std::string password;  ///< what is in it
+  bool allow_without_tls = false;
+  bool operator==(const RouteAuthenticationConfig&) const = default;
+};
+
 struct ListenerConfig {
   std::string name;
   Endpoint address;
@@ -130,6 +156,7 @@ struct ListenerConfig {
   ReceiveLimits limits;
   Duration tarpit = 5s;  ///< before a 5xx reply to a command; 0: none
   ListenerTlsConfig tls = {};
+  ListenerAuthenticationConfig authentication = {};
 };
 
 struct RouteHost {
@@ -148,7 +175,10 @@ struct RouteConfig {
   EightBit eight_bit = EightBit::bounce;  ///< 8-bit mail to a next hop without 8BITMIME
   std::uint32_t connections_max = 20;     ///< at once, per destination
   std::uint32_t messages_per_connection_max = 1000;
+  std::uint32_t recipient_rate_limit = 0;  ///< a minute, to one destination; 0: as many as it takes
+  std::string bounce_profile = {};        ///< by name; empty: that of `delivery`
   RouteTlsConfig tls = {};
+  RouteAuthenticationConfig authentication = {};
   std::vector<std::string> hubs = {};  ///< not empty: mail is handed over to one of these hubs of the cluster
   bool operator==(const RouteConfig&) const = default;
 };
@@ -158,10 +188,26 @@ struct RetryStep {
   Duration wait{};
 };
 
-struct DeliveryConfig {
+/// How often and how long mail is tried, and what its sender hears of it.
+struct BounceProfileConfig {
+  std::string name = {};
   std::vector<RetryStep> retry = {{4, 1min}, {6, 5min}, {0, 10min}};
+  std::uint32_t retries_max = 0;  ///< after the first attempt; 0: as many as there is time for
   Duration expiry = 48h;
   Duration delay_warning = 4h;  ///< 0: none
+  enum class Format : std::uint8_t { dsn, plain };
+  Format format = Format::dsn;
+  enum class Returned : std::uint8_t {
+    as_asked,  ///< by RET of MAIL (RFC 3461 section 4.3): the header, or the whole of what is not too long
+    header,
+    nothing
+  };
+  Returned returned = Returned::as_asked;
+  std::string report_to = {};  ///< who gets the reports; empty: the sender
+};
+
+/// Its own profile is that of all mail whose route names none.
+struct DeliveryConfig : BounceProfileConfig {
   Duration connect_timeout = 30s;
   Duration command_timeout = 5min;
   Duration data_reply_timeout = 10min;           ///< after the final dot (RFC 5321 4.5.3.2.6)
@@ -287,6 +333,7 @@ struct ThrottlingPolicyConfig {
   std::string name;
   std::vector<AddressRange> networks;  ///< of clients it is for; empty: any
   std::vector<std::string> listeners;  ///< the same
+  std::vector<std::string> users;      ///< who have logged on; empty: it is for clients, whoever they are
   std::uint32_t message_rate_limit = 0;     ///< a minute
   std::uint32_t recipient_rate_limit = 0;   ///< a minute
   std::uint32_t connection_rate_limit = 0;  ///< a minute
@@ -294,11 +341,33 @@ struct ThrottlingPolicyConfig {
   enum class Source : std::uint8_t {
     none,        ///< messages and recipients are not counted
     ip_address,  ///< each address by itself (IPv6: each /64)
+    user,        ///< each user who has logged on by itself; who has not, by address
     all          ///< all clients of the policy together
   };
   Source message_rate_source = Source::ip_address;
   enum class Scope : std::uint8_t { hub, cluster /* the hubs that are heard share the limits */ };
   Scope scope = Scope::hub;
+};
+
+/// A content filter that mail is put before (hub/filter), by the milter protocol.
+struct ContentFilterConfig {
+  enum class WhenDown : std::uint8_t { tempfail, accept, reject, hold, queue_and_wait };
+  std::string name;
+  std::string address;                 ///< "host:port", or the path of a Unix socket
+  std::vector<std::string> listeners;  ///< whose mail it sees; empty: all
+  std::vector<AddressRange> networks;  ///< of clients, the same
+  WhenDown when_down = WhenDown::tempfail;
+  Duration connect_timeout = 5s;
+  Duration command_timeout = 30s;         ///< negotiation, and each answer up to DATA
+  Duration content_timeout = 1min;        ///< each answer to a header or a piece of the body
+  Duration end_of_message_timeout = 3min; ///< each answer, or "wait longer", at the end
+  Duration message_timeout = 5min;        ///< all of these together
+  Duration retry_after = 10s;             ///< after it was found down
+  std::uint32_t connections_max = 20;
+  Duration waiting_age_max = 24 * 1h;             ///< queue_and_wait: of the oldest message
+  std::uint64_t waiting_octets_max = 1ULL << 30;  ///< the same of all that wait, together
+  bool unready = false;                           ///< while mail waits the hub is not ready
+  bool operator==(const ContentFilterConfig&) const = default;
 };
 
 /// When a level of back pressure begins (`medium`, `high`: at or above) and ends (below). In the resource's own unit.
@@ -335,10 +404,12 @@ struct Config {
   std::vector<ListenerConfig> listeners;
   std::vector<RouteConfig> routes;
   DeliveryConfig delivery;
+  std::vector<BounceProfileConfig> bounce_profiles = {};
   ResolverConfig resolver;
   ClusterConfig cluster;
   SafetyNetConfig safety_net = {};
   std::vector<ThrottlingPolicyConfig> throttling_policies = {};
+  std::vector<ContentFilterConfig> content_filters = {};
   PressureConfig pressure = {};
   AdminConfig admin;
   LogConfig log;

@@ -5,6 +5,7 @@
 
 #include "hub/config/units.h"
 #include "hub/config/visitor.h"
+#include "smtp/address.h"
 
 namespace umbra::hub {
 namespace {
@@ -27,11 +28,19 @@ constexpr std::array level_names = {"debug"sv, "info"sv, "warning"sv, "error"sv}
 
 constexpr std::array tls_mode_names = {"none"sv, "starttls"sv, "required"sv, "implicit"sv};  // ListenerTlsConfig::Mode
 constexpr std::array client_certificate_names = {"none"sv, "request"sv, "require"sv};
+constexpr std::array authentication_names = {"off"sv, "offered"sv, "required"sv};  // ListenerAuthenticationConfig::Mode
+constexpr std::array truth_names = {"false"sv, "true"sv};
 constexpr std::array tls_policy_names = {"none"sv, "opportunistic"sv, "encrypt"sv, "verify"sv};  // RouteTlsConfig::Policy
 constexpr std::array tls_version_names = {"TLSv1.2"sv, "TLSv1.3"sv};
 
-constexpr std::array rate_source_names = {"none"sv, "ip_address"sv, "all"sv};  // ThrottlingPolicyConfig::Source
+constexpr std::array rate_source_names = {"none"sv, "ip_address"sv, "user"sv, "all"sv};  // ThrottlingPolicyConfig::Source
 constexpr std::array throttling_scope_names = {"hub"sv, "cluster"sv};           // ThrottlingPolicyConfig::Scope
+
+constexpr std::array report_format_names = {"dsn"sv, "plain"sv};                  // BounceProfileConfig::Format
+constexpr std::array returned_names = {"as_asked"sv, "header"sv, "nothing"sv};  // BounceProfileConfig::Returned
+constexpr std::array when_down_names = {"tempfail"sv, "accept"sv, "reject"sv, "hold"sv, "queue_and_wait"sv};  // ContentFilterConfig::WhenDown
+
+constexpr std::array while_waiting_names = {"ready"sv, "unready"sv};  // ContentFilterConfig::unready
 
 constexpr TextRule plain_name = {is_plain_name,
                                  "expected letters, digits, \".\", \"-\" or \"_\", at most 64 of them"};
@@ -43,6 +52,15 @@ constexpr TextRule route_domain = {
       return is_domain_name(text);
     },
     "expected example.com, *.example.com (any domain below it) or * (every other domain)"};
+
+constexpr TextRule mail_address = {[](std::string_view text) { return smtp::is_mailbox(text, smtp::Utf8::forbidden); },
+                                   "expected a mail address such as postmaster@example.com"};
+
+constexpr TextRule user_name = {
+    [](std::string_view text) {
+      return !text.empty() && text.size() <= 255 && std::ranges::none_of(text, [](unsigned char c) { return c < 32 || c == 127; });
+    },
+    "expected the name of a user, at most 255 octets without control characters"};
 
 constexpr TextRule certificate_name = {
     [](std::string_view text) {
@@ -164,6 +182,26 @@ void describe_listener_tls(ConfigVisitor& v, ListenerTlsConfig& tls) {
           tls.client_names, host_name);
 }
 
+void describe_listener_authentication(ConfigVisitor& v, ListenerAuthenticationConfig& authentication) {
+  v.choice({"mode",
+            "`off`: no AUTH. `offered`: a client that has logged on may relay from anywhere, as if it were in `networks`. `required`: no mail is taken from "
+            "a client that has not (`530 5.7.0`).", live},
+           authentication.mode, authentication_names);
+  v.secret({"password_file",
+            "A file with a line `user:hash` for each user: a hash of crypt(3), or `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`. Not readable by everybody. "
+            "Read again on `umbra reload` and SIGHUP. PLAIN and LOGIN are offered, SCRAM-SHA-256 too when every user has keys for it.", live},
+           authentication.password_file, authentication.passwords);
+  v.path({"dovecot",
+          "Instead: the Unix socket on which Dovecot's authentication server answers clients (`unix_listener` in its `service auth`). The mechanisms are those it "
+          "names, but for those of anonymous users, of certificates and with security layers.", live},
+         authentication.dovecot);
+  v.choice({"allow_without_tls", "AUTH also on connections that are not encrypted, where anybody on the way can read the password. Else it gets `538 5.7.11` there.", live},
+           authentication.allow_without_tls, truth_names);
+  v.number({"failures_max", "Log-ons that may fail in a session, each with `535 5.7.8`; the next one gets `421 4.7.0`.", live}, authentication.failures_max,
+           {1, 100});
+  v.duration({"tarpit", "How long the reply to a log-on that failed is kept back. `0`: not at all.", live}, authentication.tarpit, {0s, 10min});
+}
+
 void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
   v.text({"name", "What the listener is called in logs.", live, true}, listener.name, plain_name);
   v.endpoint({"address",
@@ -214,6 +252,8 @@ void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
            listener.shadow, shadow_names);
   v.group({"tls", "Encryption and client certificates. Files are read again on `umbra reload` and SIGHUP."}, listener.tls,
           describe_listener_tls);
+  v.group({"authentication", "Clients that say who they are (AUTH, RFC 4954). After TLS only, but where told otherwise."}, listener.authentication,
+          describe_listener_authentication);
   v.number({"copies",
             "On how many hubs besides this one a message must be. They are made side by side; `require` and `prefer` "
             "mean all of them.", live},
@@ -257,6 +297,15 @@ void describe_route_tls(ConfigVisitor& v, RouteTlsConfig& tls) {
   v.choice({"minimum_version", "Older versions are refused.", live}, tls.minimum_version, tls_version_names);
 }
 
+void describe_route_authentication(ConfigVisitor& v, RouteAuthenticationConfig& authentication) {
+  v.text({"user", "As whom this hub logs on at the hosts of the route, by SCRAM-SHA-256, PLAIN or LOGIN, the first that a host offers. Mail waits while it cannot.", live},
+         authentication.user, user_name);
+  v.secret({"password_file", "A file with the password in its first line, not readable by everybody. Read again on `umbra reload` and SIGHUP.", live},
+           authentication.password_file, authentication.password);
+  v.choice({"allow_without_tls", "Also on connections that are not encrypted, where anybody on the way can read the password.", live}, authentication.allow_without_tls,
+           truth_names);
+}
+
 void describe_route_host(ConfigVisitor& v, RouteHost& host) {
   v.endpoint({"address", "`host:port`; the port is 25 where none is given.", live, true}, host.endpoint, 25);
   v.number({"preference", "Lower ones are tried first; equal ones share the load.", live}, host.preference,
@@ -287,27 +336,55 @@ void describe_route(ConfigVisitor& v, RouteConfig& route) {
   v.number({"connections", "Connections at once to one destination.", live}, route.connections_max, {1, 10'000});
   v.number({"messages_per_connection", "Messages on one connection; then a new one is made.", live},
            route.messages_per_connection_max, {1, 1'000'000});
+  v.number({"recipient_rate_limit", "Recipients a minute to one destination; more wait in the queue. `0`: as many as it takes.", live}, route.recipient_rate_limit,
+           {0, 1'000'000'000});
+  v.text({"bounce_profile",
+          "How long mail is tried by this route, and what its sender hears: one of `bounce_profiles`, `exchange` or `esa`. Default: as `delivery` says.",
+          live},
+         route.bounce_profile, plain_name);
   v.group({"tls", "Encryption towards the next hops (STARTTLS). Files are read again on `umbra reload` and SIGHUP."}, route.tls,
           describe_route_tls);
+  v.group({"authentication", "Logging on at the smart hosts of the route (AUTH). Needs `hosts`, and `tls.policy` `encrypt` or `verify`."}, route.authentication,
+          describe_route_authentication);
 }
 
 void describe_retry(ConfigVisitor& v, RetryStep& step) {
   v.number({"times",
-            "How often this wait is used. The last step leaves it out: it lasts until `delivery.expiry`.", live},
+            "How often this wait is used. The last step leaves it out: it lasts until `expiry`.", live},
            step.times, {1, 1'000'000});
   v.duration({"wait", "The wait before the next attempt.", live, true}, step.wait, {1s, 7 * 24h});
 }
 
-void describe_delivery(ConfigVisitor& v, DeliveryConfig& delivery) {
+void describe_bounces(ConfigVisitor& v, BounceProfileConfig& profile) {
   v.list({"retry",
           "The waits between attempts after a 4xx reply, step by step. Default: 4 times 1 minute, 6 times 5 "
           "minutes, then every 10 minutes.", live},
-         delivery.retry, describe_retry);
-  v.duration({"expiry", "After this long in the queue a message bounces (4.4.7).", live}, delivery.expiry,
+         profile.retry, describe_retry);
+  v.number({"retries",
+            "So many attempts after the first one; then the recipient bounces. While a next hop cannot be connected one message tries it for all, and only "
+            "that one has had an attempt. `0`: as many as there is time for.", live},
+           profile.retries_max, {0, 1'000'000});
+  v.duration({"expiry", "After this long in the queue a recipient bounces (4.4.7).", live}, profile.expiry,
              {1min, 30 * 24h});
   v.duration(
       {"delay_warning", "After this long in the queue the sender is told of the delay, once. `0`: never.", live},
-      delivery.delay_warning, {0s, 30 * 24h});
+      profile.delay_warning, {0s, 30 * 24h});
+  v.choice({"report_format", "Reports of failures and delays as delivery status notifications (RFC 3464, `dsn`), or as text alone (`plain`).", live},
+           profile.format, report_format_names);
+  v.choice({"returned",
+            "What reports return of the message: `as_asked` by its sender (RET; the header, or all of a message of up to 256 KB), the `header`, or `nothing`.", live},
+           profile.returned, returned_names);
+  v.text({"report_to", "Who gets these reports instead of the sender. Default: the sender.", live}, profile.report_to, mail_address);
+}
+
+void describe_bounce_profile(ConfigVisitor& v, BounceProfileConfig& profile) {
+  v.text({"name", "What the profile is called. `exchange` and `esa` are there without being written; a profile of that name replaces it.", live, true},
+         profile.name, plain_name);
+  describe_bounces(v, profile);
+}
+
+void describe_delivery(ConfigVisitor& v, DeliveryConfig& delivery) {
+  describe_bounces(v, delivery);
   v.duration({"connect_timeout", "How long a next hop may take to accept a connection.", live},
              delivery.connect_timeout, {100ms, 10min});
   v.duration({"command_timeout", "How long a next hop may take to reply to a command.", live},
@@ -474,6 +551,9 @@ void describe_throttling_policy(ConfigVisitor& v, ThrottlingPolicyConfig& policy
   v.ranges({"networks", "Clients that it is for. The policy with the longest network that a client lies in is its own; of the rest one for its listener; then one for all.", live},
            policy.networks);
   v.texts({"listeners", "Listeners that it is for. Default: all.", live}, policy.listeners, plain_name);
+  v.texts({"users",
+           "Users that it is for, once they have logged on (`listeners.authentication`); it goes before every policy without them. Until then it is for nobody.", live},
+          policy.users, user_name);
   v.number({"message_rate_limit", "Messages a minute; then MAIL gets `450 4.7.1` with the seconds to wait. `0`: as many as it likes.", live}, policy.message_rate_limit,
            {0, 1'000'000'000});
   v.number({"recipient_rate_limit", "Recipients a minute; then RCPT gets `450 4.7.1`. `0`: as many as it likes.", live}, policy.recipient_rate_limit, {0, 1'000'000'000});
@@ -481,10 +561,53 @@ void describe_throttling_policy(ConfigVisitor& v, ThrottlingPolicyConfig& policy
            {0, 1'000'000'000});
   v.number({"connections", "Connections at once from one address; a further one gets `421 4.7.0`. `0`: as many as it likes.", live}, policy.connections_max, {0, 1'000'000});
   v.choice({"message_rate_source",
-            "By what messages and recipients are counted. `ip_address`: each address by itself (IPv6: each /64). `all`: all clients of the policy together. "
+            "By what messages and recipients are counted. `ip_address`: each address by itself (IPv6: each /64). `user`: each user that has logged on by itself, wherever "
+            "from; who has not, by address. `all`: all clients of the policy together. "
             "`none`: not at all.", live},
            policy.message_rate_source, rate_source_names);
   v.choice({"scope", "`hub`: each hub gives as much. `cluster`: the hubs that are heard share it, each gives its part.", live}, policy.scope, throttling_scope_names);
+}
+
+constexpr TextRule filter_address = {
+    [](std::string_view text) {
+      constexpr std::size_t path_octets_max = 107;
+      if (text.starts_with('/')) return text.size() <= path_octets_max;
+      return parse_endpoint(text).has_value();
+    },
+    "expected host:port, or the path of a Unix socket that begins with / and has at most 107 octets"};
+
+void describe_content_filter(ConfigVisitor& v, ContentFilterConfig& filter) {
+  v.text({"name", "What the filter is called.", live, true}, filter.name, plain_name);
+  v.text({"address", "Where it listens: `host:port`, or the path of a Unix socket, from `/`.", live, true}, filter.address, filter_address);
+  v.texts({"listeners", "Listeners whose mail it sees. Default: all.", live}, filter.listeners, plain_name);
+  v.ranges({"networks", "Clients whose mail it sees. Default: all.", live}, filter.networks);
+  v.choice({"when_down",
+            "What becomes of a message while the filter cannot be reached, does not answer in time, or answers what it must not. `tempfail`: `451 4.7.1`, "
+            "the client keeps it. `reject`: `554 5.7.1`. `accept`: taken unfiltered, which is counted, logged, and said in its Received field. `hold`: taken "
+            "and held, until an operator releases it unfiltered, or bounces it. `queue_and_wait`: taken, held, and put before the filter by itself when that is "
+            "back, in the order of acceptance; it never bypasses the filter, and does not age.", live},
+           filter.when_down, when_down_names);
+  v.duration({"connect_timeout", "How long it may take to accept a connection.", live}, filter.connect_timeout, {100ms, 1min});
+  v.duration({"command_timeout", "How long it may take for an answer to the negotiation, and about client, sender and each recipient.", live}, filter.command_timeout,
+             {100ms, 5min});
+  v.duration({"content_timeout", "How long it may take for an answer to a header or a piece of the body.", live}, filter.content_timeout, {100ms, 5min});
+  v.duration({"end_of_message_timeout", "How long it may take for its verdict at the end of the message; each time it says that it is at work, anew.", live},
+             filter.end_of_message_timeout, {100ms, 10min});
+  v.duration({"message_timeout",
+              "How long one message may take in all. With the filters that come after it, far below the 10 minutes after which a client may give up "
+              "(RFC 5321 section 4.5.3.2.6).", live},
+             filter.message_timeout, {100ms, 10min});
+  v.duration({"retry_after",
+              "After three failures on end the filter counts as down: no message waits for it any more, and after this long one message tries whether it "
+              "is back.", live},
+             filter.retry_after, {100ms, 1h});
+  v.number({"connections", "Connections with it at once. Further messages wait for one; when that takes `command_timeout` the client gets `451 4.7.1`, whatever "
+            "`when_down` says: a filter that has much to do is not down.", live},
+           filter.connections_max, {1, 10'000});
+  v.duration({"waiting_age", "`queue_and_wait`: when the oldest message has waited for so long, new mail gets `452 4.3.1`. What waits goes on waiting.", live},
+             filter.waiting_age_max, {1s, 365 * 24h});
+  v.size({"waiting_size", "The same when so many octets wait.", live}, filter.waiting_octets_max, {1, 1ULL << 50});
+  v.choice({"while_waiting", "Whether the hub is ready while mail waits for it. `unready`: load goes to other hubs.", live}, filter.unready, while_waiting_names);
 }
 
 constexpr std::uint64_t percent_max = 101;  // never reached: not watched
@@ -564,6 +687,11 @@ void describe_config(ConfigVisitor& v, Config& config) {
           "Where mail goes, by recipient domain. Mail for a domain that no route names bounces with 5.4.4.", live, true},
          config.routes, describe_route);
   v.group({"delivery", "How mail is sent on."}, config.delivery, describe_delivery);
+  v.list({"bounce_profiles",
+          "How long and how often mail is tried and what its sender hears of it, for routes that name one. `exchange` is what `delivery` is by default: retries "
+          "after 4 times 1, 6 times 5, then every 10 minutes, for 48 hours. `esa`: after 1, 2, 4, 8, 16, 32, then every 60 minutes, 100 retries or 72 hours, "
+          "whichever is first, no warning.", live},
+         config.bounce_profiles, describe_bounce_profile);
   v.group({"resolver", "Name resolution."}, config.resolver, describe_resolver);
   v.group({"cluster", "The hubs that protect one another's mail."}, config.cluster, describe_cluster);
   v.group({"safety_net",
@@ -571,6 +699,9 @@ void describe_config(ConfigVisitor& v, Config& config) {
            "next hop has lost it (safety-net.md). Off by default: it needs both `keep` and `size`."},
           config.safety_net, describe_safety_net);
   v.list({"throttling_policies", "How much clients may send. Without one a client sends as much as it likes.", live}, config.throttling_policies, describe_throttling_policy);
+  v.list({"content_filters",
+          "Content filters that speak the milter protocol, in the order in which mail is put before them: after its end, before its `250` and its copies.", live},
+         config.content_filters, describe_content_filter);
   v.group({"pressure",
            "Back pressure: what the hub may run short of, looked at every two seconds. At medium pressure mail of clients that are not trusted is delayed, "
            "then refused; at high pressure all new mail gets `452 4.3.1`. What is accepted is not touched, and copies for other hubs are taken "

@@ -68,6 +68,10 @@ class SchemaVisitor final : public ConfigVisitor {
     property["default"] = format_size(value);
   }
   void choice_index(Key key, std::size_t& value, std::span<const std::string_view> names) override {
+    if (names.front() == "false") {
+      add(key, "boolean", "`true` or `false`")["default"] = value != 0;
+      return;
+    }
     auto& property = add(key, "string", "choice");
     property["enum"] = std::vector<std::string>(names.begin(), names.end());
     property["default"] = std::string(names[value]);

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <set>
 
+#include "hub/config/bounce_profile.h"
 #include "hub/config/domain_pattern.h"
 #include "hub/config/units.h"
 
@@ -100,6 +101,20 @@ void check_listener_tls(const ListenerTlsConfig& tls, const std::string& path, R
     report.problem_at(path + ".client_names", path + ".client_names: no certificate is asked for; say client_certificates: request");
 }
 
+void check_listener_authentication(const ListenerConfig& listener, const std::string& path, ReadReport& report) {
+  const auto& authentication = listener.authentication;
+  const bool has_users = !authentication.password_file.empty();
+  if (authentication.mode == ListenerAuthenticationConfig::Mode::off) {
+    if (report.given(path + ".password_file") || report.given(path + ".dovecot"))
+      report.problem_at(path, path + ".mode is missing: offered or required");
+    return;
+  }
+  if (has_users != authentication.dovecot.empty())
+    report.problem_at(path, path + (has_users ? ": give password_file or dovecot, not both" : ".password_file is missing: who the users are (or dovecot)"));
+  if (listener.tls.mode == ListenerTlsConfig::Mode::none && !authentication.allow_without_tls)
+    report.problem_at(path, path + ": nobody could log on: this listener has no TLS; say tls.mode (or allow_without_tls: true, where nobody can listen in)");
+}
+
 void check_route_tls(const RouteTlsConfig& tls, const std::string& path, ReadReport& report) {
   if (tls.policy != RouteTlsConfig::Policy::verify && (!tls.ca.empty() || !tls.names.empty()))
     report.problem_at(path, path + ": ca and names are looked at with policy: verify only");
@@ -151,6 +166,7 @@ void check_listeners(Config& config, ReadReport& report) {
     }
     check_clients(config, i, report);
     check_listener_tls(listener.tls, path + ".tls", report);
+    check_listener_authentication(listener, path + ".authentication", report);
     if (has_peers && listener.shadow != ShadowPolicy::none) check_copies(config, listener, path, report);
     if (has_peers || listener.shadow == ShadowPolicy::none) continue;
     if (report.given(path + ".shadow")) {
@@ -170,11 +186,25 @@ void check_listeners(Config& config, ReadReport& report) {
   }
 }
 
+void check_route_authentication(const RouteConfig& route, const std::string& path, ReadReport& report) {
+  const auto& authentication = route.authentication;
+  auto at = path + ".authentication";
+  if (authentication.user.empty() && authentication.password_file.empty()) return;
+  if (authentication.user.empty()) return report.problem_at(at, at + ".user is missing");
+  if (authentication.password_file.empty()) return report.problem_at(at, at + ".password_file is missing");
+  if (route.hosts.empty())
+    report.problem_at(at, at + ": without hosts the password would be shown to whatever host the recipient's domain names; say hosts");
+  const bool is_encrypted = route.tls.policy == RouteTlsConfig::Policy::encrypt || route.tls.policy == RouteTlsConfig::Policy::verify;
+  if (!is_encrypted && !authentication.allow_without_tls)
+    report.problem_at(at, fmt::format("{0}: with this {1}.tls.policy mail could go without TLS, and the password never does; say policy: verify (or encrypt), or "
+                                      "allow_without_tls: true where nobody can listen in", at, path));
+}
+
 void check_hubs(const Config& config, const RouteConfig& route, const std::string& path, ReadReport& report) {
   auto at = path + ".hubs";
   auto problem = [&](const std::string& why) { report.problem_at(at, fmt::format("{}: {}", at, why)); };
   if (route.hubs.empty()) return problem("expected at least one");
-  for (const char* other : {"hosts", "mx_port", "eight_bit", "connections", "messages_per_connection", "tls"})
+  for (const char* other : {"hosts", "mx_port", "eight_bit", "connections", "messages_per_connection", "recipient_rate_limit", "tls", "authentication"})
     if (report.given(fmt::format("{}.{}", path, other))) problem(fmt::format("hubs are handed the mail over; leave out \"{}\"", other));
   if (!config.cluster.enabled()) return problem("this hub has no cluster; name the hubs in cluster.members");
   std::set<std::string> named;
@@ -213,6 +243,7 @@ void check_routes(Config& config, ReadReport& report) {
                         fmt::format("{}.name: \"{}\" is the name of another route", path, route.name));
     }
     check_route_tls(route.tls, path + ".tls", report);
+    check_route_authentication(route, path, report);
     if (report.given(path + ".domains") && route.domains.empty()) {
       report.problem_at(path + ".domains", fmt::format("{}.domains: expected at least one", path));
     }
@@ -236,23 +267,41 @@ void check_routes(Config& config, ReadReport& report) {
   }
 }
 
-void check_delivery(const Config& config, ReadReport& report) {
-  const auto& retry = config.delivery.retry;
-  if (retry.empty()) report.problem_at("delivery.retry", "delivery.retry: expected at least one step");
+void check_bounces(const BounceProfileConfig& profile, const std::string& where, ReadReport& report) {
+  const auto& retry = profile.retry;
+  if (retry.empty()) report.problem_at(where + ".retry", where + ".retry: expected at least one step");
   for (std::size_t i = 0; i < retry.size(); ++i) {
-    auto path = fmt::format("delivery.retry[{}]", i);
+    auto path = fmt::format("{}.retry[{}]", where, i);
     bool is_last = i + 1 == retry.size();
     if (is_last && retry[i].times != 0) {
       report.problem_at(
-          path, fmt::format("{}: the last step lasts until delivery.expiry; leave out \"times\"", path));
+          path, fmt::format("{}: the last step lasts until {}.expiry; leave out \"times\"", path, where));
     } else if (!is_last && retry[i].times == 0) {
       report.problem_at(
           path, fmt::format("{}: \"times\" is missing, so the steps behind it would never be used", path));
     }
   }
-  if (config.delivery.delay_warning >= config.delivery.expiry) {
-    report.problem_at("delivery.delay_warning",
-                      "delivery.delay_warning: must be shorter than delivery.expiry, or 0");
+  if (profile.delay_warning >= profile.expiry) {
+    report.problem_at(where + ".delay_warning",
+                      fmt::format("{}.delay_warning: must be shorter than {}.expiry, or 0", where, where));
+  }
+}
+
+void check_bounce_profiles(const Config& config, ReadReport& report) {
+  check_bounces(config.delivery, "delivery", report);
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < config.bounce_profiles.size(); ++i) {
+    const auto& profile = config.bounce_profiles[i];
+    auto path = fmt::format("bounce_profiles[{}]", i);
+    if (!profile.name.empty() && !names.insert(profile.name).second)
+      report.problem_at(path + ".name", fmt::format("{}.name: \"{}\" is the name of another profile", path, profile.name));
+    check_bounces(profile, path, report);
+  }
+  for (std::size_t i = 0; i < config.routes.size(); ++i) {
+    const auto& name = config.routes[i].bounce_profile;
+    if (!name.empty() && find_bounce_profile(config, name) == nullptr)
+      report.problem_at(fmt::format("routes[{}].bounce_profile", i),
+                        fmt::format("routes[{}].bounce_profile: \"{}\" is none of bounce_profiles, exchange, esa", i, name));
   }
 }
 
@@ -390,6 +439,19 @@ void check_throttling(const Config& config, ReadReport& report) {
   }
 }
 
+void check_content_filters(const Config& config, ReadReport& report) {
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < config.content_filters.size(); ++i) {
+    const auto& filter = config.content_filters[i];
+    auto path = fmt::format("content_filters[{}]", i);
+    if (!filter.name.empty() && !names.insert(filter.name).second)
+      report.problem_at(path + ".name", fmt::format("{}.name: \"{}\" is the name of another filter", path, filter.name));
+    for (const auto& listener : filter.listeners)
+      if (std::ranges::none_of(config.listeners, [&](const ListenerConfig& l) { return l.name == listener; }))
+        report.problem_at(path + ".listeners", fmt::format("{}.listeners: there is no listener \"{}\"", path, listener));
+  }
+}
+
 /// Each level ends where it began or below, and high lies above medium: else a hub would go to and fro.
 void check_pressure(const PressureConfig& pressure, ReadReport& report) {
   const std::pair<std::string_view, const PressureMarksConfig&> all[] = {
@@ -434,10 +496,11 @@ void validate(Config& config, ReadReport& report) {
   check_listen_addresses(config, report);
   check_listeners(config, report);
   check_routes(config, report);
-  check_delivery(config, report);
+  check_bounce_profiles(config, report);
   check_cluster(config, report);
   check_safety_net(config, report);
   check_throttling(config, report);
+  check_content_filters(config, report);
   check_pressure(config.pressure, report);
   check_rest(config, report);
 }

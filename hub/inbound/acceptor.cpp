@@ -9,15 +9,16 @@
 namespace umbra::hub {
 namespace {
 
+constexpr Duration never_expires = std::chrono::hours(24) * 3650;
 /// Up to here a body stays in memory and is one chunk; beyond, it goes to the spool piece by piece while it comes in.
 constexpr std::size_t chunk_octets = smtp::shadow_chunk_octets_max;
+
+}  // namespace
 
 smtp::Reply failure_reply(const Error& error) {
   if (error.code == std::errc::no_space_on_device) return {452, "4.3.1", "Insufficient system storage"};
   return {451, "4.3.0", "The message could not be stored; try again later"};
 }
-
-}  // namespace
 
 /// One message on its way in.
 class MessageAcceptor::Incoming final : public Acceptance {
@@ -36,7 +37,16 @@ class MessageAcceptor::Incoming final : public Acceptance {
   ~Incoming() override { UMBRA_ASSERT(is_ended_); }
 
   MessageId id() const override { return id_; }
+  void change_envelope(Envelope envelope) override {
+    UMBRA_ASSERT(size_ == 0);
+    const auto protection = envelope_.protection;
+    envelope_ = std::move(envelope);
+    envelope_.protection = protection;
+  }
+  void hold(std::string why) override { hold_why_ = std::move(why); }
+  void replaces(RowId waiting) override { replaces_ = waiting; }
   void note_8bit() override { envelope_.body_8bit = true; }
+  void note_user(std::string_view user) override { user_ = user; }
 
   Task<void> append(std::string_view octets) override {
     while (!octets.empty()) {
@@ -57,7 +67,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
     }
     auto now = WallClock::now();
     envelope_.accepted_at = now;
-    envelope_.expires_at = now + std::chrono::duration_cast<WallClock::duration>(owner_.config_.delivery.expiry);
+    // What waits for its filters does not age: when it is released it is a message of that moment.
+    envelope_.expires_at = envelope_.waits_for.empty() ? owner_.outbound_.expiry_of(envelope_, now) : now + std::chrono::duration_cast<WallClock::duration>(never_expires);
     co_return co_await make_safe();
   }
 
@@ -70,7 +81,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
  private:
   Task<void> flush() {
     if (!failed_) {
-      if (chunks_ == 0 && policy_ != ShadowPolicy::none && !owner_.peering_.members().ended())
+      if (chunks_ == 0 && policy_ != ShadowPolicy::none && hold_why_.empty() && !owner_.peering_.members().ended())
         early_ = owner_.peering_.copier().begin_early(id_, envelope_.protection, listener_.limits.message_octets_max,
                                                       owner_.outbound_.next_hubs(envelope_));
       auto number = chunks_++;
@@ -123,8 +134,14 @@ class MessageAcceptor::Incoming final : public Acceptance {
     message.envelope = envelope_;
     message.size = size_;
     message.holders = holders;
-    inserted_holders_ = holders;
     message.is_protected = holders.size() >= protection.copies;
+    if (replaces_) {
+      // The copies of the other one are needed until somebody holds this one.
+      for (auto& holder : message.holders) holder.state = storage::Holder::State::offered;
+      message.is_protected = protection.copies == 0;
+    }
+    inserted_holders_ = message.holders;
+    message.last_error = hold_why_;
     message.alarm_at = owner_.outbound_.first_alarm(envelope_);
     message.queue = owner_.outbound_.entries_for(envelope_, {}, envelope_.accepted_at);
     auto queue = message.queue;
@@ -135,10 +152,13 @@ class MessageAcceptor::Incoming final : public Acceptance {
     Event committed(owner_.runtime_.io);
     Result<void> stored;
     spool.write(
-        [message = std::move(message), body = body_, number = chunks_](storage::Writer& w) -> Result<void> {
+        [message = std::move(message), body = body_, number = chunks_, is_held = !hold_why_.empty(), replaced = replaces_](storage::Writer& w) -> Result<void> {
           if (!body->empty() || number == 0)
             if (auto put = w.put_chunk(message.row, number, *body); !put) return put;
-          return w.insert_message(message);
+          if (auto inserted = w.insert_message(message); !inserted) return inserted;
+          if (is_held)
+            if (auto held = w.set_state(message.row, storage::MessageState::held, {}); !held) return held;
+          return replaced ? w.finish_message(*replaced, message.row, SpoolId{}) : Result<void>{};
         },
         body_->size() + 512,
         [&committed, &stored](Result<void> result) {
@@ -164,7 +184,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
     auto reply = co_await conclude(stored, is_held, holders);
     owner_.peering_.pending().erase(id_);
     if (reply.code == 250) {
-      bool has_no_copy = policy_ == ShadowPolicy::prefer && storage::copies_held(holders) == 0;
+      bool has_no_copy = policy_ == ShadowPolicy::prefer && storage::copies_held(holders) == 0 && hold_why_.empty();
       hand_over(std::move(queue), alarm_at, std::move(holders), is_held);
       if (has_no_copy) co_await delay_acknowledgement();
     }
@@ -235,6 +255,12 @@ class MessageAcceptor::Incoming final : public Acceptance {
     source.size = size_;
     source.envelope = encode(envelope_);
     if (chunks_ == 0) source.body = body_;
+    // A holder that takes it over before it hears more holds it too.
+    if (!hold_why_.empty()) {
+      source.note.number = 1;
+      source.note.is_held = true;
+      source.note.alarm_at = owner_.outbound_.first_alarm(envelope_);
+    }
     return source;
   }
 
@@ -288,24 +314,34 @@ class MessageAcceptor::Incoming final : public Acceptance {
   }
 
   smtp::Reply accepted(const std::vector<storage::Holder>& holders) {
-    std::string text = "queued as " + to_string(id_);
+    std::string text = (hold_why_.empty() ? "queued as " : "held as ") + to_string(id_);
     if (auto names = names_of_holders(holders); !names.empty()) text += ", copy on " + names;
     return {250, "2.6.0", std::move(text)};
   }
 
   void hand_over(std::vector<storage::QueueEntry> queue, WallTime alarm_at, std::vector<storage::Holder> holders, bool is_held) {
-    ++owner_.metrics_.messages_accepted_total;
-    owner_.metrics_.octets_accepted_total += size_;
+    if (!replaces_) {
+      ++owner_.metrics_.messages_accepted_total;
+      owner_.metrics_.octets_accepted_total += size_;
+    }
     owner_.log_.message(MessageEvent::accepted, id_,
                         {{"from", envelope_.sender},
                          {"recipients", static_cast<std::int64_t>(envelope_.recipients.size())},
                          {"size", static_cast<std::int64_t>(size_)},
-                         {"client", envelope_.client_address}});
+                         {"client", envelope_.client_address},
+                         {"user", user_}});
     bool is_unprotected = policy_ != ShadowPolicy::none && !is_held;
     if (is_held)
       owner_.log_.message(MessageEvent::protected_, id_, {{"holder", names_of_holders(holders)}});
     else if (is_unprotected)
       owner_.log_.message(MessageEvent::unprotected, id_, {{"reason", "too few hubs took a copy"}, {"holder", names_of_holders(holders)}});
+    if (replaces_) owner_.peering_.outbox_grew();
+    if (!hold_why_.empty()) {
+      owner_.log_.message(MessageEvent::held, id_, {{"reason", hold_why_}});
+      owner_.peering_.note_changed();
+      if (is_unprotected) owner_.peering_.copier().protect_later();
+      return;
+    }
     ReadyMessage ready;
     ready.message.row = row_;
     ready.message.id = id_;
@@ -327,6 +363,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
   RowId row_;
   MessageId id_;
   Envelope envelope_;
+  std::string user_;
   std::shared_ptr<std::string> body_;  // what is not in the spool yet
   std::uint32_t chunks_ = 0;           // that are in the spool already
   std::uint64_t size_ = 0;
@@ -334,6 +371,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
   std::vector<EarlyCopyPtr> early_;    // that are under way
   std::vector<storage::Holder> inserted_holders_;  // as the row was written
   std::optional<Error> failed_;
+  std::string hold_why_;           // empty: it is not held
+  std::optional<RowId> replaces_;  // a message that waited for its filters
   bool is_ended_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hub/authentication/authenticators.h"
 #include "hub/inbound/source.h"
 #include "hub/inbound/turn_away.h"
 
@@ -27,6 +28,13 @@ smtp::ReceiveSessionLimits session_limits(const ListenerConfig& config) {
   out.recipients_max = limits.recipients_max;
   out.command_octets_max = limits.command_octets_max;
   out.errors_max = limits.errors_max;
+  const auto& authentication = config.authentication;
+  using Authentication = ListenerAuthenticationConfig::Mode;
+  if (authentication.mode == Authentication::offered) out.auth.use = smtp::AuthLimits::Use::offered;
+  if (authentication.mode == Authentication::required) out.auth.use = smtp::AuthLimits::Use::required;
+  out.auth.allow_without_tls = authentication.allow_without_tls;
+  out.auth.failures_max = authentication.failures_max;
+  out.auth.tarpit = authentication.tarpit;
   if (tls.mode == ListenerTlsConfig::Mode::starttls) out.starttls = smtp::StartTlsOffer::offered;
   if (tls.mode == ListenerTlsConfig::Mode::required) out.starttls = smtp::StartTlsOffer::required;
   return out;
@@ -50,6 +58,10 @@ void Listener::configure(const ListenerConfig& config, const std::string& host_n
     settings->tls = shared_.runtime.tls->listener(config.name);
     UMBRA_ASSERT(settings->tls != nullptr);
   }
+  if (config.authentication.mode != ListenerAuthenticationConfig::Mode::off) {
+    UMBRA_ASSERT(shared_.runtime.authenticators != nullptr);
+    settings->authenticator = shared_.runtime.authenticators->of(config.authentication);
+  }
   shared_.settings = std::move(settings);
 }
 
@@ -64,6 +76,11 @@ void Listener::close(const std::string& what) {
 void Listener::set_draining(bool is_draining) {
   if (std::exchange(is_draining_, is_draining) == is_draining || !is_draining) return;
   for (auto& session : sessions_) session.close_gently("this hub");
+}
+
+void Listener::set_suspended(bool is_suspended) {
+  if (std::exchange(is_suspended_, is_suspended) == is_suspended || !is_suspended) return;
+  for (auto& session : sessions_) session.close_gently("this listener");
 }
 
 Task<void> Listener::stop() {
@@ -84,6 +101,7 @@ void Listener::take(std::unique_ptr<Stream> stream, Introduction whose) {
 
 std::optional<smtp::Reply> Listener::refuse(Throttle::Client& client, const std::string& source) {
   if (is_draining_) return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " is being drained, try another server"};
+  if (is_suspended_) return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " takes no mail for now, try again later"};
   if (sessions_.size() >= config().limits.connections_max)
     return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " has too many connections, try again later"};
   if (has_enough(source)) {
@@ -109,7 +127,7 @@ Task<void> Listener::serve(std::unique_ptr<Stream> stream, Throttle::Client clie
   ++shared_.metrics.connections;
   ++open_by_source_[source];
   const auto session = sessions_.emplace(sessions_.end(), shared_, std::move(stream), std::move(client), std::move(whose));
-  if (is_closing_ || is_draining_) session->close_gently("this hub");
+  if (is_closing_ || is_draining_ || is_suspended_) session->close_gently("this hub");
   co_await session->run();
   auto next = session->next_client();
   sessions_.erase(session);

@@ -37,6 +37,8 @@ class Listener {
   /// Turns clients away with 421 4.3.2, those that are there as soon as no message of theirs is on its way in; or
   /// lets them in again.
   void set_draining(bool is_draining);
+  /// The same by the operator's word, for this listener alone.
+  void set_suspended(bool is_suspended);
 
   [[nodiscard]] const ListenerConfig& config() const { return shared_.settings->config; }
   [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }
@@ -55,6 +57,7 @@ class Listener {
   std::shared_ptr<std::size_t> turning_away_ = std::make_shared<std::size_t>(0);
   bool is_closing_ = false;
   bool is_draining_ = false;
+  bool is_suspended_ = false;
 };
 
 }  // namespace umbra::hub

@@ -74,6 +74,15 @@ void Listeners::set_draining(bool is_draining) {
   for (auto& listener : listeners_) listener->set_draining(is_draining);
 }
 
+void Listeners::suspensions_changed(const Suspensions& suspensions) {
+  suspensions_ = &suspensions;
+  for (auto& listener : listeners_) listener->set_suspended(is_suspended(listener->config()));
+}
+
+bool Listeners::are_all_suspended() const {
+  return !listeners_.empty() && std::ranges::all_of(listeners_, [this](const auto& listener) { return is_suspended(listener->config()); });
+}
+
 std::size_t Listeners::sessions() const {
   std::size_t count = 0;
   for (const auto& listener : listeners_) count += listener->sessions();

@@ -8,6 +8,7 @@
 
 #include "hub/inbound/entrance.h"
 #include "hub/inbound/listener.h"
+#include "hub/suspension/suspensions.h"
 
 namespace umbra::hub {
 
@@ -24,6 +25,9 @@ class Listeners {
   Task<void> stop();
   /// Turns clients away, or lets them in again.
   void set_draining(bool is_draining);
+  /// Turns the clients of those away that are suspended, and of those only.
+  void suspensions_changed(const Suspensions& suspensions);
+  [[nodiscard]] bool are_all_suspended() const;
   [[nodiscard]] std::size_t sessions() const;
 
   using Opened = std::multimap<Endpoint, std::unique_ptr<Acceptor>>;
@@ -33,6 +37,9 @@ class Listeners {
   void configuration_changed(Opened opened);
 
  private:
+  [[nodiscard]] bool is_suspended(const ListenerConfig& listener) const {
+    return suspensions_ != nullptr && suspensions_->is_suspended(Suspension::What::listener, listener.name);
+  }
   [[nodiscard]] std::shared_ptr<Listener> make(const ListenerConfig& config) const;
   /// One for each address of the configuration; those that are there already stay, the others are closed.
   void lead(Opened opened);
@@ -51,6 +58,7 @@ class Listeners {
   std::vector<std::shared_ptr<Entrance>> entrances_;
   TaskScope scope_;
   bool is_draining_ = false;
+  const Suspensions* suspensions_ = nullptr;
 };
 
 }  // namespace umbra::hub

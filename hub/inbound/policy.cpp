@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hub/authentication/authenticator.h"
 #include "hub/config/domain_pattern.h"
 #include "smtp/address.h"
 
@@ -15,9 +16,10 @@ bool contains(const std::vector<AddressRange>& ranges, std::string_view address)
 
 }  // namespace
 
-InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, const std::string& speaker, MessageIntake& intake,
+InboundPolicy::InboundPolicy(const ListenerConfig& config, const Authenticator* authenticator, std::string client, const std::string& speaker, MessageIntake& intake,
                              const BackPressure& pressure, Throttle::Client throttle, EventLog& log, Metrics& metrics)
     : config_(config),
+      authenticator_(authenticator),
       client_(std::move(client)),
       intake_(intake),
       pressure_(pressure),
@@ -26,6 +28,13 @@ InboundPolicy::InboundPolicy(const ListenerConfig& config, std::string client, c
       metrics_(metrics),
       trusts_xclient_(!speaker.empty() || contains(config.xclient, client_)),
       may_relay_(contains(config.networks, client_)) {}
+
+std::string InboundPolicy::auth_mechanisms() { return authenticator_ == nullptr ? std::string() : authenticator_->mechanisms(); }
+
+void InboundPolicy::note_user(std::string user) {
+  user_ = std::move(user);
+  throttle_.log_on(client_, config_.name, user_);
+}
 
 void InboundPolicy::note_certificate(const CertificateNames& names) {
   may_relay_ = may_relay_ || std::ranges::any_of(names.dns, [&](const std::string& name) {
@@ -36,6 +45,10 @@ void InboundPolicy::note_certificate(const CertificateNames& names) {
 
 std::optional<smtp::Reply> InboundPolicy::refuse_sender(const smtp::MailFrom& mail) {
   if (auto reply = intake_.refuse(mail.announced_octets)) {
+    count(*reply, mail.sender, {});
+    return reply;
+  }
+  if (auto reply = intake_.refuse_client(config_, client_)) {
     count(*reply, mail.sender, {});
     return reply;
   }
@@ -68,7 +81,7 @@ bool InboundPolicy::is_accepted(std::string_view recipient) const {
 
 std::optional<smtp::Reply> InboundPolicy::refuse_recipient(const Envelope& envelope,
                                                            const Recipient& recipient) {
-  if (may_relay_ || is_accepted(recipient.address)) return throttled(throttle_.recipient(), envelope.sender, recipient.address);
+  if (may_relay() || is_accepted(recipient.address)) return throttled(throttle_.recipient(), envelope.sender, recipient.address);
   smtp::Reply reply{550, "5.7.1", "relaying denied for " + client_};
   if (++refused_ > config_.limits.errors_max) reply = {421, "4.7.0", "too many refused recipients, closing"};
   count(reply, envelope.sender, recipient.address);
@@ -80,6 +93,7 @@ void InboundPolicy::count(const smtp::Reply& reply, std::string_view sender, std
   log_.line(LogLevel::info, "mail refused",
             {{"listener", config_.name},
              {"client", client_},
+             {"user", user_},
              {"sender", sender},
              {"recipient", recipient},
              {"reply", smtp::to_line(reply)},

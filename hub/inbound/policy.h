@@ -1,4 +1,4 @@
-// Who may send what through a listener: relay rights by client network or certificate (closed by default), domains for which anybody may send, and
+// Who may send what through a listener: relay rights by client network, certificate or log-on (closed by default), domains for which anybody may send, and
 // whether the hub can take mail now. One per session, asked by smtp::ReceiveSession at MAIL and RCPT. Every refusal is
 // counted and logged here.
 #pragma once
@@ -16,11 +16,14 @@
 
 namespace umbra::hub {
 
+class Authenticator;
+
 class InboundPolicy final : public smtp::ReceivePolicy {
  public:
   /// The references must outlive it. `client` is an address literal; `speaker` is that of the client that said
   /// XCLIENT for it, and may say it again; else empty.
-  InboundPolicy(const ListenerConfig& config, std::string client, const std::string& speaker, MessageIntake& intake, const BackPressure& pressure, Throttle::Client throttle,
+  InboundPolicy(const ListenerConfig& config, const Authenticator* authenticator, std::string client, const std::string& speaker, MessageIntake& intake,
+                const BackPressure& pressure, Throttle::Client throttle,
                 EventLog& log, Metrics& metrics);
 
   /// Whatever the intake says (452 4.3.1, 451, 421 4.3.2); 452 4.3.1 under pressure; 450 4.7.1 when the client has sent enough.
@@ -32,8 +35,13 @@ class InboundPolicy final : public smtp::ReceivePolicy {
 
   /// Listed in the `xclient` of the listener that it came to.
   bool trusts_xclient() override { return trusts_xclient_; }
-  /// By XCLIENT: the one that the client speaks for has logged on as `login`, where it is not empty.
-  void note_introduction(const std::string& login) { may_relay_ = may_relay_ || !login.empty(); }
+  std::string auth_mechanisms() override;
+
+  /// The client has logged on.
+  void note_user(std::string user);
+  void forget_user() { user_.clear(); }
+  /// Empty: it has not.
+  [[nodiscard]] const std::string& user() const { return user_; }
 
   /// The client has shown a certificate that holds, with these names.
   void note_certificate(const CertificateNames& names);
@@ -45,10 +53,13 @@ class InboundPolicy final : public smtp::ReceivePolicy {
   /// Counted, where it is one.
   std::optional<smtp::Reply> throttled(std::optional<smtp::Reply> reply, std::string_view sender, std::string_view recipient);
   void count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient, std::string_view pressure = {});
-  [[nodiscard]] bool is_trusted(const smtp::MailFrom& mail) const { return pressure_.trusts(client_, mail.sender, may_relay_); }
+  [[nodiscard]] bool may_relay() const { return may_relay_ || !user_.empty(); }
+  [[nodiscard]] bool is_trusted(const smtp::MailFrom& mail) const { return pressure_.trusts(client_, mail.sender, may_relay()); }
 
   const ListenerConfig& config_;
+  const Authenticator* authenticator_;  // null: nobody logs on
   std::string client_;
+  std::string user_;
   MessageIntake& intake_;
   const BackPressure& pressure_;
   Throttle::Client throttle_;

@@ -28,13 +28,14 @@ ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> str
       stream_(std::move(stream)),
       whose_(std::move(whose)),
       tls_cipher_(whose_.tls_cipher),
-      policy_(config_, stream_->remote().host, whose_.speaker, shared.intake, shared.pressure, std::move(throttle), shared.log, shared.metrics),
+      policy_(config_, settings_->authenticator.get(), stream_->remote().host, whose_.speaker, shared.intake, shared.pressure, std::move(throttle), shared.log,
+              shared.metrics),
       protocol_(settings_->host_name, settings_->limits, policy_),
       deadline_(shared.runtime.io, [this] { deadline_passed(); }),
       pause_(shared.runtime.io),
       goodbye_said_(shared.runtime.io) {
-  policy_.note_introduction(whose_.login);
   if (whose_.is_secured) protocol_.tls_started();
+  believe_introduction();
 }
 
 ClientSession::~ClientSession() {
@@ -70,6 +71,7 @@ Task<void> ClientSession::converse() {
           protocol_.close_with({421, "4.4.2", "the session has lasted long enough, connect again"});
           break;
         }
+        if (!protocol_.is_authenticating()) log_on_.reset();
         if (!co_await flush()) co_return;
         if (!co_await read(input)) co_return;
         break;
@@ -95,6 +97,9 @@ Task<void> ClientSession::converse() {
       case Kind::introduce:
         if (co_await flush()) introduce(input);
         co_return;
+      case Kind::authenticate:
+        co_await authenticate();
+        break;
       case Kind::pause:
         co_await pause(event.span);
         break;
@@ -135,11 +140,19 @@ Task<bool> ClientSession::start_tls() {
   ++shared_.metrics.tls_connections_total;
   if (tls.is_resumed()) ++shared_.metrics.tls_sessions_resumed_total;
   tls_cipher_ = tls.cipher();
+  policy_.forget_user();
   policy_.note_certificate(tls.peer_names());
   command_until_ = MonotonicClock::now() + config_.limits.command_timeout;
   protocol_.tls_started();
+  believe_introduction();
   errors_counted_ = 0;
   co_return true;
+}
+
+void ClientSession::believe_introduction() {
+  if (whose_.login.empty()) return;
+  policy_.note_user(whose_.login);
+  protocol_.note_authenticated();
 }
 
 void ClientSession::introduce(std::string_view unread) {
@@ -164,6 +177,35 @@ void ClientSession::introduce(std::string_view unread) {
   next_client_ = std::make_unique<NextClient>(std::move(stream), std::move(whose));
 }
 
+Task<void> ClientSession::authenticate() {
+  auto& turn = protocol_.auth();
+  auto& metrics = shared_.metrics;
+  if (turn.is_first) {
+    log_on_mechanism_ = turn.mechanism;
+    log_on_ = settings_->authenticator->begin(turn.mechanism, {policy_.client(), protocol_.is_secured()});
+  }
+  auto step = co_await log_on_->step(std::move(turn.response));
+  if (step.kind == AuthStep::Kind::challenge) {
+    protocol_.auth_challenge(step.octets);
+    co_return;
+  }
+  log_on_.reset();
+  const bool is_success = step.kind == AuthStep::Kind::success;
+  const bool is_refused = step.kind == AuthStep::Kind::refused;
+  ++(is_success ? metrics.authentications_total : is_refused ? metrics.authentication_failures_total : metrics.authentications_unavailable_total);
+  shared_.log.line(is_success ? LogLevel::info : LogLevel::warning,
+                   is_success ? "logged on" : is_refused ? "log-on refused" : "log-on could not be decided",
+                   {{"listener", config_.name}, {"client", policy_.client()}, {"user", step.user}, {"mechanism", log_on_mechanism_}, {"reason", step.reason}});
+  if (is_success) {
+    policy_.note_user(std::move(step.user));
+    protocol_.auth_succeed();
+  } else if (is_refused) {
+    protocol_.auth_fail({535, "5.7.8", "authentication failed"});
+  } else {
+    protocol_.auth_fail({454, "4.7.0", "authentication is not possible now, try again later"});
+  }
+}
+
 Task<void> ClientSession::begin_message() {
   Envelope envelope = protocol_.take_envelope();
   envelope.client_address = policy_.client();
@@ -174,6 +216,7 @@ Task<void> ClientSession::begin_message() {
   const std::string recipient =
       envelope.recipients.size() == 1 ? envelope.recipients.front().address : std::string{};
   acceptance_ = shared_.intake.begin(std::move(envelope), config_);
+  acceptance_->note_user(policy_.user());
   protocol_.accept_body();
   const std::string trace = smtp::received_field({.client_name = helo,
                                                   .client_address = policy_.client(),
@@ -181,6 +224,7 @@ Task<void> ClientSession::begin_message() {
                                                   .is_extended = whose_.is_extended.value_or(protocol_.is_extended()),
                                                   .smtputf8 = smtputf8,
                                                   .tls_cipher = tls_cipher_,
+                                                  .is_authenticated = protocol_.is_authenticated(),
                                                   .id = acceptance_->id(),
                                                   .recipient = recipient,
                                                   .time = WallClock::now()});

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string_view>
 
+#include "hub/authentication/authenticator.h"
 #include "hub/inbound/accept.h"
 #include "hub/inbound/deadline.h"
 #include "hub/inbound/introduction.h"
@@ -29,6 +30,7 @@ struct ListenerSettings {
   std::string host_name;
   smtp::ReceiveSessionLimits limits;
   std::shared_ptr<TlsPlace> tls;  ///< null: it has none
+  std::shared_ptr<Authenticator> authenticator;  ///< null: nobody logs on
 };
 
 /// What the sessions of one listener share. Outlives them.
@@ -72,11 +74,15 @@ class ClientSession {
   Task<void> converse();
   /// From here on the connection is encrypted, or it is over (false).
   Task<bool> start_tls();
+  /// The next step of a log-on.
+  Task<void> authenticate();
   Task<bool> read(std::string_view& input);
   Task<bool> flush();
   /// Before a reply is written: a tarpit, or back pressure. Holds a timer and nothing else; ends early when the session has to.
   Task<void> pause(Duration span);
   /// `unread` is what the client has said behind XCLIENT.
+  /// Whoever said XCLIENT for this client has told as whom it logged on.
+  void believe_introduction();
   void introduce(std::string_view unread);
   Task<void> begin_message();
   Task<void> end_message(const smtp::Reply* refusal, bool& close_silently);
@@ -97,6 +103,8 @@ class ClientSession {
   InboundPolicy policy_;
   smtp::ReceiveSession protocol_;
   std::unique_ptr<Acceptance> acceptance_;
+  std::unique_ptr<AuthExchange> log_on_;  // under way
+  std::string log_on_mechanism_;
   Deadline deadline_;
   Timer pause_;
   Event goodbye_said_;

@@ -38,16 +38,29 @@ void Throttle::configuration_changed() {
 
 Throttle::Client Throttle::client(std::string_view address, std::string_view listener) {
   Client client;
-  client.policy_ = find(address, listener);
-  if (client.policy_ == nullptr) return client;
   client.owner_ = this;
+  client.policy_ = find(address, listener, {});
+  if (client.policy_ == nullptr) return client;
   auto source = source_of(address);
   client.connections_ = budget_of(*client.policy_, source);
-  client.mail_ = client.policy_->message_rate_source == ThrottlingPolicyConfig::Source::all ? budget_of(*client.policy_, "") : client.connections_;
+  client.mail_ = mail_budget(*client.policy_, source, {});
   return client;
 }
 
-std::shared_ptr<const ThrottlingPolicyConfig> Throttle::find(std::string_view address, std::string_view listener) const {
+std::shared_ptr<Throttle::Budget> Throttle::mail_budget(const ThrottlingPolicyConfig& policy, const std::string& source, std::string_view user) {
+  using Source = ThrottlingPolicyConfig::Source;
+  if (policy.message_rate_source == Source::all) return budget_of(policy, "");
+  if (policy.message_rate_source == Source::user && !user.empty()) return budget_of(policy, "user\n" + std::string(user));
+  return budget_of(policy, source);
+}
+
+void Throttle::Client::log_on(std::string_view address, std::string_view listener, std::string_view user) {
+  if (owner_ == nullptr) return;
+  policy_ = owner_->find(address, listener, user);
+  mail_ = policy_ == nullptr ? nullptr : owner_->mail_budget(*policy_, source_of(address), user);
+}
+
+std::shared_ptr<const ThrottlingPolicyConfig> Throttle::find(std::string_view address, std::string_view listener, std::string_view user) const {
   std::shared_ptr<const ThrottlingPolicyConfig> best;
   int best_prefix = -2;
   for (const auto& candidate : policies_) {
@@ -58,6 +71,10 @@ std::shared_ptr<const ThrottlingPolicyConfig> Throttle::find(std::string_view ad
       prefix = -2;
       for (const auto& network : policy.networks)
         if (network.contains(address)) prefix = std::max(prefix, network.prefix + 1);
+    }
+    if (!policy.users.empty()) {
+      if (user.empty() || std::ranges::find(policy.users, user) == policy.users.end() || prefix == -2) continue;
+      prefix += 1000;  // before every one that is not for users
     }
     if (prefix > best_prefix) {
       best = candidate;
@@ -101,7 +118,8 @@ Throttle::Client::Client(Client&& other) noexcept
 
 Throttle::Client::~Client() {
   if (is_open_) --connections_->open;
-  if (connections_) connections_->last = mail_->last = MonotonicClock::now();
+  for (auto* budget : {connections_.get(), mail_.get()})
+    if (budget != nullptr) budget->last = MonotonicClock::now();
 }
 
 std::optional<smtp::Reply> Throttle::Client::connect() {

@@ -1,5 +1,5 @@
-// How much each client may send: named policies for networks and listeners, with rates by the minute and connections at once, counted
-// by the client's address. Owned by the hub, shared by its listeners; home thread. Bounded: of addresses beyond a hundred
+// How much each client may send: named policies for networks, listeners and users, with rates by the minute and connections at once,
+// counted by the client's address or user. Owned by the hub, shared by its listeners; home thread. Bounded: of addresses beyond a hundred
 // thousand at work within two minutes the rest share one count.
 #pragma once
 
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "hub/config/config.h"
-#include "hub/inbound/rate_window.h"
+#include "base/rate_window.h"
 #include "smtp/reply.h"
 
 namespace umbra::hub {
@@ -37,6 +37,8 @@ class Throttle {
     std::optional<smtp::Reply> message();
     /// 450 4.7.1, at RCPT.
     std::optional<smtp::Reply> recipient();
+    /// The client, with the address and at the listener of the beginning, has logged on: its mail counts by the policy for that user from now on.
+    void log_on(std::string_view address, std::string_view listener, std::string_view user);
 
    private:
     friend class Throttle;
@@ -50,7 +52,7 @@ class Throttle {
     std::shared_ptr<Budget> mail_;
     bool is_open_ = false;
   };
-  /// By the policy with the longest network that the client lies in; then by one for its listener; then by one for all.
+  /// By a policy for the user; then by the policy with the longest network that the client lies in; then by one for its listener; then by one for all.
   Client client(std::string_view address, std::string_view listener);
   /// For the clients that come from now on.
   void configuration_changed();
@@ -58,7 +60,8 @@ class Throttle {
   [[nodiscard]] std::size_t sources() const { return budgets_.size(); }
 
  private:
-  [[nodiscard]] std::shared_ptr<const ThrottlingPolicyConfig> find(std::string_view address, std::string_view listener) const;
+  [[nodiscard]] std::shared_ptr<const ThrottlingPolicyConfig> find(std::string_view address, std::string_view listener, std::string_view user) const;
+  std::shared_ptr<Budget> mail_budget(const ThrottlingPolicyConfig& policy, const std::string& source, std::string_view user);
   std::shared_ptr<Budget> budget_of(const ThrottlingPolicyConfig& policy, std::string source);
   void forget_the_idle(MonotonicTime now);
   [[nodiscard]] std::uint32_t share(const ThrottlingPolicyConfig& policy, std::uint32_t limit) const;

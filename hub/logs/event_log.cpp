@@ -52,6 +52,10 @@ std::string_view to_string(MessageEvent event) {
       return "acknowledgement_delayed";
     case MessageEvent::acknowledgement_not_delayed:
       return "acknowledgement_not_delayed";
+    case MessageEvent::filtered:
+      return "filtered";
+    case MessageEvent::filter_bypassed:
+      return "filter_bypassed";
   }
   return "unknown";
 }

@@ -38,6 +38,8 @@ enum class MessageEvent : std::uint8_t {
   resent,                       ///< made from what the safety net keeps
   acknowledgement_delayed,      ///< the 250 waited for delivery or a copy
   acknowledgement_not_delayed,  ///< it was sent without waiting, though its message is unprotected
+  filtered,                     ///< a content filter refused, discarded or changed it
+  filter_bypassed,              ///< it was taken without a content filter that is down
 };
 std::string_view to_string(MessageEvent event);
 

@@ -7,6 +7,7 @@
 namespace umbra::hub {
 
 class TlsStore;
+class Authenticators;
 
 struct Runtime {
   asio::io_context& io;
@@ -14,6 +15,7 @@ struct Runtime {
   Network& network;
   Resolver& resolver;
   TlsStore* tls = nullptr;  ///< null: everything is plain
+  Authenticators* authenticators = nullptr;  ///< null: nobody can log on
 };
 
 }  // namespace umbra::hub

@@ -57,6 +57,10 @@ class Network {
   virtual ~Network() = default;
   /// `to.host` is an address literal. Fails with timed_out at the deadline.
   virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline) = 0;
+  /// To a Unix socket of this machine.
+  virtual Task<Result<std::unique_ptr<Stream>>> connect_local(std::string path, MonotonicTime) {
+    co_return failure(std::errc::not_supported, "connect to " + path);
+  }
   virtual Result<std::unique_ptr<Acceptor>> listen(const Endpoint& at) = 0;
   /// A hub that stops: every connect() under way ends soon with an error. May do nothing where deadlines are short.
   virtual void cancel_connects() noexcept {}

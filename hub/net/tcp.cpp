@@ -1,6 +1,7 @@
 #include "hub/net/tcp.h"
 
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/write.hpp>
 #include <list>
 
@@ -68,6 +69,39 @@ class TcpStream final : public Stream {
   Endpoint remote_;
 };
 
+using Local = asio::local::stream_protocol;
+using LocalSocket = asio::basic_stream_socket<Local, IoExecutor>;
+
+class LocalStream final : public Stream {
+ public:
+  LocalStream(LocalSocket socket, std::string path) : socket_(std::move(socket)), remote_{std::move(path), 0} {}
+
+  Task<IoResult> read_some(asio::mutable_buffer buffer) override {
+    IoResult result;
+    result.octets = co_await socket_.async_read_some(buffer, asio::redirect_error(use_task, result.error));
+    co_return result;
+  }
+
+  Task<ErrorCode> write(std::string_view octets) override {
+    ErrorCode error;
+    co_await asio::async_write(socket_, asio::const_buffer(octets.data(), octets.size()), asio::redirect_error(use_task, error));
+    co_return error;
+  }
+
+  void close() noexcept override {
+    ErrorCode ignored;
+    if (!socket_.is_open()) return;
+    socket_.shutdown(LocalSocket::shutdown_both, ignored);
+    socket_.close(ignored);
+  }
+
+  const Endpoint& remote() const override { return remote_; }
+
+ private:
+  LocalSocket socket_;
+  Endpoint remote_;
+};
+
 class TcpAcceptor final : public Acceptor {
  public:
   TcpAcceptor(TcpAcceptorSocket socket, Endpoint local) : socket_(std::move(socket)), local_(std::move(local)) {}
@@ -98,9 +132,22 @@ class TcpNetwork final : public Network {
   Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline) override {
     auto endpoint = from_endpoint(to);
     if (!endpoint) co_return std::unexpected(endpoint.error());
-    // The socket is shared with the timer's callback, which may run after this coroutine has ended.
+    // Shared with the timer's callback, which may run after this coroutine has ended.
     auto socket = std::make_shared<Socket>(io_);
-    auto place = connecting_.insert(connecting_.end(), socket);
+    if (auto error = co_await open(socket, *endpoint, deadline, connecting_)) co_return failure(error, "connect to " + to_string(to));
+    co_return std::make_unique<TcpStream>(std::move(*socket));
+  }
+
+  Task<Result<std::unique_ptr<Stream>>> connect_local(std::string path, MonotonicTime deadline) override {
+    auto socket = std::make_shared<LocalSocket>(io_);
+    if (auto error = co_await open(socket, Local::endpoint(path), deadline, connecting_local_)) co_return failure(error, "connect to " + path);
+    co_return std::make_unique<LocalStream>(std::move(*socket), std::move(path));
+  }
+
+ private:
+  template <class AnySocket, class AnyEndpoint>
+  Task<ErrorCode> open(std::shared_ptr<AnySocket> socket, AnyEndpoint endpoint, MonotonicTime deadline, std::list<std::shared_ptr<AnySocket>>& connecting) {
+    auto place = connecting.insert(connecting.end(), socket);
     auto timed_out = std::make_shared<bool>(false);
     Timer timer(io_);
     timer.call_at(deadline, [socket, timed_out](bool came) {
@@ -110,17 +157,18 @@ class TcpNetwork final : public Network {
       socket->close(ignored);
     });
     ErrorCode error;
-    co_await socket->async_connect(*endpoint, asio::redirect_error(use_task, error));
+    co_await socket->async_connect(endpoint, asio::redirect_error(use_task, error));
     timer.cancel();
-    connecting_.erase(place);
+    connecting.erase(place);
     if (*timed_out) error = asio::error::timed_out;
-    if (error) co_return failure(error, "connect to " + to_string(to));
-    co_return std::make_unique<TcpStream>(std::move(*socket));
+    co_return error;
   }
 
+ public:
   void cancel_connects() noexcept override {
     ErrorCode ignored;
     for (const auto& socket : connecting_) socket->close(ignored);
+    for (const auto& socket : connecting_local_) socket->close(ignored);
   }
 
   Result<std::unique_ptr<Acceptor>> listen(const Endpoint& at) override {
@@ -140,6 +188,7 @@ class TcpNetwork final : public Network {
 
  private:
   std::list<std::shared_ptr<Socket>> connecting_;
+  std::list<std::shared_ptr<LocalSocket>> connecting_local_;
   asio::io_context& io_;
 };
 

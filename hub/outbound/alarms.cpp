@@ -1,6 +1,7 @@
 #include "hub/outbound/alarms.h"
 
 #include <algorithm>
+#include <map>
 
 #include "hub/spool_tasks.h"
 
@@ -9,16 +10,13 @@ namespace {
 
 constexpr auto look_every = std::chrono::seconds(15);
 constexpr std::size_t page = 100;
+const smtp::Reply expired_reply{0, "4.4.7", "delivery time expired"};
+
+std::string expired_text(const std::string& trouble) {
+  return trouble.empty() ? expired_reply.text : expired_reply.text + "; last: " + trouble;
+}
 
 }  // namespace
-
-WallTime Alarms::first_alarm(const DeliveryConfig& config, const Envelope& envelope) {
-  bool may_warn = config.delay_warning > Duration{0} && !envelope.sender.empty() &&
-                  std::ranges::any_of(envelope.recipients, wants_delay);
-  if (!may_warn) return envelope.expires_at;
-  auto warning = envelope.accepted_at + std::chrono::duration_cast<WallClock::duration>(config.delay_warning);
-  return std::min(warning, envelope.expires_at);
-}
 
 Task<void> Alarms::run() {
   while (!parts_.is_stopped) {
@@ -65,14 +63,14 @@ Task<void> Alarms::ring(RowId row) {
   if (!original) scheduler_.look_again();  // what was claimed has to be found again
   if (!original || !*original || (*original)->message.state != storage::MessageState::queued) co_return;
   const auto queue = (*original)->message.queue;
+  const auto due = due_by_clock(parts_.config, parts_.router, parts_.suspensions, (*original)->message, WallClock::now());
   Result<void> result;
-  if ((*original)->message.envelope.expires_at <= WallClock::now()) {
-    smtp::Reply expired{0, "4.4.7", "delivery time expired"};
-    result = co_await end(std::move(**original), expired, MessageEvent::expired);
-  } else {
-    result = co_await warn(std::move(**original));
+  if (due.is_all)
+    result = co_await end(std::move(**original), expired_reply, MessageEvent::expired);
+  else
+    result = due.has_expired ? co_await expire(std::move(**original), due) : co_await warn(std::move(**original), due);
+  if (!due.is_all)
     for (const auto& entry : queue) scheduler_.note_due(entry.destination, entry.due);
-  }
   if (!result && !parts_.is_stopped) {
     for (const auto& entry : queue) scheduler_.note_due(entry.destination, entry.due);
     parts_.log.line(LogLevel::warning, "an alarm could not be handled", {{"error", result.error().what}});
@@ -99,29 +97,28 @@ Task<Result<void>> Alarms::bounce(RowId row, std::string why) {
   co_return result;
 }
 
-// Every recipient that is pending fails for this reason.
-Task<Result<void>> Alarms::end(Original original, smtp::Reply reply, MessageEvent event) {
-  const auto& message = original.message;
-  auto pending = pending_recipients(message.envelope.recipients.size(), message.progress);
-  std::string diagnostic = reply.text;
+std::string Alarms::trouble_of(const storage::StoredMessage& message) const {
   std::string trouble = message.last_error;
   for (const auto& entry : message.queue)
     if (trouble.empty()) trouble = scheduler_.trouble_of(entry.destination);
-  if (event == MessageEvent::expired && !trouble.empty()) diagnostic += "; last: " + trouble;
+  return trouble;
+}
+
+std::vector<smtp::DsnRecipient> Alarms::fail(const storage::StoredMessage& message, const std::vector<bool>& which, const smtp::Reply& reply,
+                                             const std::string& diagnostic) {
   std::vector<smtp::DsnRecipient> told;
-  for (std::size_t i = 0; i < pending.size(); ++i)
-    if (pending[i] && wants_failure(message.envelope.recipients[i]))
+  for (std::size_t i = 0; i < which.size(); ++i)
+    if (which[i] && wants_failure(message.envelope.recipients[i]))
       told.push_back({message.envelope.recipients[i], smtp::DsnRecipient::Action::failed, reply.enhanced, "", diagnostic, false});
-  auto notification = make_notification(parts_, message, std::move(told), original.front);
-  RowId row = message.row;
-  auto result = co_await commit_with(std::move(notification), [row](storage::Writer& writer, std::optional<RowId> fork) {
-    return writer.finish_message(row, fork, SpoolId{});
-  });
-  if (!result) co_return result;
+  return told;
+}
+
+void Alarms::tell(const storage::StoredMessage& message, const std::vector<bool>& which, const smtp::Reply& reply, const std::string& diagnostic,
+                  MessageEvent event) {
   if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
   std::string_view report = message.envelope.sender.empty() ? "dropped: null sender" : "";
-  for (std::size_t i = 0; i < pending.size(); ++i) {
-    if (!pending[i]) continue;
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    if (!which[i]) continue;
     ++parts_.metrics.recipients_bounced_total;
     const std::string& address = message.envelope.recipients[i].address;
     if (event == MessageEvent::expired)
@@ -129,27 +126,68 @@ Task<Result<void>> Alarms::end(Original original, smtp::Reply reply, MessageEven
     parts_.log.message(MessageEvent::bounced, message.id,
                        {{"recipient", address}, {"reply", reply.enhanced + " " + diagnostic}, {"report", report}});
   }
+}
+
+// Every recipient that is pending fails for this reason.
+Task<Result<void>> Alarms::end(Original original, smtp::Reply reply, MessageEvent event) {
+  const auto& message = original.message;
+  auto pending = pending_recipients(message.envelope.recipients.size(), message.progress);
+  std::string diagnostic = reply.text;
+  if (event == MessageEvent::expired) diagnostic = expired_text(trouble_of(message));
+  auto notification = make_notification(parts_, message, fail(message, pending, reply, diagnostic), original.front);
+  RowId row = message.row;
+  auto result = co_await commit_with(std::move(notification), [row](storage::Writer& writer, std::optional<RowId> fork) {
+    return writer.finish_message(row, fork, SpoolId{});
+  });
+  if (result) tell(message, pending, reply, diagnostic, event);
   co_return result;
 }
 
-Task<Result<void>> Alarms::warn(Original original) {
+// Some recipients have a shorter profile than the others.
+Task<Result<void>> Alarms::expire(Original original, const DueByClock& due) {
   const auto& message = original.message;
-  auto pending = pending_recipients(message.envelope.recipients.size(), message.progress);
-  std::vector<smtp::DsnRecipient> told;
-  std::string trouble = message.last_error;
-  for (const auto& entry : message.queue)
-    if (trouble.empty()) trouble = scheduler_.trouble_of(entry.destination);
+  const std::string diagnostic = expired_text(trouble_of(message));
+  std::map<std::string, storage::AttemptRecord> records;
+  for (std::uint32_t i = 0; i < due.expired.size(); ++i) {
+    if (!due.expired[i]) continue;
+    auto destination = parts_.router.destination_of(message.envelope.recipients[i].address, message.envelope.trail);
+    auto& record = records[destination];
+    record.row = message.row;
+    record.destination = destination;
+    record.alarm_at = due.next;
+    record.outcomes.push_back({i, storage::RecipientOutcome::State::failed, diagnostic, {}});
+  }
+  auto notification = make_notification(parts_, message, fail(message, due.expired, expired_reply, diagnostic), original.front);
+  auto result = co_await commit_with(std::move(notification), [&records](storage::Writer& writer, std::optional<RowId> fork) -> Result<void> {
+    for (auto& [destination, record] : records) {
+      record.fork = fork;
+      auto effect = writer.record_attempt(record);
+      if (!effect) return std::unexpected(effect.error());
+    }
+    return {};
+  });
+  if (result) {
+    parts_.guard.note_changed();
+    tell(message, due.expired, expired_reply, diagnostic, MessageEvent::expired);
+  }
+  co_return result;
+}
+
+// Tells of the delay where it is time, and looks again when the next thing is due.
+Task<Result<void>> Alarms::warn(Original original, const DueByClock& due) {
+  const auto& message = original.message;
+  std::string trouble = trouble_of(message);
   if (trouble.empty()) trouble = "not delivered yet";
-  for (std::size_t i = 0; i < pending.size(); ++i)
-    if (pending[i] && wants_delay(message.envelope.recipients[i]))
-      told.push_back({message.envelope.recipients[i], smtp::DsnRecipient::Action::delayed, "4.4.7", "", trouble, false});
+  std::vector<smtp::DsnRecipient> told;
+  for (std::size_t i = 0; i < due.delayed.size(); ++i)
+    if (due.delayed[i]) told.push_back({message.envelope.recipients[i], smtp::DsnRecipient::Action::delayed, "4.4.7", "", trouble, false});
   storage::AttemptRecord record;
   record.row = message.row;
   if (!message.queue.empty()) {
     record.destination = message.queue.front().destination;
     record.again.push_back(message.queue.front());
   }
-  record.alarm_at = message.envelope.expires_at;
+  record.alarm_at = due.next;
   auto notification = make_notification(parts_, message, std::move(told), original.front);
   auto result = co_await commit_with(std::move(notification), [record](storage::Writer& writer, std::optional<RowId>) -> Result<void> {
     auto effect = writer.record_attempt(record);
@@ -158,7 +196,7 @@ Task<Result<void>> Alarms::warn(Original original) {
   });
   if (result) {
     parts_.guard.note_changed();
-    parts_.log.message(MessageEvent::delayed, message.id, {{"reason", trouble}});
+    if (due.has_delayed) parts_.log.message(MessageEvent::delayed, message.id, {{"reason", trouble}});
   }
   co_return result;
 }

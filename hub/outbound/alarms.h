@@ -3,6 +3,7 @@
 // outcome is recorded.
 #pragma once
 
+#include "hub/outbound/message_clock.h"
 #include "hub/outbound/notifier.h"
 #include "hub/outbound/scheduler.h"
 
@@ -18,8 +19,6 @@ class Alarms {
 
   /// Ends a message with a failure notification. Errors: no such message; it is being sent just now (try again); the spool's.
   Task<Result<void>> bounce(RowId row, std::string why);
-  /// See Outbound::first_alarm().
-  static WallTime first_alarm(const DeliveryConfig& config, const Envelope& envelope);
 
  private:
   struct Original {
@@ -29,7 +28,12 @@ class Alarms {
   Task<void> ring(RowId row);
   Task<Result<std::optional<Original>>> read(RowId row);
   Task<Result<void>> end(Original original, smtp::Reply reply, MessageEvent event);
-  Task<Result<void>> warn(Original original);
+  Task<Result<void>> expire(Original original, const DueByClock& due);
+  Task<Result<void>> warn(Original original, const DueByClock& due);
+  std::vector<smtp::DsnRecipient> fail(const storage::StoredMessage& message, const std::vector<bool>& which, const smtp::Reply& reply,
+                                       const std::string& diagnostic);
+  void tell(const storage::StoredMessage& message, const std::vector<bool>& which, const smtp::Reply& reply, const std::string& diagnostic, MessageEvent event);
+  std::string trouble_of(const storage::StoredMessage& message) const;
   Task<Result<void>> commit_with(std::optional<Notification> notification,
                                  std::move_only_function<Result<void>(storage::Writer&, std::optional<RowId>)> change);
 

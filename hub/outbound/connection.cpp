@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hub/authentication/authenticators.h"
 #include "hub/outbound/destination.h"
 #include "hub/outbound/eight_bit.h"
 #include "hub/spool_tasks.h"
@@ -130,12 +131,19 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
     co_return false;
   }
   host_ = host;
-  session_.emplace(parts_.config.host_name, starttls);
+  session_.emplace(parts_.config.host_name, starttls, !route_->authentication.user.empty());
+  log_on_.reset();
+  bool has_begun_log_on = false;
   watchdog_.emplace(parts_.runtime.io, *stream_);
   while (session_->phase() != Phase::ready && session_->phase() != Phase::over) {
     watchdog_->expires_after(times.command_timeout);
     if (session_->phase() == Phase::handshake) {
       co_await start_tls(host);
+      continue;
+    }
+    if (session_->phase() == Phase::log_on || session_->phase() == Phase::challenge || session_->phase() == Phase::logged_on) {
+      has_begun_log_on = true;
+      co_await log_on(host);
       continue;
     }
     if (!session_->output().empty()) {
@@ -153,9 +161,18 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
       session_->feed({read_buffer_.data(), read.octets});
     }
   }
-  if (session_->phase() == Phase::ready) co_return true;
+  log_on_.reset();
+  if (session_->phase() == Phase::ready) {
+    if (has_begun_log_on) ++parts_.metrics.authentications_out_total;
+    co_return true;
+  }
   const auto& reason = session_->over_reason();
   why = reason.code != 0 ? "host " + host.name + " said: " + smtp::to_line(reason) : reason.text;
+  if (has_begun_log_on) {
+    ++parts_.metrics.authentication_failures_out_total;
+    parts_.log.line(LogLevel::error, "could not log on at a next hop, mail waits",
+                    {{"route", route_->name}, {"host", host.name}, {"address", to_string(host.endpoint)}, {"user", route_->authentication.user}, {"reason", why}});
+  }
   watchdog_.reset();
   stream_->close();
   co_return false;
@@ -188,6 +205,37 @@ Task<void> Connection::start_tls(HostAddress host) {
   ++parts_.metrics.tls_connections_out_total;
   if (tls.is_resumed()) ++parts_.metrics.tls_sessions_resumed_total;
   session_->tls_started();
+}
+
+// Steps of SCRAM take time that the next hop chooses: they are computed on the password lane.
+Task<void> Connection::log_on(HostAddress host) {
+  const auto& authentication = route_->authentication;
+  if (session_->phase() == Phase::logged_on) {
+    if (log_on_->is_complete()) co_return session_->auth_accept();
+    co_return session_->lost("4.7.0 " + host.name + " let this hub in without proving that it knows it");
+  }
+  const bool is_first = session_->phase() == Phase::log_on;
+  std::string mechanism;
+  if (is_first) {
+    mechanism = SaslClient::best_of(session_->next_hop().auth_mechanisms);
+    if (!session_->is_secured() && !authentication.allow_without_tls) co_return session_->lost("4.7.0 the connection is not encrypted, so this hub does not log on");
+    if (mechanism.empty()) co_return session_->lost("4.7.0 " + host.name + " offers no way to log on that this hub knows");
+    if (parts_.runtime.authenticators == nullptr) co_return session_->lost("4.7.0 this hub cannot log on anywhere");
+    log_on_ = std::make_shared<SaslClient>(mechanism, authentication.user, authentication.password);
+  }
+  using Said = Result<std::optional<std::string>>;
+  auto said = co_await parts_.runtime.authenticators->lane().run<Said>([client = log_on_, is_first, challenge = session_->auth_challenge()]() -> Said {
+    if (is_first) return client->begin();
+    auto answer = client->answer(challenge);
+    if (!answer) return std::unexpected(answer.error());
+    return std::optional(std::move(*answer));
+  });
+  if (is_cut_) co_return session_->lost("4.4.2 the hub is stopping");
+  if (session_->phase() == Phase::over) co_return;
+  if (!said) co_return session_->lost("4.7.0 too many log-ons are under way");
+  if (!*said) co_return session_->lost("4.7.0 " + host.name + ": " + said->error().what);
+  if (is_first) co_return session_->auth(mechanism, **said);
+  session_->auth_respond((*said)->value_or(""));
 }
 
 // Mail for this destination can never be delivered: every message gets that answer.

@@ -17,6 +17,7 @@
 #include "hub/outbound/job.h"
 #include "hub/outbound/parts.h"
 #include "hub/outbound/recorder.h"
+#include "hub/authentication/sasl_client.h"
 #include "hub/net/tls_store.h"
 #include "hub/net/tls_stream.h"
 #include "smtp/send_session.h"
@@ -103,6 +104,8 @@ class Connection {
   Task<bool> open(HostAddress host, std::string& why);
   Task<bool> connect(HostAddress host, smtp::StartTlsUse starttls, std::string& why);
   Task<void> start_tls(HostAddress host);
+  /// A step of logging on.
+  Task<void> log_on(HostAddress host);
   Task<void> converse();
   Task<void> refuse_all(smtp::Reply reply);
   Task<void> begin_next();
@@ -133,6 +136,7 @@ class Connection {
   std::unique_ptr<Stream> stream_;
   std::optional<Watchdog> watchdog_;
   std::optional<smtp::SendSession> session_;
+  std::shared_ptr<SaslClient> log_on_;
   Event event_;
   Event reader_done_;
   std::array<char, 4096> read_buffer_{};

@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/rate_window.h"
 #include "hub/outbound/connection.h"
 #include "hub/outbound/job.h"
 
@@ -41,6 +42,9 @@ struct Destination {
   // Trouble.
   std::uint32_t failures = 0;     ///< to connect, in a row; while not 0 one message probes
   MonotonicTime blocked_until = MonotonicTime::min();
+  RateWindow pace;                                     ///< of recipients (recipient_rate_limit)
+  bool is_suspended = false;                           ///< by the operator: its mail stays in the spool
+  MonotonicTime paced_until = MonotonicTime::min();    ///< it has as many as it is to get
   MonotonicTime no_more_until = MonotonicTime::min();  ///< some connections work, more do not
   std::string last_error;
 

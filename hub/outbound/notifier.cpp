@@ -2,11 +2,19 @@
 
 #include <algorithm>
 
+#include "hub/config/bounce_profile.h"
+#include "hub/outbound/message_clock.h"
+
 namespace umbra::hub {
 namespace {
 
 constexpr std::size_t header_octets_max = 64U << 10;
 constexpr std::size_t chunk_octets = 64U << 10;
+
+const BounceProfileConfig& profile_of(const Parts& parts, const storage::StoredMessage& original, const Recipient& recipient) {
+  auto target = parts.router.target(parts.router.destination_of(recipient.address, original.envelope.trail));
+  return bounce_profile_of(parts.config, target ? target->route.get() : nullptr);
+}
 
 bool wants_full(const storage::StoredMessage& original, bool has_failure) {
   return has_failure && original.envelope.dsn_return == DsnReturn::full && original.size <= returned_octets_max;
@@ -37,6 +45,10 @@ std::optional<Notification> make_notification(Parts& parts, const storage::Store
   if (original.envelope.sender.empty() || recipients.empty()) return std::nullopt;
   const bool has_failure =
       std::ranges::any_of(recipients, [](const auto& r) { return r.action == smtp::DsnRecipient::Action::failed; });
+  const auto& profile = profile_of(parts, original, recipients.front().recipient);
+  const bool is_trouble = std::ranges::any_of(recipients, [](const auto& r) {
+    return r.action == smtp::DsnRecipient::Action::failed || r.action == smtp::DsnRecipient::Action::delayed;
+  });
   Notification notification;
   auto& message = notification.message;
   message.row = parts.spool.next_row();
@@ -52,19 +64,22 @@ std::optional<Notification> make_notification(Parts& parts, const storage::Store
   dsn.now = now;
   dsn.arrival = original.envelope.accepted_at;
   dsn.will_retry_until = original.envelope.expires_at;
-  dsn.sender = original.envelope.sender;
+  dsn.to = is_trouble && !profile.report_to.empty() ? profile.report_to : original.envelope.sender;
+  dsn.is_plain = is_trouble && profile.format == BounceProfileConfig::Format::plain;
   dsn.envelope_id = original.envelope.envelope_id;
   dsn.recipients = std::move(recipients);
-  dsn.is_full = wants_full(original, has_failure) && front.size() == original.size;
+  using Returned = BounceProfileConfig::Returned;
+  dsn.is_full = profile.returned == Returned::as_asked && wants_full(original, has_failure) && front.size() == original.size;
   std::string_view header = smtp::header_of(front);
-  dsn.returned = dsn.is_full ? front : header.size() == front.size() ? whole_lines(header) : header;
+  if (!is_trouble || profile.returned != Returned::nothing)
+    dsn.returned = dsn.is_full ? front : header.size() == front.size() ? whole_lines(header) : header;
   smtp::DsnMessage made = smtp::make_dsn(dsn);
 
-  message.envelope.recipients.push_back({original.envelope.sender, "", notify_never});
+  message.envelope.recipients.push_back({dsn.to, "", notify_never});
   message.envelope.body_8bit = made.is_8bit;
   message.envelope.smtputf8 = made.smtputf8;
   message.envelope.accepted_at = now;
-  message.envelope.expires_at = now + std::chrono::duration_cast<WallClock::duration>(parts.config.delivery.expiry);
+  message.envelope.expires_at = expiry_of(parts.config, parts.router, message.envelope, now);
   message.size = made.text.size();
   // As well protected as the message that it tells about.
   message.envelope.protection = original.envelope.protection;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "hub/outbound/alarms.h"
+#include "hub/outbound/message_clock.h"
 #include "hub/outbound/scheduler.h"
 
 namespace umbra::hub {
@@ -29,6 +30,12 @@ class OutboundHub final : public Outbound {
     scheduler_.configuration_changed(are_routes_new);
   }
 
+  void set_suspensions(const Suspensions& suspensions) override {
+    parts_.suspensions = &suspensions;
+    scheduler_.suspensions_changed();
+  }
+  void suspensions_changed() override { scheduler_.suspensions_changed(); }
+
   Task<void> stop() override {
     scheduler_.stop(std::chrono::seconds(5));
     alarms_.stop();
@@ -40,8 +47,11 @@ class OutboundHub final : public Outbound {
                                                WallTime due) override {
     return parts_.router.entries_for(envelope, progress, due);
   }
+  WallTime expiry_of(const Envelope& envelope, WallTime accepted_at) override {
+    return umbra::hub::expiry_of(parts_.config, parts_.router, envelope, accepted_at);
+  }
   WallTime first_alarm(const Envelope& envelope) override {
-    return Alarms::first_alarm(parts_.config.delivery, envelope);
+    return first_alarm_of(parts_.config, parts_.router, envelope);
   }
 
   void deliver(ReadyMessage message) override { scheduler_.deliver(std::move(message)); }

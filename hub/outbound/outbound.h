@@ -16,6 +16,8 @@
 
 namespace umbra::hub {
 
+class Suspensions;
+
 /// A message in memory, on its way to delivery.
 struct ReadyMessage {
   storage::StoredMessage message;
@@ -87,6 +89,10 @@ class Outbound {
   /// waits until a returning hub knows what it still owns.
   virtual void start() = 0;
   virtual void set_loading(bool is_on) = 0;
+  /// What is suspended, from now on; it outlives this.
+  virtual void set_suspensions(const Suspensions&) {}
+  /// Something was suspended or resumed.
+  virtual void suspensions_changed() {}
   /// Live keys have other values now.
   virtual void configuration_changed() {}
   /// Begins nothing new, lets transactions under way end for up to 5 s (one that is cut after its final dot
@@ -98,7 +104,9 @@ class Outbound {
   virtual std::vector<storage::QueueEntry> entries_for(const Envelope& envelope,
                                                        const std::vector<storage::RecipientOutcome>& progress,
                                                        WallTime due) = 0;
-  /// When the message must be looked at even if nothing is tried: the delay warning, else the expiry.
+  /// When a message that is accepted at `accepted_at` expires as a whole, by the bounce profiles of its destinations.
+  virtual WallTime expiry_of(const Envelope& envelope, WallTime accepted_at) = 0;
+  /// When the message must be looked at even if nothing is tried: the first warning of a delay, or end of a recipient.
   virtual WallTime first_alarm(const Envelope& envelope) = 0;
 
   /// A message that was just committed (accepted, taken over); ignored when it is under way already. Over the

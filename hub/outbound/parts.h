@@ -4,6 +4,7 @@
 #include "hub/outbound/due_clock.h"
 #include "hub/outbound/outbound.h"
 #include "hub/outbound/router.h"
+#include "hub/suspension/suspensions.h"
 
 namespace umbra::hub {
 
@@ -21,6 +22,7 @@ struct Parts {
   Metrics& metrics;
   Router router;  ///< of the routes in force
   DueClock due_clock;
+  const Suspensions* suspensions = nullptr;  ///< null: nothing is ever suspended
   storage::AttemptMarks* marks;  ///< null: attempts are not marked
   /// Completions of the spool that are still to come: the owner waits for them before it goes.
   std::size_t spool_calls = 0;

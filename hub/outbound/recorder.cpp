@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "hub/config/bounce_profile.h"
+#include "hub/outbound/destination.h"
 #include "hub/outbound/retry.h"
 
 namespace umbra::hub {
@@ -29,11 +31,19 @@ bool took_some_and_had_enough(const smtp::TransactionResult& result) {
   return has_delivered;
 }
 
+// What the profile allows has been tried.
+void give_up(smtp::TransactionResult& result) {
+  if (took_some_and_had_enough(result)) return;
+  for (auto& r : result.recipients)
+    if (r.state == State::deferred) r.state = State::failed;
+}
+
 // The status of RFC 3463: the reply's own, or what its code and place say (RFC 3463 section 3, RFC 5248).
 std::string status_of(const smtp::RecipientResult& result) {
   if (!result.reply.enhanced.empty()) return result.reply.enhanced;
   if (result.state == State::delivered) return result.stage == smtp::SendStage::content ? "2.0.0" : "2.1.5";
-  const char* kind = result.state == State::failed ? "5" : "4";
+  const bool is_final = result.state == State::failed && (result.reply.code == 0 || result.reply.code >= 500);
+  const char* kind = is_final ? "5" : "4";
   const char* rest = result.stage == smtp::SendStage::rcpt         ? ".1.0"
                      : result.stage == smtp::SendStage::connection ? ".4.2"
                                                                    : ".0.0";
@@ -64,6 +74,9 @@ void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
   p.remote = std::move(remote);
   p.done = std::move(done);
   p.job->state = Job::State::recording;
+  const auto& target = p.job->destination->target;
+  const auto& profile = bounce_profile_of(parts_.config, target ? target->route.get() : nullptr);
+  if (profile.retries_max != 0 && p.job->attempts >= profile.retries_max) give_up(p.result);
   const Envelope& envelope = p.job->envelope();
 
   p.record.row = p.job->row();
@@ -90,7 +103,7 @@ void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
     } else {
       p.record.last_error = outcome.detail;
       if (!p.again) {
-        auto wait = retry_wait(parts_.config.delivery.retry, p.job->attempts + 1);
+        auto wait = retry_wait(profile.retry, p.job->attempts + 1);
         p.again = parts_.due_clock.now() + std::chrono::duration_cast<WallClock::duration>(wait);
       }
     }

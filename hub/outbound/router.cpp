@@ -31,6 +31,7 @@ Router::Router(std::vector<RouteConfig> routes, std::string own_name)
     if (std::ranges::find(route.hubs, own_name_) != route.hubs.end()) continue;  // it is for the others
     by_name_.emplace(route.name, &route);
     has_hubs_ = has_hubs_ || !route.hubs.empty();
+    has_bounce_profiles_ = has_bounce_profiles_ || !route.bounce_profile.empty();
     for (const auto& pattern : route.domains) {
       std::string domain = lower(pattern);
       if (domain == "*") {

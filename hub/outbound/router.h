@@ -35,6 +35,8 @@ class Router {
   explicit Router(std::vector<RouteConfig> routes, std::string own_name = {});
 
   [[nodiscard]] const std::vector<RouteConfig>& all_routes() const { return *configured_; }
+  /// Some route names one; else that of `delivery` holds for all mail.
+  [[nodiscard]] bool has_bounce_profiles() const { return has_bounce_profiles_; }
 
   /// Of a recipient's address. An address without domain has no destination but `unroutable`.
   /// `trail`: of its envelope.
@@ -68,6 +70,7 @@ class Router {
   std::map<std::string, const RouteConfig*, std::less<>> by_name_;
   Routes all_;
   bool has_hubs_ = false;
+  bool has_bounce_profiles_ = false;
 };
 
 /// Which recipients have not ended yet, by index.

@@ -1,10 +1,11 @@
 // Scheduler: the pump, and what connections tell it. Slightly long because both touch the same state of a destination in every function;
-// pages of the spool, suspects and routes to hubs have files of their own.
+// pages of the spool, suspects, routes to hubs and changes while it runs have files of their own.
 #include "hub/outbound/scheduler.h"
 
 #include <algorithm>
 #include <utility>
 
+#include "hub/config/bounce_profile.h"
 #include "hub/outbound/retry.h"
 
 namespace umbra::hub {
@@ -53,41 +54,6 @@ void Scheduler::look_again() {
   if (is_loading_on_) load_due_times();
 }
 
-// Mail that waits in memory goes back to the spool, which knows it by its recipients: loaded again, it goes the new way. What is being
-// sent ends as it began; connections of a route that has changed take no more mail.
-void Scheduler::configuration_changed(bool are_routes_new) {
-  if (parts_.is_stopped) return;
-  own_ = own_names(parts_.config);
-  std::vector<Destination*> all;
-  for (auto& [name, destination] : destinations_) {
-    Destination& d = *destination;
-    all.push_back(&d);
-    if (!are_routes_new) continue;
-    auto target = parts_.router.target(name);
-    bool is_as_before = target.has_value() == d.target.has_value() && (!target || *target->route == *d.target->route);
-    d.target = std::move(target);
-    release_ready(d);
-    if (is_as_before) continue;
-    d.plan_until = d.blocked_until = d.no_more_until = MonotonicTime::min();
-    d.failures = 0;
-    d.failed_hosts.clear();
-    d.last_error.clear();
-    for (const auto& connection : std::vector(d.connections)) leave(*connection);
-  }
-  for (auto* d : all) pump(*d);
-  give_slots();
-}
-
-void Scheduler::leave(Connection& connection) {
-  Destination& d = connection.destination();
-  if (std::exchange(connection.is_leaving, true)) return;
-  ++d.leaving;
-  if (connection.is_established) --d.established;
-  if (std::exchange(connection.is_woken, false)) --d.woken;
-  end_idle(connection);
-  connection.quit();
-}
-
 void Scheduler::stop(Duration patience) {
   parts_.is_stopped = true;
   patient_until_ = MonotonicClock::now() + patience;
@@ -132,6 +98,7 @@ Destination& Scheduler::destination(const std::string& name) {
   d->name = name;
   d->number = next_number_++;
   d->target = parts_.router.target(name);
+  d->is_suspended = is_suspended(name);
   by_number_.emplace(d->number, d.get());
   return *destinations_.emplace(name, std::move(d)).first->second;
 }
@@ -190,7 +157,7 @@ void Scheduler::deliver(ReadyMessage ready) {
     std::uint64_t octets = message_overhead_octets + (ready.body ? ready.body->size() : 0);
     // One message probes a destination in trouble; and what does not fit is read again later.
     bool is_probing = d.failures != 0 && (!d.rows.empty() || d.is_blocked(MonotonicClock::now()));
-    if (entry.due > now || is_probing || is_full(octets)) {
+    if (entry.due > now || is_probing || d.is_suspended || is_full(octets)) {
       note_due(d, entry.due);
       continue;
     }
@@ -242,7 +209,7 @@ bool Scheduler::is_stuck(const storage::StoredMessage& message) const {
   return std::ranges::all_of(message.queue, [&](const storage::QueueEntry& entry) {
     if (entry.due > now) return true;
     auto found = destinations_.find(entry.destination);
-    return found != destinations_.end() && found->second->failures != 0;
+    return is_suspended(entry.destination) || (found != destinations_.end() && found->second->failures != 0);
   });
 }
 
@@ -263,6 +230,7 @@ void Scheduler::give_up_claim(RowId row) {
 }
 
 std::string Scheduler::trouble_of(const std::string& name) const {
+  if (is_suspended(name)) return "delivery is suspended";
   auto found = destinations_.find(name);
   return found == destinations_.end() ? std::string() : found->second->last_error;
 }
@@ -274,7 +242,7 @@ std::string Scheduler::trouble_of(const std::string& name) const {
 void Scheduler::pump(Destination& d, bool has_turn) {
   if (parts_.is_stopped) return;
   const MonotonicTime now = MonotonicClock::now();
-  if (!d.is_blocked(now)) {
+  if (!d.is_suspended && !d.is_blocked(now) && now >= d.paced_until) {
     while (d.ready() > d.woken && wants_more(d, now)) {
       Connection* connection = idle_for_ready(d);
       if (connection == nullptr) break;
@@ -292,7 +260,7 @@ void Scheduler::pump(Destination& d, bool has_turn) {
       open_connections(d, now, has_turn);
   }
   schedule(d);
-  if (is_over(d, now)) wake_at(d, now + look_again_wait);  // to be removed
+  if (is_unused(d, now)) wake_at(d, std::max(now + Duration(look_again_wait), d.pace.empty_at()));  // to be removed
 }
 
 // Is there more mail than the busy connections take soon? A little mail is left to them: what is ready when a
@@ -327,7 +295,7 @@ std::deque<JobPtr>::iterator Scheduler::find_elsewhere(Destination& d, const Con
       d.elsewhere, [&](const auto& job) { return std::ranges::find(job->avoid, host) == job->avoid.end(); });
 }
 
-bool Scheduler::is_over(const Destination& d, MonotonicTime now) {
+bool Scheduler::is_unused(const Destination& d, MonotonicTime now) {
   return d.rows.empty() && d.connections.empty() && !d.is_loading && d.next_due == WallTime::max() &&
          !d.is_blocked(now) && !d.is_waiting;
 }
@@ -391,6 +359,8 @@ void Scheduler::schedule(Destination& d) {
     if (d.is_blocked(now)) when = std::max(when, d.blocked_until);
   }
   if (d.ready() != 0 && d.no_more_until > now) when = std::min(when, d.no_more_until);
+  if (d.paced_until > now) when = d.paced_until;
+  if (d.is_suspended) when = MonotonicTime::max();
   bool is_left_to_busy = d.established != 0 && d.ready() > d.opening() + d.woken &&
                          d.active() < d.connections_max() && !d.is_waiting && now >= d.no_more_until;
   if (is_left_to_busy)
@@ -513,7 +483,7 @@ void Scheduler::block(Destination& d, const std::string& why) {
   const MonotonicTime now = MonotonicClock::now();
   d.last_error = why;
   ++d.failures;
-  auto wait = retry_wait(parts_.config.delivery.retry, d.failures);
+  auto wait = retry_wait(bounce_profile_of(parts_.config, d.target ? d.target->route.get() : nullptr).retry, d.failures);
   d.blocked_until = now + wait;
   parts_.log.line(LogLevel::warning, "destination cannot be reached",
                   {{"destination", d.name},
@@ -551,7 +521,9 @@ JobPtr Scheduler::take(Connection& connection) {
   end_idle(connection);
   if (parts_.is_stopped) return nullptr;
   JobPtr job;
+  if (d.paced_until > MonotonicClock::now()) return nullptr;
   if (auto found = find_elsewhere(d, connection); found != d.elsewhere.end()) {
+    if (must_pace(d, **found)) return nullptr;
     job = std::move(*found);
     d.elsewhere.erase(found);
   }
@@ -559,6 +531,7 @@ JobPtr Scheduler::take(Connection& connection) {
     bool from_loaded = d.fresh.empty() || (!d.loaded.empty() && d.is_loaded_next);
     d.is_loaded_next = !from_loaded;
     auto& queue = from_loaded ? d.loaded : d.fresh;
+    if (must_pace(d, *queue.front())) return nullptr;
     job = std::move(queue.front());
     queue.pop_front();
   }
@@ -570,6 +543,18 @@ JobPtr Scheduler::take(Connection& connection) {
   return job;
 }
 
+// It has had as many recipients within a minute as it is to get (recipient_rate_limit): this one waits, and so do those behind it.
+bool Scheduler::must_pace(Destination& d, const Job& job) {
+  const std::uint32_t limit = d.target ? d.target->route->recipient_rate_limit : 0;
+  if (limit == 0) return false;
+  const MonotonicTime now = MonotonicClock::now();
+  auto wait = d.pace.take(now, limit, static_cast<std::uint32_t>(job.recipients.size()));
+  if (!wait) return false;
+  d.paced_until = now + std::max<Duration>(*wait, std::chrono::milliseconds(1));
+  schedule(d);
+  return true;
+}
+
 bool Scheduler::give_back(const JobPtr& job, const std::string& avoid_host) {
   Destination& d = *job->destination;
   unmark(job);
@@ -577,7 +562,7 @@ bool Scheduler::give_back(const JobPtr& job, const std::string& avoid_host) {
     job->state = Job::State::ready;
     if (job->is_forgotten)
       drop(job);
-    else if (d.is_blocked(MonotonicClock::now()))
+    else if (d.is_suspended || d.is_blocked(MonotonicClock::now()))
       release_one(job);
     else
       d.fresh.push_front(job);

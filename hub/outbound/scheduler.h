@@ -37,6 +37,8 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   void look_again();
   /// Reads what it has made from the configuration anew. `are_routes_new`: parts.router is another one.
   void configuration_changed(bool are_routes_new);
+  /// Destinations that are suspended now send nothing more; those that are not any more go on.
+  void suspensions_changed();
   void hub_came();
   void forget(RowId row);
   bool awaits_final_reply(RowId row);
@@ -83,9 +85,14 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   struct Loaded;
 
   Destination& destination(const std::string& name);
+  [[nodiscard]] bool is_suspended(const std::string& destination) const {
+    return parts_.suspensions != nullptr && parts_.suspensions->is_suspended(Suspension::What::delivery, destination);
+  }
   void note_due(Destination& d, WallTime due);
   static bool has_job(RowId row, const Destination& d);
-  static bool is_over(const Destination& d, MonotonicTime now);
+  static bool is_unused(const Destination& d, MonotonicTime now);
+  static bool is_over(const Destination& d, MonotonicTime now) { return is_unused(d, now) && now >= d.pace.empty_at(); }
+  bool must_pace(Destination& d, const Job& job);
   JobPtr add_job(Destination& d, std::shared_ptr<const storage::StoredMessage> message,
                  std::shared_ptr<const std::string> body, std::uint32_t attempts);
   void remove_job(const JobPtr& job);

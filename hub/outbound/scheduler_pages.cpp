@@ -128,7 +128,7 @@ void Scheduler::take_loaded(Destination& d, Loaded& loaded) {
   for (auto& item : loaded.items) {
     auto row = item.message.row;
     if (seen.contains(row.value) || has_job(row, d)) continue;
-    if (forgotten_while_loading_.contains(row.value) || claimed_.contains(row.value) ||
+    if (forgotten_while_loading_.contains(row.value) || claimed_.contains(row.value) || d.is_suspended ||
         d.is_blocked(MonotonicClock::now()) || parts_.guard.is_in_acceptance(item.message.id)) {
       d.next_due = std::min(d.next_due, parts_.due_clock.now() + look_again_wait);
       continue;

@@ -191,7 +191,7 @@ std::expected<Answer, std::string> parse_answer(Packet packet) {
     case 'p': return plain(Kind::progress);
     case 'f': return plain(Kind::failed);
     case 'r': return plain(Kind::refuse, {550, "5.7.1", "Message refused by a content filter"});
-    case 't': return plain(Kind::refuse, {451, "4.7.1", "A content filter asks to try again later"});
+    case 't':
     case '4': return plain(Kind::refuse, {451, "4.7.1", "A content filter asks to try again later"});
     case 'y': return reply_answer(data);
     case 'h': return header_edit(Edit::Kind::add_header, data);

@@ -154,6 +154,22 @@ class Notifications(LabCase):
         self.assertEqual(per_recipient[0]["Status"], "4.4.7")
         self.relay.wait_empty(10)
 
+    def test_a_route_has_its_own_retries_and_its_own_reports(self):
+        self.relay._settings["routes"][1]["bounce_profile"] = "twice"
+        self.relay._settings["bounce_profiles"] = [{"name": "twice", "retry": [{"wait": "1s"}], "retries": 2, "report_format": "plain", "returned": "nothing",
+                                                    "report_to": "operators@source.example"}]
+        self.relay.start()
+        self.refuse("slow@sink.example", reply="451 4.2.1 not today")
+        self.send("slow@sink.example", "good@sink.example")
+        message, report = self.notification()
+        self.assertEqual(message.addresses, ["operators@source.example"])
+        self.assertEqual(report.get_content_type(), "text/plain")
+        self.assertIn("<slow@sink.example>: host 127.0.0.1 said: 451 4.2.1 not today", report.get_content().replace("\r\n", "\n"))
+        self.assertNotIn(b"X-Mark", message.octets)
+        self.assertEqual(len([e for e in self.relay.events("deferred")]), 2, "then it bounces")
+        self.assertEqual(self.away.wait_for(1)[0].addresses, ["good@sink.example"])
+        self.relay.wait_empty(10)
+
     def test_eight_bit_mail_is_returned_by_a_next_hop_without_8bitmime(self):
         self.away.extensions = ("PIPELINING", "ENHANCEDSTATUSCODES", "DSN")
         self.relay.start()

@@ -95,6 +95,7 @@ Seen converse(std::string_view input, std::size_t piece_octets, Mending mending)
         case Kind::pause:  // no tarpit here
         case Kind::introduce:  // trusted here is nobody
         case Kind::start_tls:  // not offered here
+        case Kind::authenticate:
           require(false);
           break;
         case Kind::need_input:

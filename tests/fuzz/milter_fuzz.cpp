@@ -44,7 +44,7 @@ std::string run(std::string_view octets, std::size_t step, const umbra::Envelope
   }
   const auto& outcome = talk.outcome();
   seen += std::to_string(static_cast<int>(outcome.verdict)) + umbra::smtp::to_line(outcome.reply) + outcome.problem;
-  require(outcome.verdict == Verdict::pass || outcome.edits.empty());
+  require(outcome.verdict == Verdict::pass || outcome.verdict == Verdict::none || outcome.edits.empty());
   require(outcome.verdict != Verdict::refuse || (outcome.reply.code >= 400 && outcome.reply.code < 600 && !outcome.reply.text.contains('\r')));
   require(outcome.edits.size() <= Conversation::edits_max);
   for (const auto& edit : outcome.edits) {

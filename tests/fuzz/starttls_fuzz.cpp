@@ -15,6 +15,7 @@ using namespace umbra::smtp;
 
 struct AnyPolicy final : ReceivePolicy {
   std::optional<Reply> refuse_sender(const MailFrom&) override { return std::nullopt; }
+  std::string auth_mechanisms() override { return "PLAIN"; }
   std::optional<Reply> refuse_recipient(const Envelope&, const Recipient&) override { return std::nullopt; }
 };
 
@@ -22,6 +23,8 @@ const std::string host_name = "hub.example";
 const ReceiveSessionLimits limits = [] {
   ReceiveSessionLimits l;
   l.starttls = StartTlsOffer::offered;
+  l.auth.use = AuthLimits::Use::required;
+  l.auth.allow_without_tls = true;
   return l;
 }();
 
@@ -53,6 +56,9 @@ Ended feed(ReceiveSession& session, std::string_view octets, std::string& transc
       case Kind::body_end:
         session.end_body(event.refusal != nullptr ? *event.refusal : Reply{250, "2.0.0", "ok"});
         break;
+      case Kind::authenticate:
+        session.auth_succeed();
+        break;
       case Kind::start_tls:
         UMBRA_ASSERT(octets.empty());
         session.tls_started();
@@ -63,7 +69,8 @@ Ended feed(ReceiveSession& session, std::string_view octets, std::string& transc
 }
 
 constexpr std::string_view after =
-    "RSET\r\nMAIL FROM:<x@c.example>\r\nEHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\nhello\r\n.\r\nQUIT\r\n";
+    "RSET\r\nMAIL FROM:<x@c.example>\r\nEHLO c.example\r\nMAIL FROM:<evil@c.example>\r\nAUTH PLAIN =\r\n"
+    "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\nhello\r\n.\r\nQUIT\r\n";
 
 std::string fresh() {
   AnyPolicy policy;

@@ -22,7 +22,7 @@ class Hub:
 
     def __init__(self, folder, name, routes, *, shadow="none", networks=("127.0.0.0/8",), members=None, secret=None, lease="10s",
                  limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info", tls=None,
-                 listener=None, zone=None, host="127.0.0.1", wrapper=(), safety_net=None, pressure=None, throttling=()):
+                 listener=None, zone=None, host="127.0.0.1", wrapper=(), safety_net=None, pressure=None, throttling=(), bounce_profiles=(), filters=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -39,7 +39,8 @@ class Hub:
         self.process = None
         self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
                               delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls, listener=listener or {},
-                              safety_net=safety_net, pressure=pressure or NO_PRESSURE, throttling=throttling)
+                              safety_net=safety_net, pressure=pressure or NO_PRESSURE, throttling=throttling,
+                              bounce_profiles=bounce_profiles, filters=filters)
         self.zone = zone
         self.host, self.wrapper = host, wrapper
         self.members = members
@@ -75,6 +76,10 @@ class Hub:
         }
         if s["throttling"]:
             config["throttling_policies"] = list(s["throttling"])
+        if s["bounce_profiles"]:
+            config["bounce_profiles"] = list(s["bounce_profiles"])
+        if s["filters"]:
+            config["content_filters"] = list(s["filters"])
         if s["delivery"]:
             config["delivery"] = s["delivery"]
         if s["safety_net"]:

@@ -30,6 +30,23 @@ TEST(Envelope, WithoutATrailIsAsHubsOfTheReleaseBeforeWriteIt) {
   EXPECT_TRUE(decode_envelope(without)->trail.empty());
 }
 
+TEST(Envelope, KeepsTheFiltersItWaitsFor) {
+  for (bool has_trail : {false, true}) {
+    auto envelope = handed_on();
+    if (!has_trail) envelope.trail.clear();
+    envelope.waits_for = {"spam", "sign"};
+    auto octets = encode(envelope);
+    auto decoded = decode_envelope(octets);
+    ASSERT_TRUE(decoded) << decoded.error().what;
+    EXPECT_EQ(*decoded, envelope);
+    for (std::size_t length = 0; length < octets.size(); ++length) EXPECT_FALSE(decode_envelope(std::string_view(octets).substr(0, length))) << length;
+    for (const std::string& name : {std::string(), std::string(65, 'x'), std::string("a\nb")}) {
+      envelope.waits_for.back() = name;
+      EXPECT_FALSE(decode_envelope(encode(envelope))) << name;
+    }
+  }
+}
+
 TEST(Envelope, RefusesATrailThatIsCutOrWrong) {
   auto good = encode(handed_on());
   for (std::size_t length = 0; length < good.size(); ++length)

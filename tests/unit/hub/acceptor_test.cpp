@@ -75,6 +75,54 @@ class AcceptorTest : public PeeringTest {
   std::vector<std::unique_ptr<Incoming>> all;
 };
 
+// ---- held, and in the place of another one
+
+TEST_F(AcceptorTest, OffersAHeldMessageAsHeldFromItsFirstMoment) {
+  for (auto& [address, m] : network.members) m.keywords += "\nXNOTE";
+  begin();
+  auto& one = receive();
+  one.acceptance->hold("because");
+  give_all(one, 700'000);  // longer than what is copied while it comes in
+  scope.spawn("end", end(one));
+  pass(2s);
+  ASSERT_TRUE(one.reply);
+  EXPECT_EQ(one.reply->code, 250);
+  EXPECT_THAT(one.reply->text, HasSubstr("held as"));
+  std::size_t offers = 0;
+  for (const auto* address : {hub2, hub3})
+    for (const auto& command : member(address).of(ShadowVerb::copy)) {
+      ++offers;
+      EXPECT_EQ(command.copy.part, CopyOffer::Part::whole) << "nothing is copied before it is known to be held";
+      EXPECT_TRUE(command.copy.note.is_held);
+    }
+  EXPECT_GE(offers, 1U);
+  auto counts = ask([](storage::Reader& r) { return r.counts(); });
+  EXPECT_EQ(counts.held, 1U);
+}
+
+TEST_F(AcceptorTest, EndsTheMessageInWhosePlaceItComesAndNeedsItsCopiesUntilItHasItsOwn) {
+  begin();
+  auto& waiting = hand_in();
+  pass(1s);
+  ASSERT_EQ(waiting.reply->code, 250);
+  const auto row = ask([](storage::Reader& r) { return r.messages(RowId{0}, RowId{INT64_MAX}, 10); }).at(0);
+  member(hub2).is_silent = member(hub3).is_silent = true;
+  listener.shadow = ShadowPolicy::prefer;
+  listener.on_failure = OnShadowFailure::accept;
+  auto& one = receive();
+  one.acceptance->replaces(row);
+  give_all(one, 100);
+  scope.spawn("end", end(one));
+  pass(20s);
+  ASSERT_TRUE(one.reply);
+  EXPECT_EQ(one.reply->code, 250);
+  const auto rows = ask([](storage::Reader& r) { return r.messages(RowId{0}, RowId{INT64_MAX}, 10); });
+  ASSERT_EQ(rows.size(), 1U) << "the one that waited has ended";
+  EXPECT_GT(rows[0], row);
+  EXPECT_EQ(ask([](storage::Reader& r) { return r.counts(); }).outbox, 1U);
+  EXPECT_EQ(member(hub2).of(ShadowVerb::done).size() + member(hub3).of(ShadowVerb::done).size(), 0U) << "its copy is the only other one there is";
+}
+
 // ---- copies
 
 TEST_F(AcceptorTest, MakesAllCopiesSideBySideAndWaitsForAll) {

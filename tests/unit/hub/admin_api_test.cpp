@@ -327,6 +327,18 @@ TEST_F(AdminApiTest, AReloadSaysWhatChangedAndWhatWaitsForARestart) {
   EXPECT_EQ(json::parse(ask("POST", "/v1/reload").body)["configuration"]["result"], "unchanged");
 }
 
+TEST_F(AdminApiTest, RefusesToSuspendWhatIsNotThereOrIsNotSaidWell) {
+  for (const char* wrong : {"", "?what=listener", "?name=in", "?what=sender&name=a", "?what=listener&name=", "?what=delivery&name=%4", "?what=delivery&name=a&seconds=0",
+                            "?what=delivery&name=a&seconds=99999999999", "?what=delivery&name=a&else=1"})
+    EXPECT_EQ(ask("POST", std::string("/v1/suspend") + wrong).status, 400U) << wrong;
+  EXPECT_EQ(ask("POST", "/v1/suspend?what=delivery&name=a&reason=" + std::string(501, 'r')).status, 400U);
+  EXPECT_EQ(ask("POST", "/v1/resume?what=delivery&name=a&seconds=5").status, 400U);
+  EXPECT_EQ(ask("POST", "/v1/suspend?what=listener&name=none").status, 404U);
+  EXPECT_EQ(ask("GET", "/v1/suspend?what=listener&name=in").status, 405U);
+  EXPECT_EQ(ask("POST", "/v1/suspensions").status, 405U);
+  EXPECT_EQ(ask("GET", "/v1/suspensions", true).status, 404U) << "not over TCP";
+}
+
 TEST_F(AdminApiTest, ARefusedConfigurationIsNoSuccessAndCertificatesAreReadAllTheSame) {
   backend_.reloaded.state = {"/etc/umbra.yaml", {}, true, {}, {{"/etc/umbra.yaml", 7, "delivery.expiry: \"soon\" is not valid"}}, {}};
   backend_.certificates = {{"listeners.in", "", WallTime::max(), {}}};

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "hub/config/bounce_profile.h"
 #include "hub/config/config.h"
 
 namespace umbra::hub {
@@ -343,6 +344,46 @@ TEST_F(ConfigParse, WantsALadderOfRetriesThatIsUsedToItsEnd) {
               testing::SizeIs(2));
   EXPECT_THAT(problems_of(std::string(alone) + "delivery: {retry: []}\n"),
               ElementsAre(HasSubstr("expected at least one step")));
+}
+
+TEST_F(ConfigParse, ReadsBounceProfiles) {
+  auto config = parse_config(R"(
+hub: {name: hub1}
+spool: {directory: /var/spool/umbra}
+listeners: [{name: in, address: "127.0.0.1:25", shadow: none}]
+routes:
+  - {name: esa, domains: [a.example], bounce_profile: esa, recipient_rate_limit: 600}
+  - {name: own, domains: ["*"], bounce_profile: own}
+bounce_profiles:
+  - {name: own, retry: [{times: 2, wait: 1s}, {wait: 5s}], retries: 7, expiry: 1h, delay_warning: 10min, report_format: plain, returned: header,
+     report_to: postmaster@example.com}
+)",
+                             "/etc/umbra.yaml");
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->routes[0].recipient_rate_limit, 600U);
+  const auto& esa = bounce_profile_of(*config, &config->routes[0]);
+  EXPECT_EQ(esa.retries_max, 100U);
+  EXPECT_EQ(esa.expiry, Duration(72h));
+  const auto& own = bounce_profile_of(*config, &config->routes[1]);
+  EXPECT_EQ(own.retry.size(), 2U);
+  EXPECT_EQ(own.retries_max, 7U);
+  EXPECT_EQ(own.expiry, Duration(1h));
+  EXPECT_EQ(own.delay_warning, Duration(10min));
+  EXPECT_EQ(own.format, BounceProfileConfig::Format::plain);
+  EXPECT_EQ(own.returned, BounceProfileConfig::Returned::header);
+  EXPECT_EQ(own.report_to, "postmaster@example.com");
+  EXPECT_EQ(&bounce_profile_of(*config, nullptr), &static_cast<const BounceProfileConfig&>(config->delivery));
+}
+
+TEST_F(ConfigParse, RefusesBounceProfilesThatAreNotThereOrTwice) {
+  EXPECT_THAT(problems_of(std::string(alone) +
+                          "bounce_profiles: [{name: a}, {name: a, expiry: 1h, delay_warning: 2h}, {name: b, report_to: nobody, retry: [{times: 1, wait: 1s}]}]\n"),
+              testing::UnorderedElementsAre(HasSubstr("bounce_profiles[1].name: \"a\" is the name of another profile"),
+                                            HasSubstr("bounce_profiles[1].delay_warning: must be shorter"), HasSubstr("expected a mail address"),
+                                            HasSubstr("the last step lasts until bounce_profiles[2].expiry")));
+  EXPECT_THAT(problems_of("hub: {name: hub1}\nspool: {directory: /s}\nlisteners: [{name: in, address: \"127.0.0.1:25\", shadow: none}]\n"
+                          "routes: [{name: r, domains: [\"*\"], bounce_profile: none}]\n"),
+              ElementsAre(HasSubstr("\"none\" is none of bounce_profiles, exchange, esa")));
 }
 
 TEST_F(ConfigParse, GivesAnErrorForAFileThatIsNotThere) {

@@ -81,6 +81,9 @@ class FakeAdminBackend final : public AdminBackend {
   FakeDrain fake_drain;
   SafetyNetControl& safety_net() override { return fake_net; }
   FakeSafetyNet fake_net;
+  Suspensions& suspensions() override { return *fake_suspensions; }
+  Suspensions* fake_suspensions = nullptr;
+  std::string why_not_suspend(const Suspension& suspension) const override { return suspension.name == "none" ? "there is no listener none" : ""; }
   Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) override {
     co_return page(queue, after, limit);
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "hub/authentication/authenticators.h"
 #include "hub/inbound/listeners.h"
 #include "hub/logs/memory_log.h"
 #include "tests/support/memory_stream.h"
@@ -22,6 +23,7 @@ class FakeIntake final : public MessageIntake {
     Envelope envelope;
     std::string body;
     bool is_noted_8bit = false;
+    std::string user = {};
   };
 
   std::optional<smtp::Reply> refuse(std::uint64_t octets) override {
@@ -52,7 +54,11 @@ class FakeIntake final : public MessageIntake {
       message_.body += octets;
       co_return;
     }
+    void change_envelope(Envelope envelope) override { message_.envelope = std::move(envelope); }
+    void hold(std::string) override {}
+    void replaces(RowId) override {}
     void note_8bit() override { message_.is_noted_8bit = true; }
+    void note_user(std::string_view user) override { message_.user = user; }
     Task<smtp::Reply> finish() override {
       if (owner_.waits) co_await owner_.finish_allowed.wait();
       is_ended_ = true;
@@ -70,6 +76,25 @@ class FakeIntake final : public MessageIntake {
     Kept message_;
     bool is_ended_ = false;
   };
+};
+
+/// Jobs run one after the other, when the test lets the loop run.
+class LoopExecutor final : public storage::Executor {
+ public:
+  explicit LoopExecutor(asio::io_context& io) : io_(io) {}
+  void post(std::move_only_function<void()> job) override {
+    if (!is_held) return asio::post(io_, std::move(job));
+    held.push_back(std::move(job));
+  }
+  void release() {
+    is_held = false;
+    for (auto& job : std::exchange(held, {})) post(std::move(job));
+  }
+  bool is_held = false;
+  std::vector<std::move_only_function<void()>> held;
+
+ private:
+  asio::io_context& io_;
 };
 
 class NoResolver final : public Resolver {
@@ -94,7 +119,7 @@ class Inbound : public ::testing::Test {
 
   void start() {
     take_configuration();
-    listener = std::make_unique<Listeners>(Runtime{io, random, network, resolver, tls.get()}, whole, intake, pressure, throttle, log, metrics);
+    listener = std::make_unique<Listeners>(Runtime{io, random, network, resolver, tls.get(), &authenticators}, whole, intake, pressure, throttle, log, metrics);
     ASSERT_TRUE(listener->start());
     time.settle(io);
   }
@@ -156,6 +181,8 @@ class Inbound : public ::testing::Test {
   std::string host_name = "hub.example";
   Config whole;
   std::unique_ptr<TlsStore> tls;
+  LoopExecutor lane{io};
+  Authenticators authenticators{io, lane, log};
   std::unique_ptr<Listeners> listener;
 
  private:

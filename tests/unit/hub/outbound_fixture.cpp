@@ -248,7 +248,7 @@ RowId OutboundTest::accept(MailOptions options) {
   made.envelope.sender = options.sender;
   for (const auto& address : options.recipients) made.envelope.recipients.push_back({address, "", notify_unset});
   made.envelope.accepted_at = WallClock::now();
-  made.envelope.expires_at = made.envelope.accepted_at + std::chrono::duration_cast<WallClock::duration>(config.delivery.expiry);
+  made.envelope.expires_at = outbound->expiry_of(made.envelope, made.envelope.accepted_at);
   if (options.adjust) options.adjust(made.envelope);
   made.size = options.body.size();
   made.holders = options.holders;

@@ -160,6 +160,126 @@ TEST_F(OutboundRetry, WarnsNobodyWhoDidNotWantIt) {
   EXPECT_THAT(host.mails, IsEmpty());
 }
 
+// ---- bounce profiles
+
+TEST_F(OutboundRetry, KeepsTheScheduleOfEachProfileToTheSecond) {
+  const std::vector<std::pair<std::string, std::vector<long>>> waits = {{"exchange", {60, 60, 60, 60, 300, 300, 300, 300, 300, 300, 600}},
+                                                                     {"esa", {60, 120, 240, 480, 960, 1920, 3600}}};
+  for (const auto& [profile, ladder] : waits) {
+    SCOPED_TRACE(profile);
+    attempt_times.clear();
+    FakeHost& host = smart_host();
+    host.mails.clear();
+    route().bounce_profile = profile;
+    const long expiry = profile == "esa" ? 72 * 3600 : 48 * 3600;
+    start();
+    note_attempts(host);
+    RowId row = accept();
+    std::vector<long> expected = {0};
+    for (std::size_t i = 0; expected.back() + ladder[std::min(i, ladder.size() - 1)] < expiry; ++i)
+      expected.push_back(expected.back() + ladder[std::min(i, ladder.size() - 1)]);
+    run_for(std::chrono::seconds(expiry) - 1s);
+    EXPECT_EQ(attempt_times, expected);
+    EXPECT_TRUE(stored(row));
+    EXPECT_THAT(host.mails, SizeIs(profile == "esa" ? 0 : 1)) << "a warning of the delay";
+    run_for(20s);
+    EXPECT_FALSE(stored(row));
+    ASSERT_THAT(host.mails, SizeIs(profile == "esa" ? 1 : 2));
+    EXPECT_THAT(host.mails.back().body, HasSubstr("Action: failed\r\nStatus: 4.4.7\r\n"));
+    stop();
+  }
+}
+
+TEST_F(OutboundRetry, BouncesAfterTheLastRetryOfItsProfile) {
+  FakeHost& host = smart_host();
+  config.bounce_profiles = {{.name = "esa", .retry = {{0, 60s}}, .retries_max = 2}};  // replaces the one that is known
+  route().bounce_profile = "esa";
+  start();
+  note_attempts(host);
+  RowId row = accept();
+  run_for(119s);
+  EXPECT_TRUE(stored(row));
+  run_for(2s);
+  EXPECT_THAT(attempt_times, ElementsAre(0, 60, 120));
+  EXPECT_FALSE(stored(row));
+  ASSERT_THAT(host.mails, SizeIs(1));
+  EXPECT_THAT(host.mails[0].body, HasSubstr("Action: failed\r\nStatus: 4.7.1\r\n"));
+  EXPECT_THAT(host.mails[0].body, HasSubstr("greylisted"));
+}
+
+TEST_F(OutboundRetry, EndsEachRecipientByTheProfileOfItsRoute) {
+  FakeHost& host = smart_host();
+  RouteConfig other = route();
+  other.name = "partner";
+  other.domains = {"partner.example"};
+  other.bounce_profile = "short";
+  config.routes.push_back(other);
+  config.bounce_profiles = {{.name = "short", .retry = {{0, 10min}}, .expiry = 1h, .delay_warning = 30min, .report_to = "postmaster@example.org"}};
+  start();
+  note_attempts(host);
+  MailOptions options;
+  options.recipients = {"rcpt1@partner.example", "rcpt2@example.com", "rcpt3@partner.example"};
+  RowId row = accept(options);
+  run_for(31min);
+  ASSERT_THAT(host.mails, SizeIs(1)) << "a warning, of those whose profile says so";
+  EXPECT_THAT(host.mails[0].body, HasSubstr("To: <postmaster@example.org>"));
+  EXPECT_THAT(host.mails[0].body, testing::Not(HasSubstr("rcpt2")));
+  run_for(28min);
+  EXPECT_EQ(stored(row)->queue.size(), 2U);
+  run_for(2min);
+  ASSERT_THAT(host.mails, SizeIs(2));
+  EXPECT_THAT(host.mails[1].recipients, ElementsAre(HasSubstr("<postmaster@example.org>")));
+  EXPECT_THAT(host.mails[1].body, HasSubstr("rcpt1@partner.example"));
+  EXPECT_THAT(host.mails[1].body, HasSubstr("rcpt3@partner.example"));
+  EXPECT_THAT(host.mails[1].body, testing::Not(HasSubstr("rcpt2")));
+  auto rest = stored(row);
+  ASSERT_TRUE(rest);
+  ASSERT_THAT(rest->queue, SizeIs(1));
+  EXPECT_EQ(rest->alarm_at, rest->envelope.accepted_at + config.delivery.delay_warning);
+  EXPECT_THAT(events("expired"), SizeIs(2));
+  run_for(config.delivery.delay_warning);
+  EXPECT_THAT(host.mails, SizeIs(3)) << "the other sender's warning";
+  run_for(config.delivery.expiry);
+  EXPECT_THAT(host.mails, SizeIs(4));
+  EXPECT_EQ(counts().messages, 0U);
+}
+
+TEST_F(OutboundRetry, ReportsAsTheProfileSays) {
+  FakeHost& host = smart_host();
+  config.bounce_profiles = {{.name = "curt",
+                             .retry = {{0, 1min}},
+                             .expiry = 5min,
+                             .delay_warning = Duration{0},
+                             .format = BounceProfileConfig::Format::plain,
+                             .returned = BounceProfileConfig::Returned::nothing}};
+  route().bounce_profile = "curt";
+  start();
+  note_attempts(host);
+  accept();
+  run_for(6min);
+  ASSERT_THAT(host.mails, SizeIs(1));
+  EXPECT_THAT(host.mails[0].body, HasSubstr("Content-Type: text/plain; charset=us-ascii\r\n"));
+  EXPECT_THAT(host.mails[0].body, HasSubstr("<rcpt@example.com>: delivery time expired; last: 451 4.7.1 greylisted"));
+  EXPECT_THAT(host.mails[0].body, testing::Not(HasSubstr("Subject: test")));
+}
+
+TEST_F(OutboundRetry, SendsNoMoreRecipientsAMinuteThanTheRouteAllows) {
+  FakeHost& host = smart_host();
+  route().recipient_rate_limit = 10;
+  start();
+  for (int i = 0; i < 15; ++i) {
+    MailOptions options;
+    options.recipients = {"a@example.com", "b@example.com"};
+    accept(options);
+  }
+  run_for(2s);
+  EXPECT_THAT(host.mails, SizeIs(5));
+  run_for(10min);
+  EXPECT_THAT(host.mails, SizeIs(15));
+  EXPECT_EQ(counts().messages, 0U);
+  for (std::size_t i = 5; i < host.mails.size(); ++i) EXPECT_GT(host.mails[i].at - host.mails[i - 5].at, Duration(45s)) << i;
+}
+
 // ---- destinations that cannot be reached
 
 TEST_F(OutboundRetry, ProbesADeadDestinationWithOneMessage) {

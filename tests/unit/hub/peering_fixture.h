@@ -182,6 +182,7 @@ class NoOutbound final : public Outbound {
                                                WallTime due) override {
     return {{"example.com", due, 0}};
   }
+  WallTime expiry_of(const Envelope&, WallTime accepted_at) override { return accepted_at + std::chrono::hours(48); }
   WallTime first_alarm(const Envelope& envelope) override { return envelope.expires_at; }
   void deliver(ReadyMessage) override {}
   void look_again() override {}

@@ -22,6 +22,20 @@ TEST(RateWindows, LetNoMoreThanTheLimitPassWithinAnyMinuteBySteadyUse) {
   for (std::size_t i = 60; i < passed.size(); ++i) EXPECT_GT(passed[i] - passed[i - 60], 45s) << i;
 }
 
+TEST(RateWindows, CountSeveralAtOnce) {
+  RateWindow window;
+  MonotonicTime now{std::chrono::hours(1)};
+  EXPECT_EQ(window.empty_at(), MonotonicTime::min());
+  EXPECT_FALSE(window.take(now, 10, 8));
+  auto wait = window.take(now, 10, 4);
+  ASSERT_TRUE(wait);
+  EXPECT_TRUE(window.take(now + *wait - std::chrono::milliseconds(1), 10, 4));
+  EXPECT_FALSE(window.take(now + *wait + std::chrono::milliseconds(1), 10, 4));
+  EXPECT_FALSE(window.take(now + std::chrono::hours(1), 10, 5000)) << "more than the limit is let pass alone";
+  EXPECT_TRUE(window.take(now + std::chrono::hours(1), 10, 1));
+  EXPECT_EQ(window.empty_at(), now + std::chrono::hours(1) + 2 * RateWindow::span);
+}
+
 TEST(RateWindows, SayHowLongToWait) {
   RateWindow window;
   auto now = MonotonicTime{} + 1h;
@@ -55,6 +69,40 @@ class ThrottleTests : public Inbound {
     return peer;
   }
 };
+
+TEST_F(ThrottleTests, CountAUserWhereverItComesFromAndPreferThePolicyThatNamesIt) {
+  auto& all = policy("all");
+  all.message_rate_limit = 2;
+  all.message_rate_source = ThrottlingPolicyConfig::Source::user;
+  auto& apps = policy("apps");
+  apps.users = {"app"};
+  apps.message_rate_limit = 4;
+  apps.message_rate_source = ThrottlingPolicyConfig::Source::user;
+  throttle.configuration_changed();
+  auto as = [&](const char* address, const char* user) {
+    auto client = throttle.client(address, "in");
+    EXPECT_FALSE(client.connect());
+    if (*user != '\0') client.log_on(address, "in", user);
+    return client;
+  };
+  auto passes = [](Throttle::Client& client) {
+    int count = 0;
+    while (!client.message()) ++count;
+    return count;
+  };
+  auto anybody = as("192.0.2.1", "");
+  EXPECT_EQ(passes(anybody), 2) << "a policy for users is for nobody before they have logged on";
+  auto alice = as("192.0.2.1", "alice");
+  EXPECT_EQ(passes(alice), 2) << "by user, not by the address that has used up its own";
+  auto alice_elsewhere = as("198.51.100.7", "alice");
+  EXPECT_EQ(passes(alice_elsewhere), 0);
+  auto app = as("192.0.2.1", "app");
+  EXPECT_EQ(passes(app), 4);
+  auto app_elsewhere = as("198.51.100.7", "app");
+  EXPECT_EQ(passes(app_elsewhere), 0);
+  auto stranger = as("198.51.100.7", "");
+  EXPECT_EQ(passes(stranger), 2);
+}
 
 TEST_F(ThrottleTests, RefuseForNowAndSayWhen) {
   policy("apps").message_rate_limit = 3;

@@ -97,7 +97,7 @@ DsnText failure_text() {
   dsn.boundary = "umbraboundary";
   dsn.now = WallTime{std::chrono::seconds(1'700'000'000)};
   dsn.arrival = WallTime{std::chrono::seconds(1'699'990'000)};
-  dsn.sender = "a@example.org";
+  dsn.to = "a@example.org";
   dsn.envelope_id = "QQ+2B314";
   dsn.recipients.push_back({{"b@example.com", "rfc822;B+2BC@example.com", notify_unset},
                             Action::failed,
@@ -128,6 +128,20 @@ TEST(DeliveryStatus, WritesAReportOfThreeParts) {
   EXPECT_EQ(report.parts[1].field("Content-Type"), "message/delivery-status");
   EXPECT_EQ(report.parts[2].field("Content-Type"), "text/rfc822-headers");
   EXPECT_EQ(report.parts[2].body, "From: a@example.org\r\nSubject: hello\r\n");
+}
+
+TEST(DeliveryStatus, WritesTextAloneAndReturnsNothingWhereSaid) {
+  auto text = failure_text();
+  text.is_plain = true;
+  auto plain = parse_part(make_dsn(text).text);
+  EXPECT_EQ(plain.field("Content-Type"), "text/plain; charset=us-ascii");
+  EXPECT_EQ(plain.field("Auto-Submitted"), "auto-replied");
+  EXPECT_THAT(plain.body, HasSubstr("<b@example.com>: host mx.example.com said: 550 5.1.1 no such user"));
+  EXPECT_THAT(plain.body, HasSubstr("\r\n\r\nFrom: a@example.org\r\nSubject: hello\r\n"));
+  text.returned.clear();
+  EXPECT_THAT(make_dsn(text).text, testing::Not(HasSubstr("Subject: hello")));
+  text.is_plain = false;
+  EXPECT_EQ(parse_report(make_dsn(text).text).parts.size(), 2U);
 }
 
 TEST(DeliveryStatus, SaysWhatHappenedToEachRecipient) {

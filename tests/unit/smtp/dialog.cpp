@@ -113,7 +113,10 @@ class Dialog {
     std::uint32_t value = 0;
     in >> name >> value;
     auto& body = limits_.body;
-    if (name == "message") {
+    if (name == "auth") {
+      limits_.auth.use = value == 2 ? AuthLimits::Use::required : AuthLimits::Use::offered;
+      limits_.auth.allow_without_tls = true;
+    } else if (name == "message") {
       body.message_octets_max = value;
     } else if (name == "line") {
       body.line_octets_max = value;

@@ -2,7 +2,7 @@
 // Dialog files: SMTP conversations that anyone can read and extend (tests/unit/smtp/dialogs/*.dialog).
 //
 //   # a comment              at the beginning of a line
-//   limit recipients 2       also: message, line, header, hops, own_hops, command, errors; before anything is said
+//   limit recipients 2       also: message, line, header, hops, own_hops, command, errors; auth 1 (offered), auth 2 (required); before anything is said
 //   relay no                 recipients are refused with 550 5.7.1 from here on (nobody@... always is)
 //   answer 451 4.3.0 text    the reply to the next messages
 //   refuse 452 4.3.1 text    the reply to the next MAIL commands; "refuse" alone: no more

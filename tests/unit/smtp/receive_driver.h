@@ -65,6 +65,9 @@ class ReceiveDriver final : public ReceivePolicy {
           introduced.push_back(session.take_introduction());
           left = octets;
           return take_output();
+        case Kind::authenticate:
+          log_on();
+          break;
         case Kind::pause:
           pauses.push_back(event.span);
           break;
@@ -97,6 +100,23 @@ class ReceiveDriver final : public ReceivePolicy {
     return Reply{550, "5.7.1", "relaying denied"};
   }
 
+  std::string auth_mechanisms() override { return mechanisms; }
+
+  /// LOGIN, or PLAIN: the password "right" is right, with "away" nobody can tell.
+  void log_on() {
+    auto& turn = session.auth();
+    const bool is_login = turn.mechanism == "LOGIN";
+    if (turn.is_first) words.clear();
+    if (turn.response) words.push_back(*turn.response);
+    if (is_login && words.size() < 2) return session.auth_challenge(words.empty() ? "Username:" : "Password:");
+    if (words.empty()) return session.auth_challenge("");
+    const auto& last = words.back();
+    const auto password = last.substr(last.rfind('\0') + 1);
+    if (password == "right") return session.auth_succeed();
+    if (password == "away") return session.auth_fail({454, "4.7.0", "away"});
+    session.auth_fail({535, "5.7.8", "authentication failed"});
+  }
+
   const std::string host_name = "hub.example";
   const ReceiveSessionLimits limits;
   ReceiveSession session;
@@ -108,6 +128,8 @@ class ReceiveDriver final : public ReceivePolicy {
   std::vector<KeptMessage> kept;
   int begun = 0;
   int handshakes = 0;
+  std::string mechanisms = "PLAIN LOGIN";
+  std::vector<std::string> words;  ///< said by the client in the present log-on
   int abandoned = 0;
   int refused = 0;
   int flushes = 0;

@@ -51,7 +51,7 @@ class SafetyNetTest : public SpoolTest {
   std::string chunk(RowId row, std::uint32_t number = 0) {
     return ask([&](Reader& r) { return r.chunk(row, number); });
   }
-  Shadow hold(std::uint64_t number) {
+  Shadow hold(std::uint64_t number, std::vector<std::string> waits_for = {}) {
     Shadow shadow;
     shadow.row = spool().next_row();
     shadow.id = {hub2, number};
@@ -60,6 +60,7 @@ class SafetyNetTest : public SpoolTest {
     shadow.owner_spool = hub2;
     shadow.owner_epoch = Epoch{1};
     shadow.envelope = envelope_for({"a@example.com", "b@example.com"});
+    shadow.envelope.waits_for = std::move(waits_for);
     shadow.size = 6;
     must([&](Writer& w) -> Result<void> {
       if (auto stored = w.insert_shadow(shadow); !stored) return std::unexpected(stored.error());
@@ -136,6 +137,17 @@ TEST_F(SafetyNetTest, DoesNotKeepWhatOnlyBouncedOrWasForgottenOrWasResent) {
   must([&](Writer& w) { return w.forget_shadow(shadow.id, shadow.generation); });
   EXPECT_THAT(all(), testing::IsEmpty());
   for (auto row : {bounced, forgotten, message.row, shadow.row}) EXPECT_EQ(chunk(row), "");
+}
+
+TEST_F(SafetyNetTest, DoesNotKeepWhatWaitedForItsFilters) {
+  auto shadow = hold(6, {"spam"});
+  told(shadow);
+  auto message = new_message(spool(), {"a@example.com"});
+  message.envelope.waits_for = {"spam"};
+  must([&](Writer& w) { return accept(w, message); });
+  end(message.row, {delivered_to(0)});
+  EXPECT_THAT(all(), testing::IsEmpty()) << "sent again, it would be mail that no filter has seen";
+  EXPECT_EQ(chunk(shadow.row), "");
 }
 
 TEST_F(SafetyNetTest, KeepsAShadowWhoseOwnerIsDone) {

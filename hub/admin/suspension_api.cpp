@@ -1,0 +1,68 @@
+// The admin API's part for what an operator suspends:
+//   GET /v1/suspensions
+//   POST /v1/suspend?what=listener|delivery&name=NAME&seconds=S&reason=TEXT   name: "*" for all; without seconds until it is resumed
+//   POST /v1/resume?what=listener|delivery&name=NAME                          404: it is not suspended
+// NAME and TEXT are percent-encoded (RFC 3986 section 2.1).
+#include <boost/url/pct_string_view.hpp>
+
+#include "hub/admin/answers.h"
+#include "hub/admin/query.h"
+
+namespace umbra::hub {
+namespace {
+
+constexpr std::uint64_t seconds_max = 366ULL * 24 * 3600;
+constexpr std::size_t text_octets_max = 500;
+constexpr const char* expected_words = "expected what=listener|delivery, name=NAME or *, seconds=1..31622400, reason=TEXT of at most 500 octets";
+
+std::optional<std::string> decode(std::string_view text) {
+  auto encoded = boost::urls::make_pct_string_view({text.data(), text.size()});
+  if (!encoded) return std::nullopt;
+  std::string decoded = encoded->decode();
+  if (decoded.size() > text_octets_max) return std::nullopt;
+  return decoded;
+}
+
+std::optional<Suspension> parse(std::string_view query, bool is_resume) {
+  Suspension suspension;
+  bool has_what = false;
+  for (const auto& part : split_query(query)) {
+    if (part.key == "what" && (part.value == "listener" || part.value == "delivery")) {
+      suspension.what = part.value == "listener" ? Suspension::What::listener : Suspension::What::delivery;
+      has_what = true;
+      continue;
+    }
+    if (part.key == "seconds" && !is_resume && part.number && *part.number >= 1 && *part.number <= seconds_max) {
+      suspension.until = WallClock::now() + std::chrono::seconds(*part.number);
+      continue;
+    }
+    auto text = decode(part.value);
+    if (!text || !(part.key == "name" || (part.key == "reason" && !is_resume))) return std::nullopt;
+    (part.key == "name" ? suspension.name : suspension.reason) = std::move(*text);
+  }
+  if (!has_what || suspension.name.empty()) return std::nullopt;
+  return suspension;
+}
+
+}  // namespace
+
+Task<ApiResponse> AdminApi::suspensions(std::string method, std::string path, std::string query) {
+  const bool is_list = path == "suspensions";
+  if (method != (is_list ? "GET" : "POST")) co_return error_answer(405, is_list ? "expected GET" : "expected POST");
+  if (!is_list) {
+    auto order = parse(query, path == "resume");
+    if (!order) co_return error_answer(400, expected_words);
+    if (path == "suspend") {
+      auto why = backend_.why_not_suspend(*order);
+      if (!why.empty()) co_return error_answer(404, why);
+      if (auto done = co_await backend_.suspensions().suspend(std::move(*order)); !done) co_return unavailable(done.error());
+    } else {
+      auto done = co_await backend_.suspensions().resume(order->what, order->name);
+      if (!done) co_return unavailable(done.error());
+      if (!*done) co_return error_answer(404, std::string(to_string(order->what)) + " " + order->name + " is not suspended");
+    }
+  }
+  co_return json_answer({{"suspended", suspension_report(backend_.suspensions().list())}});
+}
+
+}  // namespace umbra::hub
