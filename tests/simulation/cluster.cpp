@@ -101,7 +101,7 @@ hub::Config Cluster::make_config(int number) const {
   senders.domains = {"senders.test"};
   senders.hosts.push_back({{"10.0.2.100", Sink::port}, 0});
   auto& delivery = config.delivery;
-  delivery.retry = {{4, 1s}, {6, 3s}, {0, 6s}};
+  delivery.retry = scenario_.retry;
   delivery.expiry = scenario_.expiry;
   delivery.delay_warning = scenario_.expiry * 2 / 5;
   delivery.connect_timeout = 5s;

@@ -58,7 +58,8 @@ void Operator::begin(const Fault& fault, Hooks hooks) {
 
 hub::Task<void> Operator::tell(Fault fault, Hooks hooks) {
   auto kind = fault.kind;
-  bool is_order = kind >= FaultKind::drain_return || kind == FaultKind::rolling_restart;
+  // One at a time: who throws a disk away must not have another hub's.
+  bool is_order = kind >= FaultKind::drain_return || kind == FaultKind::rolling_restart || kind == FaultKind::swapped_disk;
   if (is_order) {
     while (is_busy_) co_await wait(look_interval);
     is_busy_ = true;

@@ -22,6 +22,7 @@ struct Scenario {
   int messages = 8;  ///< per client
   Duration horizon = 90s;
   Duration expiry = 10min;  ///< of mail that waits; after two fifths of it comes the warning
+  std::vector<hub::RetryStep> retry = {{4, 1s}, {6, 3s}, {0, 6s}};
   std::vector<Fault> faults;
   std::vector<DiskSpeed> disks;
   std::vector<ClockSkew> clocks;

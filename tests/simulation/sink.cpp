@@ -74,6 +74,8 @@ hub::Task<void> Sink::serve() {
     auto wire = std::make_shared<Wire>(host_, std::move(*stream));
     std::erase_if(wires_, [](const std::weak_ptr<Wire>& w) { return w.expired(); });
     wires_.push_back(wire);
+    ++connections_;
+    connections_peak_ = std::max(connections_peak_, wires_.size());
     scope_.spawn("sink session", talk(wire));
   }
   acceptor_.reset();

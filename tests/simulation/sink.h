@@ -40,6 +40,9 @@ class Sink {
   void set_mood(Mood mood) { mood_ = mood; }
   [[nodiscard]] const Mood& mood() const { return mood_; }
   [[nodiscard]] Host& host() { return host_; }
+  /// Accepted so far; open at once, at most.
+  [[nodiscard]] std::size_t connections() const { return connections_; }
+  [[nodiscard]] std::size_t connections_peak() const { return connections_peak_; }
   [[nodiscard]] bool is_stopped() const { return scope_.running() == 0; }
 
  private:
@@ -65,6 +68,8 @@ class Sink {
   bool wants_open_ = false;
   std::unique_ptr<hub::Acceptor> acceptor_;
   std::vector<std::weak_ptr<Wire>> wires_;
+  std::size_t connections_ = 0;
+  std::size_t connections_peak_ = 0;
   hub::TaskScope scope_;
 };
 
