@@ -164,5 +164,5 @@ class Proxies(LabCase):
             self.assertEqual(talk.say("XCLIENT ADDR=127.0.0.9 LOGIN=somebody"), (220, "hub-1.example ESMTP Umbra"))
             talk.say("EHLO app.example")
             self.assertEqual(talk.send_mail()[0], 250)
-        for message in capture.wait_for(2):
-            self.assertIn(b" with ESMTPS id ", message.octets)
+        for message, protocol in zip(capture.wait_for(2), (b"ESMTPS", b"ESMTPSA"), strict=True):
+            self.assertIn(b" with " + protocol + b" id ", message.octets, "who speaks for the second one says that it has logged on")
