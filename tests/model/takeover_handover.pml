@@ -443,11 +443,15 @@ inline let_go(h, y) {
   hold[y] = hold[y] | BIT(h);
   best = owe[h]; follow(h, y, spool[y], gen[y], starts[y]); owe[h] = best
 #else
-  who = (row[y] == OWN -> y : own[y]);
+  if
+  :: row[y] == OWN -> who = y; knows = spool[y]; j = starts[y]
+  :: else -> who = own[y]; knows = own_spool[y]; j = 0
+  fi;
   if
   :: WITHOUT(WITHOUT(owe[h], who), h) == 0 -> no_row(h)
-  :: else -> best = owe[h]; follow(h, who, (row[y] == OWN -> spool[y] : own_spool[y]), gen[y], (row[y] == OWN -> starts[y] : 0)); owe[h] = best
-  fi
+  :: else -> best = owe[h]; follow(h, who, knows, gen[y], j); owe[h] = best
+  fi;
+  j = 0
 #endif
 }
 #ifdef V_BACK_IS_NOT_TOLD
