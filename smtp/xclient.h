@@ -23,7 +23,7 @@ struct XClient {
   // DESTADDR and DESTPORT are checked and not kept: which listener serves a client hangs on where it comes from.
 };
 
-constexpr std::string_view xclient_attributes = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
+inline constexpr std::string_view xclient_attributes = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
 
 /// What stands behind the verb. The error is 501 5.5.4.
 std::expected<XClient, Reply> parse_xclient(std::string_view arguments);

@@ -11,7 +11,7 @@
 namespace umbra::hub {
 
 /// More clients than this at once, of one caller, are closed without a word.
-constexpr std::size_t turning_away_max = 100;
+inline constexpr std::size_t turning_away_max = 100;
 
 Task<void> turn_away(asio::io_context& io, std::unique_ptr<Stream> stream, smtp::Reply reply, std::shared_ptr<std::size_t> turning_away);
 
