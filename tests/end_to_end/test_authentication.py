@@ -441,7 +441,7 @@ class SmartHosts(AuthenticationCase):
         self.send(hub)
         wait_until(lambda: hub.queue() and "535" in hub.queue()[0]["last_error"], 10, lambda: hub.queue())
         self.assertEqual(hub.events("bounced"), [])
-        self.assertIn("could not log on at a next hop, mail waits", hub.log.read_text())
+        wait_until(lambda: "could not log on at a next hop, mail waits" in hub.log.read_text(), 5, "the line in the log")
         self.assertGreaterEqual(hub.metric("umbra_authentication_failures_out_total"), 1)
         (self.folder / "hub-2.password").write_text("open sesame\n")
         hub.umbra("reload")

@@ -392,6 +392,7 @@ class Disks(LabCase):
         hub.start()
         self.assertEqual(hub.counts()["messages"], 5)
         for message in hub.queue():
-            hub.umbra("queue", "retry", message["id"])
+            # One whose first attempt was cut is due at once, and may be delivered already.
+            hub.umbra("queue", "retry", message["id"], check=False)
         capture.wait_for(5)
         hub.wait_empty(10)
