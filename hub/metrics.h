@@ -162,6 +162,13 @@ struct Gauges {
   std::uint64_t configuration_keys_waiting_for_restart = 0;
   PressureState pressure;
   std::vector<Suspension> suspensions;
+  /// A log and what it could not keep.
+  struct RecordLog {
+    std::string name;
+    std::uint64_t lines_dropped = 0;
+    std::uint64_t octets_lost = 0;
+  };
+  std::vector<RecordLog> record_logs;
   std::uint64_t log_lines_dropped_total = 0;
   std::uint64_t log_octets_lost_total = 0;
   DrainGauges drain;

@@ -1,4 +1,4 @@
-// AddressRange: "192.0.2.0/24", "2001:db8::/32", or a single address. Bits beyond the prefix must be
+// AddressRange: "192.0.2.0/24", "2001:db8::/32", "10.0.0.5-10.0.0.9", or a single address. Bits beyond the prefix must be
 // zero: 10.0.0.1/8 is more often a slip than meant, and relay rights hang on it.
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
@@ -10,7 +10,7 @@ namespace umbra::hub {
 namespace {
 
 struct Bits {
-  std::array<std::uint8_t, 16> octets{};
+  AddressRange::Octets octets{};
   bool is_v4 = false;  ///< written as IPv4: prefix lengths count from bit 96
 };
 
@@ -31,54 +31,61 @@ std::optional<Bits> address_bits(std::string_view text) {
   return bits;
 }
 
-/// The bit at `index`, from the most significant one of the first octet.
-bool bit(const std::array<std::uint8_t, 16>& octets, int index) {
-  return ((octets[static_cast<std::size_t>(index) / 8] >> (7 - index % 8)) & 1) != 0;
+bool is_mapped(const AddressRange::Octets& octets) {
+  return octets[10] == 0xff && octets[11] == 0xff && std::all_of(octets.begin(), octets.begin() + 10, [](auto octet) { return octet == 0; });
 }
 
-bool is_mapped(const std::array<std::uint8_t, 16>& octets) {
-  return octets[10] == 0xff && octets[11] == 0xff && std::all_of(octets.begin(), octets.begin() + 10, [](auto octet) { return octet == 0; });
+/// `first` with ones behind the first `prefix` bits; nothing where a one stands there already.
+std::optional<AddressRange::Octets> last_of(AddressRange::Octets first, std::size_t prefix) {
+  for (std::size_t i = prefix; i < 128; ++i) {
+    const auto bit = static_cast<std::uint8_t>(0x80U >> (i % 8));
+    if ((first[i / 8] & bit) != 0) return std::nullopt;
+    first[i / 8] |= bit;
+  }
+  return first;
 }
 
 }  // namespace
 
-bool AddressRange::is_ipv4() const { return prefix >= 96 && is_mapped(bits); }
+bool AddressRange::is_ipv4() const { return is_mapped(first) && is_mapped(last); }
+
+AddressRange::Octets AddressRange::extent() const {
+  Octets difference{};
+  int borrow = 0;
+  for (std::size_t i = difference.size(); i-- > 0;) {
+    const int digit = last[i] - first[i] - borrow;
+    borrow = digit < 0 ? 1 : 0;
+    difference[i] = static_cast<std::uint8_t>(digit + 256 * borrow);
+  }
+  return difference;
+}
 
 std::optional<AddressRange> AddressRange::parse(std::string_view text) {
-  auto slash = text.find('/');
-  auto address = text.substr(0, slash);
-  if (address.find('%') != std::string_view::npos) return std::nullopt;
-  auto bits = address_bits(address);
-  if (!bits) return std::nullopt;
-
-  AddressRange range;
-  range.text = std::string(text);
-  range.bits = bits->octets;
-  range.prefix = 128;
-  if (slash != std::string_view::npos) {
-    auto length = parse_number(text.substr(slash + 1));
-    if (!length || *length > (bits->is_v4 ? 32U : 128U)) return std::nullopt;
-    range.prefix = static_cast<int>(*length) + (bits->is_v4 ? 96 : 0);
+  const auto end = text.find_first_of("/-");
+  if (text.find('%') != std::string_view::npos) return std::nullopt;
+  const auto from = address_bits(text.substr(0, end));
+  if (!from) return std::nullopt;
+  AddressRange range{std::string(text), from->octets, from->octets};
+  if (end == std::string_view::npos) return range;
+  const auto rest = text.substr(end + 1);
+  if (text[end] == '-') {
+    const auto to = address_bits(rest);
+    if (!to || to->is_v4 != from->is_v4 || to->octets < from->octets) return std::nullopt;
+    range.last = to->octets;
+    return range;
   }
-  for (int i = range.prefix; i < 128; ++i) {
-    if (bit(range.bits, i)) return std::nullopt;
-  }
+  const auto length = parse_number(rest);
+  if (!length || *length > (from->is_v4 ? 32U : 128U)) return std::nullopt;
+  const auto last = last_of(range.first, static_cast<std::size_t>(*length) + (from->is_v4 ? 96 : 0));
+  if (!last) return std::nullopt;
+  range.last = *last;
   return range;
 }
 
 bool AddressRange::contains(std::string_view address) const {
-  auto other = address_bits(address);
-  if (!other) return false;
+  const auto other = address_bits(address);
   // "::/0" means every IPv6 client; IPv4 clients are named by IPv4 ranges (0.0.0.0/0) or by mapped ones.
-  if (prefix < 96 && is_mapped(other->octets)) return false;
-  auto whole = static_cast<std::size_t>(prefix) / 8;
-  for (std::size_t i = 0; i < whole; ++i) {
-    if (bits[i] != other->octets[i]) return false;
-  }
-  for (int i = static_cast<int>(whole) * 8; i < prefix; ++i) {
-    if (bit(bits, i) != bit(other->octets, i)) return false;
-  }
-  return true;
+  return other && is_mapped(other->octets) == is_ipv4() && first <= other->octets && other->octets <= last;
 }
 
 }  // namespace umbra::hub

@@ -31,15 +31,22 @@ enum class OnShadowFailure : std::uint8_t {
   accept  ///< 250 at once
 };
 
-/// An IPv4 or IPv6 network in CIDR form; IPv4-mapped IPv6 is taken as IPv4.
+/// IPv4 or IPv6 addresses: one, a network in CIDR form, or from one to another. IPv4-mapped IPv6 is taken as IPv4.
 struct AddressRange {
-  std::string text;                     ///< as written, for messages
-  std::array<std::uint8_t, 16> bits{};  ///< IPv4 as ::ffff:a.b.c.d
-  int prefix = 128;                     ///< over the 16 octets
+  using Octets = std::array<std::uint8_t, 16>;
+  std::string text;  ///< as written, for messages
+  Octets first{};    ///< IPv4 as ::ffff:a.b.c.d
+  Octets last{};
   [[nodiscard]] bool contains(std::string_view address) const;
+  /// Every address of `other` is in this one.
+  [[nodiscard]] bool covers(const AddressRange& other) const { return first <= other.first && other.last <= last; }
+  /// Some address is in both.
+  [[nodiscard]] bool meets(const AddressRange& other) const { return first <= other.last && other.first <= last; }
+  /// last - first: of two ranges the one with the smaller extent is the more specific one.
+  [[nodiscard]] Octets extent() const;
   /// Of IPv4 addresses only, however they are written.
   [[nodiscard]] bool is_ipv4() const;
-  [[nodiscard]] bool is_same_as(const AddressRange& other) const { return prefix == other.prefix && bits == other.bits; }
+  [[nodiscard]] bool is_same_as(const AddressRange& other) const { return first == other.first && last == other.last; }
   static std::optional<AddressRange> parse(std::string_view text);
   bool operator==(const AddressRange&) const = default;
 };
@@ -135,6 +142,9 @@ struct RouteAuthenticationConfig {
   bool operator==(const RouteAuthenticationConfig&) const = default;
 };
 
+/// Whether what is said on the connections of a listener or a route is written to the protocol log.
+enum class ProtocolLogging : std::uint8_t { none, verbose };
+
 struct ListenerConfig {
   std::string name;
   Endpoint address;
@@ -157,6 +167,7 @@ struct ListenerConfig {
   Duration tarpit = 5s;  ///< before a 5xx reply to a command; 0: none
   ListenerTlsConfig tls = {};
   ListenerAuthenticationConfig authentication = {};
+  ProtocolLogging protocol_log = ProtocolLogging::none;
 };
 
 struct RouteHost {
@@ -180,6 +191,8 @@ struct RouteConfig {
   RouteTlsConfig tls = {};
   RouteAuthenticationConfig authentication = {};
   std::vector<std::string> hubs = {};  ///< not empty: mail is handed over to one of these hubs of the cluster
+  std::vector<std::string> source_addresses = {};  ///< of this machine, to connect from; at most one IPv4 and one IPv6; empty: the system's choice
+  ProtocolLogging protocol_log = ProtocolLogging::none;
   bool operator==(const RouteConfig&) const = default;
 };
 
@@ -215,6 +228,7 @@ struct DeliveryConfig : BounceProfileConfig {
   std::uint32_t connections_max = 500;           ///< over all destinations
   std::uint64_t ready_octets_max = 64ULL << 20;  ///< bodies kept in memory between accept and delivery
   std::uint32_t crashes_max = 3;  ///< ends of the process during attempts of a message; then it is held. 0: never
+  bool trace_field = true;        ///< what became of a message in this hub is said in a header field of it (smtp/hop_field.h)
 };
 
 struct ResolverConfig {
@@ -304,6 +318,25 @@ struct LogConfig {
   std::string file;  ///< empty: standard error
   std::uint64_t file_octets_max = 100ULL << 20;
   std::uint32_t files_max = 10;
+};
+
+/// One kind of record log (hub/logs/record_log.h).
+struct RecordLogConfig {
+  bool enabled = true;
+  std::uint64_t file_octets_max = 10ULL << 20;
+  std::uint64_t folder_octets_max = 1000ULL << 20;  ///< of all files of the kind; then the oldest goes
+  Duration age_max = 30 * 24h;                      ///< 0: however old
+};
+
+/// Files of records, for people and their tools: one record a line.
+struct RecordLogsConfig {
+  enum class Format : std::uint8_t { csv, json };
+  std::string folder;  ///< empty (never from a file): none is written
+  Format format = Format::csv;
+  RecordLogConfig protocol = {.folder_octets_max = 250ULL << 20};
+  RecordLogConfig connectivity = {};
+  RecordLogConfig tracking = {};
+  bool subjects = false;  ///< in the tracking log
 };
 
 /// What becomes of a spool that is found to be damaged.
@@ -413,6 +446,7 @@ struct Config {
   PressureConfig pressure = {};
   AdminConfig admin;
   LogConfig log;
+  RecordLogsConfig logs = {};
 };
 
 /// One thing wrong with a configuration file: where, what is wrong, what was expected.

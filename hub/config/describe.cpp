@@ -24,6 +24,8 @@ constexpr std::array on_failure_names = {"delay"sv, "accept"sv};                
 constexpr std::array eight_bit_names = {"bounce"sv, "convert"sv};         // RouteConfig::EightBit
 constexpr std::array old_habit_names = {"reject"sv, "normalize"sv};  // OldHabit
 constexpr std::array switch_names = {"off"sv, "on"sv};
+constexpr std::array protocol_logging_names = {"none"sv, "verbose"sv};  // ProtocolLogging
+constexpr std::array record_format_names = {"csv"sv, "json"sv};        // RecordLogsConfig::Format
 constexpr std::array level_names = {"debug"sv, "info"sv, "warning"sv, "error"sv};
 
 constexpr std::array tls_mode_names = {"none"sv, "starttls"sv, "required"sv, "implicit"sv};  // ListenerTlsConfig::Mode
@@ -209,9 +211,9 @@ void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
               "`[::]:25` every IPv6 one.", live, true},
              listener.address, 0);
   v.ranges({"clients",
-            "Clients that it serves: addresses and networks in CIDR form. Several listeners may have one `address`; the one with the longest network that a "
-            "client lies in serves it, whatever their order, and a client that lies in none is refused with `554 5.7.1`. Default: every client that no other "
-            "listener of the address names.", live},
+            "Clients that it serves: addresses, networks in CIDR form, and ranges `10.0.0.5-10.0.0.9`. Several listeners may have one `address`; the one with the "
+            "smallest range that a client lies in serves it, whatever their order, and a client that lies in none is refused with `554 5.7.1`. Ranges of two "
+            "listeners may lie in one another, and must not overlap otherwise. Default: every client that no other listener of the address names.", live},
            listener.clients);
   v.text({"host_name", "The host name in its greeting, in its reply to EHLO and in its Received fields. Default: `hub.host_name`.", live}, listener.host_name,
          host_name);
@@ -279,6 +281,8 @@ void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
               "How long the reply to a command that failed for good (5xx) is kept back: a client that guesses addresses or commands is slowed "
               "down. A reply to a command that was right, or that asks to come later, is never, nor one to BDAT. `0`: none.", live},
              listener.tarpit, {0s, 10min});
+  v.choice({"protocol_log", "`verbose`: every command and reply, but no content of messages and no secrets, is written to the protocol log (`logs.protocol`). Sessions begin with what is in force.", live},
+           listener.protocol_log, protocol_logging_names);
 }
 
 void describe_route_tls(ConfigVisitor& v, RouteTlsConfig& tls) {
@@ -312,6 +316,8 @@ void describe_route_host(ConfigVisitor& v, RouteHost& host) {
            {0, 65'535});
 }
 
+constexpr TextRule source_address = {[](std::string_view text) { return is_address_literal(std::string(text)); }, "expected an IPv4 or IPv6 address of this machine"};
+
 void describe_route(ConfigVisitor& v, RouteConfig& route) {
   v.text({"name", "What the route is called in logs and in the queue.", live, true}, route.name, plain_name);
   v.texts({"domains",
@@ -329,6 +335,10 @@ void describe_route(ConfigVisitor& v, RouteConfig& route) {
            "everything about hosts and connections.", live},
           route.hubs, plain_name);
   v.number({"mx_port", "Port of hosts found by MX.", live}, route.mx_port, {1, 65'535});
+  v.texts({"source_addresses", "Addresses of this machine to connect from, at most one IPv4 and one IPv6. Default: the system's choice.", live}, route.source_addresses,
+          source_address);
+  v.choice({"protocol_log", "`verbose`: every command and reply, but no content of messages and no secrets, is written to the protocol log (`logs.protocol`).", live},
+           route.protocol_log, protocol_logging_names);
   v.choice({"eight_bit",
             "8-bit mail for a next hop without 8BITMIME: `bounce` it with 5.6.3, or `convert` it to a 7-bit "
             "encoding.", live},
@@ -406,6 +416,9 @@ void describe_delivery(ConfigVisitor& v, DeliveryConfig& delivery) {
             "How often the hub may end without a word (a crash, a kill) while it is delivering a message, attempt after "
             "attempt. Then the message is held for an operator, and the rest flows. `0`: never.", restart},
            delivery.crashes_max, {0, 1000});
+  v.choice({"trace_field",
+            "Whether a message says in a field `Umbra-Hop` what became of it in this hub: how long it waited for what, and where its copies were (`umbra headers` reads it).", live},
+           delivery.trace_field, truth_names);
 }
 
 void describe_resolver(ConfigVisitor& v, ResolverConfig& resolver) {
@@ -671,6 +684,24 @@ void describe_log(ConfigVisitor& v, LogConfig& log) {
   v.number({"files", "How many files are kept, the present one included.", restart}, log.files_max, {1, 1000});
 }
 
+void describe_record_log(ConfigVisitor& v, RecordLogConfig& log) {
+  v.choice({"enabled", "Whether it is written.", live}, log.enabled, truth_names);
+  v.size({"file_size", "A further file is begun when one would grow beyond this, and each day (UTC).", live}, log.file_octets_max, {64U << 10, 1ULL << 40});
+  v.size({"folder_size", "Octets of all its files; the oldest is removed when there are more, with a warning when it is not yet `age` old.", live}, log.folder_octets_max,
+         {128U << 10, 1ULL << 50});
+  v.duration({"age", "A file is removed when its last record is older. `0`: however old.", live}, log.age_max, {0s, 10 * 365 * 24h});
+}
+
+void describe_record_logs(ConfigVisitor& v, RecordLogsConfig& logs) {
+  v.path({"folder", "Where the files are. Default: `logs` in `spool.directory`.", restart}, logs.folder);
+  v.choice({"format", "`csv`: comma-separated values (RFC 4180). `json`: one object a line.", restart}, logs.format, record_format_names);
+  v.group({"protocol", "What is said on connections, of listeners and routes with `protocol_log: verbose`: `RECVyyyymmdd-nnnn.log`, `SENDyyyymmdd-nnnn.log`; limits are for each of the two."},
+          logs.protocol, describe_record_log);
+  v.group({"connectivity", "Connections to next hops and hubs: `CONNECTLOGyyyymmdd-nnnn.log`."}, logs.connectivity, describe_record_log);
+  v.group({"tracking", "What happens to every message, from which `umbra trace` answers: `MSGTRKyyyymmdd-nnnn.log`."}, logs.tracking, describe_record_log);
+  v.choice({"subjects", "Whether the tracking log says the subjects of messages.", live}, logs.subjects, truth_names);
+}
+
 }  // namespace
 
 Config documented_defaults() {
@@ -709,6 +740,7 @@ void describe_config(ConfigVisitor& v, Config& config) {
           config.pressure, describe_pressure);
   v.group({"admin", "What operators and monitoring talk to."}, config.admin, describe_admin);
   v.group({"log", "Where the hub writes what happens to every message."}, config.log, describe_log);
+  v.group({"logs", "Record logs: files for people and their tools (logs.md)."}, config.logs, describe_record_logs);
 }
 
 }  // namespace umbra::hub

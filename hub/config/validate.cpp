@@ -72,7 +72,7 @@ void check_listen_addresses(Config& config, ReadReport& report) {
   if (config.admin.address) add("admin.address", *config.admin.address, false);
 }
 
-/// Networks lie within one another or apart, and of two the smaller one wins; of two that are equal neither does.
+/// Ranges lie within one another or apart, and of two the smaller one wins; of two that are equal, or that overlap in part, neither does.
 void check_clients(const Config& config, std::size_t i, ReadReport& report) {
   const auto& listener = config.listeners[i];
   auto path = fmt::format("listeners[{}]", i);
@@ -83,8 +83,12 @@ void check_clients(const Config& config, std::size_t i, ReadReport& report) {
     if (listener.clients.empty() && other.clients.empty())
       report.problem_at(path, fmt::format("{}: this one and {} both serve every client; say in `clients` which networks each of them is for", path, both));
     for (const auto& range : listener.clients)
-      if (std::ranges::any_of(other.clients, [&](const AddressRange& r) { return r.is_same_as(range); }))
-        report.problem_at(path + ".clients", fmt::format("{}.clients: {} is a network of {} already; one of them may name a smaller network within it", path, range.text, both));
+      for (const auto& taken : other.clients) {
+        if (range.is_same_as(taken))
+          report.problem_at(path + ".clients", fmt::format("{}.clients: {} is a network of {} already; one of them may name a smaller network within it", path, range.text, both));
+        else if (range.meets(taken) && !range.covers(taken) && !taken.covers(range))
+          report.problem_at(path + ".clients", fmt::format("{}.clients: {} overlaps {} of {}; one must lie in the other, or apart from it", path, range.text, taken.text, both));
+      }
   }
 }
 
@@ -200,11 +204,18 @@ void check_route_authentication(const RouteConfig& route, const std::string& pat
                                       "allow_without_tls: true where nobody can listen in", at, path));
 }
 
+void check_source_addresses(const RouteConfig& route, const std::string& path, ReadReport& report) {
+  const auto is_ipv4 = [](const std::string& address) { return AddressRange::parse(address).value_or(AddressRange{}).is_ipv4(); };
+  const auto ipv4 = std::ranges::count_if(route.source_addresses, is_ipv4);
+  if (ipv4 > 1 || static_cast<std::ptrdiff_t>(route.source_addresses.size()) - ipv4 > 1)
+    report.problem_at(path + ".source_addresses", fmt::format("{}.source_addresses: expected at most one IPv4 and one IPv6 address", path));
+}
+
 void check_hubs(const Config& config, const RouteConfig& route, const std::string& path, ReadReport& report) {
   auto at = path + ".hubs";
   auto problem = [&](const std::string& why) { report.problem_at(at, fmt::format("{}: {}", at, why)); };
   if (route.hubs.empty()) return problem("expected at least one");
-  for (const char* other : {"hosts", "mx_port", "eight_bit", "connections", "messages_per_connection", "recipient_rate_limit", "tls", "authentication"})
+  for (const char* other : {"hosts", "mx_port", "eight_bit", "connections", "messages_per_connection", "recipient_rate_limit", "tls", "authentication", "source_addresses", "protocol_log"})
     if (report.given(fmt::format("{}.{}", path, other))) problem(fmt::format("hubs are handed the mail over; leave out \"{}\"", other));
   if (!config.cluster.enabled()) return problem("this hub has no cluster; name the hubs in cluster.members");
   std::set<std::string> named;
@@ -244,6 +255,7 @@ void check_routes(Config& config, ReadReport& report) {
     }
     check_route_tls(route.tls, path + ".tls", report);
     check_route_authentication(route, path, report);
+    check_source_addresses(route, path, report);
     if (report.given(path + ".domains") && route.domains.empty()) {
       report.problem_at(path + ".domains", fmt::format("{}.domains: expected at least one", path));
     }
@@ -493,6 +505,7 @@ void validate_with_cluster(Config& config, ReadReport& report) {
 
 void validate(Config& config, ReadReport& report) {
   if (config.host_name.empty()) config.host_name = config.hub_name;
+  if (config.logs.folder.empty()) config.logs.folder = config.spool.directory + "/logs";
   check_listen_addresses(config, report);
   check_listeners(config, report);
   check_routes(config, report);

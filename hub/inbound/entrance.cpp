@@ -128,15 +128,15 @@ void Entrance::bring(std::unique_ptr<Stream> stream, Introduction whose) {
 
 std::shared_ptr<Listener> Entrance::listener_of(std::string_view client) const {
   std::shared_ptr<Listener> best;
-  int best_prefix = -2;
+  std::optional<AddressRange::Octets> best_extent;  // none: it is for whoever no other one names
   for (const auto& listener : listeners_) {
     const auto& clients = listener->config().clients;
-    int prefix = clients.empty() ? -1 : -2;
-    for (const auto& range : clients)
-      if (range.contains(client)) prefix = std::max(prefix, range.prefix);
-    if (prefix <= best_prefix) continue;
-    best = listener;
-    best_prefix = prefix;
+    if (clients.empty() && best == nullptr) best = listener;
+    for (const auto& range : clients) {
+      if (!range.contains(client) || (best_extent && *best_extent <= range.extent())) continue;
+      best = listener;
+      best_extent = range.extent();
+    }
   }
   return best;
 }

@@ -12,7 +12,7 @@ namespace umbra::hub {
 inline std::string source_of(std::string_view address) {
   auto range = AddressRange::parse(address.substr(0, address.find('%')));
   if (!range) return std::string(address);
-  return {reinterpret_cast<const char*>(range->bits.data()), range->is_ipv4() ? 16U : 8U};
+  return {reinterpret_cast<const char*>(range->first.data()), range->is_ipv4() ? 16U : 8U};
 }
 
 }  // namespace umbra::hub

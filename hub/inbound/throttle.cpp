@@ -61,25 +61,26 @@ void Throttle::Client::log_on(std::string_view address, std::string_view listene
 }
 
 std::shared_ptr<const ThrottlingPolicyConfig> Throttle::find(std::string_view address, std::string_view listener, std::string_view user) const {
+  const auto is_for = [](const std::vector<std::string>& names, std::string_view name) {
+    return names.empty() || (!name.empty() && std::ranges::find(names, name) != names.end());
+  };
+  constexpr AddressRange::Octets everybody = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+  // How specific a policy is, the most specific one first: is it for users, for how few addresses, for listeners.
+  using Rank = std::tuple<bool, AddressRange::Octets, bool>;
   std::shared_ptr<const ThrottlingPolicyConfig> best;
-  int best_prefix = -2;
+  std::optional<Rank> best_rank;
   for (const auto& candidate : policies_) {
     const auto& policy = *candidate;
-    if (!policy.listeners.empty() && std::ranges::find(policy.listeners, listener) == policy.listeners.end()) continue;
-    int prefix = policy.listeners.empty() ? -1 : 0;
-    if (!policy.networks.empty()) {
-      prefix = -2;
-      for (const auto& network : policy.networks)
-        if (network.contains(address)) prefix = std::max(prefix, network.prefix + 1);
-    }
-    if (!policy.users.empty()) {
-      if (user.empty() || std::ranges::find(policy.users, user) == policy.users.end() || prefix == -2) continue;
-      prefix += 1000;  // before every one that is not for users
-    }
-    if (prefix > best_prefix) {
-      best = candidate;
-      best_prefix = prefix;
-    }
+    if (!is_for(policy.listeners, listener) || !is_for(policy.users, user)) continue;
+    std::optional<AddressRange::Octets> extent;
+    if (policy.networks.empty()) extent = everybody;
+    for (const auto& network : policy.networks)
+      if (network.contains(address) && (!extent || network.extent() < *extent)) extent = network.extent();
+    if (!extent) continue;
+    Rank rank{policy.users.empty(), *extent, policy.networks.empty() && policy.listeners.empty()};
+    if (best_rank && *best_rank <= rank) continue;
+    best = candidate;
+    best_rank = rank;
   }
   return best;
 }

@@ -75,6 +75,26 @@ TEST(AddressRange, ContainsWhatItsPrefixSays) {
   EXPECT_FALSE(one->contains("2001:db8::6"));
 }
 
+TEST(AddressRange, FromOneAddressToAnother) {
+  auto range = AddressRange::parse("192.0.2.5-192.0.2.9");
+  ASSERT_TRUE(range);
+  for (const char* inside : {"192.0.2.5", "192.0.2.7", "::ffff:192.0.2.9"}) EXPECT_TRUE(range->contains(inside)) << inside;
+  for (const char* outside : {"192.0.2.4", "192.0.2.10", "::1"}) EXPECT_FALSE(range->contains(outside)) << outside;
+  for (const char* wrong : {"192.0.2.9-192.0.2.5", "192.0.2.1-::1", "192.0.2.1-", "-192.0.2.1", "192.0.2.0/24-192.0.3.0", "192.0.2.1-192.0.2.2-192.0.2.3"})
+    EXPECT_FALSE(AddressRange::parse(wrong)) << wrong;
+}
+
+TEST(AddressRange, KnowsWhatLiesInWhat) {
+  const auto range = [](const char* text) { return AddressRange::parse(text).value(); };
+  EXPECT_TRUE(range("10.0.0.0/8").covers(range("10.1.0.0-10.1.0.9")));
+  EXPECT_FALSE(range("10.1.0.0-10.1.0.9").covers(range("10.0.0.0/8")));
+  EXPECT_TRUE(range("10.0.0.0-10.0.0.9").meets(range("10.0.0.9-10.0.0.20")));
+  EXPECT_FALSE(range("10.0.0.0-10.0.0.9").meets(range("10.0.0.10-10.0.0.20")));
+  EXPECT_TRUE(range("10.0.0.0/24").is_same_as(range("10.0.0.0-10.0.0.255")));
+  EXPECT_LT(range("10.0.0.0-10.0.1.0").extent(), range("10.0.0.255-10.0.255.0").extent());
+  EXPECT_EQ(range("10.0.0.255-10.0.1.0").extent(), range("10.0.0.0/31").extent());
+}
+
 TEST(AddressRange, KeepsTheFamiliesApartWhenItMeansEverybody) {
   auto every_v6 = AddressRange::parse("::/0");
   auto every_v4 = AddressRange::parse("0.0.0.0/0");
