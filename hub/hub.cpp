@@ -45,7 +45,7 @@ class WiredHub final : public Hub, public AdminBackend {
         config_(live_.now()),
         own_tls_(parts.runtime.tls != nullptr ? nullptr : std::make_unique<TlsStore>(config_)),
         tls_(parts.runtime.tls != nullptr ? *parts.runtime.tls : *own_tls_),
-        authenticators_(parts.runtime.io, parts.password_lane != nullptr ? *parts.password_lane : parts.reader_lane, parts.log),
+        authenticators_(parts.runtime.io, parts.runtime.network, parts.password_lane != nullptr ? *parts.password_lane : parts.reader_lane, parts.log),
         runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_, &authenticators_},
         log_(parts.log),
         spool_(std::move(spool)),

@@ -2,7 +2,6 @@
 
 #include "base/result.h"
 #include "hub/authentication/password_authenticator.h"
-#include "hub/net/unix_stream.h"
 
 namespace umbra::hub {
 
@@ -17,7 +16,7 @@ std::shared_ptr<Authenticator> Authenticators::of(const ListenerAuthenticationCo
 /// Kept to the end of the hub, also when a reload names another one: a connection more, and one line in the log when it is lost.
 std::shared_ptr<DovecotAuthenticator> Authenticators::dovecot(const std::string& path) {
   if (auto found = dovecots_.find(path); found != dovecots_.end()) return found->second;
-  auto made = std::make_shared<DovecotAuthenticator>(io_, scope_, path, [this, path](MonotonicTime deadline) { return connect_unix(io_, path, deadline); }, log_);
+  auto made = std::make_shared<DovecotAuthenticator>(io_, scope_, path, [this, path](MonotonicTime deadline) { return network_.connect_local(path, deadline); }, log_);
   dovecots_.emplace(path, made);
   if (!is_closed_) made->start();
   return made;

@@ -14,8 +14,8 @@ namespace umbra::hub {
 
 class Authenticators {
  public:
-  /// `lane` and `log` must outlive it.
-  Authenticators(asio::io_context& io, storage::Executor& lane, EventLog& log) : io_(io), log_(log), lane_(io, lane), scope_(io) {}
+  /// `network`, `lane` and `log` must outlive it.
+  Authenticators(asio::io_context& io, Network& network, storage::Executor& lane, EventLog& log) : io_(io), network_(network), log_(log), lane_(io, lane), scope_(io) {}
 
   /// For a listener as it is configured (and was found good). Null: nobody logs on there. Sessions keep it.
   std::shared_ptr<Authenticator> of(const ListenerAuthenticationConfig& config);
@@ -29,6 +29,7 @@ class Authenticators {
   std::shared_ptr<DovecotAuthenticator> dovecot(const std::string& path);
 
   asio::io_context& io_;
+  Network& network_;
   EventLog& log_;
   PasswordLane lane_;
   TaskScope scope_;

@@ -55,8 +55,9 @@ class Acceptor {
 class Network {
  public:
   virtual ~Network() = default;
-  /// `to.host` is an address literal. Fails with timed_out at the deadline.
-  virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline) = 0;
+  /// `to.host` is an address literal. Fails with timed_out at the deadline. `from`: an address of this machine to connect from, of the same
+  /// family; empty: the system's choice.
+  virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline, std::string from = {}) = 0;
   /// To a Unix socket of this machine.
   virtual Task<Result<std::unique_ptr<Stream>>> connect_local(std::string path, MonotonicTime) {
     co_return failure(std::errc::not_supported, "connect to " + path);

@@ -1,5 +1,8 @@
 #include "hub/net/tcp.h"
 
+#include <netinet/in.h>
+#include <sys/un.h>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/write.hpp>
@@ -9,7 +12,9 @@ namespace umbra::hub {
 namespace {
 
 using Tcp = asio::ip::tcp;
+using Local = asio::local::stream_protocol;
 using Socket = asio::basic_stream_socket<Tcp, IoExecutor>;
+using LocalSocket = asio::basic_stream_socket<Local, IoExecutor>;
 using TcpAcceptorSocket = asio::basic_socket_acceptor<Tcp, IoExecutor>;
 
 Endpoint to_endpoint(const Tcp::endpoint& e) {
@@ -26,55 +31,12 @@ Result<Tcp::endpoint> from_endpoint(const Endpoint& e) {
   return Tcp::endpoint{address, e.port};
 }
 
-class TcpStream final : public Stream {
+/// Of either kind.
+template <class Protocol>
+class SocketStream final : public Stream {
  public:
-  explicit TcpStream(Socket socket) : socket_(std::move(socket)) {
-    ErrorCode ignored;
-    socket_.set_option(Tcp::no_delay(true), ignored);
-    auto remote = socket_.remote_endpoint(ignored);
-    if (!ignored) remote_ = to_endpoint(remote);
-  }
-
-  Task<IoResult> read_some(asio::mutable_buffer buffer) override {
-    IoResult result;
-    result.octets = co_await socket_.async_read_some(buffer,
-                                                     asio::redirect_error(use_task, result.error));
-    co_return result;
-  }
-
-  Task<ErrorCode> write(std::string_view octets) override {
-    ErrorCode error;
-    co_await asio::async_write(socket_, asio::const_buffer(octets.data(), octets.size()),
-                               asio::redirect_error(use_task, error));
-    co_return error;
-  }
-
-  Task<ErrorCode> writable() override {
-    ErrorCode error;
-    co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(use_task, error));
-    co_return error;
-  }
-
-  void close() noexcept override {
-    ErrorCode ignored;
-    if (!socket_.is_open()) return;
-    socket_.shutdown(Tcp::socket::shutdown_both, ignored);
-    socket_.close(ignored);
-  }
-
-  const Endpoint& remote() const override { return remote_; }
-
- private:
-  Socket socket_;
-  Endpoint remote_;
-};
-
-using Local = asio::local::stream_protocol;
-using LocalSocket = asio::basic_stream_socket<Local, IoExecutor>;
-
-class LocalStream final : public Stream {
- public:
-  LocalStream(LocalSocket socket, std::string path) : socket_(std::move(socket)), remote_{std::move(path), 0} {}
+  using Socket = asio::basic_stream_socket<Protocol, IoExecutor>;
+  SocketStream(Socket socket, Endpoint remote) : socket_(std::move(socket)), remote_(std::move(remote)) {}
 
   Task<IoResult> read_some(asio::mutable_buffer buffer) override {
     IoResult result;
@@ -88,19 +50,32 @@ class LocalStream final : public Stream {
     co_return error;
   }
 
+  Task<ErrorCode> writable() override {
+    ErrorCode error;
+    co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(use_task, error));
+    co_return error;
+  }
+
   void close() noexcept override {
     ErrorCode ignored;
     if (!socket_.is_open()) return;
-    socket_.shutdown(LocalSocket::shutdown_both, ignored);
+    socket_.shutdown(Socket::shutdown_both, ignored);
     socket_.close(ignored);
   }
 
   const Endpoint& remote() const override { return remote_; }
 
  private:
-  LocalSocket socket_;
+  Socket socket_;
   Endpoint remote_;
 };
+
+std::unique_ptr<Stream> tcp_stream(Socket socket) {
+  ErrorCode ignored;
+  socket.set_option(Tcp::no_delay(true), ignored);
+  const auto remote = socket.remote_endpoint(ignored);
+  return std::make_unique<SocketStream<Tcp>>(std::move(socket), ignored ? Endpoint{} : to_endpoint(remote));
+}
 
 class TcpAcceptor final : public Acceptor {
  public:
@@ -110,7 +85,7 @@ class TcpAcceptor final : public Acceptor {
     ErrorCode error;
     Socket socket = co_await socket_.async_accept(asio::redirect_error(use_task, error));
     if (error) co_return failure(error, "accept on " + to_string(local_));
-    co_return std::make_unique<TcpStream>(std::move(socket));
+    co_return tcp_stream(std::move(socket));
   }
 
   void close() noexcept override {
@@ -129,42 +104,33 @@ class TcpNetwork final : public Network {
  public:
   explicit TcpNetwork(asio::io_context& io) : io_(io) {}
 
-  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline) override {
+  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline, std::string from) override {
     auto endpoint = from_endpoint(to);
     if (!endpoint) co_return std::unexpected(endpoint.error());
     // Shared with the timer's callback, which may run after this coroutine has ended.
     auto socket = std::make_shared<Socket>(io_);
+    if (!from.empty()) {
+      auto source = from_endpoint({from, 0});
+      if (!source) co_return std::unexpected(source.error());
+      ErrorCode error;
+      socket->open(source->protocol(), error);
+      // The port is chosen when it connects: the same one may be used towards many hosts.
+      using LatePort = asio::detail::socket_option::boolean<IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT>;
+      if (!error) socket->set_option(LatePort(true), error);
+      if (!error) socket->bind(*source, error);
+      if (error) co_return failure(error, "connect to " + to_string(to) + " from " + from);
+    }
     if (auto error = co_await open(socket, *endpoint, deadline, connecting_)) co_return failure(error, "connect to " + to_string(to));
-    co_return std::make_unique<TcpStream>(std::move(*socket));
+    co_return tcp_stream(std::move(*socket));
   }
 
   Task<Result<std::unique_ptr<Stream>>> connect_local(std::string path, MonotonicTime deadline) override {
+    if (path.size() >= sizeof(sockaddr_un::sun_path)) co_return failure(std::errc::filename_too_long, path);
     auto socket = std::make_shared<LocalSocket>(io_);
     if (auto error = co_await open(socket, Local::endpoint(path), deadline, connecting_local_)) co_return failure(error, "connect to " + path);
-    co_return std::make_unique<LocalStream>(std::move(*socket), std::move(path));
+    co_return std::make_unique<SocketStream<Local>>(std::move(*socket), Endpoint{std::move(path), 0});
   }
 
- private:
-  template <class AnySocket, class AnyEndpoint>
-  Task<ErrorCode> open(std::shared_ptr<AnySocket> socket, AnyEndpoint endpoint, MonotonicTime deadline, std::list<std::shared_ptr<AnySocket>>& connecting) {
-    auto place = connecting.insert(connecting.end(), socket);
-    auto timed_out = std::make_shared<bool>(false);
-    Timer timer(io_);
-    timer.call_at(deadline, [socket, timed_out](bool came) {
-      ErrorCode ignored;
-      if (!came) return;
-      *timed_out = true;
-      socket->close(ignored);
-    });
-    ErrorCode error;
-    co_await socket->async_connect(endpoint, asio::redirect_error(use_task, error));
-    timer.cancel();
-    connecting.erase(place);
-    if (*timed_out) error = asio::error::timed_out;
-    co_return error;
-  }
-
- public:
   void cancel_connects() noexcept override {
     ErrorCode ignored;
     for (const auto& socket : connecting_) socket->close(ignored);
@@ -187,6 +153,25 @@ class TcpNetwork final : public Network {
   }
 
  private:
+  template <class AnySocket, class AnyEndpoint>
+  Task<ErrorCode> open(std::shared_ptr<AnySocket> socket, AnyEndpoint endpoint, MonotonicTime deadline, std::list<std::shared_ptr<AnySocket>>& connecting) {
+    auto place = connecting.insert(connecting.end(), socket);
+    auto timed_out = std::make_shared<bool>(false);
+    Timer timer(io_);
+    timer.call_at(deadline, [socket, timed_out](bool came) {
+      ErrorCode ignored;
+      if (!came) return;
+      *timed_out = true;
+      socket->close(ignored);
+    });
+    ErrorCode error;
+    co_await socket->async_connect(endpoint, asio::redirect_error(use_task, error));
+    timer.cancel();
+    connecting.erase(place);
+    if (*timed_out) error = asio::error::timed_out;
+    co_return error;
+  }
+
   std::list<std::shared_ptr<Socket>> connecting_;
   std::list<std::shared_ptr<LocalSocket>> connecting_local_;
   asio::io_context& io_;

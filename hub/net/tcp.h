@@ -1,4 +1,4 @@
-// Real sockets: Network over TCP.
+// Real sockets: Network over TCP and, to this machine, Unix sockets.
 #pragma once
 
 #include "hub/net/stream.h"

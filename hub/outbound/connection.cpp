@@ -33,6 +33,13 @@ smtp::StartTlsUse use_of(RouteTlsConfig::Policy policy) {
   return smtp::StartTlsUse::always;
 }
 
+// That of the host's family; empty: none is named.
+std::string source_for(const std::vector<std::string>& sources, const Endpoint& host) {
+  const auto is_ipv6 = [](const std::string& address) { return address.find(':') != std::string::npos; };
+  auto found = std::ranges::find(sources, is_ipv6(host.host), is_ipv6);
+  return found == sources.end() ? std::string{} : *found;
+}
+
 }  // namespace
 
 Connection::Connection(Parts& parts, ConnectionOwner& owner, Destination& destination)
@@ -120,7 +127,7 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
   has_begun_tls_ = false;
   tls_.clear();
   watchdog_.reset();
-  auto connected = co_await parts_.runtime.network.connect(host.endpoint, MonotonicClock::now() + times.connect_timeout);
+  auto connected = co_await parts_.runtime.network.connect(host.endpoint, MonotonicClock::now() + times.connect_timeout, source_for(route_->source_addresses, host.endpoint));
   if (!connected) {
     why = "4.4.1 " + connected.error().what + ": " + connected.error().code.message();
     co_return false;

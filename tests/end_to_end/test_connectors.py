@@ -5,6 +5,7 @@ import subprocess
 
 from lab import places
 from lab.case import LabCase
+from lab.hub import route_to
 from lab.process import wait_until
 from lab.talk import Talk, session
 
@@ -157,3 +158,24 @@ class Connectors(LabCase):
                          + b"\r\n".join([b"x" * 998] * 5 + [b"x" * 10]) + b"\r\n")
         self.assertEqual(" ".join(email.message_from_bytes(first)["Subject"].split()), subject)
         self.assertIn(b"Subject: a\r\n\r\n.\r\n", next(m for m in messages if b"first" not in m.octets).octets)
+
+    def test_a_route_connects_from_the_address_that_it_names(self):
+        capture = self.capture()
+        hub = self.hub(routes=[route_to(capture.address, source_addresses=["127.0.0.77", "::1"])])
+        with session(hub.address) as talk:
+            self.assertEqual(talk.send_mail()[0], 250)
+        capture.wait_for(1)
+        self.assertEqual(capture.clients, {"127.0.0.77"})
+        # One that this machine does not have: mail waits, and says why.
+        other = self.hub(routes=[route_to(capture.address, source_addresses=["192.0.2.77"])])
+        with session(other.address) as talk:
+            self.assertEqual(talk.send_mail()[0], 250)
+        wait_until(lambda: "from 192.0.2.77" in other.umbra("queue", "list").stdout, 10, lambda: other.umbra("queue", "list").stdout)
+        self.assertEqual(len(capture.messages), 1)
+
+    def test_ranges_of_addresses_lie_in_one_another_or_apart(self):
+        inner = {"name": "inner", "clients": ["127.0.1.5-127.0.1.9"], "networks": ["127.0.0.0/8"], "banner": "ESMTP inner"}
+        hub, _ = self.connectors(inner)
+        for client, banner in (("127.0.1.4", "ESMTP Umbra"), ("127.0.1.5", "ESMTP inner"), ("127.0.1.9", "ESMTP inner"), ("127.0.1.10", "ESMTP Umbra")):
+            with self.come_from(hub, client) as talk:
+                self.assertIn(banner, talk.greeting[1])

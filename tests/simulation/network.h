@@ -137,7 +137,7 @@ class ProcessNetwork final : public hub::Network {
   ProcessNetwork(Fabric& fabric, Host& host);
   ~ProcessNetwork() override;
 
-  hub::Task<Result<std::unique_ptr<hub::Stream>>> connect(Endpoint to, MonotonicTime deadline) override;
+  hub::Task<Result<std::unique_ptr<hub::Stream>>> connect(Endpoint to, MonotonicTime deadline, std::string from = {}) override;
   Result<std::unique_ptr<hub::Acceptor>> listen(const Endpoint& at) override;
 
   /// The process is killed: its kernel closes every connection. After it nothing goes in or out any more.

@@ -40,6 +40,7 @@ class Capture:
         self.messages = []
         self.lines = []  # every command line, for tests of what was said
         self.connections = 0
+        self.clients = set()  # the addresses that connected
         self.rcpt_reply = lambda address: None
         self.data_reply = lambda message: None
         self._lock = threading.Lock()
@@ -75,10 +76,11 @@ class Capture:
     def _accept(self):
         while not self._closed:
             try:
-                connection, _ = self._listener.accept()
+                connection, (client, _) = self._listener.accept()
             except OSError:
                 return
             self.connections += 1
+            self.clients.add(client)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):

@@ -182,7 +182,7 @@ class Inbound : public ::testing::Test {
   Config whole;
   std::unique_ptr<TlsStore> tls;
   LoopExecutor lane{io};
-  Authenticators authenticators{io, lane, log};
+  Authenticators authenticators{io, network, lane, log};
   std::unique_ptr<Listeners> listener;
 
  private:

@@ -150,11 +150,12 @@ void FakeStream::close() noexcept {
   link_->readable.set();
 }
 
-Task<Result<std::unique_ptr<Stream>>> FakeNetwork::connect(Endpoint to, MonotonicTime) {
+Task<Result<std::unique_ptr<Stream>>> FakeNetwork::connect(Endpoint to, MonotonicTime, std::string from) {
   auto found = hosts.find(to_string(to));
   if (found == hosts.end()) co_return failure(std::errc::network_unreachable, "connect to " + to_string(to));
   FakeHost& host = found->second;
   host.connect_times.push_back(time_.now());
+  host.connected_from.push_back(std::move(from));
   if (host.refuses_connections) co_return failure(std::errc::connection_refused, "connect to " + to_string(to));
   auto link = std::make_shared<FakeLink>(io_, host, time_, ++host.connections);
   ++host.open;

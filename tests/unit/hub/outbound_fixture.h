@@ -93,6 +93,7 @@ struct FakeHost {
 
   std::vector<ReceivedMail> mails;  ///< answered with 2xx, or about to be
   std::vector<Duration> connect_times;
+  std::vector<std::string> connected_from;  ///< the source that was asked for
   std::vector<std::string> commands;
   std::vector<std::string> writes;  ///< as they came
   int connections = 0;
@@ -147,7 +148,7 @@ class FakeStream final : public Stream {
 class FakeNetwork final : public Network {
  public:
   FakeNetwork(asio::io_context& io, VirtualTime& time) : io_(io), time_(time) {}
-  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline) override;
+  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline, std::string from) override;
   Result<std::unique_ptr<Acceptor>> listen(const Endpoint&) override { return failure(std::errc::not_supported, "listen"); }
   std::map<std::string, FakeHost> hosts;  ///< by "address:port"
 

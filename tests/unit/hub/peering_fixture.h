@@ -114,7 +114,7 @@ struct FakeMember {
 class FakeNetwork final : public Network {
  public:
   explicit FakeNetwork(asio::io_context& io) : io_(io), inbound(io) {}
-  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime) override {
+  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime, std::string) override {
     auto found = members.find(to.host);
     if (found == members.end() || !found->second.is_up)
       co_return failure(std::errc::connection_refused, "connect to " + to_string(to));
