@@ -130,7 +130,8 @@ class WiredHub final : public Hub, public AdminBackend {
   SafetyNetControl& safety_net() override { return resender_; }
   Suspensions& suspensions() override { return suspensions_; }
   std::string why_not_suspend(const Suspension& suspension) const override {
-    if (suspension.what == Suspension::What::delivery || suspension.name == "*") return {};
+    if (suspension.what != Suspension::What::listener) return {};
+    if (suspension.name == "*") return {};
     bool is_known = std::ranges::any_of(config_.listeners, [&](const auto& listener) { return listener.name == suspension.name; });
     return is_known ? std::string() : "there is no listener " + suspension.name;
   }

@@ -317,7 +317,7 @@ void add_drain_commands(CLI::App& app, DrainCommand& drain, std::function<int()>
   hand_over(leave);
   leave->callback([run] { run("leave"); });
   add(app, "undrain", "Be active again")->callback([&] { chosen = [&] { return run_undrain(drain); }; });
-  auto* resume = add(app, "resume", "Be active again; or resume a listener or a delivery that was suspended");
+  auto* resume = add(app, "resume", "Be active again; or resume what was suspended");
   resume->require_subcommand(0, 1);
   resume->callback([&chosen, &drain, resume] {
     if (resume->get_subcommands().empty()) chosen = [&] { return run_undrain(drain); };
@@ -331,17 +331,24 @@ void add_suspension_commands(CLI::App& app, SuspensionCommand& suspension, std::
     command->add_option("--output", suspension.output, "text or json")->check(CLI::IsMember(std::set<std::string>{"text", "json"}))->capture_default_str();
     return command;
   };
-  auto* suspend = app.add_subcommand("suspend", "Take no mail by a listener, or deliver none to a destination, until it is resumed; lasts over a restart");
+  auto* suspend = app.add_subcommand("suspend", "Take no mail by a listener, or deliver none to a destination or a domain, or of a sender, until it is resumed; lasts over a restart");
   suspend->require_subcommand(1);
   auto* resume = app.get_subcommand("resume");
   const std::pair<const char*, const char*> kinds[] = {{"listener", "Its clients get 421 4.3.2 and keep their mail"},
-                                                       {"delivery", "Mail for it waits here, and does not age"}};
+                                                       {"delivery", "Mail for this destination waits here, and does not age"},
+                                                       {"domain", "Mail for recipients of this domain waits here, wherever it goes"},
+                                                       {"sender", "Mail of this sender waits here"}};
   for (const auto& [what, help] : kinds) {
     auto* one = add(*suspend, what, help);
     auto* back = add(*resume, what, "Resume it");
     for (auto* command : {one, back}) {
-      command->add_option("name", suspension.name, std::string(what) == "listener" ? "Its name" : "The destination, as `umbra queue show` names it");
-      command->add_flag("--all", suspension.all, "All of them");
+      const std::string kind = what;
+      command->add_option("name", suspension.name,
+                          kind == "listener"   ? "Its name"
+                          : kind == "delivery" ? "The destination, as `umbra queue show` names it"
+                          : kind == "domain"   ? "example.com"
+                                               : "user@example.com, @example.com or <>");
+      if (kind == "listener" || kind == "delivery") command->add_flag("--all", suspension.all, "All of them");
     }
     one->add_option("--for", suspension.span, "How long (90s, 30min, 2h); without it until it is resumed");
     one->add_option("--reason", suspension.reason, "Shown with it");

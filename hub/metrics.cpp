@@ -305,7 +305,7 @@ constexpr const char* expiry_help =
     "Unix time at which a certificate in use ends; one series per listener, route and cluster that has one.";
 constexpr const char* drift_help =
     "Values that another hub is configured differently in; one series per hub of the cluster that tells its own.";
-constexpr const char* suspensions_help = "What the operator has suspended (`umbra suspend`), listeners and deliveries.";
+constexpr const char* suspensions_help = "What the operator has suspended (`umbra suspend`): listeners, destinations (`delivery`), domains of recipients and senders.";
 constexpr const char* content_filter_help = "A content filter: 1 down, 0 not; one series per configured filter.";
 constexpr const char* content_filter_waiting_help = "Messages that are accepted and wait for a content filter; one series per configured filter.";
 constexpr const char* content_filter_octets_help = "Octets of these; one series per configured filter.";
@@ -344,7 +344,7 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
     if (one.value && one.marks.are_watched()) pressure.emplace_back(to_string(one.resource), static_cast<std::int64_t>(one.level));
   families.add_labelled("pressure_level", pressure_help, "resource", pressure);
   std::vector<std::pair<std::string, std::int64_t>> suspended;
-  for (auto what : {Suspension::What::listener, Suspension::What::delivery})
+  for (auto what : Suspension::all_kinds)
     suspended.emplace_back(to_string(what), std::ranges::count(gauges.suspensions, what, &Suspension::what));
   families.add_labelled("suspensions", suspensions_help, "what", suspended);
   for (const auto& row : drain_rows) families.add(row.name, row.help, static_cast<double>(gauges.drain.*row.value));

@@ -157,6 +157,8 @@ void Messages::update(const MessageRow& before, const MessageRow& after, Counts&
     remove_further_holders(before.row, before.holders);
     if (after.holders.size() > 1) name_further_holders(after.row, after.holders);
   }
+  if (!is_held(before) && is_held(after)) holds_.begin(after.row, WallClock::now());
+  if (is_held(before) && !is_held(after)) holds_.end(after.row, WallClock::now());
   count(before, -1, counts);
   count(after, 1, counts);
 }
@@ -167,8 +169,9 @@ void Messages::remove(const MessageRow& message, Counts& counts) {
   remove_envelope_.run(message.row.value);
   remove_progress_.run(message.row.value);
   remove_further_holders(message.row, message.holders);
-  if (message.noted != 0)
-    for (const auto& holder : message.holders) notes_.remove(message.row, holder.spool);
+  if (message.noted == 0) return count(message, -1, counts);
+  for (const auto& holder : message.holders) notes_.remove(message.row, holder.spool);
+  holds_.remove(message.row);  // holders are told of a hold, so it is noted
   count(message, -1, counts);
 }
 

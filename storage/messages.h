@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "storage/database.h"
+#include "storage/holds.h"
 #include "storage/notes.h"
 #include "storage/queue.h"
 #include "storage/spool.h"
@@ -83,6 +84,7 @@ class Messages {
   std::uint64_t copies_on(SpoolId spool);
   std::vector<CopyElsewhere> copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit);
   Notes& notes() { return notes_; }
+  Holds& holds() { return holds_; }
   std::vector<OwedNote> notes_owed(SpoolId to, RowId after, std::size_t limit);
   std::vector<Holder> not_told(RowId row);
 
@@ -101,6 +103,7 @@ class Messages {
   SpoolId own_;
   Queue queue_{database_};
   Notes notes_{database_};
+  Holds holds_{database_};
 
   Statement insert_{database_,
                     "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)"};

@@ -6,6 +6,12 @@ Result<std::optional<StoredMessage>> SpoolReader::message(RowId row) {
   return ask([&] { return messages_.load(row); });
 }
 
+Result<WallClock::duration> SpoolReader::held_for(RowId row, WallTime now) {
+  const auto span = messages_.holds().span(row, now);
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  return span;
+}
+
 Result<std::optional<RowId>> SpoolReader::find_message(MessageId id) {
   return ask([&] { return messages_.find(id); });
 }

@@ -24,6 +24,7 @@ class SpoolReader final : public Reader {
   std::optional<Error> take_damage() { return std::exchange(damage_, std::nullopt); }
 
   Result<std::optional<StoredMessage>> message(RowId row) override;
+  Result<WallClock::duration> held_for(RowId row, WallTime now) override;
   Result<std::optional<RowId>> find_message(MessageId id) override;
   Result<std::string> chunk(RowId body, std::uint32_t number) override;
   Result<std::vector<std::pair<std::string, WallTime>>> due_by_destination() override;

@@ -188,7 +188,15 @@ constexpr const char* version_9 = R"(
 CREATE INDEX outbox_superseded ON outbox(origin_spool, origin_number) WHERE whole = 2;
 )";
 
-constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}, {version_8, nullptr}, {version_9, nullptr}};
+// storage/holds.h
+constexpr const char* version_10 = R"(
+CREATE TABLE holds(
+  row INTEGER PRIMARY KEY,
+  since INTEGER,                   -- NULL: it is not on hold now
+  before INTEGER NOT NULL);        -- how long it was on hold before that, in microseconds
+)";
+
+constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}, {version_8, nullptr}, {version_9, nullptr}, {version_10, nullptr}};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {

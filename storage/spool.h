@@ -412,6 +412,8 @@ class Reader {
   virtual ~Reader() = default;
 
   virtual Result<std::optional<StoredMessage>> message(RowId row) = 0;
+  /// How long it was on hold until `now`, all times together.
+  virtual Result<WallClock::duration> held_for(RowId row, WallTime now) = 0;
   virtual Result<std::optional<RowId>> find_message(MessageId id) = 0;
   /// One chunk of a body; empty string past the end.
   virtual Result<std::string> chunk(RowId body, std::uint32_t number) = 0;

@@ -1,7 +1,8 @@
 // The admin API's part for what an operator suspends:
 //   GET /v1/suspensions
-//   POST /v1/suspend?what=listener|delivery&name=NAME&seconds=S&reason=TEXT   name: "*" for all; without seconds until it is resumed
-//   POST /v1/resume?what=listener|delivery&name=NAME                          404: it is not suspended
+//   POST /v1/suspend?what=KIND&name=NAME&seconds=S&reason=TEXT   name: "*" for all listeners or deliveries; without seconds until it is resumed
+//   POST /v1/resume?what=KIND&name=NAME                          404: it is not suspended
+// KIND: listener, delivery (to a destination), domain (of recipients), sender.
 // NAME and TEXT are percent-encoded (RFC 3986 section 2.1).
 #include <boost/url/pct_string_view.hpp>
 
@@ -13,7 +14,7 @@ namespace {
 
 constexpr std::uint64_t seconds_max = 366ULL * 24 * 3600;
 constexpr std::size_t text_octets_max = 500;
-constexpr const char* expected_words = "expected what=listener|delivery, name=NAME or *, seconds=1..31622400, reason=TEXT of at most 500 octets";
+constexpr const char* expected_words = "expected what=listener|delivery|domain|sender, name=NAME, seconds=1..31622400, reason=TEXT of at most 500 octets";
 
 std::optional<std::string> decode(std::string_view text) {
   auto encoded = boost::urls::make_pct_string_view({text.data(), text.size()});
@@ -27,8 +28,10 @@ std::optional<Suspension> parse(std::string_view query, bool is_resume) {
   Suspension suspension;
   bool has_what = false;
   for (const auto& part : split_query(query)) {
-    if (part.key == "what" && (part.value == "listener" || part.value == "delivery")) {
-      suspension.what = part.value == "listener" ? Suspension::What::listener : Suspension::What::delivery;
+    if (part.key == "what") {
+      const auto what = suspension_kind(part.value);
+      if (!what) return std::nullopt;
+      suspension.what = *what;
       has_what = true;
       continue;
     }
@@ -52,6 +55,7 @@ Task<ApiResponse> AdminApi::suspensions(std::string method, std::string path, st
   if (!is_list) {
     auto order = parse(query, path == "resume");
     if (!order) co_return error_answer(400, expected_words);
+    if (auto wrong = wrong_name(order->what, order->name); !wrong.empty()) co_return error_answer(400, wrong);
     if (path == "suspend") {
       auto why = backend_.why_not_suspend(*order);
       if (!why.empty()) co_return error_answer(404, why);

@@ -47,7 +47,9 @@ Task<Result<std::optional<Alarms::Original>>> Alarms::read(RowId row) {
         auto message = reader.message(row);
         if (!message) return std::unexpected(message.error());
         if (!*message) return std::nullopt;
-        Original original{std::move(**message), ""};
+        auto held_for = reader.held_for(row, WallClock::now());
+        if (!held_for) return std::unexpected(held_for.error());
+        Original original{std::move(**message), "", *held_for};
         std::size_t wanted = wanted_of_body(original.message, true);
         for (std::uint32_t number = 0; original.front.size() < wanted; ++number) {
           auto chunk = reader.chunk(row, number);
@@ -63,7 +65,7 @@ Task<void> Alarms::ring(RowId row) {
   if (!original) scheduler_.look_again();  // what was claimed has to be found again
   if (!original || !*original || (*original)->message.state != storage::MessageState::queued) co_return;
   const auto queue = (*original)->message.queue;
-  const auto due = due_by_clock(parts_.config, parts_.router, parts_.suspensions, (*original)->message, WallClock::now());
+  const auto due = due_by_clock(parts_.config, parts_.router, parts_.suspensions, (*original)->message, (*original)->held_for, WallClock::now());
   Result<void> result;
   if (due.is_all)
     result = co_await end(std::move(**original), expired_reply, MessageEvent::expired);

@@ -24,6 +24,7 @@ class Alarms {
   struct Original {
     storage::StoredMessage message;
     std::string front;
+    Duration held_for{};
   };
   Task<void> ring(RowId row);
   Task<Result<std::optional<Original>>> read(RowId row);

@@ -2,13 +2,10 @@
 
 #include <algorithm>
 
-#include "hub/config/bounce_profile.h"
 #include "hub/outbound/parts.h"
 
 namespace umbra::hub {
 namespace {
-
-constexpr std::chrono::minutes suspended_look{5};
 
 WallClock::duration to_wall(Duration span) { return std::chrono::duration_cast<WallClock::duration>(span); }
 
@@ -36,8 +33,7 @@ class Profiles {
 
  private:
   [[nodiscard]] const BounceProfileConfig& of(const std::string& destination) const {
-    auto target = router_.target(destination);
-    return bounce_profile_of(config_, target ? target->route.get() : nullptr);
+    return bounce_profile_of(config_, router_.target(destination));
   }
 
   const Config& config_;
@@ -62,7 +58,8 @@ WallTime first_alarm_of(const Config& config, const Router& router, const Envelo
   return first;
 }
 
-DueByClock due_by_clock(const Config& config, const Router& router, const Suspensions* suspensions, const storage::StoredMessage& message, WallTime now) {
+DueByClock due_by_clock(const Config& config, const Router& router, const Suspensions* suspensions, const storage::StoredMessage& message, Duration held_for,
+                        WallTime now) {
   const auto& recipients = message.envelope.recipients;
   const Profiles profiles(config, router, message.envelope);
   const auto pending = pending_recipients(recipients.size(), message.progress);
@@ -72,12 +69,13 @@ DueByClock due_by_clock(const Config& config, const Router& router, const Suspen
   for (std::size_t i = 0; i < recipients.size(); ++i) {
     if (!pending[i]) continue;
     const auto& profile = profiles.of(recipients[i]);
-    auto expiry = profiles.expiry(profile);
+    auto expiry = profiles.expiry(profile) + to_wall(held_for);
     if (suspensions != nullptr) {
       const auto destination = router.destination_of(recipients[i].address, message.envelope.trail);
-      expiry += to_wall(suspensions->suspended_for(destination, message.envelope.accepted_at, now));
+      const MailPath path{destination, message.envelope.sender, recipients[i].address};
+      expiry += to_wall(suspensions->held_back_for(path, message.envelope.accepted_at, now));
       // It is put off from moment to moment.
-      if (suspensions->is_suspended(Suspension::What::delivery, destination)) expiry = std::max(expiry, now + suspended_look);
+      if (suspensions->holds_back(path)) expiry = std::max(expiry, now + suspended_look);
     }
     due.expired[i] = expiry <= now;
     due.has_expired = due.has_expired || due.expired[i];

@@ -24,7 +24,9 @@ struct DueByClock {
   bool is_all = true;                ///< every pending recipient has expired
   WallTime next = WallTime::max();  ///< when the rest is due
 };
-/// Warnings before `message.alarm_at` were given already. Mail does not age while the delivery to its destination is suspended (`suspensions`; null: never).
-DueByClock due_by_clock(const Config& config, const Router& router, const Suspensions* suspensions, const storage::StoredMessage& message, WallTime now);
+/// Warnings before `message.alarm_at` were given already. Mail does not age while its delivery is suspended (`suspensions`; null: never), nor on hold
+/// (`held_for`: how long it was).
+DueByClock due_by_clock(const Config& config, const Router& router, const Suspensions* suspensions, const storage::StoredMessage& message, Duration held_for,
+                        WallTime now);
 
 }  // namespace umbra::hub

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "hub/config/bounce_profile.h"
 #include "hub/outbound/message_clock.h"
 
 namespace umbra::hub {
@@ -12,8 +11,7 @@ constexpr std::size_t header_octets_max = 64U << 10;
 constexpr std::size_t chunk_octets = 64U << 10;
 
 const BounceProfileConfig& profile_of(const Parts& parts, const storage::StoredMessage& original, const Recipient& recipient) {
-  auto target = parts.router.target(parts.router.destination_of(recipient.address, original.envelope.trail));
-  return bounce_profile_of(parts.config, target ? target->route.get() : nullptr);
+  return bounce_profile_of(parts.config, parts.router.target(parts.router.destination_of(recipient.address, original.envelope.trail)));
 }
 
 bool wants_full(const storage::StoredMessage& original, bool has_failure) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "hub/config/bounce_profile.h"
 #include "hub/outbound/destination.h"
 #include "hub/outbound/retry.h"
 
@@ -74,8 +73,7 @@ void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
   p.remote = std::move(remote);
   p.done = std::move(done);
   p.job->state = Job::State::recording;
-  const auto& target = p.job->destination->target;
-  const auto& profile = bounce_profile_of(parts_.config, target ? target->route.get() : nullptr);
+  const auto& profile = bounce_profile_of(parts_.config, p.job->destination->target);
   if (profile.retries_max != 0 && p.job->attempts >= profile.retries_max) give_up(p.result);
   const Envelope& envelope = p.job->envelope();
 

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "hub/config/config.h"
+#include "hub/config/bounce_profile.h"
 #include "storage/spool.h"
 
 namespace umbra::hub {
@@ -28,6 +28,11 @@ struct Target {
   std::shared_ptr<const RouteConfig> route;
   std::string domain;  ///< by MX: the domain (lower case) or an address literal; empty: the route's smart hosts
 };
+
+/// Of a destination's mail; nothing: it is unroutable.
+inline const BounceProfileConfig& bounce_profile_of(const Config& config, const std::optional<Target>& target) {
+  return bounce_profile_of(config, target ? target->route.get() : nullptr);
+}
 
 class Router {
  public:

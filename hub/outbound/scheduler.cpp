@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "hub/config/bounce_profile.h"
 #include "hub/outbound/retry.h"
 
 namespace umbra::hub {
@@ -483,7 +482,7 @@ void Scheduler::block(Destination& d, const std::string& why) {
   const MonotonicTime now = MonotonicClock::now();
   d.last_error = why;
   ++d.failures;
-  auto wait = retry_wait(bounce_profile_of(parts_.config, d.target ? d.target->route.get() : nullptr).retry, d.failures);
+  auto wait = retry_wait(bounce_profile_of(parts_.config, d.target).retry, d.failures);
   d.blocked_until = now + wait;
   parts_.log.line(LogLevel::warning, "destination cannot be reached",
                   {{"destination", d.name},
@@ -522,6 +521,7 @@ JobPtr Scheduler::take(Connection& connection) {
   if (parts_.is_stopped) return nullptr;
   JobPtr job;
   if (d.paced_until > MonotonicClock::now()) return nullptr;
+  postpone_held_back(d);
   if (auto found = find_elsewhere(d, connection); found != d.elsewhere.end()) {
     if (must_pace(d, **found)) return nullptr;
     job = std::move(*found);

@@ -111,7 +111,10 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   std::optional<std::string> hub_for(Destination& d, const Job& job);
   bool take_whole(const JobPtr& job);
   void let_go(const JobPtr& job, WallTime again);
-  void postpone(const JobPtr& job);
+  void postpone(const JobPtr& job, std::chrono::seconds wait, std::string why);
+  /// What is ready first, as far as the mail of its sender or for its recipients is suspended.
+  void postpone_held_back(Destination& d);
+  [[nodiscard]] bool is_held_back(const Job& job) const;
   void handed_on(const JobPtr& job, const std::string& hub, HandedOn answer);
   void end_idle(Connection& connection);
   /// It takes no more mail: its route has changed.

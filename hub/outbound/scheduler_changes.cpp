@@ -1,4 +1,5 @@
 // What changes while delivery runs: the configuration, and what is suspended. Part of Scheduler.
+#include <algorithm>
 #include <utility>
 
 #include "hub/outbound/scheduler.h"
@@ -46,6 +47,22 @@ void Scheduler::suspensions_changed() {
   }
   for (auto* d : resumed) pump(*d);
   give_slots();
+}
+
+// A message goes to one destination as a whole: to recipients that are suspended and to others, it waits for all of them.
+bool Scheduler::is_held_back(const Job& job) const {
+  return parts_.suspensions != nullptr && std::ranges::any_of(job.recipients, [&](std::uint32_t index) {
+    return parts_.suspensions->holds_back({*job.destination_name, job.envelope().sender, job.envelope().recipients[index].address});
+  });
+}
+
+void Scheduler::postpone_held_back(Destination& d) {
+  for (auto* queue : {&d.elsewhere, &d.fresh, &d.loaded})
+    while (!queue->empty() && is_held_back(*queue->front())) {
+      const JobPtr job = std::move(queue->front());
+      queue->pop_front();
+      postpone(job, suspended_look, "4.3.2 the delivery of mail of its sender, or to its domain, is suspended");
+    }
 }
 
 void Scheduler::leave(Connection& connection) {

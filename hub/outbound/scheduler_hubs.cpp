@@ -21,6 +21,7 @@ bool has(const std::vector<std::string>& names, const std::string& name) {
 }  // namespace
 
 void Scheduler::hand_on_ready(Destination& d) {
+  postpone_held_back(d);
   const auto at_once = d.failures != 0 ? 1 : at_once_per_hub * d.target->route->hubs.size();
   while (d.ready() != 0 && d.handing < at_once && !parts_.is_stopped) {
     const auto& hubs = d.target->route->hubs;
@@ -33,7 +34,7 @@ void Scheduler::hand_on_ready(Destination& d) {
     JobPtr job = std::move(queue.front());
     queue.pop_front();
     if (!take_whole(job)) {
-      postpone(job);
+      postpone(job, look_again_wait, {});
       continue;
     }
     auto hub = hub_for(d, *job);
@@ -102,23 +103,24 @@ void Scheduler::let_go(const JobPtr& job, WallTime again) {
   pump(d);
 }
 
-// Some other part of it goes first. The entry waits a moment in the spool, so that those behind it come up.
-void Scheduler::postpone(const JobPtr& job) {
+// Something else goes first: another part of it, or the end of a suspension. The entry waits in the spool, so that those behind it come up.
+void Scheduler::postpone(const JobPtr& job, std::chrono::seconds wait, std::string why) {
   if (job->is_forgotten) return remove_job(job);
   job->state = Job::State::recording;
   storage::AttemptRecord record;
   record.row = job->row();
   record.destination = *job->destination_name;
-  record.again.push_back({record.destination, parts_.due_clock.now() + look_again_wait, job->attempts});
+  record.last_error = std::move(why);
+  record.again.push_back({record.destination, parts_.due_clock.now() + wait, job->attempts});
   ++parts_.spool_calls;
   parts_.spool.write(
       [record](storage::Writer& writer) -> Result<void> {
         auto effect = writer.record_attempt(record);
         return effect ? Result<void>{} : std::unexpected(effect.error());
       },
-      128, [this, job](Result<void>) {
+      128, [this, job, wait](Result<void>) {
         --parts_.spool_calls;
-        recorded(job, parts_.due_clock.now() + look_again_wait);
+        recorded(job, parts_.due_clock.now() + wait);
       });
 }
 

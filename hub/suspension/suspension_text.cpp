@@ -23,8 +23,9 @@ std::vector<Suspension> from_json(const Json& list) {
   for (const auto& json : list) {
     Suspension one;
     const auto& what = json.at("what").get_ref<const std::string&>();
-    if (what != "listener" && what != "delivery") throw std::invalid_argument("\"" + what + "\" cannot be suspended");
-    one.what = what == "listener" ? Suspension::What::listener : Suspension::What::delivery;
+    const auto kind = suspension_kind(what);
+    if (!kind) throw std::invalid_argument("\"" + what + "\" cannot be suspended");
+    one.what = *kind;
     one.name = json.at("name").get<std::string>();
     one.since = WallTime(WallTime::duration(json.at("since").get<std::int64_t>()));
     if (json.contains("until")) one.until = WallTime(WallTime::duration(json.at("until").get<std::int64_t>()));
@@ -35,8 +36,6 @@ std::vector<Suspension> from_json(const Json& list) {
 }
 
 }  // namespace
-
-std::string_view to_string(Suspension::What what) { return what == Suspension::What::listener ? "listener" : "delivery"; }
 
 std::string to_text(const SuspensionList& list) {
   return Json{{"now", to_json(list.now)}, {"past", to_json(list.past)}}.dump(-1, ' ', false, Json::error_handler_t::replace);

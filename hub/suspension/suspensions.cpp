@@ -15,10 +15,6 @@ constexpr Duration past_kept = std::chrono::hours(24 * 31);  // longer than the 
 constexpr Duration look_again = std::chrono::seconds(1);
 constexpr Duration turn_look = std::chrono::milliseconds(2);
 
-bool is_meant(const Suspension& suspension, Suspension::What what, const std::string& name) {
-  return suspension.what == what && (suspension.name == "*" || suspension.name == name);
-}
-
 }  // namespace
 
 Suspensions::Suspensions(asio::io_context& io, storage::Spool& spool, EventLog& log) : io_(io), spool_(spool), log_(log), tasks_(io), wake_(io) {}
@@ -64,7 +60,7 @@ bool Suspensions::end_those_over(SuspensionList& list, WallTime now) {
   for (auto& one : list.now) {
     if (one.until > now) continue;
     any = true;
-    if (one.what == Suspension::What::delivery) list.past.push_back(one);
+    if (one.what != Suspension::What::listener) list.past.push_back(one);
   }
   std::erase_if(list.now, [&](const Suspension& one) { return one.until <= now; });
   return any;
@@ -125,14 +121,18 @@ void Suspensions::say_what_changed(const SuspensionList& before) const {
 
 bool Suspensions::is_suspended(Suspension::What what, const std::string& name) const {
   if (!is_read_) return what == Suspension::What::delivery;
-  return std::ranges::any_of(list_.now, [&](const Suspension& one) { return is_meant(one, what, name); });
+  return std::ranges::any_of(list_.now, [&](const Suspension& one) { return one.what == what && (one.name == "*" || one.name == name); });
 }
 
-Duration Suspensions::suspended_for(const std::string& destination, WallTime from, WallTime to) const {
+bool Suspensions::holds_back(const MailPath& path) const {
+  return !is_read_ || std::ranges::any_of(list_.now, [&](const Suspension& one) { return hub::holds_back(one, path); });
+}
+
+Duration Suspensions::held_back_for(const MailPath& path, WallTime from, WallTime to) const {
   std::vector<std::pair<WallTime, WallTime>> times;
   for (const auto* list : {&list_.now, &list_.past})
     for (const auto& one : *list)
-      if (is_meant(one, Suspension::What::delivery, destination)) times.emplace_back(std::max(one.since, from), std::min(one.until, to));
+      if (hub::holds_back(one, path)) times.emplace_back(std::max(one.since, from), std::min(one.until, to));
   std::ranges::sort(times);
   Duration sum{0};
   WallTime reached = from;

@@ -1,5 +1,5 @@
-// What the operator has suspended on this hub: listeners (their clients keep the mail) and the delivery to destinations (it waits here, and does
-// not age). Kept in the spool, so it lasts over a restart; each with a reason and, if wanted, an end. Home thread.
+// What the operator has suspended on this hub: listeners (their clients keep the mail) and the delivery to destinations, to domains, and of senders
+// (it waits here, and does not age). Kept in the spool, so it lasts over a restart; each with a reason and, if wanted, an end. Home thread.
 #pragma once
 
 #include <functional>
@@ -12,6 +12,9 @@
 #include "storage/spool.h"
 
 namespace umbra::hub {
+
+/// Mail that waits here is looked at again so often.
+inline constexpr std::chrono::minutes suspended_look{5};
 
 class Suspensions {
  public:
@@ -30,8 +33,10 @@ class Suspensions {
 
   [[nodiscard]] bool is_suspended(Suspension::What what, const std::string& name) const;
   [[nodiscard]] const std::vector<Suspension>& list() const { return list_.now; }
-  /// For how long, between the two times, the delivery to a destination was suspended.
-  [[nodiscard]] Duration suspended_for(const std::string& destination, WallTime from, WallTime to) const;
+  /// That mail waits here.
+  [[nodiscard]] bool holds_back(const MailPath& path) const;
+  /// For how long, between the two times, it did.
+  [[nodiscard]] Duration held_back_for(const MailPath& path, WallTime from, WallTime to) const;
 
  private:
   Task<void> run();

@@ -42,6 +42,28 @@ class Suspend(LabCase):
         self.assertEqual(again.returncode, 4)
         self.assertIn("delivery route:backend is not suspended", again.stderr)
 
+    def test_mail_of_a_sender_or_for_a_domain_waits_and_other_mail_of_the_destination_passes(self):
+        self.relay.umbra("suspend", "domain", "moving.example", "--reason", "it moves")
+        self.relay.umbra("suspend", "sender", "@noisy.example")
+        self.assertEqual(self.send("x@moving.example")[0], 250)
+        with session(self.relay.address) as talk:
+            self.assertEqual(talk.send_mail(sender="b@noisy.example", recipients=["y@other.example"], data="Subject: x\r\n\r\nx\r\n")[0], 250)
+        self.assertEqual(self.send("z@other.example")[0], 250)
+        self.rest.wait_for(1)
+        time.sleep(1)
+        self.assertEqual([message.addresses for message in self.rest.messages], [["z@other.example"]])
+        self.relay.kill()
+        self.relay.start()
+        time.sleep(1)
+        self.assertEqual([(one["what"], one["name"]) for one in self.suspended()], [("domain", "moving.example"), ("sender", "@noisy.example")])
+        self.assertIn("is suspended", self.relay.umbra("queue", "list").stdout)
+        self.relay.umbra("resume", "domain", "moving.example")
+        self.relay.umbra("resume", "sender", "@noisy.example")
+        for message in json.loads(self.relay.umbra("queue", "list", "--output", "json").stdout)["messages"]:
+            self.relay.umbra("queue", "retry", message["id"])  # it would be looked at within five minutes
+        self.rest.wait_for(3)
+        self.relay.wait_empty(10)
+
     def test_clients_of_a_suspended_listener_are_told_to_come_again_until_its_end(self):
         with session(self.relay.address) as talk:
             self.relay.umbra("suspend", "listener", "default", "--for", "3s")
@@ -55,7 +77,8 @@ class Suspend(LabCase):
 
     def test_what_is_not_there_cannot_be_suspended(self):
         for arguments, code, why in [(("listener", "other"), 4, "there is no listener other"), (("listener",), 2, "say a NAME, or --all"),
-                                     (("delivery", "a.example", "--all"), 2, "say a NAME, or --all"), (("delivery", "--all", "--for", "soon"), 2, "no span of time")]:
+                                     (("delivery", "a.example", "--all"), 2, "say a NAME, or --all"), (("delivery", "--all", "--for", "soon"), 2, "no span of time"),
+                                     (("domain", "*"), 1, "expected a domain"), (("sender", "nobody"), 1, "expected user@example.com")]:
             done = self.relay.umbra("suspend", *arguments, check=False)
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(why, done.stderr)

@@ -26,9 +26,28 @@ TEST(SuspensionTexts, AreReadAsTheyWereWritten) {
 }
 
 TEST(SuspensionTexts, AreRefusedWhereTheyAreNotWhatThisReleaseWrites) {
-  for (const char* wrong : {"", "{", "[]", R"({"now":[]})", R"({"now":[{"what":"sender","name":"a","since":1,"reason":""}],"past":[]})",
+  for (const char* wrong : {"", "{", "[]", R"({"now":[]})", R"({"now":[{"what":"planet","name":"a","since":1,"reason":""}],"past":[]})",
                             R"({"now":[{"what":"delivery","name":5,"since":1,"reason":""}],"past":[]})", R"({"now":{"a":1},"past":[]})"})
     EXPECT_FALSE(parse_suspensions(wrong)) << wrong;
+}
+
+TEST(SuspendedMail, IsThatOfADomainOrASender) {
+  const MailPath mail{"route:out", "Someone@Source.example", "x@Back.example"};
+  const auto holds = [&](What what, const char* name) { return holds_back({what, name, {}, WallTime::max(), ""}, mail); };
+  for (const char* name : {"someone@source.example", "@source.example", "@SOURCE.example"}) EXPECT_TRUE(holds(What::sender, name)) << name;
+  for (const char* name : {"<>", "one@source.example", "@example", "source.example"}) EXPECT_FALSE(holds(What::sender, name)) << name;
+  EXPECT_TRUE(holds(What::domain, "back.example"));
+  EXPECT_FALSE(holds(What::domain, "example"));
+  EXPECT_FALSE(holds(What::listener, "*"));
+  EXPECT_TRUE(holds_back({What::sender, "<>", {}, WallTime::max(), ""}, {"route:out", "", "x@back.example"}));
+  EXPECT_FALSE(holds_back({What::sender, "@back.example", {}, WallTime::max(), ""}, {"route:out", "", "x@back.example"}));
+}
+
+TEST(SuspendedMail, IsNamedAsItsKindWants) {
+  for (const char* good : {"example.com", "a.example"}) EXPECT_EQ(wrong_name(What::domain, good), "") << good;
+  for (const char* wrong : {"*", "", "@example.com", "a b"}) EXPECT_NE(wrong_name(What::domain, wrong), "") << wrong;
+  for (const char* good : {"<>", "@example.com", "a@example.com"}) EXPECT_EQ(wrong_name(What::sender, good), "") << good;
+  for (const char* wrong : {"*", "", "@", "example.com", "a@b@"}) EXPECT_NE(wrong_name(What::sender, wrong), "") << wrong;
 }
 
 class SuspensionTests : public OutboundTest {
@@ -170,9 +189,65 @@ TEST_F(SuspensionTests, CountTheTimeOfOverlappingOnesOnce) {
   run_for(1h);
   const auto now = WallClock::now();
   auto minutes = [](Duration span) { return std::chrono::round<std::chrono::minutes>(span).count(); };
-  EXPECT_EQ(minutes(suspensions->suspended_for("route:out", from, now)), 180);
-  EXPECT_EQ(minutes(suspensions->suspended_for("elsewhere.example", from, now)), 120);
-  EXPECT_EQ(minutes(suspensions->suspended_for("route:out", from + 90min, now)), 90);
+  auto path = [](const char* destination) { return MailPath{destination, "a@source.example", "b@sink.example"}; };
+  EXPECT_EQ(minutes(suspensions->held_back_for(path("route:out"), from, now)), 180);
+  EXPECT_EQ(minutes(suspensions->held_back_for(path("elsewhere.example"), from, now)), 120);
+  EXPECT_EQ(minutes(suspensions->held_back_for(path("route:out"), from + 90min, now)), 90);
+}
+
+TEST_F(SuspensionTests, OfADomainOrASenderLetOtherMailOfTheDestinationPass) {
+  FakeHost& host = smart_host();
+  route().domains = {"*"};
+  begin();
+  suspend(What::domain, "back.example");
+  suspend(What::sender, "@noisy.example");
+  MailOptions to_domain;
+  to_domain.recipients = {"a@back.example"};
+  MailOptions of_sender;
+  of_sender.sender = "x@noisy.example";
+  std::vector<RowId> waiting;
+  for (int i = 0; i < 200; ++i) {
+    waiting.push_back(accept(to_domain));
+    waiting.push_back(accept(of_sender));
+  }
+  accept();
+  run_for(1min);
+  EXPECT_THAT(host.mails, SizeIs(1)) << "what waits does not stand in its way";
+  run_for(72h);
+  EXPECT_THAT(host.mails, SizeIs(1));
+  EXPECT_TRUE(stored(waiting.front())) << "it has not aged";
+  EXPECT_THAT(stored(waiting.front())->last_error, HasSubstr("is suspended"));
+  EXPECT_TRUE(resume(What::domain, "back.example"));
+  run_for(6min);
+  EXPECT_THAT(host.mails, SizeIs(201));
+  EXPECT_TRUE(resume(What::sender, "@noisy.example"));
+  run_for(6min);
+  EXPECT_THAT(host.mails, SizeIs(401));
+  EXPECT_EQ(counts().messages, 0U);
+}
+
+TEST_F(SuspensionTests, MailOnHoldDoesNotAge) {
+  FakeHost& host = smart_host();
+  config.delivery.delay_warning = Duration{0};
+  host.on_command = [](const std::string& line) -> std::string { return line.starts_with("RCPT TO:<rcpt") ? "451 4.2.1 not now\r\n" : ""; };
+  begin();
+  RowId row = accept();
+  run_for(24h);
+  const auto set_state = [&](storage::MessageState state) {
+    outbound->forget(row);
+    const auto queue = stored(row)->queue;
+    spool->write([&](storage::Writer& w) { return w.set_state(row, state, queue); }, 64, [](const Result<void>&) {});
+    drain();
+    if (state == storage::MessageState::queued) outbound->look_again();
+  };
+  set_state(storage::MessageState::held);
+  run_for(72h);
+  set_state(storage::MessageState::queued);
+  run_for(23h);
+  EXPECT_TRUE(stored(row)) << "it had 24 hours left";
+  run_for(2h);
+  EXPECT_FALSE(stored(row));
+  EXPECT_THAT(host.mails, SizeIs(1)) << "the report";
 }
 
 TEST_F(SuspensionTests, TwoOrdersAtOnceAreBothKept) {

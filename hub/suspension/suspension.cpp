@@ -1,0 +1,66 @@
+// What a suspension is about.
+#include "hub/suspension/suspension.h"
+
+#include <algorithm>
+
+#include "hub/config/units.h"
+#include "smtp/address.h"
+
+namespace umbra::hub {
+namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+bool are_same(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool is_sender(std::string_view name, std::string_view sender) {
+  if (name == "<>") return sender.empty();
+  return are_same(name, name.starts_with('@') && !sender.empty() ? sender.substr(std::min(sender.rfind('@'), sender.size())) : sender);
+}
+
+}  // namespace
+
+std::string_view to_string(Suspension::What what) {
+  switch (what) {
+    case Suspension::What::listener:
+      return "listener";
+    case Suspension::What::delivery:
+      return "delivery";
+    case Suspension::What::domain:
+      return "domain";
+    case Suspension::What::sender:
+      return "sender";
+  }
+  return "unknown";
+}
+
+std::optional<Suspension::What> suspension_kind(std::string_view name) {
+  for (auto what : Suspension::all_kinds)
+    if (to_string(what) == name) return what;
+  return std::nullopt;
+}
+
+std::string wrong_name(Suspension::What what, std::string_view name) {
+  if (what == Suspension::What::domain && !is_domain_name(name)) return "expected a domain such as example.com; for all mail, suspend delivery";
+  const bool is_good_sender = name == "<>" || (name.starts_with('@') ? is_domain_name(name.substr(1)) : smtp::is_mailbox(name, smtp::Utf8::allowed));
+  if (what == Suspension::What::sender && !is_good_sender) return "expected user@example.com, @example.com (everybody there) or <> (reports); for all mail, suspend delivery";
+  return {};
+}
+
+bool holds_back(const Suspension& suspension, const MailPath& path) {
+  switch (suspension.what) {
+    case Suspension::What::listener:
+      return false;
+    case Suspension::What::delivery:
+      return suspension.name == "*" || suspension.name == path.destination;
+    case Suspension::What::domain:
+      return are_same(suspension.name, smtp::domain_of(path.recipient));
+    case Suspension::What::sender:
+      return is_sender(suspension.name, path.sender);
+  }
+  return false;
+}
+
+}  // namespace umbra::hub
