@@ -8,6 +8,7 @@
 #include "hub/drain/drainer.h"
 #include "hub/filter/filtering_intake.h"
 #include "hub/inbound/acceptor.h"
+#include "hub/inbound/client_hosts.h"
 #include "hub/inbound/listeners.h"
 #include "hub/net/tls_store.h"
 #include "hub/outbound/outbound.h"
@@ -56,6 +57,7 @@ class WiredHub final : public Hub, public AdminBackend {
         net_keeper_(runtime_, config_, *spool_, log_),
         pressure_(config_.pressure, log_),
         throttle_(config_.throttling_policies, [this] { return hubs_heard(); }),
+        client_hosts_(runtime_, config_.throttling_policies, throttle_, parts.log),
         pressure_watch_(runtime_, *spool_, parts.pressure, pressure_),
         acceptor_(runtime_, config_, *spool_, peering_, *outbound_, net_keeper_, log_, metrics_),
         drainer_(runtime_, config_, *spool_, peering_, {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); }, [this](const std::string& destination) { return can_reach(destination); }},
@@ -82,6 +84,7 @@ class WiredHub final : public Hub, public AdminBackend {
     if (auto started = peering_.start(); !started) return started;
     drainer_.start();
     pressure_watch_.start();
+    client_hosts_.start();
     net_keeper_.start();
     resender_.start();
     waiting_mail_.start(intake_);
@@ -116,6 +119,8 @@ class WiredHub final : public Hub, public AdminBackend {
     co_await pressure_watch_.stop();
     co_await suspensions_.stop();
     if (is_started_) co_await outbound_->stop();
+    runtime_.resolver.cancel();
+    co_await client_hosts_.stop();
     co_await authenticators_.stop();
     co_await drainer_.stop();
     co_await peering_.stop();
@@ -292,6 +297,7 @@ class WiredHub final : public Hub, public AdminBackend {
     if (config_.log.level != level) log_.set_level(log_level_of(config_.log.level));
     tls_.replace(std::move(*places));
     throttle_.configuration_changed();
+    client_hosts_.configuration_changed();
     filters_.configuration_changed();
     listeners_.configuration_changed(std::move(*opened));
     listeners_.suspensions_changed(suspensions_);
@@ -416,6 +422,7 @@ class WiredHub final : public Hub, public AdminBackend {
   SafetyNetKeeper net_keeper_;
   BackPressure pressure_;
   Throttle throttle_;
+  ClientHosts client_hosts_;
   PressureWatch pressure_watch_;
   MessageAcceptor acceptor_;
   Drainer drainer_;

@@ -365,7 +365,8 @@ struct SafetyNetConfig {
 struct ThrottlingPolicyConfig {
   std::string name;
   std::vector<AddressRange> networks;  ///< of clients it is for; empty: any
-  std::vector<std::string> listeners;  ///< the same
+  std::vector<std::string> hosts = {};  ///< the same, by name
+  std::vector<std::string> listeners;  ///< listeners that it is for; empty: all
   std::vector<std::string> users;      ///< who have logged on; empty: it is for clients, whoever they are
   std::uint32_t message_rate_limit = 0;     ///< a minute
   std::uint32_t recipient_rate_limit = 0;   ///< a minute

@@ -563,6 +563,7 @@ void describe_throttling_policy(ConfigVisitor& v, ThrottlingPolicyConfig& policy
   v.text({"name", "What the policy is called.", live, true}, policy.name, plain_name);
   v.ranges({"networks", "Clients that it is for. The policy with the longest network that a client lies in is its own; of the rest one for its listener; then one for all.", live},
            policy.networks);
+  v.texts({"hosts", "Clients that it is for by the names of their hosts, beside `networks`: their addresses are looked up in DNS every minute.", live}, policy.hosts, host_name);
   v.texts({"listeners", "Listeners that it is for. Default: all.", live}, policy.listeners, plain_name);
   v.texts({"users",
            "Users that it is for, once they have logged on (`listeners.authentication`); it goes before every policy without them. Until then it is for nobody.", live},

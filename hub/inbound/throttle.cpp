@@ -73,11 +73,17 @@ std::shared_ptr<const ThrottlingPolicyConfig> Throttle::find(std::string_view ad
     const auto& policy = *candidate;
     if (!is_for(policy.listeners, listener) || !is_for(policy.users, user)) continue;
     std::optional<AddressRange::Octets> extent;
-    if (policy.networks.empty()) extent = everybody;
-    for (const auto& network : policy.networks)
-      if (network.contains(address) && (!extent || network.extent() < *extent)) extent = network.extent();
+    const bool is_for_all = policy.networks.empty() && policy.hosts.empty();
+    if (is_for_all) extent = everybody;
+    const auto consider = [&](const std::vector<AddressRange>& ranges) {
+      for (const auto& range : ranges)
+        if (range.contains(address) && (!extent || range.extent() < *extent)) extent = range.extent();
+    };
+    consider(policy.networks);
+    for (const auto& host : policy.hosts)
+      if (auto known = addresses_.find(host); known != addresses_.end()) consider(known->second);
     if (!extent) continue;
-    Rank rank{policy.users.empty(), *extent, policy.networks.empty() && policy.listeners.empty()};
+    Rank rank{policy.users.empty(), *extent, is_for_all && policy.listeners.empty()};
     if (best_rank && *best_rank <= rank) continue;
     best = candidate;
     best_rank = rank;

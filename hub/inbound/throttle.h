@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,10 +53,13 @@ class Throttle {
     std::shared_ptr<Budget> mail_;
     bool is_open_ = false;
   };
-  /// By a policy for the user; then by the policy with the longest network that the client lies in; then by one for its listener; then by one for all.
+  /// By a policy for the user; then by the policy with the smallest range (or the host) that the client lies in; then by one for its listener; then by one for all.
   Client client(std::string_view address, std::string_view listener);
   /// For the clients that come from now on.
   void configuration_changed();
+  /// Of the hosts that policies name, as far as they are known; the same.
+  using Addresses = std::map<std::string, std::vector<AddressRange>>;
+  void set_addresses(Addresses addresses) { addresses_ = std::move(addresses); }
   /// That are counted now.
   [[nodiscard]] std::size_t sources() const { return budgets_.size(); }
 
@@ -69,6 +73,7 @@ class Throttle {
   const std::vector<ThrottlingPolicyConfig>& configured_;
   std::vector<std::shared_ptr<const ThrottlingPolicyConfig>> policies_;
   std::function<std::size_t()> hubs_;
+  Addresses addresses_;
   std::unordered_map<std::string, std::shared_ptr<Budget>> budgets_;
   MonotonicTime next_look_ = MonotonicTime::min();
 };

@@ -1,14 +1,17 @@
 // Goal: who is throttled by which policy, how much passes within any minute, and what a client is told. Method: virtual time; then
 // sessions over memory streams.
-#include "hub/inbound/throttle.h"
+#include "hub/inbound/client_hosts.h"
 
 #include <gmock/gmock.h>
+
+#include <boost/asio/co_spawn.hpp>
 
 #include "tests/unit/hub/inbound_fixture.h"
 
 namespace umbra::hub {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -102,6 +105,50 @@ TEST_F(ThrottleTests, CountAUserWhereverItComesFromAndPreferThePolicyThatNamesIt
   EXPECT_EQ(passes(app_elsewhere), 0);
   auto stranger = as("198.51.100.7", "");
   EXPECT_EQ(passes(stranger), 2);
+}
+
+class NamedHosts final : public Resolver {
+ public:
+  Task<Result<std::vector<std::string>>> addresses(std::string host) override {
+    if (is_failing) co_return failure(std::errc::timed_out, "resolve " + host);
+    auto found = names.find(host);
+    co_return found == names.end() ? std::vector<std::string>{} : found->second;
+  }
+  Task<Result<std::vector<MailExchanger>>> mail_exchangers(std::string) override { co_return std::vector<MailExchanger>{}; }
+  std::map<std::string, std::vector<std::string>> names;
+  bool is_failing = false;
+};
+
+TEST_F(ThrottleTests, FindAClientByTheNameOfItsHost) {
+  auto& apps = policy("apps");
+  apps.hosts = {"app.example", "other.example"};
+  apps.message_rate_limit = 1;
+  NamedHosts dns;
+  dns.names["app.example"] = {"192.0.2.1", "2001:db8::1"};
+  throttle.configuration_changed();
+  ClientHosts hosts({io, random, network, dns}, policies, throttle, log);
+  hosts.start();
+  const auto is_throttled = [&](const char* address) {
+    time.settle(io);
+    auto client = throttle.client(address, "in");
+    return !client.message() && client.message().has_value();
+  };
+  EXPECT_TRUE(is_throttled("192.0.2.1"));
+  EXPECT_TRUE(is_throttled("2001:db8::1"));
+  EXPECT_FALSE(is_throttled("192.0.2.2"));
+  EXPECT_THAT(log.lines(), Contains(HasSubstr("other.example"))) << "nobody has that name: the operator hears of it";
+  dns.is_failing = true;
+  time.pass(io, 5min);
+  EXPECT_TRUE(is_throttled("192.0.2.1")) << "what is known stays while DNS does not answer";
+  dns.is_failing = false;
+  dns.names["app.example"] = {"192.0.2.2"};
+  time.pass(io, 2min);
+  EXPECT_FALSE(is_throttled("192.0.2.1"));
+  EXPECT_TRUE(is_throttled("192.0.2.2"));
+  bool is_done = false;
+  asio::co_spawn(io, hosts.stop(), [&](const std::exception_ptr&) { is_done = true; });
+  time.settle(io);
+  EXPECT_TRUE(is_done);
 }
 
 TEST_F(ThrottleTests, RefuseForNowAndSayWhen) {
