@@ -240,7 +240,7 @@ std::unique_ptr<Acceptance> FilteringIntake::begin_waiting(Envelope envelope, co
 std::optional<smtp::Reply> FilteringIntake::refuse_client(const ListenerConfig& listener, std::string_view client) {
   for (const auto& filter : filters_.for_client(listener.name, client))
     if (filter->config().when_down == ContentFilterConfig::WhenDown::queue_and_wait && waiting_.is_full(filter->config()))
-      return smtp::Reply{452, "4.3.1", "Too much mail waits for content filter " + filter->config().name};
+      return smtp::Reply{452, "4.3.1", "Too much mail waits for a content filter; try again later"};
   return std::nullopt;
 }
 

@@ -450,7 +450,7 @@ class QueueAndWait(ContentFilterCase):
             count = 0
             while (reply := talk.send_mail(data=f"Subject: {count}\r\n\r\n{'x' * 500}\r\n"))[0] == 250:
                 count += 1
-            self.assertEqual(reply, (452, "4.3.1 Too much mail waits for content filter spam"))
+            self.assertEqual(reply, (452, "4.3.1 Too much mail waits for a content filter; try again later"))
             self.assertGreater(count, 3)
         self.assertEqual(hub.http("/healthz/ready"), (503, "mail waits for content filter spam\n"))
         # Longer than the expiry of mail: what waits does not age, and nothing of it bounces.
