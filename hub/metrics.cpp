@@ -4,14 +4,13 @@
 
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
-#include <unistd.h>
 
-#include <cstdio>
 #include <ctime>
-#include <filesystem>
 #include <limits>
 #include <sstream>
 #include <vector>
+
+#include "hub/pressure/own_process.h"
 
 namespace umbra::hub {
 namespace {
@@ -255,30 +254,10 @@ class Families {
   std::vector<MetricFamily> families_;
 };
 
-std::uint64_t resident_octets() {
-  unsigned long long pages = 0;
-  unsigned long long resident = 0;
-  if (auto* file = std::fopen("/proc/self/statm", "re")) {
-    if (std::fscanf(file, "%llu %llu", &pages, &resident) != 2) resident = 0;
-    std::fclose(file);
-  }
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
 double processor_seconds() {
   timespec time{};
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
-}
-
-std::uint64_t open_descriptors() {
-  std::error_code error;
-  std::uint64_t count = 0;
-  for (auto entry = std::filesystem::directory_iterator("/proc/self/fd", error);
-       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    ++count;
-  }
-  return count;
 }
 
 struct DrainRow {
@@ -352,9 +331,9 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   families.add("drain_started_timestamp_seconds", drain_started_help, gauges.drain.started_at);
   families.add("start_time_seconds", start_help,
                std::chrono::duration<double>(gauges.started_at.time_since_epoch()).count());
-  families.add("process_resident_octets", memory_help, static_cast<double>(resident_octets()));
+  families.add("process_resident_octets", memory_help, static_cast<double>(resident_octets().value_or(0)));
   families.add("process_processor_seconds_total", processor_help, processor_seconds());
-  families.add("process_open_descriptors", descriptors_help, static_cast<double>(open_descriptors()));
+  families.add("process_open_descriptors", descriptors_help, static_cast<double>(open_descriptors().value_or(0)));
   return families.text();
 }
 

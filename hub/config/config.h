@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/protection.h"
@@ -428,6 +429,23 @@ struct PressureConfig {
   PressureMarksConfig system_memory = {95, 98, 96, 93};
   PressureMarksConfig queue;
   PressureMarksConfig descriptors = {85, 95, 90, 80};
+};
+struct PressureMarksKey {
+  std::string_view name;
+  PressureMarksConfig PressureConfig::*marks;
+};
+/// By hub/pressure's Resource.
+inline constexpr std::array pressure_marks_keys = {
+    PressureMarksKey{"disk", &PressureConfig::disk},
+    PressureMarksKey{"log_disk", &PressureConfig::log_disk},
+    PressureMarksKey{"inodes", &PressureConfig::inodes},
+    PressureMarksKey{"wal", &PressureConfig::wal},
+    PressureMarksKey{"waiting_writes", &PressureConfig::waiting_writes},
+    PressureMarksKey{"commit_latency", &PressureConfig::commit_latency},
+    PressureMarksKey{"process_memory", &PressureConfig::process_memory},
+    PressureMarksKey{"system_memory", &PressureConfig::system_memory},
+    PressureMarksKey{"queue", &PressureConfig::queue},
+    PressureMarksKey{"descriptors", &PressureConfig::descriptors},
 };
 
 struct Config {

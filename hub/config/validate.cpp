@@ -466,11 +466,8 @@ void check_content_filters(const Config& config, ReadReport& report) {
 
 /// Each level ends where it began or below, and high lies above medium: else a hub would go to and fro.
 void check_pressure(const PressureConfig& pressure, ReadReport& report) {
-  const std::pair<std::string_view, const PressureMarksConfig&> all[] = {
-      {"disk", pressure.disk}, {"log_disk", pressure.log_disk}, {"inodes", pressure.inodes}, {"wal", pressure.wal}, {"waiting_writes", pressure.waiting_writes},
-      {"commit_latency", pressure.commit_latency}, {"process_memory", pressure.process_memory}, {"system_memory", pressure.system_memory},
-      {"queue", pressure.queue}, {"descriptors", pressure.descriptors}};
-  for (const auto& [name, marks] : all) {
+  for (const auto& [name, member] : pressure_marks_keys) {
+    const auto& marks = pressure.*member;
     auto path = fmt::format("pressure.{}", name);
     bool is_ordered = marks.leave_medium <= marks.medium && marks.medium <= marks.leave_high && marks.leave_high <= marks.high;
     bool is_off = marks == PressureMarksConfig{} || (marks.high == 0 && !report.given(path + ".medium"));

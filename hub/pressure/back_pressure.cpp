@@ -13,24 +13,8 @@ constexpr std::uint64_t log_reserve_octets = std::min<std::uint64_t>(5'000'000'0
 
 bool is_disk(Resource resource) { return resource == Resource::disk || resource == Resource::log_disk; }
 
-const PressureMarksConfig& configured(const PressureConfig& config, Resource resource) {
-  switch (resource) {
-    case Resource::disk: return config.disk;
-    case Resource::log_disk: return config.log_disk;
-    case Resource::inodes: return config.inodes;
-    case Resource::wal: return config.wal;
-    case Resource::waiting_writes: return config.waiting_writes;
-    case Resource::commit_latency: return config.commit_latency;
-    case Resource::process_memory: return config.process_memory;
-    case Resource::system_memory: return config.system_memory;
-    case Resource::queue: return config.queue;
-    case Resource::descriptors: return config.descriptors;
-  }
-  return config.disk;
-}
-
 PressureMarks marks_of(const PressureConfig& config, Resource resource, std::uint64_t disk_octets) {
-  const auto& given = configured(config, resource);
+  const auto& given = config.*pressure_marks_keys[static_cast<std::size_t>(resource)].marks;
   if (given.high == 0 && is_disk(resource)) return disk_marks(disk_octets, resource == Resource::disk ? mail_reserve_octets : log_reserve_octets);
   return {static_cast<double>(given.medium), static_cast<double>(given.high), static_cast<double>(given.leave_high), static_cast<double>(given.leave_medium)};
 }

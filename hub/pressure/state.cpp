@@ -1,13 +1,12 @@
 #include "hub/pressure/state.h"
 
-#include <array>
+#include "hub/config/config.h"
 
 namespace umbra::hub {
 
 std::string_view to_string(Resource resource) {
-  constexpr std::array<std::string_view, resources_count> names = {"disk",           "log_disk",       "inodes",        "wal",   "waiting_writes",
-                                                                   "commit_latency", "process_memory", "system_memory", "queue", "descriptors"};
-  return names[static_cast<std::size_t>(resource)];
+  static_assert(pressure_marks_keys.size() == resources_count);
+  return pressure_marks_keys[static_cast<std::size_t>(resource)].name;
 }
 
 std::string PressureState::cause() const {

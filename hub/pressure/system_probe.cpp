@@ -2,13 +2,14 @@
 
 #include <sys/resource.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <limits>
+
+#include "hub/pressure/own_process.h"
 
 namespace umbra::hub {
 namespace {
@@ -82,22 +83,16 @@ void SystemProbe::read_memory(Reading& reading) const {
   auto total = meminfo(root_ + "/proc/meminfo", "MemTotal:");
   auto available = meminfo(root_ + "/proc/meminfo", "MemAvailable:");
   if (total && available && *total != 0) reading[Resource::system_memory] = 100 - percent(static_cast<double>(*available), static_cast<double>(*total));
-  std::ifstream in(root_ + "/proc/self/statm");
-  std::uint64_t pages = 0;
-  std::uint64_t resident = 0;
-  if (!(in >> pages >> resident)) return;
+  const auto resident = resident_octets(root_);
   auto most = std::min(total.value_or(std::numeric_limits<std::uint64_t>::max()), memory_limit_.value_or(std::numeric_limits<std::uint64_t>::max()));
-  if (most == 0 || most == std::numeric_limits<std::uint64_t>::max()) return;
-  reading[Resource::process_memory] = percent(static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE)), static_cast<double>(most));
+  if (!resident || most == 0 || most == std::numeric_limits<std::uint64_t>::max()) return;
+  reading[Resource::process_memory] = percent(static_cast<double>(*resident), static_cast<double>(most));
 }
 
 void SystemProbe::read_descriptors(Reading& reading) const {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == 0) return;
-  std::error_code error;
-  std::uint64_t open = 0;
-  for (std::filesystem::directory_iterator at(root_ + "/proc/self/fd", error), end; !error && at != end; at.increment(error)) ++open;
-  if (!error) reading[Resource::descriptors] = percent(static_cast<double>(open), static_cast<double>(limit.rlim_cur));
+  if (const auto open = open_descriptors(root_)) reading[Resource::descriptors] = percent(static_cast<double>(*open), static_cast<double>(limit.rlim_cur));
 }
 
 }  // namespace umbra::hub

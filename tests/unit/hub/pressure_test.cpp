@@ -126,6 +126,18 @@ TEST_F(PressureTests, RefuseAllNewMailAtHighButTakeConnections) {
   EXPECT_THAT(mail("a@own.example"), StartsWith("250 2.1.0"));
 }
 
+TEST_F(PressureTests, GoByTheMarksAsTheyAreNow) {
+  find(90);
+  EXPECT_EQ(pressure.state().level, PressureLevel::normal);
+  pressure_config.inodes = {80, 89, 85, 75};  // as a reload does it
+  find(90);
+  EXPECT_EQ(pressure.state().level, high);
+  EXPECT_THAT(mail("a@own.example"), StartsWith("452 4.3.1"));
+  pressure_config.inodes = {93, 96, 94, 91};
+  find(90);
+  EXPECT_EQ(pressure.state().level, PressureLevel::normal);
+}
+
 TEST_F(PressureTests, DoNotKeepAClosingHubWaiting) {
   find(93, 10);
   EXPECT_EQ(mail("a@c.example"), "");

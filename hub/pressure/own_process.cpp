@@ -1,0 +1,26 @@
+#include "hub/pressure/own_process.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace umbra::hub {
+
+std::optional<std::uint64_t> resident_octets(const std::string& root) {
+  std::ifstream in(root + "/proc/self/statm");
+  std::uint64_t pages = 0;
+  std::uint64_t resident = 0;
+  if (!(in >> pages >> resident)) return std::nullopt;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::optional<std::uint64_t> open_descriptors(const std::string& root) {
+  std::error_code error;
+  std::uint64_t open = 0;
+  for (std::filesystem::directory_iterator at(root + "/proc/self/fd", error), end; !error && at != end; at.increment(error)) ++open;
+  if (error) return std::nullopt;
+  return open;
+}
+
+}  // namespace umbra::hub
