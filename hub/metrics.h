@@ -167,6 +167,8 @@ struct Gauges {
     std::string name;
     std::uint64_t lines_dropped = 0;
     std::uint64_t octets_lost = 0;
+    std::uint64_t octets_waiting = 0;  ///< to be written
+    std::string trouble = {};          ///< why it cannot be written; empty: it can
   };
   std::vector<RecordLog> record_logs;
   std::uint64_t log_lines_dropped_total = 0;

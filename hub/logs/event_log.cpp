@@ -56,6 +56,10 @@ std::string_view to_string(MessageEvent event) {
       return "filtered";
     case MessageEvent::filter_bypassed:
       return "filter_bypassed";
+    case MessageEvent::copy_failed:
+      return "copy_failed";
+    case MessageEvent::notified:
+      return "notified";
   }
   return "unknown";
 }

@@ -40,12 +40,15 @@ enum class MessageEvent : std::uint8_t {
   acknowledgement_not_delayed,  ///< it was sent without waiting, though its message is unprotected
   filtered,                     ///< a content filter refused, discarded or changed it
   filter_bypassed,              ///< it was taken without a content filter that is down
+  copy_failed,                  ///< a hub that was offered a copy did not confirm it
+  notified,                     ///< it is a delivery status notification, made here
 };
 std::string_view to_string(MessageEvent event);
 
 struct LogField {
   std::string_view name;
   std::variant<std::string_view, std::int64_t> value;
+  bool is_for_tracking = false;  ///< for the record of the tracking log (hub/logs/tracking_log.h), not for the line of the trace
 };
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
@@ -59,7 +62,11 @@ class EventLog {
   virtual void line(LogLevel level, std::string_view text, std::initializer_list<LogField> fields) = 0;
   /// Lines below it are left out from now on.
   virtual void set_level(LogLevel) {}
-  /// Debug lines dropped because the log was behind, and octets that could not be written at all.
+  /// Somebody keeps the fields that are for tracking; else they need not be made.
+  [[nodiscard]] virtual bool keeps_tracking() const { return false; }
+  /// The same of subjects.
+  [[nodiscard]] virtual bool keeps_subjects() const { return false; }
+  /// Lines that were never written, because the log could not keep up or be written, and octets of them.
   [[nodiscard]] virtual std::uint64_t lines_dropped() const { return 0; }
   [[nodiscard]] virtual std::uint64_t octets_lost() const { return 0; }
 };

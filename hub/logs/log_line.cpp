@@ -9,25 +9,6 @@ namespace {
 
 constexpr std::string_view hexadecimal = "0123456789abcdef";
 
-/// Octets of the UTF-8 sequence at the front of `text` (RFC 3629), 0 if it is none.
-std::size_t utf8_length(std::string_view text) {
-  auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  unsigned first = at(0);
-  std::size_t length = first >= 0xc2 && first < 0xe0   ? 2
-                       : first >= 0xe0 && first < 0xf0 ? 3
-                       : first >= 0xf0 && first < 0xf5 ? 4
-                                                       : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((at(i) & 0xc0U) != 0x80) return 0;
-  }
-  unsigned second = at(1);
-  bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-  bool surrogate = first == 0xed && second >= 0xa0;
-  bool too_large = first == 0xf4 && second >= 0x90;
-  return overlong || surrogate || too_large ? 0 : length;
-}
-
 bool is_plain(char c) {
   auto octet = static_cast<unsigned char>(c);
   return octet >= 0x20 && octet < 0x7f && c != '"' && c != '\\';
@@ -78,6 +59,7 @@ void append_hexadecimal(std::string& out, std::uint64_t value, std::size_t width
 
 void append_fields(std::string& out, std::initializer_list<LogField> fields) {
   for (const auto& field : fields) {
+    if (field.is_for_tracking) continue;
     out += ",\"";
     out += field.name;  // ours, not the network's
     out += "\":";
@@ -114,6 +96,24 @@ std::pair<std::int64_t, std::int64_t> split(WallTime time) {
 }
 
 }  // namespace
+
+std::size_t utf8_length(std::string_view text) {
+  auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  unsigned first = at(0);
+  std::size_t length = first >= 0xc2 && first < 0xe0   ? 2
+                       : first >= 0xe0 && first < 0xf0 ? 3
+                       : first >= 0xf0 && first < 0xf5 ? 4
+                                                       : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((at(i) & 0xc0U) != 0x80) return 0;
+  }
+  unsigned second = at(1);
+  bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+  bool surrogate = first == 0xed && second >= 0xa0;
+  bool too_large = first == 0xf4 && second >= 0x90;
+  return overlong || surrogate || too_large ? 0 : length;
+}
 
 void append_json_string(std::string& out, std::string_view text, std::size_t octets_max) {
   bool is_cut = text.size() > octets_max;

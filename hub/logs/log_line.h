@@ -31,6 +31,8 @@ class LogLineWriter {
   std::string second_text_;
 };
 
+/// Octets of the UTF-8 sequence at the front of `text` (RFC 3629), 0 if it is none. `text` is not empty, and does not begin with ASCII.
+std::size_t utf8_length(std::string_view text);
 /// A JSON string with its quotation marks; at most `octets_max` octets of `text` are taken.
 void append_json_string(std::string& out, std::string_view text, std::size_t octets_max = 4096);
 /// RFC 3339 in UTC with microseconds: "2026-11-22T17:23:10.000123Z".

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/result.h"
+#include "hub/logs/append_file.h"
 
 namespace umbra::hub {
 
@@ -15,24 +15,20 @@ class RotatingFile {
  public:
   /// Appends to a file that is there already. `name` empty: standard error, never rotated.
   static Result<RotatingFile> open(std::string name, std::uint64_t octets_max, std::uint32_t files_max);
-  RotatingFile(RotatingFile&& other) noexcept;
-  RotatingFile& operator=(RotatingFile&&) = delete;
-  ~RotatingFile();
 
-  /// All of it, or an error (the disk is full). Lines are not split over two files.
-  Result<void> write(std::string_view octets);
+  /// Takes from the front of `lines` what it has written. An error (the disk is full): not all of it; the next call tries again, and opens
+  /// the file if it is not. Lines are not split over two files.
+  Result<void> write(std::string_view& lines);
 
  private:
   RotatingFile(std::string name, std::uint64_t octets_max, std::uint32_t files_max);
   Result<void> open_file();
   Result<void> rotate();
-  Result<void> write_all(std::string_view octets);
 
   std::string name_;
   std::uint64_t octets_max_;
   std::uint32_t files_max_;
-  int descriptor_ = -1;
-  std::uint64_t octets_ = 0;
+  AppendFile file_;
 };
 
 }  // namespace umbra::hub
