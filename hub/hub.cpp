@@ -10,6 +10,7 @@
 #include "hub/inbound/acceptor.h"
 #include "hub/inbound/client_hosts.h"
 #include "hub/inbound/listeners.h"
+#include "hub/logs/record_logs.h"
 #include "hub/net/tls_store.h"
 #include "hub/outbound/outbound.h"
 #include "hub/peering/peering.h"
@@ -49,6 +50,8 @@ class WiredHub final : public Hub, public AdminBackend {
         authenticators_(parts.runtime.io, parts.runtime.network, parts.password_lane != nullptr ? *parts.password_lane : parts.reader_lane, parts.log),
         runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_, &authenticators_},
         log_(parts.log),
+        own_record_logs_(parts.record_logs != nullptr ? nullptr : std::make_unique<RecordLogs>(RecordLogsConfig{}, log_)),
+        record_logs_(parts.record_logs != nullptr ? *parts.record_logs : *own_record_logs_),
         spool_(std::move(spool)),
         attempts_(std::move(attempts)),
         peering_(runtime_, config_, *spool_, log_, metrics_, parts.arbiter),
@@ -233,6 +236,8 @@ class WiredHub final : public Hub, public AdminBackend {
     g.configuration_keys_waiting_for_restart = state.waiting.size();
     g.log_lines_dropped_total = log_.lines_dropped();
     g.log_octets_lost_total = log_.octets_lost();
+    for (auto& one : record_logs_.state())
+      g.record_logs.push_back({std::move(one.name), one.buffer.lines_dropped, one.buffer.octets_lost, one.buffer.octets_waiting, std::move(one.trouble)});
     g.pressure = pressure_.state();
     g.suspensions = suspensions_.list();
     g.content_filters = filters_.report();
@@ -295,6 +300,7 @@ class WiredHub final : public Hub, public AdminBackend {
     live_.apply(std::move(*plan));
     done.state = live_.state();
     if (config_.log.level != level) log_.set_level(log_level_of(config_.log.level));
+    record_logs_.configuration_changed(config_.logs);
     tls_.replace(std::move(*places));
     throttle_.configuration_changed();
     client_hosts_.configuration_changed();
@@ -412,6 +418,8 @@ class WiredHub final : public Hub, public AdminBackend {
   Authenticators authenticators_;
   Runtime runtime_;
   EventLog& log_;
+  const std::unique_ptr<RecordLogs> own_record_logs_;  // unless they were passed in: keeps nothing
+  RecordLogs& record_logs_;
   Metrics metrics_;
   std::unique_ptr<storage::Spool> spool_;
   Attempts attempts_;

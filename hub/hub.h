@@ -18,12 +18,15 @@
 
 namespace umbra::hub {
 
+class RecordLogs;
+
 struct HubParts {
   Runtime runtime;  ///< without `tls` the hub reads its certificates itself
   storage::Executor& writer_lane;
   storage::Executor& reader_lane;
   storage::Executor& home;  ///< posts to the io_context
   EventLog& log;
+  RecordLogs* record_logs = nullptr;  ///< outlives a run; null: none is kept
   std::string spool_vfs;  ///< empty: real files
   /// Where attempts are marked, outliving the process; null: a file beside the spool, or with another VFS nowhere.
   storage::AttemptMarks::Region* attempts = nullptr;

@@ -190,9 +190,9 @@ constexpr GaugeRow gauge_rows[] = {
      &Gauges::configuration_last_reload_success_timestamp_seconds},
     {"configuration_keys_waiting_for_restart", "Keys that have another value in the file, as it was read last, and need a restart.",
      &Gauges::configuration_keys_waiting_for_restart},
-    {"log_lines_dropped_total", "Debug lines dropped because the log could not keep up.",
+    {"log_lines_dropped_total", "Lines of the event log that were never written, because it could not keep up or be written.",
      &Gauges::log_lines_dropped_total},
-    {"log_octets_lost_total", "Octets of the log that could not be written.", &Gauges::log_octets_lost_total},
+    {"log_octets_lost_total", "Octets of those among them that had been taken to be written.", &Gauges::log_octets_lost_total},
 };
 
 bool is_counter(std::string_view name) {
@@ -209,11 +209,11 @@ class Families {
   }
   void add_labelled(const char* name, const char* help, const char* label, const std::vector<std::pair<std::string, std::int64_t>>& values) {
     if (values.empty()) return;
-    auto& family = begin(name, help, MetricType::Gauge);
+    auto& family = begin(name, help, is_counter(name) ? MetricType::Counter : MetricType::Gauge);
     for (const auto& [place, value] : values) {
       ClientMetric metric;
       metric.label.push_back({label, place});
-      metric.gauge.value = static_cast<double>(value);
+      (is_counter(name) ? metric.counter.value : metric.gauge.value) = static_cast<double>(value);
       family.metric.push_back(std::move(metric));
     }
   }
@@ -285,6 +285,10 @@ constexpr const char* expiry_help =
 constexpr const char* drift_help =
     "Values that another hub is configured differently in; one series per hub of the cluster that tells its own.";
 constexpr const char* suspensions_help = "What the operator has suspended (`umbra suspend`): listeners, destinations (`delivery`), domains of recipients and senders.";
+constexpr const char* record_dropped_help = "Records that were never written, because a record log could not keep up or be written; `log` says which.";
+constexpr const char* record_lost_help = "Octets of those among them that had been taken to be written.";
+constexpr const char* record_waiting_help = "Octets of records that wait to be written.";
+constexpr const char* record_trouble_help = "1: a record log cannot be written; the event log and `umbra status` say why.";
 constexpr const char* content_filter_help = "A content filter: 1 down, 0 not; one series per configured filter.";
 constexpr const char* content_filter_waiting_help = "Messages that are accepted and wait for a content filter; one series per configured filter.";
 constexpr const char* content_filter_octets_help = "Octets of these; one series per configured filter.";
@@ -326,6 +330,20 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   for (auto what : Suspension::all_kinds)
     suspended.emplace_back(to_string(what), std::ranges::count(gauges.suspensions, what, &Suspension::what));
   families.add_labelled("suspensions", suspensions_help, "what", suspended);
+  std::vector<std::pair<std::string, std::int64_t>> dropped;
+  std::vector<std::pair<std::string, std::int64_t>> lost;
+  std::vector<std::pair<std::string, std::int64_t>> waiting;
+  std::vector<std::pair<std::string, std::int64_t>> troubles;
+  for (const auto& log : gauges.record_logs) {
+    dropped.emplace_back(log.name, static_cast<std::int64_t>(log.lines_dropped));
+    lost.emplace_back(log.name, static_cast<std::int64_t>(log.octets_lost));
+    waiting.emplace_back(log.name, static_cast<std::int64_t>(log.octets_waiting));
+    troubles.emplace_back(log.name, log.trouble.empty() ? 0 : 1);
+  }
+  families.add_labelled("record_log_lines_dropped_total", record_dropped_help, "log", dropped);
+  families.add_labelled("record_log_octets_lost_total", record_lost_help, "log", lost);
+  families.add_labelled("record_log_waiting_octets", record_waiting_help, "log", waiting);
+  families.add_labelled("record_log_trouble", record_trouble_help, "log", troubles);
   for (const auto& row : drain_rows) families.add(row.name, row.help, static_cast<double>(gauges.drain.*row.value));
   families.add("drain_state", drain_state_help, static_cast<double>(gauges.drain.state_number));
   families.add("drain_started_timestamp_seconds", drain_started_help, gauges.drain.started_at);
@@ -341,7 +359,7 @@ std::string metrics_reference() {
   std::ostringstream out;
   out << "# Metrics\n\n<!-- Made by `make docs` from the program itself; a test compares the two. -->\n\n"
          "`GET /metrics` on `admin.address`, in the Prometheus text format. There are no labels but the "
-         "bounds of histograms, the places of certificates, the hubs of the cluster and a few reasons: the number "
+         "bounds of histograms, the places of certificates, the hubs of the cluster, the kinds of logs and a few reasons: the number "
          "of series does not grow with domains, next hops or messages.\n\n| name | type | what it counts "
          "|\n|---|---|---|\n";
   auto row = [&](const char* name, const char* type, const char* help) {
@@ -363,6 +381,10 @@ std::string metrics_reference() {
   simple("content_filter_down", content_filter_help);
   simple("content_filter_waiting_messages", content_filter_waiting_help);
   simple("content_filter_waiting_octets", content_filter_octets_help);
+  simple("record_log_lines_dropped_total", record_dropped_help);
+  simple("record_log_octets_lost_total", record_lost_help);
+  simple("record_log_waiting_octets", record_waiting_help);
+  simple("record_log_trouble", record_trouble_help);
   for (const auto& gauge : drain_rows) simple(gauge.name, gauge.help);
   simple("drain_state", drain_state_help);
   simple("drain_started_timestamp_seconds", drain_started_help);
@@ -385,6 +407,8 @@ std::string metrics_reference() {
          "* `umbra_spools_set_aside` above 0: a spool was damaged; see operations, \"spool damaged\".\n"
          "* `umbra_certificates_refused` above 0: a certificate could not be loaded, or has expired; the log says which "
          "and why. `umbra_certificate_expiry_timestamp_seconds` tells before.\n"
+         "* `umbra_record_log_trouble` 1: a record log cannot be written; mail goes on, and records wait until their buffer is full. "
+         "`umbra_record_log_lines_dropped_total` growing: records are missing from it.\n"
          "* `umbra_spool_free_octets` near `spool.reserve`: new mail will be refused with 452.\n";
   return out.str();
 }

@@ -7,6 +7,8 @@
 
 #include "hub/hub.h"
 #include "hub/logs/background_log.h"
+#include "hub/logs/record_logs.h"
+#include "hub/logs/tracking_log.h"
 #include "hub/net/dns.h"
 #include "hub/net/tcp.h"
 #include "hub/net/tls_store.h"
@@ -79,7 +81,7 @@ Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after
   }
 }
 
-After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, EventLog& log) {
+After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, RecordLogs& record_logs, EventLog& log) {
   const Config& config = live.now();
   asio::io_context io(1);
   HomeExecutor home(io);
@@ -95,6 +97,7 @@ After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, EventLog& lo
                                 .reader_lane = reader,
                                 .home = home,
                                 .log = log,
+                                .record_logs = &record_logs,
                                 .spool_vfs = "",
                                 .live = &live,
                                 .password_lane = &passwords,
@@ -141,14 +144,17 @@ int run_hub(const Config& config) {
     (*log)->stop();
     return 1;
   }
+  RecordLogs record_logs(config.logs, **log);
+  TrackingLog events(**log, record_logs, config.hub_name);
   // What the operator was told of a drain holds for the whole process: another hub may end a run, and nobody would know that the next
   // one takes mail again.
   DrainCourse drain;
   After after = After::again;
   while (after == After::again) {
     std::signal(SIGHUP, SIG_IGN);  // between two runs: it must not end the process
-    after = run_once(live, tls, drain, **log);
+    after = run_once(live, tls, drain, record_logs, events);
   }
+  record_logs.stop();
   (*log)->stop();
   return after == After::exit_well ? 0 : 1;
 }

@@ -140,6 +140,17 @@ std::string to_text(const Json& json) {
 
 namespace {
 
+Json record_logs_report(const std::vector<Gauges::RecordLog>& logs) {
+  Json list = Json::array();
+  for (const auto& log : logs)
+    list.push_back({{"log", log.name},
+                    {"lines_dropped", log.lines_dropped},
+                    {"octets_lost", log.octets_lost},
+                    {"octets_waiting", log.octets_waiting},
+                    {"trouble", log.trouble}});
+  return list;
+}
+
 Json pressure_report(const PressureState& pressure) {
   Json resources = Json::array();
   for (const auto& one : pressure.resources) {
@@ -217,6 +228,7 @@ Json status_report(const HubIdentity& identity, const Health& health, const Gaug
           {"connections", metrics.connections},
           {"spool_free_octets", gauges.spool_free_octets},
           {"pressure", pressure_report(gauges.pressure)},
+          {"record_logs", record_logs_report(gauges.record_logs)},
           {"suspended", suspension_report(gauges.suspensions)},
           {"content_filters", filters_report(gauges.content_filters)},
           {"peers", std::move(peer_list)}};

@@ -188,6 +188,11 @@ std::string status_view(const Json& status, WallTime now) {
   for (const auto& one : status.value("suspended", Json::array())) out += "suspended   " + suspension_line(one, now);
   if (const auto& pressure = status["pressure"]; pressure["level"] != "normal")
     out += fmt::format("pressure    {} for {}: {}\n", plain(pressure["level"]), age(pressure["since"], now), plain(pressure["cause"]));
+  for (const auto& log : status.value("record_logs", Json::array())) {
+    if (log["trouble"] != "")
+      out += fmt::format("record log  {} cannot be written, {} wait: {}\n", plain(log["log"]), size_text(log["octets_waiting"]), plain(log["trouble"]));
+    if (log["lines_dropped"] != 0) out += fmt::format("record log  {} lacks {} records\n", plain(log["log"]), plain(log["lines_dropped"]));
+  }
   for (const auto& filter : status.value("content_filters", Json::array()))
   {
     if (!filter["failed_at"].is_null())

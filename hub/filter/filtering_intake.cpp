@@ -118,7 +118,7 @@ class FilteringIntake::Filtered final : public Acceptance {
     const auto& name = filter.config().name;
     auto& metrics = owner_.metrics_;
     auto log = [&](MessageEvent event, std::string_view verdict, std::string_view detail) {
-      owner_.log_.message(event, logged_id(), {{"filter", name}, {"verdict", verdict}, {"detail", detail}});
+      owner_.log_.message(event, logged_id(), {{"filter", name}, {"verdict", verdict}, {"detail", detail}, {"sender", message_.envelope.sender, true}});
     };
     switch (result.kind) {
       case Kind::passed:
@@ -157,7 +157,7 @@ class FilteringIntake::Filtered final : public Acceptance {
     const auto& name = filter.config().name;
     if (filter.config().when_down == WhenDown::accept) {
       ++owner_.metrics_.content_filter_bypassed_total;
-      owner_.log_.message(MessageEvent::filter_bypassed, logged_id(), {{"filter", name}, {"reason", why}});
+      owner_.log_.message(MessageEvent::filter_bypassed, logged_id(), {{"filter", name}, {"reason", why}, {"sender", message_.envelope.sender, true}});
       smtp::add_remark(trace_, "content filter " + name + " bypassed: " + why);
       return std::nullopt;
     }
@@ -176,7 +176,7 @@ class FilteringIntake::Filtered final : public Acceptance {
       return std::nullopt;
     }
     ++owner_.metrics_.content_filter_down_total;
-    owner_.log_.message(MessageEvent::rejected, id(), {{"reason", "content filter is down"}, {"filter", name}, {"detail", why}});
+    owner_.log_.message(MessageEvent::rejected, id(), {{"reason", "content filter is down"}, {"filter", name}, {"detail", why}, {"sender", message_.envelope.sender, true}});
     if (filter.config().when_down == WhenDown::reject) return smtp::Reply{554, "5.7.1", "Content filter " + name + " is not available"};
     return smtp::Reply{451, "4.7.1", "Content filter " + name + " is not available; try again later"};
   }

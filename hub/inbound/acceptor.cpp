@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "hub/logs/tracking_log.h"
 #include "hub/peering/patience.h"
 #include "hub/spool_tasks.h"
+#include "smtp/header_search.h"
 #include "storage/spool_error.h"
 
 namespace umbra::hub {
@@ -80,6 +82,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
 
  private:
   Task<void> flush() {
+    if (chunks_ == 0) note_header();
     if (!failed_) {
       if (chunks_ == 0 && policy_ != ShadowPolicy::none && hold_why_.empty() && !owner_.peering_.members().ended())
         early_ = owner_.peering_.copier().begin_early(id_, envelope_.protection, listener_.limits.message_octets_max,
@@ -94,6 +97,14 @@ class MessageAcceptor::Incoming final : public Acceptance {
     } else {
       body_->clear();
     }
+  }
+
+  /// What the tracking log says of the header, which is at the front of the first chunk.
+  void note_header() {
+    if (owner_.log_.keeps_subjects())
+      smtp::find_fields(*body_, {{"Message-ID", &message_id_}, {"Subject", &subject_}});
+    else if (owner_.log_.keeps_tracking())
+      smtp::find_fields(*body_, {{"Message-ID", &message_id_}});
   }
 
   void give_up_early() {
@@ -302,7 +313,12 @@ class MessageAcceptor::Incoming final : public Acceptance {
   }
 
   smtp::Reply not_redundant() {
-    owner_.log_.message(MessageEvent::rejected, id_, {{"reason", "could not be made redundant"}});
+    owner_.log_.message(MessageEvent::rejected, id_,
+                        {{"reason", "could not be made redundant"},
+                         {"listener", listener_.name, true},
+                         {"client", envelope_.client_address, true},
+                         {"sender", envelope_.sender, true},
+                         {"to", owner_.log_.keeps_tracking() ? addresses_for_tracking(envelope_.recipients) : std::string(), true}});
     return {451, "4.4.0", "Message could not be made redundant; try again later"};
   }
 
@@ -324,12 +340,19 @@ class MessageAcceptor::Incoming final : public Acceptance {
       ++owner_.metrics_.messages_accepted_total;
       owner_.metrics_.octets_accepted_total += size_;
     }
+    if (chunks_ == 0) note_header();
+    const auto to = owner_.log_.keeps_tracking() ? addresses_for_tracking(envelope_.recipients) : std::string();
     owner_.log_.message(MessageEvent::accepted, id_,
                         {{"from", envelope_.sender},
                          {"recipients", static_cast<std::int64_t>(envelope_.recipients.size())},
                          {"size", static_cast<std::int64_t>(size_)},
                          {"client", envelope_.client_address},
-                         {"user", user_}});
+                         {"user", user_},
+                         {"listener", listener_.name, true},
+                         {"helo", envelope_.client_helo, true},
+                         {"to", to, true},
+                         {"message_id", message_id_, true},
+                         {"subject", subject_, true}});
     bool is_unprotected = policy_ != ShadowPolicy::none && !is_held;
     if (is_held)
       owner_.log_.message(MessageEvent::protected_, id_, {{"holder", names_of_holders(holders)}});
@@ -364,6 +387,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
   MessageId id_;
   Envelope envelope_;
   std::string user_;
+  std::string message_id_;  // of its header, for the tracking log
+  std::string subject_;     // the same
   std::shared_ptr<std::string> body_;  // what is not in the spool yet
   std::uint32_t chunks_ = 0;           // that are in the spool already
   std::uint64_t size_ = 0;

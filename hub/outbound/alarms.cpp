@@ -126,7 +126,12 @@ void Alarms::tell(const storage::StoredMessage& message, const std::vector<bool>
     if (event == MessageEvent::expired)
       parts_.log.message(MessageEvent::expired, message.id, {{"recipient", address}, {"reason", diagnostic}});
     parts_.log.message(MessageEvent::bounced, message.id,
-                       {{"recipient", address}, {"reply", reply.enhanced + " " + diagnostic}, {"report", report}});
+                       {{"recipient", address},
+                        {"reply", reply.enhanced + " " + diagnostic},
+                        {"report", report},
+                        {"sender", message.envelope.sender, true},
+                        {"original_client", message.envelope.client_address, true},
+                        {"size", static_cast<std::int64_t>(message.size), true}});
   }
 }
 
@@ -218,6 +223,7 @@ Task<Result<void>> Alarms::commit_with(std::optional<Notification> notification,
       },
       octets);
   if (result && notification) {
+    log_notification(parts_, *notification);
     RowId row = notification->message.row;
     bool is_unprotected = !notification->message.is_protected;
     scheduler_.made(ready_message(std::move(*notification)));

@@ -48,6 +48,7 @@ std::optional<Notification> make_notification(Parts& parts, const storage::Store
     return r.action == smtp::DsnRecipient::Action::failed || r.action == smtp::DsnRecipient::Action::delayed;
   });
   Notification notification;
+  notification.original = original.id;
   auto& message = notification.message;
   message.row = parts.spool.next_row();
   message.id = {parts.spool.id(), static_cast<std::uint64_t>(message.row.value)};
@@ -98,6 +99,14 @@ Result<void> insert(storage::Writer& writer, const Notification& notification) {
     rest.remove_prefix(std::min(rest.size(), chunk_octets));
   }
   return writer.insert_message(notification.message);
+}
+
+void log_notification(const Parts& parts, const Notification& notification) {
+  const auto& message = notification.message;
+  parts.log.message(MessageEvent::notified, message.id,
+                    {{"original", to_string(notification.original)},
+                     {"to", message.envelope.recipients.front().address},
+                     {"size", static_cast<std::int64_t>(message.size)}});
 }
 
 ReadyMessage ready_message(Notification notification) {

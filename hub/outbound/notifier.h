@@ -17,6 +17,7 @@ inline constexpr std::size_t returned_octets_max = 256U << 10;
 struct Notification {
   storage::NewMessage message;
   std::string text;
+  MessageId original = {};  ///< what it tells about
 };
 
 /// How much of the original must be read for a notification: at most so many octets of the front of the body.
@@ -29,6 +30,9 @@ std::optional<Notification> make_notification(Parts& parts, const storage::Store
 
 /// Body and message, inside a commit.
 Result<void> insert(storage::Writer& writer, const Notification& notification);
+
+/// Now that it is in the spool.
+void log_notification(const Parts& parts, const Notification& notification);
 
 /// The message as it is in the spool after insert(), to be delivered.
 ReadyMessage ready_message(Notification notification);

@@ -215,6 +215,7 @@ void Recorder::written(PendingPtr pending, Result<void> result) {
   if (p.again && !p.is_finished) parts_.guard.note_changed();
   owner_.recorded(p.job, p.again);
   if (p.notification) {
+    log_notification(parts_, *p.notification);
     RowId row = p.notification->message.row;
     bool is_unprotected = !p.notification->message.is_protected;
     owner_.made(ready_message(std::move(*p.notification)));
@@ -226,6 +227,12 @@ void Recorder::written(PendingPtr pending, Result<void> result) {
 // What happened, now that it is durable.
 void Recorder::tell(Pending& p) {
   const auto& message = *p.job->message;
+  const auto& target = p.job->destination->target;
+  const LogField route{"route", target ? std::string_view(target->route->name) : std::string_view(), true};
+  const LogField sender{"sender", message.envelope.sender, true};
+  const LogField client{"original_client", message.envelope.client_address, true};
+  const LogField size{"size", static_cast<std::int64_t>(message.size), true};
+  const LogField age{"age_ms", std::chrono::duration_cast<std::chrono::milliseconds>(WallClock::now() - message.envelope.accepted_at).count(), true};
   for (const auto& r : p.result.recipients) {
     const std::string& address = message.envelope.recipients[r.index].address;
     std::string reply = r.reply.code != 0 ? smtp::to_line(r.reply) : r.reply.text;
@@ -234,11 +241,11 @@ void Recorder::tell(Pending& p) {
       ++parts_.metrics.recipients_delivered_total;
       if (p.remote.tls.empty())
         parts_.log.message(MessageEvent::delivered, message.id,
-                           {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"reply", reply}});
+                           {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"reply", reply}, route, sender, client, size, age});
       else
         parts_.log.message(
             MessageEvent::delivered, message.id,
-            {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"tls", p.remote.tls}, {"reply", reply}});
+            {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"tls", p.remote.tls}, {"reply", reply}, route, sender, client, size, age});
     } else if (r.state == State::failed) {
       ++parts_.metrics.recipients_bounced_total;
       bool is_told = wants_failure(message.envelope.recipients[r.index]);
@@ -246,11 +253,11 @@ void Recorder::tell(Pending& p) {
                               : is_told                       ? "sender notified"
                                                               : "sender asked for no report";
       parts_.log.message(MessageEvent::bounced, message.id,
-                         {{"recipient", address}, {"host", p.remote.name}, {"reply", reply}, {"report", told}});
+                         {{"recipient", address}, {"host", p.remote.name}, {"reply", reply}, {"report", told}, route, sender, client, size, age});
     } else {
       ++parts_.metrics.recipients_deferred_total;
       parts_.log.message(MessageEvent::deferred, message.id,
-                         {{"recipient", address}, {"host", p.remote.name}, {"reply", reply}, {"attempt", attempt}});
+                         {{"recipient", address}, {"host", p.remote.name}, {"reply", reply}, {"attempt", attempt}, route, sender, client, size, age});
     }
   }
 }

@@ -165,14 +165,17 @@ Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<s
     outcome = co_await stream_body(source, member, deadline);
   }
   // In pieces: before the last piece nothing can be held; and what was not sent cannot be either.
-  co_return judge(outcome, member, started, !offer.streamed || reached_body);
+  co_return judge(source.id, outcome, member, started, !offer.streamed || reached_body);
 }
 
-Copier::Answer Copier::judge(const Link::Outcome& outcome, Member& member, MonotonicTime started, bool may_be_held) {
+Copier::Answer Copier::judge(MessageId id, const Link::Outcome& outcome, Member& member, MonotonicTime started, bool may_be_held) {
+  auto failed = [&](std::string_view why) { log_.message(MessageEvent::copy_failed, id, {{"holder", member.name()}, {"reason", why}}); };
   switch (outcome.kind) {
     case Link::Outcome::Kind::not_sent:
+      failed("it could not be sent");
       return Answer::refused;
     case Link::Outcome::Kind::lost:
+      failed("no answer");
       return may_be_held ? Answer::unknown : Answer::refused;
     case Link::Outcome::Kind::replied:
       break;
@@ -182,6 +185,7 @@ Copier::Answer Copier::judge(const Link::Outcome& outcome, Member& member, Monot
     return Answer::held;
   }
   if (outcome.reply.code == 452) member.refuses_copies_until = MonotonicClock::now() + 5s;
+  failed(smtp::to_line(outcome.reply));
   log_.line(LogLevel::info, "a hub refused a copy", {{"member", member.name()}, {"reply", smtp::to_line(outcome.reply)}});
   return Answer::refused;
 }

@@ -105,7 +105,7 @@ class Copier {
   Task<void> end_one_early_and_tell(EarlyCopyPtr early, std::shared_ptr<Round> round, std::shared_ptr<const std::string> rest);
   Task<void> forget_early(EarlyCopyPtr early);
   Task<Link::Outcome> send(smtp::CopyOffer offer, Member& member, MonotonicTime deadline);
-  Answer judge(const Link::Outcome& outcome, Member& member, MonotonicTime started, bool may_be_held);
+  Answer judge(MessageId id, const Link::Outcome& outcome, Member& member, MonotonicTime started, bool may_be_held);
   Task<void> place_and_tell(std::shared_ptr<Round> round, std::optional<storage::Holder> first);
   Task<bool> protect_all(bool stuck);
   Task<bool> keep_to_rate(std::uint64_t octets);

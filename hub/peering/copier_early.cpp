@@ -98,7 +98,9 @@ Task<void> Copier::end_one_early(EarlyCopyPtr early, std::shared_ptr<Round> roun
     offer.offered.emplace_back(early->holder.hub, early->holder.spool);
     auto started = MonotonicClock::now();
     auto outcome = co_await send(std::move(offer), *member, round->deadline);
-    answer = judge(outcome, *member, started, true);
+    answer = judge(early->id, outcome, *member, started, true);
+  } else {
+    log_.message(MessageEvent::copy_failed, early->id, {{"holder", early->holder.hub}, {"reason", "it did not take a piece while the message came in"}});
   }
   auto& holders = round->holders;
   auto at = std::ranges::find_if(holders, [&](const auto& h) { return h.spool == early->holder.spool; });

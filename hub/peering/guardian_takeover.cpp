@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "hub/logs/log_line.h"
+#include "hub/logs/tracking_log.h"
 #include "hub/peering/guardian.h"
 #include "hub/spool_tasks.h"
 
@@ -306,7 +307,11 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
                                     : metrics_.messages_taken_over_total) += shared->size();
   for (const auto& [message, from, applied] : *shared)
     log_.message(event, message.id,
-                 {{"generation", static_cast<std::int64_t>(message.generation.value)},
+                 {{"sender", message.envelope.sender, true},
+                  {"to", log_.keeps_tracking() ? addresses_for_tracking(message.envelope.recipients) : std::string(), true},
+                  {"original_client", message.envelope.client_address, true},
+                  {"size", static_cast<std::int64_t>(message.size), true},
+                  {"generation", static_cast<std::int64_t>(message.generation.value)},
                   {"from", from},
                   {"state", applied.is_held ? "held" : "queued"},
                   {"history", to_text(applied.history)},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hub/logs/tracking_log.h"
 #include "storage/spool_error.h"
 
 namespace umbra::hub {
@@ -100,6 +101,20 @@ Result<storage::Shadow> ShadowKeeper::make_shadow(const Peer& peer, const smtp::
   return shadow;
 }
 
+ShadowKeeper::Tracked ShadowKeeper::tracked_of(const storage::Shadow& shadow) const {
+  if (!log_.keeps_tracking()) return {};
+  return {shadow.envelope.sender, addresses_for_tracking(shadow.envelope.recipients), shadow.envelope.client_address, shadow.size};
+}
+
+void ShadowKeeper::log_stored(MessageId id, const std::string& owner, const Tracked& tracked) {
+  log_.message(MessageEvent::shadow_stored, id,
+               {{"owner", owner},
+                {"sender", tracked.sender, true},
+                {"to", tracked.recipients, true},
+                {"original_client", tracked.client, true},
+                {"size", static_cast<std::int64_t>(tracked.size), true}});
+}
+
 void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr slot) {
   if (auto reply = refuse(peer, offer)) return slot->answer(*reply);
   if (offer.body.size() != offer.body_octets) return slot->answer({501, "5.5.4", "XCOPY: the body has another size"});
@@ -108,6 +123,7 @@ void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr s
   auto id = shadow->id;
   auto octets = offer.body.size() + offer.envelope.size();
   auto owner = peer.hub;
+  auto tracked = tracked_of(*shadow);
   write(
       [shadow = std::move(*shadow), body = std::move(offer.body)](storage::Writer& w) -> Result<void> {
         auto inserted = w.insert_shadow(shadow);
@@ -116,10 +132,10 @@ void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr s
         return w.put_chunk(shadow.row, 0, body);
       },
       octets,
-      [this, id, owner, slot](Result<void> result) {
+      [this, id, owner, tracked = std::move(tracked), slot](Result<void> result) {
         if (result) {
           ++metrics_.shadows_stored_total;
-          log_.message(MessageEvent::shadow_stored, id, {{"owner", owner}});
+          log_stored(id, owner, tracked);
           return slot->answer({250, "2.6.0", to_string(id) + " held"});
         }
         if (result.error().code == std::errc::file_exists)
@@ -221,7 +237,7 @@ void ShadowKeeper::commit_copy(const Peer& peer, Stream stream, std::uint32_t nu
       [this, stream, owner = peer.hub, slot](Result<void> result) {
         if (result) {
           ++metrics_.shadows_stored_total;
-          log_.message(MessageEvent::shadow_stored, stream.shadow.id, {{"owner", owner}});
+          log_stored(stream.shadow.id, owner, tracked_of(stream.shadow));
           return slot->answer({250, "2.6.0", to_string(stream.shadow.id) + " held"});
         }
         give_up(stream);
@@ -249,7 +265,7 @@ void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation,
     if (!result && result.error().code == std::errc::file_exists)
       return slot->answer({550, "5.5.0", "This hub has taken the message over"});
     if (!result) return slot->answer(spool_failure_reply(result.error()));
-    log_.message(MessageEvent::forgotten, id, {});
+    log_.message(MessageEvent::forgotten, id, {{"reason", "its owner did not accept it", true}});
     slot->answer({250, "2.0.0", to_string(id) + " forgotten"});
   });
 }
@@ -279,7 +295,7 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
         outbox_grew_();  // passed on to hubs that got their copy from this one
         for (auto [id, row] : *ended) end_delivery(id, row);
         for (const auto& item : *shared)
-          if (item.all || item.superseded) log_.message(MessageEvent::discarded, item.id, {});
+          if (item.all || item.superseded) log_.message(MessageEvent::discarded, item.id, {{"owner", peer.hub, true}});
         slot->answer({250, "2.0.0", std::to_string(shared->size()) + " discarded"});
       });
 }

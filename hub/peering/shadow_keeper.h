@@ -112,6 +112,15 @@ class ShadowKeeper {
   void refuse_other_owner(MessageId id, ReplySlot& slot);
   Result<storage::Shadow> make_shadow(const Peer& peer, const smtp::CopyOffer& offer);
   void count_second_copy(const Peer& peer, const smtp::DiscardItem& item);
+  /// What the tracking log says of a shadow; empty when nobody keeps it.
+  struct Tracked {
+    std::string sender;
+    std::string recipients;
+    std::string client;
+    std::uint64_t size = 0;
+  };
+  [[nodiscard]] Tracked tracked_of(const storage::Shadow& shadow) const;
+  void log_stored(MessageId id, const std::string& owner, const Tracked& tracked);
 
   const Config& config_;
   storage::Spool& spool_;

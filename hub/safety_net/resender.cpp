@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "hub/logs/tracking_log.h"
 #include "hub/spool_tasks.h"
 #include "smtp/shadow_verbs.h"
 #include "smtp/trace_header.h"
@@ -452,7 +453,8 @@ Task<Resender::Step> Resender::send_again(const KeptMessage& kept, std::vector<s
                 {"from", copy.envelope.sender},
                 {"recipients", static_cast<std::int64_t>(recipients.size())},
                 {"size", static_cast<std::int64_t>(copy.size)},
-                {"kept_as", kept.is_shadow ? "shadow" : "primary"}});
+                {"kept_as", kept.is_shadow ? "shadow" : "primary"},
+                {"to", log_.keeps_tracking() ? addresses_for_tracking(copy.envelope.recipients) : std::string(), true}});
   if (has_copies && !is_held)
     log_.message(MessageEvent::unprotected, copy.id, {{"reason", "too few hubs took a copy of what is sent again"}});
   ready.message.row = copy.row;

@@ -1,4 +1,5 @@
 """Hubs: one process with its folder, and clusters of them on loopback."""
+import csv
 import json
 import pathlib
 import shutil
@@ -22,7 +23,7 @@ class Hub:
 
     def __init__(self, folder, name, routes, *, shadow="none", networks=("127.0.0.0/8",), members=None, secret=None, lease="10s",
                  limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info", tls=None,
-                 listener=None, zone=None, host="127.0.0.1", wrapper=(), safety_net=None, pressure=None, throttling=(), bounce_profiles=(), filters=()):
+                 listener=None, zone=None, host="127.0.0.1", wrapper=(), safety_net=None, pressure=None, throttling=(), bounce_profiles=(), filters=(), logs=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -40,7 +41,7 @@ class Hub:
         self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
                               delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls, listener=listener or {},
                               safety_net=safety_net, pressure=pressure or NO_PRESSURE, throttling=throttling,
-                              bounce_profiles=bounce_profiles, filters=filters)
+                              bounce_profiles=bounce_profiles, filters=filters, logs=logs)
         self.zone = zone
         self.host, self.wrapper = host, wrapper
         self.members = members
@@ -82,6 +83,8 @@ class Hub:
             config["content_filters"] = list(s["filters"])
         if s["delivery"]:
             config["delivery"] = s["delivery"]
+        if s["logs"]:
+            config["logs"] = s["logs"]
         if s["safety_net"]:
             config["safety_net"] = s["safety_net"]
         if self.members is not None:
@@ -173,6 +176,17 @@ class Hub:
                     continue
                 if "event" in event and (kind is None or event["event"] == kind):
                     found.append(event)
+        return found
+
+    def records(self, prefix="MSGTRK", folder=None):
+        """The records of one kind of record log in CSV, oldest first: field -> value."""
+        found = []
+        for file in sorted(pathlib.Path(folder or self.spool / "logs").glob(prefix + "*.log")):
+            lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+            names = next(line for line in lines if line.startswith("#Fields: "))[len("#Fields: "):].rstrip("\n").split(",")
+            for values in csv.reader(line for line in lines if not line.startswith("#")):
+                assert len(values) == len(names), values
+                found.append(dict(zip(names, values)))
         return found
 
     def kill(self):
