@@ -53,8 +53,9 @@ bool Connection::connect(const Address& address) {
   close();
   int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 &&
-      errno != EINPROGRESS) {
+  const bool is_prepared = prepare(fd);
+  if (!is_prepared || (::connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 &&
+                       errno != EINPROGRESS)) {
     ::close(fd);
     return false;
   }

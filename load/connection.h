@@ -46,6 +46,8 @@ class Connection : public EventHandler {
   void ready(std::uint32_t events) final;
 
  protected:
+  /// Before a socket connects: its options, and where it comes from. False: it cannot.
+  virtual bool prepare(int /*fd*/) { return true; }
   virtual void on_connected() {}
   virtual void on_received(std::string_view octets) = 0;
   /// The connection was lost; it is closed already. errno-style code, 0: closed by the peer.

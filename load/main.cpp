@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "load/hostile.h"
 #include "load/ledger.h"
 #include "load/sink.h"
 #include "load/source.h"
@@ -94,6 +95,22 @@ void add_sink(CLI::App& app, SinkCommand& sink) {
   cli->add_flag("--quiet", sink.quiet, "No progress line");
 }
 
+void add_hostile(CLI::App& app, HostileCommand& hostile) {
+  auto* cli = app.add_subcommand("hostile", "Many bad clients of one kind: no mail, only trouble");
+  cli->add_option("--to", hostile.target, "HOST:PORT")->required();
+  cli->add_option("--kind", hostile.kind, "What they do")->required()->check(CLI::IsMember(hostile_kinds()));
+  cli->add_option("--verb", hostile.verb, "What a flood says")->check(CLI::IsMember({"NOOP", "RSET", "EHLO"}))->capture_default_str();
+  cli->add_option("--connections", hostile.connections, "Connections at once")->check(CLI::Range(1, 60'000))->capture_default_str();
+  cli->add_option("--sources", hostile.sources, "Loopback addresses they come from, 127.77.0.1 and so on; 0: as the kernel has it")
+      ->check(CLI::Range(0, 60'000))
+      ->capture_default_str();
+  cli->add_option("--drip-ms", hostile.drip_ms, "Between two octets of the slow ones")->check(CLI::Range(1, 3'600'000))->capture_default_str();
+  cli->add_option("--recipients", hostile.recipients, "Named in one transaction")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  cli->add_option("--rate", hostile.rate, "Connections per second of all; 0: as fast as they come about")->check(CLI::NonNegativeNumber);
+  cli->add_option("--seconds", hostile.seconds, "Then it ends; 0: on SIGINT or SIGTERM")->check(CLI::NonNegativeNumber);
+  cli->add_option("--json", hostile.json, "Write the counts to this file, four times a second and at the end");
+}
+
 void add_ledger(CLI::App& app, LedgerCommand& ledger) {
   auto* cli = app.add_subcommand("ledger", "Match what was acknowledged against what was delivered");
   cli->add_option("--source", ledger.sources, "Ledger files of sources")->required();
@@ -111,9 +128,11 @@ int main(int argc, char** argv) {
   SourceCommand source;
   SinkCommand sink;
   LedgerCommand ledger;
+  HostileCommand hostile;
   add_source(app, source);
   add_sink(app, sink);
   add_ledger(app, ledger);
+  add_hostile(app, hostile);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -123,5 +142,6 @@ int main(int argc, char** argv) {
   sink.dialog.delays = sink.delay_ms > 0;
   if (app.got_subcommand("source")) return run_source(source);
   if (app.got_subcommand("sink")) return run_sink(sink);
+  if (app.got_subcommand("hostile")) return run_hostile(hostile);
   return run_ledger(ledger);
 }
