@@ -29,6 +29,7 @@ constexpr CounterRow counters[] = {
     {"connections_not_served_total", "Connections refused because no listener of their address serves their client.", &Metrics::connections_not_served_total},
     {"connections_per_source_refused_total", "Connections refused because their client's address has as many as a listener allows.",
      &Metrics::connections_per_source_refused_total},
+    {"clients_slowed_total", "Sessions that are read slowly since they say many commands and send no mail.", &Metrics::clients_slowed_total},
     {"proxy_headers_refused_total", "Connections of proxies without a good header of the PROXY protocol.", &Metrics::proxy_headers_refused_total},
     {"messages_accepted_total", "Messages acknowledged with 250.", &Metrics::messages_accepted_total},
     {"octets_accepted_total", "Octets of the messages acknowledged.", &Metrics::octets_accepted_total},
@@ -292,6 +293,7 @@ constexpr const char* record_trouble_help = "1: a record log cannot be written; 
 constexpr const char* content_filter_help = "A content filter: 1 down, 0 not; one series per configured filter.";
 constexpr const char* content_filter_waiting_help = "Messages that are accepted and wait for a content filter; one series per configured filter.";
 constexpr const char* content_filter_octets_help = "Octets of these; one series per configured filter.";
+constexpr const char* peer_pressure_help = "Back pressure that another hub has told of: 0 normal, 1 medium, 2 high.";
 constexpr const char* pressure_help = "Back pressure: 0 normal, 1 medium, 2 high; one series per resource that is watched.";
 constexpr const char* start_help = "Unix time of the hub's start.";
 constexpr const char* memory_help = "Resident memory of the process.";
@@ -313,6 +315,7 @@ std::string render_metrics(const Metrics& metrics, const Gauges& gauges) {
   families.add("ready", ready_help, gauges.ready ? 1 : 0);
   families.add_labelled("certificate_expiry_timestamp_seconds", expiry_help, "place", gauges.certificate_expiry);
   families.add_labelled("configuration_drift", drift_help, "hub", gauges.configuration_drift);
+  families.add_labelled("peer_pressure_level", peer_pressure_help, "hub", gauges.peer_pressure);
   std::vector<std::pair<std::string, std::int64_t>> filters;
   for (const auto& filter : gauges.content_filters) filters.emplace_back(filter.name, filter.is_down ? 1 : 0);
   families.add_labelled("content_filter_down", content_filter_help, "filter", filters);
@@ -378,6 +381,7 @@ std::string metrics_reference() {
   simple("ready", ready_help);
   simple("certificate_expiry_timestamp_seconds", expiry_help);
   simple("configuration_drift", drift_help);
+  simple("peer_pressure_level", peer_pressure_help);
   simple("content_filter_down", content_filter_help);
   simple("content_filter_waiting_messages", content_filter_waiting_help);
   simple("content_filter_waiting_octets", content_filter_octets_help);

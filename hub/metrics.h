@@ -39,6 +39,7 @@ struct Metrics {
   std::uint64_t connections_not_served_total = 0;          ///< no listener of their address is for them
   std::uint64_t connections_per_source_refused_total = 0;  ///< their source has enough
   std::uint64_t proxy_headers_refused_total = 0;           ///< of the PROXY protocol
+  std::uint64_t clients_slowed_total = 0;                  ///< sessions that said much and sent no mail
   std::uint64_t messages_accepted_total = 0;
   std::uint64_t octets_accepted_total = 0;
   std::uint64_t messages_rejected_total = 0;  ///< 5xx at or after MAIL
@@ -161,6 +162,8 @@ struct Gauges {
   std::uint64_t configuration_last_reload_success_timestamp_seconds = 0;
   std::uint64_t configuration_keys_waiting_for_restart = 0;
   PressureState pressure;
+  /// Hub and level that it has told.
+  std::vector<std::pair<std::string, std::int64_t>> peer_pressure;
   std::vector<Suspension> suspensions;
   /// A log and what it could not keep.
   struct RecordLog {

@@ -13,6 +13,9 @@ namespace {
 /// A client that pipelines without reading makes replies pile up: beyond this they are written first.
 constexpr std::size_t output_octets_high = 16 << 10;
 
+/// A large message may come in thousands of chunks; smaller ones are commands like others.
+constexpr std::uint64_t chunk_octets_worth_while = 512;
+
 const Reply ok{250, "2.0.0", "ok"};
 
 }  // namespace
@@ -31,6 +34,11 @@ ReceiveSession::Event ReceiveSession::next(std::string_view& input) {
     if (state_ == State::closed) return {Event::Kind::close, {}};
     if (pause_ > Duration{}) return {Event::Kind::pause, {}, nullptr, std::exchange(pause_, {})};
     if (output_.size() >= output_octets_high) return {Event::Kind::flush, {}};
+    if (commands_in_turn_ >= limits_.commands_at_once) {
+      commands_in_turn_ = 0;
+      if (commands_without_mail_ > limits_.commands_without_mail_max) return {Event::Kind::rest, {}, nullptr, limits_.rest};
+      return {Event::Kind::flush, {}};
+    }
     // A chunk of no octets, or one that is complete, goes on without more input.
     const bool is_complete = (state_ == State::chunk || state_ == State::skip_chunk) && chunk_left_ == 0;
     const bool is_at_end = state_ == State::data && decoder_.ended();
@@ -103,6 +111,8 @@ void ReceiveSession::on_long_line(bool ends_with_crlf) {
 
 /// `line` ends with LF.
 void ReceiveSession::on_line(std::string_view line) {
+  ++commands_in_turn_;
+  ++commands_without_mail_;
   line.remove_suffix(1);
   if (!line.ends_with('\r')) {
     // Whoever sent this counts lines differently from us: nothing after it can be trusted to be a command.
@@ -230,6 +240,7 @@ void ReceiveSession::on(const Bdat& bdat) {
   if (!body_open_ && envelope_.recipients.empty())
     return skip_chunk(bdat.octets, {554, "5.5.1", "no valid recipients"}, false);
   chunk_octets_ = chunk_left_ = bdat.octets;
+  if (bdat.octets >= chunk_octets_worth_while) --commands_without_mail_;
   if (body_open_) {
     state_ = State::chunk;
   } else {
@@ -314,6 +325,7 @@ void ReceiveSession::end_body(const Reply& reply) {
   body_open_ = false;
   decoder_.rest();
   state_ = State::commands;
+  if (reply.is_positive()) commands_without_mail_ = 0;
   if (is_chunked_ && !chunk_is_last_) {
     chunks_refused_ = true;
   } else {

@@ -66,6 +66,9 @@ struct ReceiveSessionLimits {
   std::uint32_t errors_max = 10;            ///< protocol errors answered; the next one gets 421 4.7.0
   StartTlsOffer starttls = StartTlsOffer::none;
   AuthLimits auth;
+  std::uint32_t commands_at_once = 32;  ///< then their replies are written, and other sessions have their turn
+  std::uint32_t commands_without_mail_max = 1500;  ///< since the last message that was taken; whoever says more rests after each turn
+  Duration rest = std::chrono::seconds(1);
   Duration tarpit{};  ///< how long the 5xx reply to a command is kept back. Never one to BDAT, and never a reply that closes
 };
 
@@ -88,6 +91,7 @@ class ReceiveSession {
       introduce,  ///< the client speaks for somebody else: take_introduction(), write output(), and begin a new session for that one, whose greeting
                   ///< is the reply. What is left of the input is for it; this session is over
       authenticate,  ///< auth() is to be looked at; write output() later, and call auth_challenge(), auth_succeed() or auth_fail() now
+      rest,      ///< write output(), wait for `span`, and call next() again: the client says much and sends no mail
       pause,     ///< wait for `span`; only then write output(), and call next() again
       abandon,   ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
                  ///< nothing
@@ -107,7 +111,7 @@ class ReceiveSession {
   /// The reply to the message. 421 also closes.
   void end_body(const Reply& reply);
   /// The session ends now with this reply (421 on shut-down): next() gives close, after abandon when a body
-  /// was open. Only where need_input or flush was the last event.
+  /// was open. Only where need_input, flush or rest was the last event.
   void close_with(const Reply& reply);
 
   /// The connection is encrypted from now on: after start_tls, or before the first octet where TLS is implicit. Everything
@@ -215,6 +219,8 @@ class ReceiveSession {
   std::uint64_t chunk_octets_ = 0;
   std::uint64_t chunk_left_ = 0;
   std::uint32_t errors_ = 0;
+  std::uint32_t commands_in_turn_ = 0;
+  std::uint32_t commands_without_mail_ = 0;
   Duration pause_{};  // before output_ may be written
   State state_ = State::commands;
   Awaiting awaiting_ = Awaiting::nothing;

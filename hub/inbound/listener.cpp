@@ -11,6 +11,8 @@ namespace {
 
 /// So many connections a source may have whatever is left.
 constexpr std::size_t connections_per_source_free = 20;
+/// So many commands without a message that is taken, beside a full set of recipients, are nothing strange.
+constexpr std::uint32_t commands_without_mail_free = 500;
 
 smtp::ReceiveSessionLimits session_limits(const ListenerConfig& config) {
   const auto& limits = config.limits;
@@ -26,6 +28,7 @@ smtp::ReceiveSessionLimits session_limits(const ListenerConfig& config) {
   out.extensions = config.extensions;
   out.banner = config.banner;
   out.recipients_max = limits.recipients_max;
+  out.commands_without_mail_max = commands_without_mail_free + limits.recipients_max;
   out.command_octets_max = limits.command_octets_max;
   out.errors_max = limits.errors_max;
   const auto& authentication = config.authentication;

@@ -78,6 +78,11 @@ Task<void> ClientSession::converse() {
       case Kind::flush:
         if (!co_await flush()) co_return;
         break;
+      case Kind::rest:
+        note_slowed();
+        if (!co_await flush()) co_return;
+        co_await pause(event.span);
+        break;
       case Kind::data_begin:
         co_await begin_message();
         break;
@@ -114,6 +119,12 @@ Task<void> ClientSession::converse() {
         co_return;
     }
   }
+}
+
+void ClientSession::note_slowed() {
+  if (std::exchange(is_slowed_, true)) return;
+  ++shared_.metrics.clients_slowed_total;
+  shared_.log.line(LogLevel::info, "client is read slowly: many commands and no mail", {{"listener", config_.name}, {"client", policy_.client()}});
 }
 
 bool ClientSession::is_too_old() const {

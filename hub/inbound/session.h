@@ -90,6 +90,7 @@ class ClientSession {
   void start_goodbye(smtp::Reply reply);
   [[nodiscard]] smtp::Reply closing_reply() const { return {421, "4.3.2", closing_what_ + " is closing, try another"}; }
   void deadline_passed();
+  void note_slowed();
   [[nodiscard]] bool is_too_old() const;
   asio::mutable_buffer buffer_for_read();
   void release_buffer();
@@ -120,6 +121,7 @@ class ClientSession {
   bool reads_body_ = false;
   bool declared_8bit_ = false;
   bool last_read_filled_ = false;
+  bool is_slowed_ = false;
   std::size_t large_octets_ = 0;
   std::unique_ptr<char[]> large_;
   std::array<char, 2048> small_;

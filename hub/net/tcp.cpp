@@ -8,6 +8,8 @@
 #include <boost/asio/write.hpp>
 #include <list>
 
+#include <netinet/tcp.h>
+
 namespace umbra::hub {
 namespace {
 
@@ -16,6 +18,8 @@ using Local = asio::local::stream_protocol;
 using Socket = asio::basic_stream_socket<Tcp, IoExecutor>;
 using LocalSocket = asio::basic_stream_socket<Local, IoExecutor>;
 using TcpAcceptorSocket = asio::basic_socket_acceptor<Tcp, IoExecutor>;
+
+constexpr int unsent_octets_max = 64 << 10;
 
 Endpoint to_endpoint(const Tcp::endpoint& e) {
   auto address = e.address();
@@ -85,6 +89,9 @@ class TcpAcceptor final : public Acceptor {
     ErrorCode error;
     Socket socket = co_await socket_.async_accept(asio::redirect_error(use_task, error));
     if (error) co_return failure(error, "accept on " + to_string(local_));
+    // Who reads no replies does not make the kernel keep megabytes of them: whatever it may send, so much may wait for that.
+    const int octets = unsent_octets_max;
+    ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &octets, sizeof octets);
     co_return tcp_stream(std::move(socket));
   }
 

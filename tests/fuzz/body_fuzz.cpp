@@ -92,6 +92,7 @@ Seen converse(std::string_view input, std::size_t piece_octets, Mending mending)
         case Kind::close:
           seen.said += session.output();
           return seen;
+        case Kind::rest:  // a few commands only
         case Kind::pause:  // no tarpit here
         case Kind::introduce:  // trusted here is nobody
         case Kind::start_tls:  // not offered here

@@ -42,6 +42,7 @@ Ended feed(ReceiveSession& session, std::string_view octets, std::string& transc
       case Kind::close:
         return Ended::closed;
       case Kind::flush:
+      case Kind::rest:
       case Kind::pause:
       case Kind::introduce:
       case Kind::abandon:

@@ -68,6 +68,10 @@ class ReceiveDriver final : public ReceivePolicy {
         case Kind::authenticate:
           log_on();
           break;
+        case Kind::rest:
+          rests.push_back(event.span);
+          said_ += std::exchange(session.output(), {});
+          break;
         case Kind::pause:
           pauses.push_back(event.span);
           break;
@@ -135,6 +139,7 @@ class ReceiveDriver final : public ReceivePolicy {
   int flushes = 0;
   int pieces = 0;
   std::vector<Duration> pauses;
+  std::vector<Duration> rests;
   bool trusts = false;
   std::vector<XClient> introduced;
   std::string left;  ///< of the input, for the next session

@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/unit/smtp/receive_driver.h"
 
 namespace umbra::smtp {
 namespace {
 
 using testing::ReceiveDriver;
+using namespace std::chrono_literals;
 
 constexpr std::string_view begin = "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n";
 
@@ -283,6 +286,64 @@ TEST(ReceiveSession, GreetsWithItsBanner) {
   limits.banner = "mail";
   ReceiveDriver driver(limits);
   EXPECT_EQ(driver.take_output(), "220 hub.example mail\r\n");
+}
+
+/// The repetitions of a line.
+std::string times(std::size_t count, std::string_view line) {
+  std::string text;
+  for (std::size_t i = 0; i < count; ++i) text += line;
+  return text;
+}
+
+ReceiveSessionLimits talkative_limits() {
+  ReceiveSessionLimits limits;
+  limits.commands_at_once = 10;
+  limits.commands_without_mail_max = 50;
+  return limits;
+}
+
+TEST(ReceiveSession, WritesRepliesAfterSoManyCommandsThatOthersHaveTheirTurn) {
+  ReceiveDriver driver(talkative_limits());
+  driver.feed("EHLO c.example\r\n" + times(40, "NOOP\r\n"));
+  EXPECT_EQ(driver.flushes, 4);
+  EXPECT_TRUE(driver.rests.empty());
+}
+
+TEST(ReceiveSession, RestsWhenACommandFollowsTheOtherAndNoMailComes) {
+  for (std::string_view line : {"NOOP\r\n", "RSET\r\n", "EHLO c.example\r\n", "VRFY a\r\n"}) {
+    for (std::size_t split : {std::size_t{1}, std::size_t{7}, std::size_t{4096}}) {
+      ReceiveDriver driver(talkative_limits());
+      auto said = driver.feed_split("EHLO c.example\r\n" + times(99, line), split);
+      EXPECT_EQ(driver.rests, std::vector<Duration>(5, 1s)) << line << " in pieces of " << split;
+      EXPECT_EQ(driver.rests.size() + static_cast<std::size_t>(driver.flushes), 10U);
+      EXPECT_FALSE(driver.is_closed) << "it is served, if slowly";
+      if (line.starts_with("NOOP")) EXPECT_EQ(std::ranges::count(said, '\n'), 99 + std::ranges::count(ReceiveDriver().feed("EHLO c.example\r\n"), '\n'));
+    }
+  }
+}
+
+TEST(ReceiveSession, DoesNotRestWhoSendsALargeMessageInChunks) {
+  auto limits = talkative_limits();
+  limits.body.message_octets_max = 1'000'000;
+  for (auto [octets, rests] : {std::pair{std::size_t{600}, std::size_t{0}}, std::pair{std::size_t{10}, std::size_t{5}}}) {
+    ReceiveDriver driver(limits);
+    const std::string chunk = times(octets / 10, "12345678\r\n");
+    driver.feed(std::string(begin) + times(97, "BDAT " + std::to_string(octets) + "\r\n" + chunk) + "BDAT 0 LAST\r\n");
+    EXPECT_EQ(driver.kept.size(), 1U);
+    EXPECT_EQ(driver.rests.size(), rests) << octets;
+  }
+}
+
+TEST(ReceiveSession, DoesNotRestWhoSendsMail) {
+  ReceiveDriver driver(talkative_limits());
+  const std::string mail = "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\nx\r\n.\r\n";
+  driver.feed("EHLO c.example\r\n" + times(40, "NOOP\r\n") + times(100, mail));
+  EXPECT_TRUE(driver.rests.empty());
+  EXPECT_EQ(driver.kept.size(), 100U);
+  // One that is not taken is no mail.
+  driver.answer = {451, "4.3.0", "later"};
+  driver.feed(times(30, mail));
+  EXPECT_EQ(driver.rests.size(), 4U);
 }
 
 }  // namespace
