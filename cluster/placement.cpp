@@ -13,6 +13,12 @@ int distance_rank(const std::string& zone, const ZoneWish& wish) {
   return std::ranges::find(wish.taken, zone) == wish.taken.end() ? 0 : 1;
 }
 
+/// The first that differs decides. The next hop suits every zone: the body has to go there.
+auto reasons_against(const Candidate& candidate, int rank) {
+  return std::tuple(candidate.is_too_small, candidate.pressure == PressureLevel::high, candidate.is_next_hop ? 0 : rank,
+                    candidate.pressure == PressureLevel::medium, !candidate.is_next_hop, rank, !candidate.is_companion, candidate.under_way);
+}
+
 }  // namespace
 
 std::optional<std::size_t> Placement::choose(std::span<const Candidate> candidates, std::span<const std::string> excluded,
@@ -27,12 +33,7 @@ std::optional<std::size_t> Placement::choose(std::span<const Candidate> candidat
     if (std::ranges::find(excluded, candidate.hub) != excluded.end()) continue;
     auto rank = distance_rank(candidate.zone, wish);
     if (rank == 2 && wish.preference == ZonePreference::only_other_zone) continue;
-    if (best) {
-      const auto& other = candidates[*best];
-      bool is_worse = std::tuple(candidate.is_too_small, !candidate.is_next_hop, rank, !candidate.is_companion, candidate.under_way) >=
-                      std::tuple(other.is_too_small, !other.is_next_hop, best_rank, !other.is_companion, other.under_way);
-      if (is_worse) continue;
-    }
+    if (best && reasons_against(candidate, rank) >= reasons_against(candidates[*best], best_rank)) continue;
     best = at;
     best_rank = rank;
   }

@@ -1,5 +1,6 @@
 // Which hub is offered a copy: of those that can take one, the message's next hop; else the one that suits the zones best; of these, the companions
 // (companions.h), and the one with least copies under way; among equals, in turn. A hub whose own clients may not send so large a message comes last, the next hop too.
+// A hub under pressure is spared while there is another: at high whatever the zones say, at medium one that suits the zones as well.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/pressure_level.h"
 #include "base/protection.h"
 
 namespace umbra::cluster {
@@ -21,6 +23,7 @@ struct Candidate {
   bool is_next_hop = false;  ///< the message goes there next: a copy there is the body it needs
   bool is_companion = true;  ///< false: of a large cluster, one with which copies are exchanged only where no companion can take them
   bool is_too_small = false;  ///< its operator wants no message of that size: only where there is no other
+  PressureLevel pressure = PressureLevel::normal;  ///< as it has told
 };
 
 /// Where a copy may go. The default: anywhere.

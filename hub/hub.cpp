@@ -73,6 +73,7 @@ class WiredHub final : public Hub, public AdminBackend {
         listeners_(runtime_, config_, intake_, pressure_, throttle_, log_, metrics_) {
     peering_.set_outbound(*outbound_);
     outbound_->set_suspensions(suspensions_);
+    pressure_watch_.on_level([this](PressureLevel level) { peering_.set_pressure(level); });
     suspensions_.on_change([this] {
       outbound_->suspensions_changed();
       listeners_.suspensions_changed(suspensions_);
@@ -180,6 +181,7 @@ class WiredHub final : public Hub, public AdminBackend {
       report.address = member->config.address;
       report.trouble = member->trouble;
       report.drift = member->drift;
+      report.pressure = member->pressure;
       if (!member->identity) {
         report.state = "never heard";
       } else {
@@ -212,6 +214,7 @@ class WiredHub final : public Hub, public AdminBackend {
     g.cluster_members_alive = config_.cluster.enabled() ? 1 : 0;
     for (const auto& peer : peers()) {
       if (peer.state.starts_with("alive")) ++g.cluster_members_alive;
+      g.peer_pressure.emplace_back(peer.hub, static_cast<std::int64_t>(peer.pressure));
       if (peer.drift) g.configuration_drift.emplace_back(peer.hub, static_cast<std::int64_t>(peer.drift->size()));
     }
     auto statistics = spool_->statistics();
@@ -343,7 +346,7 @@ class WiredHub final : public Hub, public AdminBackend {
     if (action == QueueAction::release && waiting_mail_.waits(stored.envelope))
       co_return ActionOutcome{ActionOutcome::Kind::refused, "it waits for content filter " + stored.envelope.waits_for.front() + ", and is released when that is back"};
     if (action == QueueAction::retry && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held: release it"};
-    auto entries = outbound_->entries_for(stored.envelope, stored.progress, WallClock::now());
+    auto entries = outbound_->entries_for(stored.envelope, stored.progress, outbound_->mail_time());
     bool is_claimed = action == QueueAction::hold && outbound_->claim(row);
     auto changed = co_await commit(runtime_.io, *spool_, [row, id, action, entries](storage::Writer& w) -> Result<void> {
       if (action == QueueAction::hold) return w.set_state(row, MessageState::held, {});

@@ -20,10 +20,11 @@ inline constexpr std::string_view resent_capability = "XRESENT";          ///< t
 inline constexpr std::string_view note_capability = "XNOTE";              ///< XNOTE, NOTE in XCOPY, the history in XHAND's record
 inline constexpr std::string_view gone_capability = "XGONE";              ///< XGONE
 inline constexpr std::string_view over_capability = "XOVER";              ///< XOVER
+inline constexpr std::string_view level_capability = "XLEVEL";            ///< XLEVEL
 inline constexpr std::string_view names_capability = "XNAMES";            ///< XCOPY with the names behind its line
 
 /// Offered by this program to every hub that has proved itself.
-inline constexpr std::array<std::string_view, 12> shadow_capabilities = {
+inline constexpr std::array<std::string_view, 13> shadow_capabilities = {
     "XSUSPECT", early_capability, protection_capability, resent_capability,
     "XHAND",  // hand-over of ownership: XHAND, XBACK, "superseded" in XDONE
     held_capability,
@@ -33,6 +34,7 @@ inline constexpr std::array<std::string_view, 12> shadow_capabilities = {
     gone_capability,  // which hubs have left, told by others
     names_capability,
     over_capability,  // which runs were ended, told by who takes over before it asks
+    level_capability,  // how short of something a hub is
 };
 
 using Keywords = std::set<std::string, std::less<>>;

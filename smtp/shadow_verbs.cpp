@@ -235,6 +235,11 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     command.verb = ShadowVerb::state;
     command.state = static_cast<HubState>(state - std::begin(hub_states));
     command.milliseconds = *milliseconds;
+  } else if (verb == "XLEVEL") {
+    auto level = expect(2) ? parse_pressure_level(words[1]) : std::nullopt;
+    if (!level) return wrong("501 5.5.4 XLEVEL normal|medium|high");
+    command.verb = ShadowVerb::level;
+    command.level = *level;
   } else if (verb == "XBACK") {
     auto id = words.size() == 4 ? parse_message_id(words[1]) : std::nullopt;
     auto generation = words.size() == 4 ? parse_generation(words[2]) : std::nullopt;
@@ -457,6 +462,8 @@ std::string format_runs(std::string_view verb, const std::vector<KnownEpoch>& ru
   return std::string(verb) + ' ' + std::to_string(lines.size()) + "\r\n" + lines;
 }
 }  // namespace
+
+std::string format_level(PressureLevel level) { return "XLEVEL " + std::string(to_string(level)) + "\r\n"; }
 
 std::string format_gone(const std::vector<KnownEpoch>& gone) { return format_runs("XGONE", gone); }
 std::string format_over(const std::vector<KnownEpoch>& over) { return format_runs("XOVER", over); }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/message_note.h"
+#include "base/pressure_level.h"
 #include "base/result.h"
 #include "smtp/configuration_lines.h"
 
@@ -125,7 +126,7 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note, gone, over };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note, gone, over, level };
 
 /// Is a hub silent? Asked by who wants to take over from it (majority ownership).
 struct VoteQuestion {
@@ -174,6 +175,7 @@ struct ShadowCommand {
   HubState state = HubState::active;        ///< state
   std::uint64_t milliseconds = 0;           ///< state: back within
   ConfigurationValues configuration;        ///< config
+  PressureLevel level = PressureLevel::normal;  ///< level
 };
 
 /// Reads commands from a session's bytes. A wrong command is reported with its reply text; after one the session is closed,
@@ -211,6 +213,7 @@ std::string format_epochs();
 std::string format_hand(const HandOffer& offer);
 std::string format_back(MessageId id, Generation generation, std::uint64_t number);
 std::string format_state(HubState state, Duration back_within);
+std::string format_level(PressureLevel level);
 std::string format_gone(const std::vector<KnownEpoch>& gone);
 std::string format_over(const std::vector<KnownEpoch>& over);
 std::string format_rehome(const std::vector<MessageId>& ids);

@@ -46,6 +46,7 @@ struct PeerReport {
   std::string trouble{};               ///< why there is no session to it, where that is known
   /// Between its configuration and this hub's; nothing: it has not told.
   std::optional<std::vector<cluster::Difference>> drift{};
+  PressureLevel pressure = PressureLevel::normal;  ///< as it has told
 };
 
 enum class QueueAction : std::uint8_t {

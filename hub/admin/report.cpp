@@ -314,6 +314,7 @@ Json peer_report(const PeerReport& peer) {
   report["silent_for_seconds"] =
       peer.silent_for ? Json(std::chrono::duration<double>(*peer.silent_for).count()) : Json(nullptr);
   report["takes_copies"] = peer.takes_copies;
+  report["pressure"] = to_string(peer.pressure);
   report["trouble"] = peer.trouble.empty() ? Json(nullptr) : Json(peer.trouble);
   report["configuration"] = !peer.drift ? "unknown" : peer.drift->empty() ? "same" : "differs";
   Json differences = Json::array();

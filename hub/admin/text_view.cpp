@@ -87,12 +87,12 @@ std::string more(const Json& answer) {
 }
 
 std::vector<std::vector<std::string>> peer_rows(const Json& peers) {
-  std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "COPIES", "ADDRESS", "SPOOL", "EPOCH", "CONFIGURATION", "TROUBLE"}};
+  std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "COPIES", "PRESSURE", "ADDRESS", "SPOOL", "EPOCH", "CONFIGURATION", "TROUBLE"}};
   for (const auto& peer : peers) {
     auto silent = peer["silent_for_seconds"];
     rows.push_back({plain(peer["hub"]), plain(peer["state"]),
                     silent.is_null() ? "-" : fmt::format("{:.1f} s", silent.get<double>()),
-                    peer.value("takes_copies", false) ? "takes" : "-", plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"]), plain(peer.value("configuration", Json("unknown"))),
+                    peer.value("takes_copies", false) ? "takes" : "-", plain(peer.value("pressure", Json("normal"))), plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"]), plain(peer.value("configuration", Json("unknown"))),
                     plain(peer.value("trouble", Json(nullptr)))});
   }
   return rows;

@@ -39,6 +39,9 @@ void Drainer::feed() {
   auto hubs = targets(drain_.order());
   std::erase_if(hubs, [now](const auto& m) { return now < m->refuses_copies_until; });
   if (hubs.empty()) return;
+  // Those that are least short of something.
+  auto level = std::ranges::min(hubs, {}, &Member::pressure)->pressure;
+  std::erase_if(hubs, [level](const auto& m) { return m->pressure > level; });
   while (tokens_ >= 1 && !rows_.empty() && given_.size() < in_flight_per_target * hubs.size()) {
     auto row = rows_.front();
     rows_.pop_front();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/pressure_level.h"
 #include "hub/config/config.h"
 #include "hub/logs/event_log.h"
 #include "hub/metrics.h"
@@ -70,6 +71,8 @@ class DeliveryGuard {
   virtual void delivered(MessageId, Generation) {}
   /// Another hub of the cluster could be handed a message now.
   virtual bool is_in_reach(const std::string& /*hub*/) { return false; }
+  /// As that hub has told.
+  virtual PressureLevel pressure_of(const std::string& /*hub*/) { return PressureLevel::normal; }
   /// Hands a message to its next hop, a hub; this one stays as the holder. `done` is called once, on the home thread, never before
   /// this returns; not at all when the hub is destroyed meanwhile.
   virtual void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done);
@@ -99,6 +102,8 @@ class Outbound {
   /// is delivered twice), then cuts what is left and waits for its tasks.
   virtual Task<void> stop() = 0;
 
+  /// Now, for what is written into messages: when they were accepted, are due, expire (DueClock).
+  virtual WallTime mail_time() { return WallClock::now(); }
   /// The queue entries of a new message: one per destination of its recipients, due at `due`. A recipient
   /// that no route takes gets the destination "unroutable", whose attempt bounces it with 5.4.4.
   virtual std::vector<storage::QueueEntry> entries_for(const Envelope& envelope,

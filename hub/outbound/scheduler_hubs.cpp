@@ -52,7 +52,7 @@ void Scheduler::hand_on_ready(Destination& d) {
   }
 }
 
-// One that holds the copy needs no body; among the others, in turn.
+// Of those that are least short of something; one that holds the copy needs no body; among the others, in turn.
 std::optional<std::string> Scheduler::hub_for(Destination& d, const Job& job) {
   if (!d.is_to_hubs()) return std::nullopt;  // any more
   auto hubs = d.target->route->hubs;
@@ -63,6 +63,9 @@ std::optional<std::string> Scheduler::hub_for(Destination& d, const Job& job) {
   auto wanted = parts_.router.next_hubs(job.envelope());  // of several routes: who is in all of them
   if (std::ranges::any_of(hubs, [&](const auto& hub) { return has(wanted, hub); }))
     std::erase_if(hubs, [&](const auto& hub) { return !has(wanted, hub); });
+  auto level = PressureLevel::high;
+  for (const auto& hub : hubs) level = std::min(level, parts_.guard.pressure_of(hub));
+  std::erase_if(hubs, [&](const auto& hub) { return parts_.guard.pressure_of(hub) > level; });
   for (const auto& hub : hubs)
     for (const auto& holder : job.message->holders)
       if (holder.hub == hub && holder.state == storage::Holder::State::holds) return hub;

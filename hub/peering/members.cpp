@@ -244,7 +244,7 @@ std::vector<cluster::Candidate> Members::candidates(std::uint64_t octets) {
                       member->data->is_open() && member->identity.has_value() && member->promise.is_fresh(now) &&
                           member->promised_by == member->identity->spool,
                       now < member->refuses_copies_until || member->is_refused || member->state != smtp::HubState::active,
-                      member->data->under_way(), member->config.zone, false, member->is_companion, octets > member->message_octets_max});
+                      member->data->under_way(), member->config.zone, false, member->is_companion, octets > member->message_octets_max, member->pressure});
   return result;
 }
 

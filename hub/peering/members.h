@@ -47,6 +47,8 @@ struct Member {
   bool is_refused = false;                        ///< one of them is unsafe: no promises in either direction
   std::uint64_t message_octets_max = UINT64_MAX;  ///< it takes no larger ones from its clients
   bool is_companion = true;                       ///< see cluster/companions.h
+  PressureLevel pressure = PressureLevel::normal;     ///< as it has told
+  const void* pressure_told_in = nullptr;             ///< the session in which it did; with its end it is normal again
   MonotonicTime shared_until = MonotonicTime::min();  ///< copies or mail went to it or came from it lately
   Duration granted{0};                            ///< how long its last promise was
   Duration silence;                               ///< without a word from it for so long it is silent: a lease, and three of its heartbeats

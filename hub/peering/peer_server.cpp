@@ -82,6 +82,8 @@ class PeerServer::Session {
   bool handle_opening(smtp::ShadowCommand& command, const ReplySlotPtr& slot);
   void handle_chunk(smtp::ShadowCommand& command, const ReplySlotPtr& slot);
   void drop_streams_that_are_over();
+  void note_level(PressureLevel level, ReplySlot& slot);
+  void forget_level();
 
   PeerServer& server_;
   std::unique_ptr<Stream> stream_;
@@ -142,6 +144,7 @@ Task<void> PeerServer::Session::run() {
     }
   }
   for (const auto& [id, open] : streams_) server_.keeper_.give_up(open);
+  forget_level();
   is_closing_ = true;
   if (go_on) stream_->close();  // the other side went: nobody reads what is left
   output_ready_.set();
@@ -276,6 +279,7 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
     case ShadowVerb::state:
     case ShadowVerb::gone:
     case ShadowVerb::over:
+    case ShadowVerb::level:
     case ShadowVerb::ask:
       // What an ended run is told, it would act on as that run: it comes again as the next one first. What it says of itself is over too.
       if (server_.members_.is_over(peer_->hub, peer_->spool, peer_->epoch)) {
@@ -292,6 +296,8 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         server_.tasks_.spawn("note departures", server_.note_departures(std::move(command.runs), slot));
       else if (command.verb == ShadowVerb::over)
         server_.tasks_.spawn("note ended runs", server_.note_ended(std::move(command.runs), slot));
+      else if (command.verb == ShadowVerb::level)
+        note_level(command.level, *slot);
       else {
         server_.asked_(peer_->hub, command.ids);
         keeper.ask(*peer_, std::move(command.ids), slot);
@@ -397,6 +403,25 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
   watchdog_.expires_after(std::max<Duration>(30s, 3 * config.cluster.lease));
   slot->answer({235, "2.7.0", "Welcome " + client.hub});
   return true;
+}
+
+void PeerServer::Session::note_level(PressureLevel level, ReplySlot& slot) {
+  if (auto* member = server_.members_.find(peer_->hub); member != nullptr && member->has_spool(peer_->spool)) {
+    if (member->pressure != level)
+      server_.log_.line(level == PressureLevel::normal ? LogLevel::info : LogLevel::warning, "pressure of another hub",
+                        {{"member", peer_->hub}, {"level", to_string(level)}, {"before", to_string(member->pressure)}});
+    member->pressure = level;
+    member->pressure_told_in = this;
+  }
+  slot.answer({250, "2.0.0", "Noted"});
+}
+
+// What was told is as good as the session: a hub that cannot say that it is better must not be spared for ever.
+void PeerServer::Session::forget_level() {
+  auto* member = peer_ ? server_.members_.find(peer_->hub) : nullptr;
+  if (member == nullptr || member->pressure_told_in != this) return;
+  member->pressure = PressureLevel::normal;
+  member->pressure_told_in = nullptr;
 }
 
 void PeerServer::Session::drop_streams_that_are_over() {

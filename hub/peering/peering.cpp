@@ -22,6 +22,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       rehomer_(runtime, spool, members_, copier_, pending_),
       configurations_(runtime, config, members_, log),
       departures_(runtime, spool, members_, log),
+      pressure_(runtime, members_),
       server_(runtime, config, members_, *ownership_, keeper_, receiver_, rehomer_, configurations_, departures_, log, metrics),
       discovery_(runtime, config, spool, members_, log, metrics),
       tasks_(runtime.io) {
@@ -38,6 +39,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
   members_.on_change([this](Member& member) {
     configurations_.member_changed();
     departures_.member_changed(member);
+    pressure_.member_changed();
     guardian_.member_changed(member);
     discards_.look();
     notes_.look();
@@ -95,6 +97,7 @@ Task<void> Peering::stop() {
   co_await members_.stop();
   co_await configurations_.stop();
   co_await departures_.stop();
+  co_await pressure_.stop();
   co_await ownership_->stop();
   co_await guardian_.stop();
   co_await copier_.stop();
@@ -122,6 +125,11 @@ Task<DeliveryGuard::Verdict> Peering::decide_delivery(const storage::StoredMessa
   if (verdict == Verdict::go && guardian_.is_unsettled(row))
     verdict = guardian_.is_given_up(row) ? Verdict::go_possible_duplicate : Verdict::later;
   co_return verdict;
+}
+
+PressureLevel Peering::pressure_of(const std::string& hub) {
+  const auto* member = members_.find(hub);
+  return member == nullptr ? PressureLevel::normal : member->pressure;
 }
 
 void Peering::hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) {

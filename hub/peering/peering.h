@@ -14,6 +14,7 @@
 #include "hub/peering/note_teller.h"
 #include "hub/peering/ownership.h"
 #include "hub/peering/peer_server.h"
+#include "hub/peering/pressure_teller.h"
 #include "hub/peering/rehomer.h"
 #include "hub/peering/shadow_keeper.h"
 
@@ -33,6 +34,8 @@ class Peering final : public DeliveryGuard {
   Copier& copier() { return copier_; }
   /// Live keys have other values now.
   void configuration_changed() { configurations_.configuration_changed(); }
+  /// How short of something this hub is now.
+  void set_pressure(PressureLevel level) { pressure_.set(level); }
   /// This hub is being drained: no copies and no mail of other hubs any more.
   void set_closed(bool is_closed) {
     keeper_.set_refusing(is_closed);
@@ -62,6 +65,7 @@ class Peering final : public DeliveryGuard {
   void note_changed() override { notes_.look(); }
   void protect_later(RowId) override { copier_.protect_later(); }
   bool is_in_reach(const std::string& hub) override { return hander_.is_in_reach(hub); }
+  PressureLevel pressure_of(const std::string& hub) override;
   void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) override;
   void message_finished(RowId row) override { waits_.tell(row, SafetyWaits::End::delivered); }
 
@@ -86,6 +90,7 @@ class Peering final : public DeliveryGuard {
   Rehomer rehomer_;
   ConfigurationWatch configurations_;
   Departures departures_;
+  PressureTeller pressure_;
   PeerServer server_;
   Discovery discovery_;
   TaskScope tasks_;

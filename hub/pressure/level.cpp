@@ -4,15 +4,6 @@
 
 namespace umbra::hub {
 
-std::string_view to_string(PressureLevel level) {
-  switch (level) {
-    case PressureLevel::normal: return "normal";
-    case PressureLevel::medium: return "medium";
-    case PressureLevel::high: return "high";
-  }
-  return "";
-}
-
 PressureLevel next_level(PressureLevel now, double value, const PressureMarks& marks) {
   if (!marks.are_watched()) return PressureLevel::normal;
   if (value >= marks.high || (now == PressureLevel::high && value >= marks.leave_high)) return PressureLevel::high;

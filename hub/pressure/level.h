@@ -3,14 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 #include "base/clock.h"
+#include "base/pressure_level.h"
 
 namespace umbra::hub {
-
-enum class PressureLevel : std::uint8_t { normal, medium, high };
-std::string_view to_string(PressureLevel level);
 
 /// The four transitions of one resource, in its own unit: at `medium` and `high` a level begins, below `leave_high` and
 /// `leave_medium` it ends. medium <= leave_high <= high, and leave_medium <= medium; `high` 0: this resource is not watched.

@@ -19,7 +19,9 @@ Task<void> PressureWatch::stop() {
 
 Task<void> PressureWatch::watch() {
   while (!is_stopping_) {
+    const auto before = pressure_.state().level;
     pressure_.take(co_await read());
+    if (pressure_.state().level != before) on_level_(pressure_.state().level);
     if (!is_stopping_) co_await wake_.wait_for(interval);
   }
 }

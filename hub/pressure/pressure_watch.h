@@ -2,6 +2,8 @@
 // home thread.
 #pragma once
 
+#include <functional>
+
 #include "hub/net/runtime.h"
 #include "hub/pressure/back_pressure.h"
 #include "hub/pressure/probe.h"
@@ -16,6 +18,8 @@ class PressureWatch {
   /// The references must outlive it. Without a probe nothing is looked at.
   PressureWatch(Runtime runtime, storage::Spool& spool, PressureProbe* probe, BackPressure& pressure);
 
+  /// Told each time the level has changed.
+  void on_level(std::function<void(PressureLevel)> callback) { on_level_ = std::move(callback); }
   void start();
   Task<void> stop();
 
@@ -29,6 +33,7 @@ class PressureWatch {
   BackPressure& pressure_;
   TaskScope tasks_;
   Timer wake_;
+  std::function<void(PressureLevel)> on_level_ = [](PressureLevel) {};
   bool is_stopping_ = false;
 };
 

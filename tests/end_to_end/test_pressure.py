@@ -98,6 +98,38 @@ class Pressure(LabCase):
         self.assertIn("pressure.inodes", done.stdout + done.stderr)
 
 
+class PeersUnderPressure(LabCase):
+    def test_copies_go_to_hubs_that_are_not_short_and_come_back(self):
+        port = places.free_port()
+        cluster = self.cluster(3, f"127.0.0.1:{port}", pressure=PRESSURE, delivery={"retry": [{"wait": "1s"}]})
+        one, two, three = cluster.hubs
+
+        def told(level):
+            return all(next(peer for peer in hub.status()["peers"] if peer["hub"] == two.name)["pressure"] == level for hub in (one, three))
+        with session(two.address) as talk:
+            for _ in range(12):
+                self.assertEqual(talk.send_mail(sender="a@own.example")[0], 250)
+        wait_until(lambda: told("medium"), 10, "the others know")
+        self.assertIn("medium", next(line for line in one.umbra("peers").stdout.splitlines() if line.startswith(two.name)))
+        self.assertEqual(one.metric('umbra_peer_pressure_level{hub="hub-2"}'), 1)
+        before = two.counts()["shadows"]
+        with session(one.address) as talk:
+            for _ in range(6):
+                self.assertEqual(talk.send_mail(sender="a@own.example")[0], 250)
+            self.assertEqual(two.counts()["shadows"], before, "copies went to the hub that is short")
+            # Where there is no other hub its copy is better than none.
+            three.kill()
+            self.assertEqual(talk.send_mail(sender="a@own.example")[0], 250)
+            self.assertGreater(two.counts()["shadows"], before)
+        three.start()
+        cluster.wait_joined()
+        capture = self.capture(port=port)
+        wait_until(lambda: told("normal"), 60, lambda: f"normal again: {one.status()['peers']}")
+        capture.wait_for(19)
+        cluster.wait_empty(30)
+        self.assertEqual(len(capture.messages), 19)
+
+
 class Tarpit(LabCase):
     def test_a_failed_command_waits_and_a_right_one_does_not(self):
         capture = self.capture()

@@ -101,5 +101,40 @@ TEST(Placement, PrefersTheNextHopButNotAgainstTheRule) {
   EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "west", {}}), 0U);
 }
 
+TEST(Placement, SparesAHubUnderPressureWhileThereIsAnother) {
+  Placement placement;
+  std::vector<Candidate> hubs{{.hub = "a", .is_reachable = true, .pressure = PressureLevel::high},
+                              {.hub = "b", .is_reachable = true, .pressure = PressureLevel::medium},
+                              {.hub = "c", .is_reachable = true, .under_way = 9}};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 2U);
+  std::vector<std::string> excluded{"c"};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, excluded), 1U);
+  excluded.push_back("b");
+  EXPECT_EQ(placement.choose(hubs, excluded), 0U) << "a message that can be protected is protected";
+  hubs[0].pressure = hubs[1].pressure = PressureLevel::normal;
+  EXPECT_NE(placement.choose(hubs, {}), 2U) << "it is over";
+}
+
+TEST(Placement, SparesTheNextHopAndTheCompanionToo) {
+  Placement placement;
+  std::vector<Candidate> hubs{{.hub = "a", .is_reachable = true, .is_next_hop = true, .pressure = PressureLevel::medium},
+                              {.hub = "b", .is_reachable = true, .under_way = 5, .is_companion = false}};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 1U);
+  hubs[1].is_reachable = false;
+  EXPECT_EQ(placement.choose(hubs, {}), 0U);
+}
+
+TEST(Placement, LeavesTheZonesForHighPressureOnly) {
+  Placement placement;
+  std::vector<Candidate> hubs{{.hub = "far", .is_reachable = true, .zone = "west", .pressure = PressureLevel::medium},
+                              {.hub = "near", .is_reachable = true, .zone = "east"}};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "east", {}}), 0U);
+  hubs[0].pressure = PressureLevel::high;
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "east", {}}), 1U);
+    EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::only_other_zone, "east", {}}), 0U);
+  }
+}
+
 }  // namespace
 }  // namespace umbra::cluster

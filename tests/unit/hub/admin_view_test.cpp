@@ -79,7 +79,7 @@ TEST(TextView, SaysFirstWhetherTheHubTakesMail) {
   };
   EXPECT_THAT(view(),
               HasSubstr("state       takes mail\nrunning     3 h, spool 0000000000001234, epoch 3\n"));
-  EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      -       127.0.0.1:2526  0000000000000099  4      unknown        -\n"));
+  EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      -       normal    127.0.0.1:2526  0000000000000099  4      unknown        -\n"));
   EXPECT_THAT(view(), ::testing::Not(HasSubstr("warning")));
   backend.known_peers[0].drift = {{"lease", "10000ms", "2000ms", true, "too short"}, {"routes", "sha256:1", "sha256:2"}};
   EXPECT_THAT(view(), HasSubstr("0000000000000099  4      differs        -\n"));
@@ -87,6 +87,9 @@ TEST(TextView, SaysFirstWhetherTheHubTakesMail) {
                                 "warning hub-b: routes is sha256:1 here, sha256:2 there\n"));
   EXPECT_EQ(peer_report(backend.known_peers[0])["differences"][0],
             Json::parse(R"({"key":"lease","here":"10000ms","there":"2000ms","refused":true,"reason":"too short"})"));
+  backend.known_peers[0].pressure = PressureLevel::medium;
+  EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      -       medium    127.0.0.1:2526"));
+  EXPECT_EQ(peer_report(backend.known_peers[0])["pressure"], "medium");
   backend.known_peers[0].drift->clear();
   EXPECT_EQ(peer_report(backend.known_peers[0])["configuration"], "same");
   backend.now = {true, false, "waiting for hub-b"};

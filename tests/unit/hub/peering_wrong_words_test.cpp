@@ -256,6 +256,10 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XGONE of half a line", "XGONE 8\r\nhub3 1\r\n", "501 5.5.4 ", true},
       {"XGONE of no name", "XGONE 24\r\nh,b 3333333333333333 5\r\n", "501 5.5.4 ", true},
       {"XGONE without CRLF", "XGONE 3\r\nabc", "501 ", true},
+      {"XLEVEL without a level", "XLEVEL\r\n", "501 5.5.4 ", true},
+      {"XLEVEL of no level", "XLEVEL desperate\r\n", "501 5.5.4 ", true},
+      {"XLEVEL with more", "XLEVEL high 5\r\n", "501 5.5.4 ", true},
+      {"XLEVEL repeated", smtp::format_level(PressureLevel::normal), "250 2.0.0 "},
       {"XOVER of a run before the one that lives", smtp::format_over({{"hub3", spool3, Epoch{5}}}), "250-2.0.0 hub3 " + to_string(spool3) + " 5\r\n250 2.0.0 Noted"},
       {"XOVER of this hub", smtp::format_over({{"hub1", spool->id(), Epoch{100}}}), "250 2.0.0 "},
       {"XOVER of another spool", smtp::format_over({{"hub3", SpoolId{77}, Epoch{100}}}), "250-2.0.0 hub3 " + to_string(spool3) + " 5\r\n250 2.0.0 Noted"},
@@ -276,7 +280,7 @@ TEST_F(WrongWords, OfWhoHasNotProvedItself) {
                            done_of(held, 2), smtp::format_poll(1), smtp::format_seen({owed[0].key}),
                            smtp::format_beat(Epoch{5}, Sequence{1}), smtp::format_ask({held}),
                            smtp::format_configuration({{"lease", "1ms"}}), smtp::format_back(held, Generation{2}, 1),
-                           smtp::format_gone({{"hub3", spool3, Epoch{6}}}), smtp::format_over({{"hub3", spool3, Epoch{6}}}),
+                           smtp::format_level(PressureLevel::high), smtp::format_gone({{"hub3", spool3, Epoch{6}}}), smtp::format_over({{"hub3", spool3, Epoch{6}}}),
                            smtp::format_notes({{held, Generation{2}, {.number = 1, .is_held = true, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}}}})}) {
     Caller stranger(network.inbound.connect_from("10.0.0.9"), {});
     settle();
@@ -319,6 +323,7 @@ TEST_F(WrongWords, OfARunThatIsOver) {
     std::vector<Row> rows = {{"XCOPY", copy(unknown, 1), "554 5.7.0 "},
                              {"XNOTE", smtp::format_notes({{held, Generation{2}, told}}), "554 5.7.0 ", true},
                              {"XGONE", smtp::format_gone({{"hub3", spool3, Epoch{6}}}), "554 5.7.0 ", true},
+                             {"XLEVEL", smtp::format_level(PressureLevel::high), "554 5.7.0 ", true},
                              {"XOVER", smtp::format_over({{"hub3", spool3, Epoch{9}}}), "554 5.7.0 ", true},
                              {"XCOPY STREAM", copy(unknown, 1, true), "554 5.7.0 "},
                              {"XCONFIG", smtp::format_configuration({{"lease", "1ms"}}), "554 5.7.0 ", true},
