@@ -67,7 +67,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
       co_await drop_chunks();
       co_return failure_reply(*failed_);
     }
-    auto now = WallClock::now();
+    auto now = owner_.outbound_.mail_time();
     envelope_.accepted_at = now;
     // What waits for its filters does not age: when it is released it is a message of that moment.
     envelope_.expires_at = envelope_.waits_for.empty() ? owner_.outbound_.expiry_of(envelope_, now) : now + std::chrono::duration_cast<WallClock::duration>(never_expires);

@@ -24,7 +24,7 @@ Task<void> Alarms::run() {
     if (parts_.is_stopped || !scheduler_.is_loading_on()) continue;
     // A page at a time; what cannot be handled now is looked at again next time.
     auto rows = co_await query<std::vector<RowId>>(
-        parts_.runtime.io, parts_.spool, [now = WallClock::now()](storage::Reader& reader) { return reader.alarms(now, page); });
+        parts_.runtime.io, parts_.spool, [now = parts_.due_clock.now()](storage::Reader& reader) { return reader.alarms(now, page); });
     while (rows && !rows->empty() && !parts_.is_stopped) {
       std::size_t handled = 0;
       for (RowId row : *rows) {
@@ -36,7 +36,7 @@ Task<void> Alarms::run() {
       }
       if (handled == 0 || rows->size() < page) break;
       rows = co_await query<std::vector<RowId>>(
-          parts_.runtime.io, parts_.spool, [now = WallClock::now()](storage::Reader& reader) { return reader.alarms(now, page); });
+          parts_.runtime.io, parts_.spool, [now = parts_.due_clock.now()](storage::Reader& reader) { return reader.alarms(now, page); });
     }
   }
 }
@@ -65,7 +65,7 @@ Task<void> Alarms::ring(RowId row) {
   if (!original) scheduler_.look_again();  // what was claimed has to be found again
   if (!original || !*original || (*original)->message.state != storage::MessageState::queued) co_return;
   const auto queue = (*original)->message.queue;
-  const auto due = due_by_clock(parts_.config, parts_.router, parts_.suspensions, (*original)->message, (*original)->held_for, WallClock::now());
+  const auto due = due_by_clock(parts_.config, parts_.router, parts_.suspensions, (*original)->message, (*original)->held_for, parts_.due_clock.now());
   Result<void> result;
   if (due.is_all)
     result = co_await end(std::move(**original), expired_reply, MessageEvent::expired);

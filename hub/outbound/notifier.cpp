@@ -53,14 +53,14 @@ std::optional<Notification> make_notification(Parts& parts, const storage::Store
   message.row = parts.spool.next_row();
   message.id = {parts.spool.id(), static_cast<std::uint64_t>(message.row.value)};
   message.generation = {1};
-  const WallTime now = WallClock::now();
+  const WallTime now = parts.due_clock.now();
 
   smtp::DsnText dsn;
   dsn.reporting_mta = parts.config.host_name;
   dsn.message_id = to_string(message.id);
   dsn.original_id = to_string(original.id);
   dsn.boundary = boundary(parts.runtime.random);
-  dsn.now = now;
+  dsn.now = WallClock::now();
   dsn.arrival = original.envelope.accepted_at;
   dsn.will_retry_until = original.envelope.expires_at;
   dsn.to = is_trouble && !profile.report_to.empty() ? profile.report_to : original.envelope.sender;

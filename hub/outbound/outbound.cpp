@@ -47,6 +47,7 @@ class OutboundHub final : public Outbound {
                                                WallTime due) override {
     return parts_.router.entries_for(envelope, progress, due);
   }
+  WallTime mail_time() override { return parts_.due_clock.now(); }
   WallTime expiry_of(const Envelope& envelope, WallTime accepted_at) override {
     return umbra::hub::expiry_of(parts_.config, parts_.router, envelope, accepted_at);
   }

@@ -248,7 +248,7 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
   if (event == MessageEvent::taken_over)
     std::erase_if(shadows, [&](const auto& s) { return !may_take_from(s.owner_hub, s.owner_spool); });
   if (shadows.empty() || !ownership_.may_take_over()) co_return;
-  auto now = WallClock::now();
+  auto now = outbound_->mail_time();
   struct Taken {
     storage::NewMessage message;
     std::string from;

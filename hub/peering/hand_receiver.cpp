@@ -77,7 +77,7 @@ Result<storage::NewMessage> HandReceiver::make_message(const Offered& offered, H
   }
   // The giver keeps it until it has heard the answer, and after that if it stays.
   message.holders.push_back({offered.peer.hub, offered.peer.spool, Holder::State::holds});
-  if (message.queue.empty()) message.queue = outbound_->entries_for(record.envelope, message.progress, WallClock::now());
+  if (message.queue.empty()) message.queue = outbound_->entries_for(record.envelope, message.progress, outbound_->mail_time());
   message.is_protected = storage::copies_held(message.holders) >= record.envelope.protection.copies;
   message.envelope = std::move(record.envelope);
   return message;

@@ -365,7 +365,7 @@ Task<Resender::Step> Resender::send_again(const KeptMessage& kept, std::vector<s
   }
   copy.envelope.dsn_return = DsnReturn::unset;
   copy.envelope.resent = true;
-  copy.envelope.accepted_at = WallClock::now();
+  copy.envelope.accepted_at = outbound_.mail_time();
   copy.envelope.expires_at = outbound_.expiry_of(copy.envelope, copy.envelope.accepted_at);
   const auto protection = copy.envelope.protection;
   const bool is_required = must_be_protected(copy.envelope) && !accept_unprotected;

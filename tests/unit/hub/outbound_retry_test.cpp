@@ -68,13 +68,13 @@ TEST_F(OutboundRetry, KeepsTheLadderWhenTheWallClockIsSetBack) {
   EXPECT_THAT(attempt_times, ElementsAre(0, 60, 120, 180, 240, 540));
 }
 
-TEST_F(OutboundRetry, TriesEarlyWhenTheWallClockIsSetForwardAndWaitsNoLongerWhenItIsSetRight) {
+TEST_F(OutboundRetry, TriesEarlyWhenTheWallClockIsSetForwardALittleAndWaitsNoLongerWhenItIsSetRight) {
   FakeHost& host = smart_host();
   start();
   note_attempts(host);
   accept();
   run_for(70s);
-  time.wall_step = 2h;
+  time.wall_step = 9min;
   run_for(2min);
   time.wall_step = 0h;
   run_for(10min);
@@ -83,6 +83,28 @@ TEST_F(OutboundRetry, TriesEarlyWhenTheWallClockIsSetForwardAndWaitsNoLongerWhen
     EXPECT_LE(attempt_times[i] - attempt_times[i - 1], 301) << i;
     EXPECT_GE(attempt_times[i] - attempt_times[i - 1], 20) << i;
   }
+}
+
+TEST_F(OutboundRetry, NeitherExpiresNorTriesEarlyWhenTheWallClockIsDaysAhead) {
+  FakeHost& host = smart_host();
+  start();
+  note_attempts(host);
+  RowId row = accept();
+  run_for(70s);
+  time.wall_step = 72h;
+  run_for(2min);
+  time.wall_step = -72h;
+  run_for(1min);
+  time.wall_step = 72h;
+  run_for(6min);
+  EXPECT_THAT(attempt_times, ElementsAre(0, 60, 120, 180, 240, 540));
+  EXPECT_TRUE(stored(row));
+  EXPECT_THAT(host.mails, IsEmpty()) << "nobody is told of a delay or an end";
+  time.wall_step = 0h;
+  run_for(config.delivery.expiry - 11min);
+  EXPECT_TRUE(stored(row));
+  run_for(2min);
+  EXPECT_FALSE(stored(row)) << "it expires when it is old enough";
 }
 
 TEST_F(OutboundRetry, KeepsTheLadderOverARestart) {
