@@ -1,5 +1,5 @@
 # The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
-.PHONY: all release setup demo test test-network test-kubernetes model bench figures fuzz soak soak-simulation mutants format format-check tidy docs clean
+.PHONY: all release setup demo demo-pressure test test-network test-kubernetes model bench bench-hostile figures fuzz soak soak-simulation mutants format format-check tidy docs clean
 all: release
 
 setup:
@@ -12,6 +12,11 @@ release: setup
 demo: setup
 	@scripts/build release umbra umbra-load
 	@scripts/demo
+
+# Flow control: a disk that fills up, a filter and a back end that stop, a flood; levels, replies, recovery, and the ledger.
+demo-pressure: setup
+	@scripts/build release umbra umbra-load
+	@scripts/demo_pressure
 
 # Everything that continuous integration runs.
 test: setup
@@ -34,6 +39,11 @@ test-kubernetes: release
 bench: setup
 	@scripts/build release
 	@scripts/bench
+
+# What a good client notices of bad ones; writes docs/hostile-rates.md.
+bench-hostile: setup
+	@scripts/build release umbra umbra-load
+	@scripts/bench_hostile
 
 # What redundancy, take-over and drain cost; writes docs/figures.md.
 figures: setup
