@@ -312,14 +312,15 @@ void SendSession::begin(Transaction transaction) {
   start(std::move(transaction), false);
 }
 
-void SendSession::begin(Transaction transaction, std::string_view body) {
+void SendSession::begin(Transaction transaction, std::string_view body, std::string_view front) {
   UMBRA_ASSERT(can_send_at_once());
   bool is_small = transaction.recipients.size() + 4 <= unanswered_commands_max;
   start(std::move(transaction), is_small);
   if (!is_small) return;
   std::string clean;
-  clean.reserve(body.size());
+  clean.reserve(front.size() + body.size());
   BodyEncoder encoder(false);
+  encoder.encode(front, clean);
   encoder.encode(body, clean);
   output_ += "BDAT ";
   append_decimal(output_, clean.size());

@@ -140,8 +140,9 @@ class SendSession {
   /// True when begin() may be given the whole body (BDAT in the same write).
   [[nodiscard]] bool can_send_at_once() const;
   void begin(Transaction transaction);
-  /// With the whole body: everything, the end of data included, is in output() afterwards. Only if can_send_at_once().
-  void begin(Transaction transaction, std::string_view body);
+  /// With the whole content, which is `front` and `body`: everything, the end of data included, is in output() afterwards. Only if
+  /// can_send_at_once().
+  void begin(Transaction transaction, std::string_view body, std::string_view front = {});
 
   /// True after 354 for the present transaction: content(), then end_content().
   [[nodiscard]] bool wants_content() const;

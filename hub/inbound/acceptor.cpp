@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hub/logs/tracking_log.h"
+#include "hub/outbound/acknowledgement.h"
 #include "hub/peering/patience.h"
 #include "hub/spool_tasks.h"
 #include "smtp/header_search.h"
@@ -62,12 +63,15 @@ class MessageAcceptor::Incoming final : public Acceptance {
 
   Task<smtp::Reply> finish() override {
     is_ended_ = true;
+    ended_at_ = MonotonicClock::now();
     if (failed_) {
       give_up_early();
       co_await drop_chunks();
       co_return failure_reply(*failed_);
     }
     auto now = owner_.outbound_.mail_time();
+    if (replaces_ && envelope_.accepted_at != WallTime{})
+      acknowledgement_.filtered = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(now - envelope_.accepted_at), 0ms);
     envelope_.accepted_at = now;
     // What waits for its filters does not age: when it is released it is a message of that moment.
     envelope_.expires_at = envelope_.waits_for.empty() ? owner_.outbound_.expiry_of(envelope_, now) : now + std::chrono::duration_cast<WallClock::duration>(never_expires);
@@ -189,6 +193,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
       } else {
         is_held = co_await copier.copy(copy_source(), holders, protection, deadline());
       }
+      if (storage::copies_held(holders) != 0) acknowledgement_.copied = since_end();
     }
     if (!waited) co_await committed.wait();
 
@@ -196,28 +201,50 @@ class MessageAcceptor::Incoming final : public Acceptance {
     owner_.peering_.pending().erase(id_);
     if (reply.code == 250) {
       bool has_no_copy = policy_ == ShadowPolicy::prefer && storage::copies_held(holders) == 0 && hold_why_.empty();
+      auto why_no_delay = has_no_copy ? why_not_delay() : std::string_view{};
+      note_way(holders, has_no_copy && why_no_delay.empty());
       hand_over(std::move(queue), alarm_at, std::move(holders), is_held);
-      if (has_no_copy) co_await delay_acknowledgement();
+      if (has_no_copy) co_await delay_acknowledgement(why_no_delay);
     }
     co_return reply;
   }
 
-  /// No other hub could take a copy: the 250 waits until the message is delivered, or a hub has taken one after all. Whatever
-  /// comes of that, the message is ours and durable here: the reply is 250 in the end, also to a client that has gone meanwhile.
-  Task<void> delay_acknowledgement() {
+  [[nodiscard]] std::chrono::milliseconds since_end() const {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(MonotonicClock::now() - ended_at_);
+  }
+
+  /// For the header field of what is sent on: the 250 follows at once, or (`is_delayed`) waits for the delivery.
+  void note_way(const std::vector<storage::Holder>& holders, bool is_delayed) {
+    for (const auto& holder : holders)
+      if (holder.state == storage::Holder::State::holds) acknowledgement_.copies.push_back(holder.hub);
+    acknowledgement_.way = !acknowledgement_.copies.empty() ? smtp::RedundancyWay::copy : is_delayed ? smtp::RedundancyWay::delayed : smtp::RedundancyWay::none;
+    // A message that waited for its filters was acknowledged before it waited, by a run that may have been another one.
+    if (!is_delayed && !replaces_) acknowledgement_.acknowledged = since_end();
+  }
+
+  /// Why the 250 does not wait though no other hub could take a copy; empty: it does.
+  std::string_view why_not_delay() {
     auto& metrics = owner_.metrics_;
-    auto& waiting = owner_.waiting_[listener_.name];
-    std::string_view why_not;
     if (listener_.on_failure == OnShadowFailure::accept || listener_.acknowledgement_delay_max == Duration{0}) {
       ++metrics.acknowledgements_not_delayed_off_total;
-      why_not = "switched off";
-    } else if (owner_.is_closing_) {
-      ++metrics.acknowledgements_not_delayed_closing_total;
-      why_not = "the hub is stopping";
-    } else if (waiting >= listener_.delayed_acknowledgements_max) {
-      ++metrics.acknowledgements_not_delayed_full_total;
-      why_not = "too many are waiting";
+      return "switched off";
     }
+    if (owner_.is_closing_) {
+      ++metrics.acknowledgements_not_delayed_closing_total;
+      return "the hub is stopping";
+    }
+    if (owner_.waiting_[listener_.name] >= listener_.delayed_acknowledgements_max) {
+      ++metrics.acknowledgements_not_delayed_full_total;
+      return "too many are waiting";
+    }
+    return {};
+  }
+
+  /// No other hub could take a copy: the 250 waits until the message is delivered, or a hub has taken one after all. Whatever
+  /// comes of that, the message is ours and durable here: the reply is 250 in the end, also to a client that has gone meanwhile.
+  Task<void> delay_acknowledgement(std::string_view why_not) {
+    auto& metrics = owner_.metrics_;
+    auto& waiting = owner_.waiting_[listener_.name];
     if (!why_not.empty()) {
       owner_.log_.message(MessageEvent::acknowledgement_not_delayed, id_, {{"reason", why_not}, {"listener", listener_.name}});
       co_return;
@@ -376,6 +403,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
     ready.message.alarm_at = alarm_at;
     ready.message.queue = std::move(queue);
     if (chunks_ == 0) ready.body = body_;
+    if (owner_.config_.delivery.trace_field) ready.acknowledgement = std::make_shared<const Acknowledgement>(std::move(acknowledgement_));
     owner_.outbound_.deliver(std::move(ready));
     if (is_unprotected) owner_.peering_.copier().protect_later();
   }
@@ -393,6 +421,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
   std::uint32_t chunks_ = 0;           // that are in the spool already
   std::uint64_t size_ = 0;
   Duration waited_for_hub_{};
+  MonotonicTime ended_at_{};            // end of data
+  Acknowledgement acknowledgement_;
   std::vector<EarlyCopyPtr> early_;    // that are under way
   std::vector<storage::Holder> inserted_holders_;  // as the row was written
   std::optional<Error> failed_;

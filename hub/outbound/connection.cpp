@@ -5,6 +5,7 @@
 #include "hub/authentication/authenticators.h"
 #include "hub/outbound/destination.h"
 #include "hub/outbound/eight_bit.h"
+#include "hub/outbound/hop.h"
 #include "hub/spool_tasks.h"
 
 namespace umbra::hub {
@@ -422,9 +423,13 @@ Task<bool> Connection::begin(JobPtr job) {
   transaction.key = next_key_++;
   transaction.envelope = &envelope;
   transaction.recipients = job->recipients;
-  transaction.size = job->is_converted ? job->body->size() : job->message->size;
+  const std::uint64_t body_octets = job->is_converted ? job->body->size() : job->message->size;
+  job->front = hop_field_of(parts_.config, *job, WallClock::now());
+  // Rather without the field than refused for it.
+  if (next_hop.size_max != 0 && body_octets + job->front.size() > next_hop.size_max) job->front.clear();
+  transaction.size = job->front.size() + body_octets;
   transaction.is_8bit = envelope.body_8bit && !job->is_converted;
-  bool is_whole = job->body != nullptr && job->body->size() == transaction.size;
+  bool is_whole = job->body != nullptr && job->body->size() == body_octets;
   job->state = Job::State::sending;
   job->is_withdrawn = false;
   if (is_whole && job->body->size() <= at_once_octets_max && session_->can_send_at_once()) {
@@ -443,7 +448,7 @@ Task<bool> Connection::begin(JobPtr job) {
     }
     job->state = Job::State::ending;
     in_hand_.push_back({transaction.key, job});
-    session_->begin(std::move(transaction), *job->body);
+    session_->begin(std::move(transaction), *job->body, job->front);
     if (session_->awaits_final_reply())
       end_ = End{session_->output().size(), job};
     else
@@ -494,6 +499,7 @@ Task<void> Connection::send_content() {
   UMBRA_ASSERT(found != in_hand_.end());
   JobPtr job = found->job;
   if (!job->is_forgotten) {
+    session_->content(job->front);
     if (job->body != nullptr) {
       session_->content(*job->body);
       if (!job->is_converted && job->body->size() != job->message->size)

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "hub/outbound/acknowledgement.h"
 #include "hub/outbound/outbound.h"
 #include "smtp/send_session.h"
 
@@ -39,6 +40,8 @@ struct Job {
   bool is_counted = false;                  ///< as a possible duplicate, in this attempt
   bool is_converted = false;                ///< `body` is a 7-bit form, not what is in the spool
   std::uint64_t octets = 0;                 ///< counted against ready_octets_max
+  AcknowledgementPtr acknowledgement = nullptr;  ///< null: not known to this run
+  std::string front;                        ///< goes in front of the body in this attempt
 
   [[nodiscard]] RowId row() const { return message->row; }
   [[nodiscard]] const Envelope& envelope() const { return message->envelope; }

@@ -17,12 +17,14 @@
 
 namespace umbra::hub {
 
+struct Acknowledgement;
 class Suspensions;
 
 /// A message in memory, on its way to delivery.
 struct ReadyMessage {
   storage::StoredMessage message;
   std::shared_ptr<const std::string> body;  ///< the whole body, or null: it is read from the spool in chunks
+  std::shared_ptr<const Acknowledgement> acknowledgement = nullptr;  ///< of one that this run has accepted
 };
 
 /// How a hand-over to the next hub went.

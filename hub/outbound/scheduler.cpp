@@ -121,6 +121,7 @@ JobPtr Scheduler::add_job(Destination& d, std::shared_ptr<const storage::StoredM
   job->destination_name = &d.name;
   job->attempts = attempts;
   job->ready_since = MonotonicClock::now();
+  job->acknowledgement = acknowledgements_.find(job->row());
   ready_octets_ += job->octets;
   d.rows.insert(job->row().value);
   if (d.is_loading) d.seen_while_loading.insert(job->row().value);
@@ -136,6 +137,7 @@ void Scheduler::remove_job(const JobPtr& job) {
   ready_octets_ -= job->octets;
   job->destination->rows.erase(job->row().value);
   jobs_.erase(found);
+  keep(job->row(), std::move(job->acknowledgement));
   unmark(job);
   end_trial(job);
 }
@@ -157,10 +159,12 @@ void Scheduler::deliver(ReadyMessage ready) {
     // One message probes a destination in trouble; and what does not fit is read again later.
     bool is_probing = d.failures != 0 && (!d.rows.empty() || d.is_blocked(MonotonicClock::now()));
     if (entry.due > now || is_probing || d.is_suspended || is_full(octets)) {
+      keep(message->row, ready.acknowledgement);
       note_due(d, entry.due);
       continue;
     }
     JobPtr job = add_job(d, message, ready.body, entry.attempts);
+    job->acknowledgement = ready.acknowledgement;
     if (job->recipients.empty()) {  // the routes have changed: as when it is loaded
       remove_job(job);
       note_due(d, entry.due);
@@ -601,6 +605,7 @@ void Scheduler::finished(JobPtr job, smtp::TransactionResult result, Remote remo
 void Scheduler::recorded(const JobPtr& job, std::optional<WallTime> again) {
   Destination& d = *job->destination;
   job->has_outcome = true;
+  if (!again) job->acknowledgement.reset();
   remove_job(job);
   if (parts_.is_stopped) return;
   if (again) d.next_due = std::min(d.next_due, *again);

@@ -95,6 +95,9 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   bool must_pace(Destination& d, const Job& job);
   JobPtr add_job(Destination& d, std::shared_ptr<const storage::StoredMessage> message,
                  std::shared_ptr<const std::string> body, std::uint32_t attempts);
+  void keep(RowId row, AcknowledgementPtr acknowledgement) {
+    if (acknowledgement) acknowledgements_.keep(row, std::move(acknowledgement));
+  }
   void remove_job(const JobPtr& job);
   void release_one(const JobPtr& job);
   void release_ready(Destination& d);
@@ -150,6 +153,7 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
   std::set<std::int64_t> claimed_;
   std::set<std::int64_t> forgotten_while_loading_;
   std::size_t loads_ = 0;
+  RecentAcknowledgements acknowledgements_;
   std::uint64_t ready_octets_ = 0;
   std::size_t connections_ = 0;
   std::size_t busy_destinations_ = 0;  // with connections

@@ -24,7 +24,7 @@ bool is_original_with_trace(std::string_view octets, std::string_view original) 
     if (end == std::string_view::npos) return false;
     auto line = header.substr(0, end);
     header.remove_prefix(end + 2);
-    if (line.starts_with("Received:")) {
+    if (line.starts_with("Received:") || line.starts_with("Umbra-Hop:")) {
       in_received = true;
     } else if (!in_received || line.empty() || (line[0] != ' ' && line[0] != '\t')) {
       return false;

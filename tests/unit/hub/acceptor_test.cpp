@@ -2,6 +2,8 @@
 // spool on virtual time; the other hubs are played by the test.
 #include "hub/inbound/acceptor.h"
 
+#include "hub/outbound/acknowledgement.h"
+
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -151,6 +153,37 @@ TEST_F(AcceptorTest, AnswersWhenEveryCopyIsHeld) {
   EXPECT_EQ(unprotected(), 0U);
 }
 
+TEST_F(AcceptorTest, TellsDeliveryWhichCopiesItWaitedForAndHowLong) {
+  listener.protection.copies = 2;
+  begin();
+  member(hub3).is_silent = true;
+  (void)hand_in();
+  pass(1500ms);
+  EXPECT_TRUE(outbound.delivered.empty()) << "no copy on hub3 yet";
+  member(hub3).is_silent = false;
+  network.cut(member(hub3));
+  pass(20s);
+  (void)hand_in();
+  pass(1s);
+  ASSERT_FALSE(outbound.delivered.empty());
+  const auto& known = outbound.delivered.back().acknowledgement;
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->way, smtp::RedundancyWay::copy);
+  EXPECT_EQ(known->copies.size(), 2U);
+  ASSERT_TRUE(known->copied && known->acknowledged);
+  EXPECT_LE(*known->copied, *known->acknowledged);
+  EXPECT_FALSE(known->filtered);
+}
+
+TEST_F(AcceptorTest, TellsDeliveryOfNoWayWhenTheFieldIsOff) {
+  config.delivery.trace_field = false;
+  begin();
+  (void)hand_in();
+  pass(1s);
+  ASSERT_EQ(outbound.delivered.size(), 1U);
+  EXPECT_FALSE(outbound.delivered[0].acknowledgement);
+}
+
 TEST_F(AcceptorTest, RefusesUnderRequireWhenOneOfTwoCopiesIsMissingAndForgetsTheOther) {
   listener.protection.copies = 2;
   begin();
@@ -240,6 +273,9 @@ TEST_F(DelayedAcknowledgement, WaitsForDelivery) {
   pass(5s);
   EXPECT_FALSE(one.reply);
   EXPECT_EQ(metrics.acknowledgements_waiting, 1);
+  ASSERT_EQ(outbound.delivered.size(), 1U);
+  EXPECT_EQ(outbound.delivered[0].acknowledgement->way, smtp::RedundancyWay::delayed);
+  EXPECT_FALSE(outbound.delivered[0].acknowledgement->acknowledged) << "it is not yet";
   peering->message_finished(row_of_last());
   settle();
   ASSERT_TRUE(one.reply);
@@ -282,6 +318,8 @@ TEST_F(DelayedAcknowledgement, IsLeftOutWhenItIsOffOrTooManyWait) {
   EXPECT_FALSE(first.reply);
   EXPECT_TRUE(second.reply);
   EXPECT_EQ(metrics.acknowledgements_not_delayed_full_total, 1U);
+  EXPECT_EQ(outbound.delivered.back().acknowledgement->way, smtp::RedundancyWay::none);
+  EXPECT_TRUE(outbound.delivered.back().acknowledgement->acknowledged);
   listener.on_failure = OnShadowFailure::accept;
   EXPECT_TRUE(hand_in().reply);
   listener.on_failure = OnShadowFailure::delay;

@@ -186,6 +186,7 @@ OutboundTest::OutboundTest() {
   config.hub_name = "hub1";
   config.host_name = "hub1.example";
   config.spool.directory = "/spool";
+  config.delivery.trace_field = false;  // what it says has a test of its own
 }
 
 OutboundTest::~OutboundTest() {

@@ -184,7 +184,7 @@ class NoOutbound final : public Outbound {
   }
   WallTime expiry_of(const Envelope&, WallTime accepted_at) override { return accepted_at + std::chrono::hours(48); }
   WallTime first_alarm(const Envelope& envelope) override { return envelope.expires_at; }
-  void deliver(ReadyMessage) override {}
+  void deliver(ReadyMessage ready) override { delivered.push_back(std::move(ready)); }
   void look_again() override {}
   void forget(RowId row) override { forgotten.insert(row); }
   bool claim(RowId row) override { return !claimed.contains(row) && claimed.insert(row).second; }
@@ -195,6 +195,7 @@ class NoOutbound final : public Outbound {
   Task<Result<void>> bounce(RowId, std::string) override { co_return Result<void>{}; }
 
   bool is_loading = false;
+  std::vector<ReadyMessage> delivered;
   std::set<RowId> forgotten;
   std::map<MessageId, std::uint32_t> suspects;
   std::set<RowId> claimed;
