@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "smtp/shadow_queries.h"
+
 namespace umbra::smtp {
 namespace {
 
@@ -288,6 +290,17 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     if (!values) return wrong("501 5.5.4 XCONFIG: lines of a key and a value expected");
     command.verb = ShadowVerb::config;
     command.configuration = std::move(*values);
+  } else if (verb == "XQUERY") {
+    if (!expect(2) || !is_query_target(words[1])) return wrong("501 5.5.4 XQUERY takes a path and its query");
+    command.verb = ShadowVerb::query;
+    command.target = words[1];
+  } else if (verb == "XANSWER") {
+    auto number = expect(3) ? parse_number(words[1]) : std::nullopt;
+    auto offset = expect(3) ? parse_number(words[2]) : std::nullopt;
+    if (!number || !offset) return wrong("501 5.5.4 XANSWER number offset");
+    command.verb = ShadowVerb::answer;
+    command.number = *number;
+    command.offset = *offset;
   } else if (verb == "XEPOCHS") {
     if (!expect(1)) return wrong("501 5.5.4 XEPOCHS takes nothing");
     command.verb = ShadowVerb::epochs;

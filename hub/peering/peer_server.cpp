@@ -104,6 +104,7 @@ class PeerServer::Session {
   smtp::ShadowVersion version_;
   std::optional<ShadowKeeper::Peer> peer_;                           // once proved
   std::map<MessageId, ShadowKeeper::Stream> streams_;
+  OpenQueries queries_;
 };
 
 Task<void> PeerServer::Session::run() {
@@ -325,6 +326,12 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       }
       if (auto* member = server_.members_.find(peer_->hub)) server_.configurations_.heard(*member, command.configuration);
       slot->answer({250, "2.0.0", "Noted"});
+      return true;
+    case ShadowVerb::query:
+      slot->answer(queries_.ask(server_.tasks_, server_.answerer_, std::move(command.target)));
+      return true;
+    case ShadowVerb::answer:
+      slot->answer(queries_.fetch(command.number, command.offset));
       return true;
     case ShadowVerb::vote:
       server_.tasks_.spawn("vote", server_.answer_vote(peer_->hub, std::move(command.vote), slot));

@@ -9,6 +9,7 @@
 #include "hub/peering/configuration_watch.h"
 #include "hub/peering/departures.h"
 #include "hub/peering/hand_receiver.h"
+#include "hub/peering/open_queries.h"
 #include "hub/peering/ownership.h"
 #include "hub/peering/rehomer.h"
 #include "hub/peering/shadow_keeper.h"
@@ -28,6 +29,8 @@ class PeerServer {
   Task<void> stop();
   /// Called before a question of another hub about these messages is answered.
   void on_asked(std::function<void(const std::string& hub, const std::vector<MessageId>& ids)> callback) { asked_ = std::move(callback); }
+  /// Answers what an operator asks another hub. Before start().
+  void on_query(QueryAnswerer answerer) { answerer_ = std::move(answerer); }
 
  private:
   class Session;
@@ -56,6 +59,7 @@ class PeerServer {
   std::list<std::unique_ptr<Session>> sessions_;
   MonotonicTime untrusted_logged_ = MonotonicTime::min();
   std::function<void(const std::string& hub, const std::vector<MessageId>& ids)> asked_ = [](const auto&, const auto&) {};
+  QueryAnswerer answerer_;
   bool is_stopping_ = false;
 };
 

@@ -25,6 +25,7 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       pressure_(runtime, members_),
       server_(runtime, config, members_, *ownership_, keeper_, receiver_, rehomer_, configurations_, departures_, log, metrics),
       discovery_(runtime, config, spool, members_, log, metrics),
+      questions_(runtime, members_),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
   server_.on_asked([this](const std::string& hub, const std::vector<MessageId>& ids) { guardian_.asked_by(hub, ids); });
@@ -95,6 +96,7 @@ Task<void> Peering::stop() {
   co_await discovery_.stop();
   // Links first: what waits for an answer of another hub ends with them.
   co_await members_.stop();
+  co_await questions_.stop();
   co_await configurations_.stop();
   co_await departures_.stop();
   co_await pressure_.stop();

@@ -15,6 +15,7 @@
 #include "hub/peering/ownership.h"
 #include "hub/peering/peer_server.h"
 #include "hub/peering/pressure_teller.h"
+#include "hub/peering/questions.h"
 #include "hub/peering/rehomer.h"
 #include "hub/peering/shadow_keeper.h"
 
@@ -48,6 +49,9 @@ class Peering final : public DeliveryGuard {
   PendingMessages& pending() { return pending_; }
   Ownership& ownership() { return *ownership_; }
   SafetyWaits& waits() { return waits_; }
+  Questions& questions() { return questions_; }
+  /// Before start().
+  void on_query(QueryAnswerer answerer) { server_.on_query(std::move(answerer)); }
   /// Besides those that the spool counts as unprotected: see Guardian.
   [[nodiscard]] std::uint64_t short_messages() const { return guardian_.short_messages(); }
   [[nodiscard]] Duration takeover_wait() const { return guardian_.takeover_wait(); }
@@ -93,6 +97,7 @@ class Peering final : public DeliveryGuard {
   PressureTeller pressure_;
   PeerServer server_;
   Discovery discovery_;
+  Questions questions_;
   TaskScope tasks_;
   Outbound* outbound_ = nullptr;
   bool is_started_ = false;

@@ -2,6 +2,7 @@
 // later version gets the reply that docs/xshadow.md says, and changes nothing it should not. Method: a table of them, each on a
 // session of its own to a hub with a message, a shadow and a discard; the spool is compared before and after.
 #include "hub/peering/hand_over_record.h"
+#include "smtp/shadow_queries.h"
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -240,6 +241,15 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XCONFIG of too long a value", smtp::format_configuration({{"lease", std::string(257, '1')}}), "501 5.5.4 ", true},
       {"XCONFIG without a number", "XCONFIG\r\n", "501 5.5.4 ", true},
       {"XCONFIG of nothing that is known", smtp::format_configuration(many_values(32)), "250 2.0.0 "},
+      {"XQUERY without a question", "XQUERY\r\n", "501 5.5.4 ", true},
+      {"XQUERY of what is no path", "XQUERY trace\r\n", "501 5.5.4 ", true},
+      {"XQUERY of two words", "XQUERY /v1/trace id\r\n", "501 5.5.4 ", true},
+      {"XQUERY with an escape sequence", "XQUERY /v1/\x1b\r\n", "501 5.5.4 ", true},
+      {"XQUERY that is too long", "XQUERY /" + std::string(4000, 'x') + "\r\n", "501 5.5.4 ", true},
+      {"XQUERY where nobody answers", "XQUERY /v1/trace\r\n", "502 5.5.1 "},
+      {"XANSWER to what was not asked", smtp::format_fetch(7, 0), "550 5.5.0 "},
+      {"XANSWER without a place", "XANSWER 7\r\n", "501 5.5.4 ", true},
+      {"XANSWER with a number that is none", "XANSWER 7 -1\r\n", "501 5.5.4 ", true},
       {"XNOTE of what is not here", smtp::format_notes({{unknown, Generation{1}, told}}), "250-2.0.0 " + to_string(unknown) + " none\r\n"},
       {"XNOTE of this hub's own message", smtp::format_notes({{mine.id, Generation{1}, told}}), "250-2.0.0 " + to_string(mine.id) + " none\r\n"},
       {"XNOTE of a generation to come of this hub's own", smtp::format_notes({{mine.id, Generation{9}, told}}),

@@ -1,0 +1,44 @@
+// The questions of operators that one session of another hub has asked and whose answers it has not fetched yet (docs/xshadow.md section 18).
+// Few and bounded; they end with the session. Home thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "hub/net/task.h"
+#include "smtp/reply.h"
+#include "smtp/shadow_queries.h"
+
+namespace umbra::hub {
+
+struct QueryAnswer {
+  unsigned status = 0;  ///< as of HTTP
+  std::string body;     ///< JSON
+};
+/// Answers a question of another hub, or says that it is none that is answered (404).
+using QueryAnswerer = std::function<Task<QueryAnswer>(std::string target)>;
+
+class OpenQueries {
+ public:
+  static constexpr Duration kept_for = std::chrono::seconds(60);
+
+  /// The reply to XQUERY. `answerer` and `scope` outlive what is asked here: the owner of both joins.
+  smtp::Reply ask(TaskScope& scope, const QueryAnswerer& answerer, std::string target);
+  /// The reply to XANSWER. What was fetched to its end is gone.
+  smtp::Reply fetch(std::uint64_t number, std::uint64_t offset);
+
+ private:
+  struct Open {
+    MonotonicTime asked_at{};
+    bool is_ready = false;
+    QueryAnswer answer{};
+  };
+  static Task<void> answer(const QueryAnswerer& answerer, std::string target, std::weak_ptr<Open> open);
+
+  std::map<std::uint64_t, std::shared_ptr<Open>> open_;
+  std::uint64_t next_ = 1;
+};
+
+}  // namespace umbra::hub
