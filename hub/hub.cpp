@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hub/admin/admin_server.h"
+#include "hub/admin/api.h"
 #include "hub/admin/backend.h"
 #include "hub/authentication/authenticators.h"
 #include "hub/drain/drainer.h"
@@ -18,6 +19,7 @@
 #include "hub/pressure/pressure_watch.h"
 #include "hub/safety_net/keeper.h"
 #include "hub/safety_net/resender.h"
+#include "hub/trace/tracer.h"
 #include "hub/suspension/suspensions.h"
 #include "hub/spool_recovery.h"
 #include "hub/spool_tasks.h"
@@ -67,11 +69,13 @@ class WiredHub final : public Hub, public AdminBackend {
                  log_, metrics_, parts.drain),
         resender_(runtime_, config_, *spool_, peering_, *outbound_,
                   [this] { return drainer_.drain().is_ready() ? std::string() : std::string("the hub is being drained"); }, log_, metrics_),
+        tracer_(runtime_, config_, *spool_, parts.trace_lane != nullptr ? *parts.trace_lane : parts.reader_lane, config_.cluster.enabled() ? &peering_.questions() : nullptr),
         filters_(runtime_, config_, *spool_, log_, metrics_),
         waiting_mail_(runtime_, config_, *spool_, peering_, *outbound_, filters_, log_, metrics_),
         intake_(runtime_, acceptor_, filters_, waiting_mail_, *spool_, log_, metrics_),
         listeners_(runtime_, config_, intake_, pressure_, throttle_, log_, metrics_) {
     peering_.set_outbound(*outbound_);
+    peering_.on_query([this](std::string target) { return answer_another_hub(std::move(target)); });
     outbound_->set_suspensions(suspensions_);
     pressure_watch_.on_level([this](PressureLevel level) { peering_.set_pressure(level); });
     suspensions_.on_change([this] {
@@ -137,6 +141,7 @@ class WiredHub final : public Hub, public AdminBackend {
   storage::Spool& spool() override { return *spool_; }
   DrainControl& drain() override { return drainer_; }
   SafetyNetControl& safety_net() override { return resender_; }
+  TraceControl& tracer() override { return tracer_; }
   Suspensions& suspensions() override { return suspensions_; }
   std::string why_not_suspend(const Suspension& suspension) const override {
     if (suspension.what != Suspension::What::listener) return {};
@@ -397,6 +402,10 @@ class WiredHub final : public Hub, public AdminBackend {
       log_.line(LogLevel::error, "configuration refused, the former one stays in force", {{"problem", to_string(all[i])}});
     return {{}, live_.state()};
   }
+  Task<QueryAnswer> answer_another_hub(std::string target) {
+    auto answer = co_await passed_on_.passed_on(std::move(target));
+    co_return QueryAnswer{answer.status, std::move(answer.body)};
+  }
   void close_to_clients(bool is_closed) { listeners_.set_draining(is_closed); }
   /// A message for this destination alone, whatever its time, could be tried.
   [[nodiscard]] bool can_reach(const std::string& destination) {
@@ -438,6 +447,8 @@ class WiredHub final : public Hub, public AdminBackend {
   MessageAcceptor acceptor_;
   Drainer drainer_;
   Resender resender_;
+  Tracer tracer_;
+  AdminApi passed_on_{*this};
   ContentFilters filters_;
   WaitingMail waiting_mail_;
   FilteringIntake intake_;

@@ -33,6 +33,7 @@ struct HubParts {
   /// Outlives a run, and is the `config` that make() is given. Null: the hub makes its own.
   LiveConfig* live = nullptr;
   storage::Executor* password_lane = nullptr;  ///< null: passwords are checked on the reader's lane
+  storage::Executor* trace_lane = nullptr;     ///< null: files of the tracking log are searched on the reader's lane
   PressureProbe* pressure = nullptr;    ///< null: the hub feels no pressure
   cluster::Arbiter* arbiter = nullptr;  ///< of ownership by an engine; null: made from the configuration
   /// Outlives a run whose epoch another hub ended: the next run of the process goes on with what was ordered. Null: a run begins active.

@@ -17,11 +17,13 @@
 #include "hub/admin/version.h"
 #include "hub/config/config.h"
 #include "hub/config/schema.h"
+#include "hub/headers_command.h"
 #include "hub/hub.h"
 #include "hub/metrics.h"
 #include "hub/safety_net_command.h"
 #include "hub/salvage_command.h"
 #include "hub/suspension_command.h"
+#include "hub/trace_command.h"
 
 namespace umbra::hub {
 namespace {
@@ -394,6 +396,28 @@ void add_safety_net_commands(CLI::App& app, SafetyNetCommand& net, std::function
   add("cancel", "End a request; what was sent again stays sent", run_safety_net_cancel)->add_option("request", net.request, "Its name")->required();
 }
 
+void add_trace_commands(CLI::App& app, TraceCommand& trace, HeadersCommand& headers, std::function<int()>& chosen) {
+  auto formats = CLI::IsMember(std::set<std::string>{"text", "json"});
+  auto* command = app.add_subcommand("trace", "Where is a message, where was it, which copies are there: across the cluster, from spools and tracking logs");
+  command->add_option("--socket", trace.socket, "Admin socket of the hub that is asked, and asks the others")->envname("UMBRA_SOCKET");
+  command->add_option("--output", trace.output, "text or json")->check(formats)->capture_default_str();
+  command->add_option("id", trace.ids, "Message ids, as in the log, the reply to the final dot, or Umbra-Hop");
+  command->add_option("--sender", trace.sender, "Of this sender; @example.com: of that domain; <>: notifications");
+  command->add_option("--recipient", trace.recipient, "To this recipient; @example.com: of that domain");
+  command->add_option("--message-id", trace.message_id, "The Message-ID of its header");
+  command->add_option("--since", trace.since, "With something said of it since: 2026-11-27T02:00:00Z (UTC), or how long ago: 2h");
+  command->add_option("--until", trace.until, "The same, until");
+  command->add_option("--limit", trace.limit, "At most so many messages, the newest")->check(CLI::Range(1, 100))->capture_default_str();
+  command->add_flag("--here", trace.only_here, "Only what this hub knows");
+  command->callback([&trace, &chosen] { chosen = [&trace] { return run_trace(trace); }; });
+
+  auto* read = app.add_subcommand("headers", "Read the header of a delivered message: its way, the delay of each hop, and what hubs waited for");
+  read->add_option("file", headers.file, "The message (RFC 5322); -: standard input")->required();
+  read->add_option("--own", headers.own, "A host whose fields are believed too, below those of the first hub; may be said again")->type_name("HOST");
+  read->add_option("--output", headers.output, "text or json")->check(formats)->capture_default_str();
+  read->callback([&headers, &chosen] { chosen = [&headers] { return run_headers(headers, std::cout, std::cerr); }; });
+}
+
 int command_line(int argc, char** argv) {
   Options options;
   std::function<int()> chosen;
@@ -413,6 +437,10 @@ int command_line(int argc, char** argv) {
   SafetyNetCommand net;
   net.socket = options.socket;
   add_safety_net_commands(app, net, chosen);
+  TraceCommand trace;
+  trace.socket = options.socket;
+  HeadersCommand headers;
+  add_trace_commands(app, trace, headers, chosen);
   add_spool_commands(app, options, chosen);
   try {
     app.parse(argc, argv);

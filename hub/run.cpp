@@ -88,6 +88,7 @@ After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, RecordLogs& 
   storage::ThreadExecutor writer("umbra-writer");
   storage::ThreadExecutor reader("umbra-reader");
   storage::ThreadExecutor passwords("umbra-passwords");
+  storage::ThreadExecutor traces("umbra-traces");
   SystemRandom random;
   auto network = make_tcp_network(io);
   auto resolver = make_cares_resolver(io, config.resolver);
@@ -101,6 +102,7 @@ After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, RecordLogs& 
                                 .spool_vfs = "",
                                 .live = &live,
                                 .password_lane = &passwords,
+                                .trace_lane = &traces,
                                 .pressure = &pressure,
                                 .drain = &drain});
   if (!hub) {

@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <expected>
 #include <optional>
 
 #include "base/random.h"
 #include "hub/admin/client.h"
+#include "hub/admin/moment.h"
 #include "hub/admin/text_view.h"
 #include "hub/config/units.h"
 #include "hub/safety_net/filter.h"
@@ -30,18 +30,6 @@ std::expected<Json, int> ask(const SafetyNetCommand& command, const std::string&
   if (answer) return std::move(*answer);
   std::fprintf(stderr, "umbra: %s\n", answer.error().why.c_str());
   return std::unexpected(answer.error().status == 0 ? unreachable : answer.error().status == 409 ? refused : problem);
-}
-
-/// "2026-11-27T02:00:00Z", "2026-11-27 02:00", "2h" (ago).
-std::optional<WallTime> parse_moment(const std::string& text) {
-  for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"}) {
-    std::tm parts{};
-    const char* end = ::strptime(text.c_str(), form, &parts);
-    if (end != nullptr && *end == '\0') return WallTime(std::chrono::seconds(::timegm(&parts)));
-  }
-  auto ago = parse_duration(text);
-  if (!ago) return std::nullopt;
-  return WallClock::now() - std::chrono::duration_cast<WallClock::duration>(*ago);
 }
 
 std::expected<std::string, int> filter_of(const SafetyNetCommand& command) {

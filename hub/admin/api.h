@@ -29,6 +29,8 @@ class AdminApi {
 
   /// Everything: for those who may command this hub.
   Task<ApiResponse> commands(ApiRequest request);
+  /// A question that an operator asked another hub, which has passed it on: reading only, and of that what is listed there.
+  Task<ApiResponse> passed_on(std::string target);
   /// Health and metrics only: for whoever can reach the port.
   Task<ApiResponse> observations(ApiRequest request);
 
@@ -42,6 +44,7 @@ class AdminApi {
   Task<ApiResponse> drain(std::string method, std::string path, std::string query);
   Task<ApiResponse> safety_net(std::string method, std::string path, std::string query);
   Task<ApiResponse> suspensions(std::string method, std::string path, std::string query);
+  Task<ApiResponse> trace(std::string query, bool is_passed_on);
   Task<ApiResponse> list_kept(std::string query);
   Task<ApiResponse> begin_resend(std::string query);
   ApiResponse health(bool ready) const;

@@ -63,6 +63,8 @@ struct ActionOutcome {
   std::string remark = {};  ///< done: what it does not cover
 };
 
+class TraceControl;
+
 class AdminBackend {
  public:
   virtual ~AdminBackend() = default;
@@ -75,6 +77,7 @@ class AdminBackend {
   /// Pause, drain and leave.
   virtual DrainControl& drain() = 0;
   virtual SafetyNetControl& safety_net() = 0;
+  virtual TraceControl& tracer() = 0;
   virtual Suspensions& suspensions() = 0;
   /// Empty: there is such a listener, or it is a delivery, whose destination may come later.
   [[nodiscard]] virtual std::string why_not_suspend(const Suspension& suspension) const = 0;

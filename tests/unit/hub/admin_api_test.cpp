@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "hub/admin/api.h"
+#include "smtp/shadow_queries.h"
 #include "tests/unit/hub/fake_admin_backend.h"
 
 namespace umbra::hub {
@@ -56,6 +57,55 @@ TEST_F(AdminApiTest, TellsItsStatusWithIdentityQueueAndPeers) {
   EXPECT_FALSE(status["peers"][1]["takes_copies"]);
   EXPECT_EQ(status["peers"][1]["spool"], nullptr);
   EXPECT_EQ(get("/v1/peers")["peers"].size(), 2U);
+}
+
+TEST_F(AdminApiTest, TracesMessages) {
+  EXPECT_TRUE(get("/v1/trace?id=0000000000000077-5,0000000000000077-6,0000000000000077-5&scope=hub").contains("messages"));
+  auto asked = backend_.fake_tracer.questions.back();
+  EXPECT_EQ(asked.ids.size(), 2U);
+  EXPECT_FALSE(asked.is_cluster);
+  get("/v1/trace?sender=%3C%3E&recipient=b%40sink.example&message-id=%3Cm1%40x%3E&since=5&until=7&limit=3");
+  asked = backend_.fake_tracer.questions.back();
+  EXPECT_EQ(asked.sender, "<>");
+  EXPECT_EQ(asked.recipient, "b@sink.example");
+  EXPECT_EQ(asked.message_id, "<m1@x>");
+  EXPECT_EQ(asked.since, WallTime(5us));
+  EXPECT_EQ(asked.until, WallTime(7us));
+  EXPECT_EQ(asked.limit, 3U);
+  EXPECT_TRUE(asked.is_cluster);
+  for (const char* query : {"", "?", "?limit=5", "?scope=hub", "?id=", "?id=x", "?sender=", "?sender=%", "?since=x", "?since=5&until=4", "?since=-1", "?scope=all&id=0000000000000077-5", "?limit=0&since=1",
+                            "?limit=101&since=1", "?colour=blue"})
+    get(std::string("/v1/trace") + query, 400);
+  EXPECT_EQ(ask("POST", "/v1/trace?since=1").status, 405U);
+  get("/v1/trace?since=1&sender=" + std::string(321, 'a'), 400);
+}
+
+TEST_F(AdminApiTest, AnswersToOtherHubsWhatIsListedOnly) {
+  auto pass_on = [this](std::string target) {
+    asio::io_context io;
+    ApiResponse answer;
+    asio::co_spawn(io, api_.passed_on(std::move(target)), [&](const std::exception_ptr&, ApiResponse response) { answer = std::move(response); });
+    io.run();
+    return answer.status;
+  };
+  EXPECT_EQ(pass_on("/v1/trace?id=0000000000000077-5&scope=cluster"), 200U);
+  EXPECT_FALSE(backend_.fake_tracer.questions.back().is_cluster) << "a question is not passed on twice";
+  for (const char* target : {"/v1/status", "/v1/queue", "/v1/queue/0000000000000077-5/bounce", "/v1/drain?verb=leave", "/v1/reload", "/metrics", "/v1/trace/", "/v1/trace%3f", "/"}) EXPECT_EQ(pass_on(target), 404U) << target;
+  EXPECT_TRUE(backend_.acted.empty());
+}
+
+TEST_F(AdminApiTest, ATraceOfManyMessagesFitsIntoAQuestionBetweenHubs) {
+  TraceQuestion question;
+  for (std::size_t i = 0; i < traced_messages_max; ++i) question.ids.push_back({SpoolId{UINT64_MAX - i}, UINT64_MAX - i});
+  question.limit = 100;
+  question.since = WallTime::max();
+  EXPECT_LE(trace_target(question).size(), smtp::query_octets_max);
+  question.ids.clear();
+  question.sender = question.recipient = question.message_id = std::string(320, '\xff');
+  EXPECT_LE(trace_target(question).size(), smtp::query_octets_max);
+  auto again = parse_trace_question(trace_target(question).substr(std::string("/v1/trace?").size()));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->sender, question.sender);
 }
 
 TEST_F(AdminApiTest, ListsTheSafetyNetByPages) {

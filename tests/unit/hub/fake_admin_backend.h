@@ -4,6 +4,7 @@
 #include <map>
 
 #include "hub/admin/backend.h"
+#include "hub/admin/trace_control.h"
 
 namespace umbra::hub {
 
@@ -65,6 +66,16 @@ class FakeSafetyNet final : public SafetyNetControl {
   std::vector<std::tuple<WallTime, RowId, std::size_t>> positions;
 };
 
+class FakeTracer final : public TraceControl {
+ public:
+  Task<Result<Json>> trace(TraceQuestion question) override {
+    questions.push_back(std::move(question));
+    co_return answer;
+  }
+  std::vector<TraceQuestion> questions;
+  Json answer = {{"messages", Json::array()}};
+};
+
 class FakeAdminBackend final : public AdminBackend {
  public:
   [[nodiscard]] HubIdentity identity() const override {
@@ -81,6 +92,8 @@ class FakeAdminBackend final : public AdminBackend {
   FakeDrain fake_drain;
   SafetyNetControl& safety_net() override { return fake_net; }
   FakeSafetyNet fake_net;
+  TraceControl& tracer() override { return fake_tracer; }
+  FakeTracer fake_tracer;
   Suspensions& suspensions() override { return *fake_suspensions; }
   Suspensions* fake_suspensions = nullptr;
   std::string why_not_suspend(const Suspension& suspension) const override { return suspension.name == "none" ? "there is no listener none" : ""; }
