@@ -102,6 +102,21 @@ class Tracking(LabCase):
             self.assertEqual(sorted(file.name for file in (first.spool / "logs").glob("MSGTRK*")), files)
         self.assertTrue(any(r["event-id"] == "SEND" for r in self.records_of(second, late)))
 
+    def test_a_long_message_has_its_message_id_too_and_a_stop_writes_what_is_left(self):
+        capture = self.capture()
+        cluster = self.cluster(2, capture.address)
+        first, second = cluster.hubs
+        with session(first.address) as talk:
+            code, text = talk.send_mail(data="Message-ID: <long@source.example>\r\n\r\n" + ("x" * 70 + "\r\n") * 8000)
+            self.assertEqual(code, 250, text)
+            short = id_of(talk.send_mail(data="Subject: none\r\n\r\nMessage-ID: <not in the header>\r\n")[1])
+            cluster.wait_empty(20)
+            last = id_of(talk.send_mail()[1])
+        first.stop()
+        received = {r["network-message-id"]: r["message-id"] for r in first.records() if r["event-id"] == "RECEIVE"}
+        self.assertEqual(received, {id_of(text): "<long@source.example>", short: "", last: ""})
+        self.assertEqual(len([r for r in second.records() if r["event-id"] == "HARECEIVE"]), 3)
+
     def test_a_copy_that_no_hub_takes_is_tracked_with_the_reason(self):
         capture = self.capture()
         cluster = self.cluster(2, capture.address, shadow="prefer", listener={"on_failure": "accept"})
