@@ -18,6 +18,19 @@ constexpr std::uint64_t chunk_octets_worth_while = 512;
 
 const Reply ok{250, "2.0.0", "ok"};
 
+/// In a line that is no command: somebody may be logging on in a way of his own.
+constexpr std::initializer_list<std::string_view> words_of_secrets = {"AUTH", "LOGIN", "PASS", "PLAIN", "SCRAM"};
+
+bool begins_with_one_of(std::string_view line, std::initializer_list<std::string_view> words) {
+  return std::ranges::any_of(words, [&](std::string_view word) { return equals_ignoring_case(line.substr(0, word.size()), word); });
+}
+
+bool holds_one_of(std::string_view line, std::initializer_list<std::string_view> words) {
+  for (; !line.empty(); line.remove_prefix(1))
+    if (begins_with_one_of(line, words)) return true;
+  return false;
+}
+
 }  // namespace
 
 ReceiveSession::ReceiveSession(const std::string& host_name, const ReceiveSessionLimits& limits,
@@ -101,6 +114,8 @@ void ReceiveSession::on_long_line(bool ends_with_crlf) {
   const bool is_bdat = equals_ignoring_case(std::string_view(line_).substr(0, 4), "BDAT");
   line_too_long_ = false;
   line_ = {};
+  may_be_confused_ = true;
+  if (observer_ != nullptr) observer_->heard("*", "a line of more than " + std::to_string(line_octets_max()) + " octets");
   protocol_error({500, "5.5.2", (state_ == State::auth ? "line over " : "command line over ") + std::to_string(line_octets_max()) + " octets"});
   if (state_ == State::auth) {
     auth_ = {};
@@ -116,6 +131,7 @@ void ReceiveSession::on_line(std::string_view line) {
   line.remove_suffix(1);
   if (!line.ends_with('\r')) {
     // Whoever sent this counts lines differently from us: nothing after it can be trusted to be a command.
+    if (observer_ != nullptr) tell(line, false, "ends with a bare LF");
     protocol_error({500, "5.5.2", "line ends with a bare LF instead of CRLF, closing"});
     state_ = State::closed;
     return;
@@ -124,12 +140,33 @@ void ReceiveSession::on_line(std::string_view line) {
   if (state_ == State::auth) return on_auth_line(line);
   auto command = parse_command(
       line, {limits_.body.message_octets_max, limits_.auth.use != AuthLimits::Use::none, smtputf8_, limits_.extensions, policy_.trusts_xclient()});
+  if (observer_ != nullptr) tell(line, command.has_value());
   if (command) return std::visit([this](auto& c) { on(c); }, *command);
   auto& bad = command.error();
+  // Its message, or its password, may follow all the same.
+  may_be_confused_ = may_be_confused_ || begins_with_one_of(line, {"DATA", "BDAT"}) || holds_one_of(line, words_of_secrets);
   chunk_is_last_ = false;
   if (bad.chunk_octets > 0) return skip_chunk(bad.chunk_octets, std::move(bad.reply), true);
   protocol_error(bad.reply);
   if (bad.must_close) state_ = State::closed;
+}
+
+/// `line` is without its line end. What is no command is told only while it can be neither a secret nor a piece of a message: a client that
+/// does not wait for the reply to AUTH or DATA goes on as if it were the right one, and one that miscounts a chunk has content left over.
+void ReceiveSession::tell(std::string_view line, bool is_command, std::string_view context) {
+  if (state_ == State::auth) return observer_->heard("*", context.empty() ? "answer in a log-on" : context);
+  if (is_command) {
+    // These take any words.
+    if (may_be_confused_ && begins_with_one_of(line, {"HELP", "NOOP", "VRFY"})) return observer_->heard(line.substr(0, 4), line.size() > 4 ? "and more" : context);
+    if (!begins_with_one_of(line, {"AUTH"})) return observer_->heard(line, context);
+    const auto mechanism = line.find_first_not_of(' ', 4);
+    const auto end = std::min(line.find(' ', mechanism), line.size());
+    const bool has_response = line.find_first_not_of(' ', end) != std::string_view::npos;
+    return observer_->heard(std::string(line.substr(0, end)) + (has_response ? " *" : ""), context);
+  }
+  const bool is_secret = may_be_confused_ || holds_one_of(line, words_of_secrets);
+  if (!is_secret) return observer_->heard(line, context);
+  observer_->heard("*", context.empty() ? "no command; not shown, as it may be a secret or content" : context);
 }
 
 void ReceiveSession::on(const Hello& hello) {
@@ -224,6 +261,7 @@ std::optional<Reply> ReceiveSession::out_of_order_for_body() const {
 }
 
 void ReceiveSession::on(const Data&) {
+  may_be_confused_ = true;
   if (auto reply = out_of_order_for_body()) return protocol_error(*reply);
   if (body_open_ || chunks_refused_) return protocol_error({503, "5.5.1", "DATA after BDAT"});
   if (envelope_.recipients.empty()) return refuse({554, "5.5.1", "no valid recipients"});
@@ -232,6 +270,7 @@ void ReceiveSession::on(const Data&) {
 }
 
 void ReceiveSession::on(const Bdat& bdat) {
+  may_be_confused_ = true;
   chunk_is_last_ = bdat.is_last;
   if (!limits_.extensions.chunking) return skip_chunk(bdat.octets, {502, "5.5.1", "command not offered here"}, true);
   if (auto reply = out_of_order_for_body()) return skip_chunk(bdat.octets, std::move(*reply), true);
@@ -316,6 +355,7 @@ std::optional<ReceiveSession::Event> ReceiveSession::take_chunk(std::string_view
 ReceiveSession::Event ReceiveSession::body_ended() {
   awaiting_ = Awaiting::end;
   refusal_ = decoder_.refusal();
+  if (observer_ != nullptr && !is_chunked_) observer_->heard(".", std::to_string(decoder_.octets()) + " octets of content");
   return {Event::Kind::body_end, {}, refusal_ ? &*refusal_ : nullptr};
 }
 

@@ -18,6 +18,7 @@
 #include "smtp/command.h"
 #include "smtp/extensions.h"
 #include "smtp/reply.h"
+#include "smtp/session_observer.h"
 
 namespace umbra::smtp {
 
@@ -76,6 +77,9 @@ class ReceiveSession {
  public:
   /// The references must outlive the session. The greeting is in output() from the start.
   ReceiveSession(const std::string& host_name, const ReceiveSessionLimits& limits, ReceivePolicy& policy);
+
+  /// Is told the client's lines from now on (heard()); what is answered is output(), whole lines. Null: nobody.
+  void observe(SessionObserver* observer) { observer_ = observer; }
 
   struct Event {
     enum class Kind : std::uint8_t {
@@ -174,6 +178,7 @@ class ReceiveSession {
   void take_command(std::string_view& input);
   void on_line(std::string_view line);
   void on_long_line(bool ends_with_crlf);
+  void tell(std::string_view line, bool is_command, std::string_view context = {});
   void on(const Hello& hello);
   void on(MailFrom& mail);
   void on(RcptTo& rcpt);
@@ -205,6 +210,7 @@ class ReceiveSession {
   const std::string& host_name_;
   const ReceiveSessionLimits& limits_;
   ReceivePolicy& policy_;
+  SessionObserver* observer_ = nullptr;
   std::string output_;
   std::string line_;  // the beginning of a command whose end has not come yet
   std::string hello_name_;
@@ -236,6 +242,7 @@ class ReceiveSession {
   bool chunk_is_error_ = false;
   bool abandon_pending_ = false;
   bool line_too_long_ = false;
+  bool may_be_confused_ = false;  // AUTH, DATA or BDAT was said: what is no command may be a secret, or content
   char last_octet_ = 0;  // of a line too long to keep
 };
 

@@ -27,6 +27,7 @@ bool ReceiveSession::offers_auth() const {
 }
 
 void ReceiveSession::on(Auth& auth) {
+  may_be_confused_ = true;
   if (limits_.auth.use == AuthLimits::Use::none) return protocol_error({502, "5.5.1", "command not offered here"});
   if (!is_extended_ || hello_name_.empty()) return protocol_error({503, "5.5.1", "EHLO first"});
   if (is_authenticated_) return protocol_error({503, "5.5.1", "logged on already"});
@@ -40,6 +41,7 @@ void ReceiveSession::on(Auth& auth) {
 
 /// `line` is without its CRLF.
 void ReceiveSession::on_auth_line(std::string_view line) {
+  if (observer_ != nullptr) tell(line, false, line == "*" ? "log-on cancelled" : "");
   state_ = State::commands;
   if (line == "*") {
     auth_ = {};

@@ -91,6 +91,7 @@ void SendSession::feed(std::string_view octets) {
 }
 
 void SendSession::take_reply(Reply reply) {
+  if (observer_ != nullptr) tell_reply(reply);
   if (phase_ == Phase::greeting) return take_greeting(reply);
   if (expected_.empty()) {
     if (reply.code == 421) return end(std::move(reply));
@@ -181,6 +182,7 @@ void SendSession::auth(std::string_view mechanism, const std::optional<std::stri
   line += mechanism;
   if (initial) line += " " + (initial->empty() ? std::string("=") : encode_base64(*initial));
   phase_ = Phase::auth;
+  if (observer_ != nullptr) observer_->said("AUTH " + std::string(mechanism) + (initial ? " *" : ""), {});
   send(Command::auth, line + "\r\n", false);
 }
 
@@ -206,6 +208,7 @@ void SendSession::auth_respond(std::string_view octets) {
   UMBRA_ASSERT(phase_ == Phase::challenge);
   challenge_.clear();
   phase_ = Phase::auth;
+  if (observer_ != nullptr) observer_->said("*", "answer in a log-on");
   send(Command::auth, encode_base64(octets) + "\r\n", false);
 }
 
@@ -258,6 +261,7 @@ void SendSession::take_data(Active& active, const Reply& reply) {
       return;
     }
     // Pipelined DATA after no valid recipient (RFC 2920 section 3.1): an empty message to nobody.
+    if (observer_ != nullptr) observer_->said(".", "0 octets of content");
     return send(Command::content, ".\r\n", &active != &active_.front());
   }
   settle(active, SendStage::data, reply, state_for(reply));
@@ -293,8 +297,25 @@ void SendSession::finish_first() {
 // ---- commands
 
 void SendSession::send(Command command, std::string_view line, bool is_next, std::uint32_t recipient) {
+  if (observer_ != nullptr && command != Command::auth && command != Command::content) observer_->said(line.substr(0, line.size() - 2), {});
   output_.append(line);
   expected_.push_back({command, recipient, is_next});
+}
+
+/// The line that ends output_ and begins at `from`.
+void SendSession::tell(std::size_t from, std::string_view context) {
+  observer_->said(std::string_view(output_).substr(from, output_.size() - from - 2), context);
+}
+
+/// Each of its lines. What a server asks in a log-on is not shown.
+void SendSession::tell_reply(const Reply& reply) {
+  if (reply.code == 334) return observer_->heard("334 *", {});
+  const std::string octets = to_wire(reply);
+  for (std::string_view rest = octets; !rest.empty();) {
+    const auto end = std::min(rest.find("\r\n"), rest.size());
+    observer_->heard(rest.substr(0, end), {});
+    rest.remove_prefix(std::min(end + 2, rest.size()));
+  }
 }
 
 bool SendSession::can_begin() const {
@@ -322,9 +343,11 @@ void SendSession::begin(Transaction transaction, std::string_view body, std::str
   BodyEncoder encoder(false);
   encoder.encode(front, clean);
   encoder.encode(body, clean);
+  const auto from = output_.size();
   output_ += "BDAT ";
   append_decimal(output_, clean.size());
   send(Command::content, " LAST\r\n", false);
+  if (observer_ != nullptr) tell(from);
   output_ += clean;
   active_.front().is_end_sent = true;
 }
@@ -371,6 +394,7 @@ void SendSession::send_group(Active& active, bool is_next) {
 }
 
 void SendSession::append_mail(const Active& active) {
+  const auto from = output_.size();
   const Envelope& envelope = *active.transaction.envelope;
   output_ += "MAIL FROM:<";
   output_ += envelope.sender;
@@ -387,10 +411,12 @@ void SendSession::append_mail(const Active& active) {
     if (!envelope.envelope_id.empty()) output_ += " ENVID=" + envelope.envelope_id;
   }
   output_ += "\r\n";
+  if (observer_ != nullptr) tell(from);
 }
 
 void SendSession::append_rcpt(const Active& active, std::uint32_t position) {
   const Recipient& recipient = active.transaction.envelope->recipients[active.transaction.recipients[position]];
+  const auto from = output_.size();
   output_ += "RCPT TO:<";
   output_ += recipient.address;
   output_ += '>';
@@ -406,6 +432,7 @@ void SendSession::append_rcpt(const Active& active, std::uint32_t position) {
     if (!recipient.original_recipient.empty()) output_ += " ORCPT=" + recipient.original_recipient;
   }
   output_ += "\r\n";
+  if (observer_ != nullptr) tell(from);
 }
 
 bool SendSession::wants_content() const {
@@ -419,6 +446,7 @@ std::uint64_t SendSession::content_key() const {
 
 void SendSession::content(std::string_view octets) {
   UMBRA_ASSERT(wants_content());
+  active_.front().content_octets += octets.size();
   encoder_.encode(octets, output_);
 }
 
@@ -426,6 +454,7 @@ void SendSession::end_content() {
   UMBRA_ASSERT(wants_content());
   encoder_.finish(output_);
   active_.front().is_end_sent = true;
+  if (observer_ != nullptr) observer_->said(".", std::to_string(active_.front().content_octets) + " octets of content");
   send(Command::content, ".\r\n", false);
 }
 

@@ -28,6 +28,7 @@
 #include "smtp/body_encoder.h"
 #include "smtp/reply.h"
 #include "smtp/reply_parser.h"
+#include "smtp/session_observer.h"
 
 namespace umbra::smtp {
 
@@ -107,6 +108,9 @@ class SendSession {
   /// `logs_on`: no mail before the next hop knows who this is.
   explicit SendSession(std::string helo_name, StartTlsUse starttls = StartTlsUse::never, bool logs_on = false);
 
+  /// Is told every command and reply from now on. Null: nobody.
+  void observe(SessionObserver* observer) { observer_ = observer; }
+
   /// Octets from the next hop. Afterwards look at phase(), wants_content(), results() and output().
   void feed(std::string_view octets);
   /// The connection has ended or must end (`why`, for display): everything unfinished gets its result. Phase: over.
@@ -181,6 +185,7 @@ class SendSession {
     bool is_at_once = false;
     bool is_content_open = false;  // 354 came
     bool is_end_sent = false;
+    std::uint64_t content_octets = 0;  // of the message, put into output()
   };
 
   void take_reply(Reply reply);
@@ -194,6 +199,8 @@ class SendSession {
   void take_data(Active& active, const Reply& reply);
   void take_content(Active& active, const Reply& reply);
   void send(Command command, std::string_view line, bool is_next, std::uint32_t recipient = 0);
+  void tell(std::size_t from, std::string_view context = {});
+  void tell_reply(const Reply& reply);
   void start(Transaction transaction, bool is_at_once);
   void send_group(Active& active, bool is_next);
   void append_mail(const Active& active);
@@ -204,6 +211,7 @@ class SendSession {
   void broken(std::string_view why);
 
   std::string helo_name_;
+  SessionObserver* observer_ = nullptr;
   ReplyParser parser_;
   NextHopExtensions extensions_;
   Phase phase_ = Phase::greeting;
