@@ -50,10 +50,11 @@ class WiredHub final : public Hub, public AdminBackend {
         own_tls_(parts.runtime.tls != nullptr ? nullptr : std::make_unique<TlsStore>(config_)),
         tls_(parts.runtime.tls != nullptr ? *parts.runtime.tls : *own_tls_),
         authenticators_(parts.runtime.io, parts.runtime.network, parts.password_lane != nullptr ? *parts.password_lane : parts.reader_lane, parts.log),
-        runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_, &authenticators_},
         log_(parts.log),
         own_record_logs_(parts.record_logs != nullptr ? nullptr : std::make_unique<RecordLogs>(RecordLogsConfig{}, log_)),
         record_logs_(parts.record_logs != nullptr ? *parts.record_logs : *own_record_logs_),
+        records_(parts.runtime.io, parts.runtime.random, {&record_logs_.receive(), &record_logs_.send(), &record_logs_.connectivity()}),
+        runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_, &authenticators_, &records_},
         spool_(std::move(spool)),
         attempts_(std::move(attempts)),
         peering_(runtime_, config_, *spool_, log_, metrics_, parts.arbiter),
@@ -121,6 +122,7 @@ class WiredHub final : public Hub, public AdminBackend {
     filters_.stop();
     co_await listeners_.stop();
     co_await waiting_mail_.stop();
+    co_await records_.stop();
     if (admin_) co_await admin_->stop();
     co_await resender_.stop();
     co_await net_keeper_.stop();
@@ -143,6 +145,7 @@ class WiredHub final : public Hub, public AdminBackend {
   SafetyNetControl& safety_net() override { return resender_; }
   TraceControl& tracer() override { return tracer_; }
   Suspensions& suspensions() override { return suspensions_; }
+  SessionRecords* session_records() override { return &records_; }
   std::string why_not_suspend(const Suspension& suspension) const override {
     if (suspension.what != Suspension::What::listener) return {};
     if (suspension.name == "*") return {};
@@ -428,10 +431,11 @@ class WiredHub final : public Hub, public AdminBackend {
   const std::unique_ptr<TlsStore> own_tls_;  // unless one was passed in
   TlsStore& tls_;
   Authenticators authenticators_;
-  Runtime runtime_;
   EventLog& log_;
   const std::unique_ptr<RecordLogs> own_record_logs_;  // unless they were passed in: keeps nothing
   RecordLogs& record_logs_;
+  SessionRecords records_;
+  Runtime runtime_;
   Metrics metrics_;
   std::unique_ptr<storage::Spool> spool_;
   Attempts attempts_;

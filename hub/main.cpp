@@ -24,6 +24,7 @@
 #include "hub/salvage_command.h"
 #include "hub/suspension_command.h"
 #include "hub/trace_command.h"
+#include "hub/watch_command.h"
 
 namespace umbra::hub {
 namespace {
@@ -418,6 +419,20 @@ void add_trace_commands(CLI::App& app, TraceCommand& trace, HeadersCommand& head
   read->callback([&headers, &chosen] { chosen = [&headers] { return run_headers(headers, std::cout, std::cerr); }; });
 }
 
+void add_watch_command(CLI::App& app, WatchCommand& watch, std::function<int()>& chosen) {
+  auto* command = app.add_subcommand("watch", "Show what is said in SMTP sessions, while it is said. Without options all of them; until Ctrl-C");
+  command->add_option("--socket", watch.socket, "Admin socket of the hub")->envname("UMBRA_SOCKET");
+  command->add_option("--output", watch.output, "text, or json (a line per record)")->check(CLI::IsMember(std::set<std::string>{"text", "json"}))->capture_default_str();
+  command->add_option("--client", watch.client, "Only clients of this address, network or range");
+  command->add_option("--listener", watch.listener, "Only clients of this listener");
+  command->add_option("--next-hop", watch.next_hop, "Only connections to this host, address or route");
+  command->add_option("--address", watch.address, "Only sessions whose MAIL or RCPT names it, from their beginning; @example.com: of that domain");
+  command->add_option("--direction", watch.direction, "in: from clients. out: to next hops. Default: both, or what the other options are about")
+      ->check(CLI::IsMember(std::set<std::string>{"in", "out"}));
+  command->add_option("--for", watch.span, "How long (90s, 30min, 2h)");
+  command->callback([&watch, &chosen] { chosen = [&watch] { return run_watch(watch); }; });
+}
+
 int command_line(int argc, char** argv) {
   Options options;
   std::function<int()> chosen;
@@ -434,6 +449,9 @@ int command_line(int argc, char** argv) {
   SuspensionCommand suspension;
   suspension.socket = options.socket;
   add_suspension_commands(app, suspension, chosen);
+  WatchCommand watch;
+  watch.socket = options.socket;
+  add_watch_command(app, watch, chosen);
   SafetyNetCommand net;
   net.socket = options.socket;
   add_safety_net_commands(app, net, chosen);

@@ -9,7 +9,10 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
+
+#include <array>
 #include <set>
 
 #include "hub/admin/version.h"
@@ -25,7 +28,7 @@ constexpr std::size_t connections_max = 64;  // per listener
 constexpr std::size_t body_octets_max = 64U << 10;
 constexpr std::uint32_t header_octets_max = 8U << 10;
 constexpr Duration idle_timeout = 30s;    // for a request to come in whole
-constexpr Duration answer_timeout = 60s;  // for the hub to find its answer and the client to take it
+constexpr Duration answer_timeout = 60s;  // for the hub to find its answer and the client to take it, or a piece of it
 
 /// One connection: its socket, and a timer that closes it. Shared with the timer's callback.
 template <class Protocol>
@@ -130,6 +133,10 @@ class HttpListener {
         Connection<Protocol>::deadline(connection, answer_timeout);
         answer = co_await (api_.*handler_)(std::move(asked));
       }
+      if (answer.stream != nullptr) {
+        if (!is_head) co_await stream_out(connection, std::move(answer), protocol_version);
+        co_return;
+      }
       keep = co_await send(connection, std::move(answer), protocol_version, keep, is_head) && keep;
     }
   }
@@ -150,6 +157,39 @@ class HttpListener {
       co_await http::async_write(connection->socket, serializer, asio::redirect_error(use_task, error));
     }
     co_return !error;
+  }
+
+  /// Pieces as they come, until there is no more or the client has gone. Then the connection is closed.
+  Task<void> stream_out(Shared connection, ApiResponse answer, unsigned protocol_version) {
+    http::response<http::empty_body> response(static_cast<http::status>(answer.status), protocol_version);
+    response.set(http::field::server, std::string("umbra/") + version);
+    response.set(http::field::content_type, answer.content_type);
+    response.keep_alive(false);
+    response.chunked(true);
+    http::response_serializer<http::empty_body> serializer(response);
+    ErrorCode error;
+    tasks_.spawn("admin client's end", note_end(connection, answer.stream));
+    co_await http::async_write_header(connection->socket, serializer, asio::redirect_error(use_task, error));
+    while (!error) {
+      connection->timer.cancel();  // waiting for the next piece may take any time
+      const std::string piece = co_await answer.stream->next();
+      if (!connection->socket.is_open()) co_return answer.stream->abandon();
+      Connection<Protocol>::deadline(connection, answer_timeout);
+      if (piece.empty()) {
+        co_await asio::async_write(connection->socket, http::make_chunk_last(), asio::redirect_error(use_task, error));
+        break;
+      }
+      co_await asio::async_write(connection->socket, http::make_chunk(asio::buffer(piece)), asio::redirect_error(use_task, error));
+    }
+    answer.stream->abandon();
+  }
+
+  /// A client that has gone, or says more than its request, gets no more.
+  static Task<void> note_end(Shared connection, std::shared_ptr<ApiStream> stream) {
+    std::array<char, 1> octet{};
+    ErrorCode ignored;
+    co_await connection->socket.async_read_some(asio::buffer(octet), asio::redirect_error(use_task, ignored));
+    stream->abandon();
   }
 
   asio::io_context& io_;

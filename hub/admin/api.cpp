@@ -94,6 +94,7 @@ Task<ApiResponse> AdminApi::commands(ApiRequest request) {
     if (!is_get) co_return wrong_method("GET");
     co_return co_await trace(std::move(query), false);
   }
+  if (rest == "watch") co_return watch(request.method, query);
   if (rest == "drain" || rest == "drain/preview" || rest == "undrain") co_return co_await drain(request.method, std::string(rest), std::move(query));
   if (rest == "suspensions" || rest == "suspend" || rest == "resume") co_return co_await suspensions(request.method, std::string(rest), std::move(query));
   if (rest == "safety-net" || rest.starts_with("safety-net/")) co_return co_await safety_net(request.method, std::string(rest), std::move(query));

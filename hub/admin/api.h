@@ -6,6 +6,7 @@
 // state), 503 (the spool did not answer).
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "hub/admin/backend.h"
@@ -17,10 +18,21 @@ struct ApiRequest {
   std::string target;  ///< path and query
 };
 
+/// A response that goes on: pieces, as they come.
+class ApiStream {
+ public:
+  virtual ~ApiStream() = default;
+  /// The next piece, when there is one. Empty: it is over.
+  virtual Task<std::string> next() = 0;
+  /// Nobody takes it any more: next() ends soon.
+  virtual void abandon() = 0;
+};
+
 struct ApiResponse {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::string body;
+  std::shared_ptr<ApiStream> stream = nullptr;  ///< in place of a body
 };
 
 class AdminApi {
@@ -45,6 +57,7 @@ class AdminApi {
   Task<ApiResponse> safety_net(std::string method, std::string path, std::string query);
   Task<ApiResponse> suspensions(std::string method, std::string path, std::string query);
   Task<ApiResponse> trace(std::string query, bool is_passed_on);
+  ApiResponse watch(const std::string& method, std::string_view query);
   Task<ApiResponse> list_kept(std::string query);
   Task<ApiResponse> begin_resend(std::string query);
   ApiResponse health(bool ready) const;

@@ -19,6 +19,8 @@
 
 namespace umbra::hub {
 
+class SessionRecords;
+
 struct HubIdentity {
   std::string hub;
   std::string host_name;
@@ -79,6 +81,8 @@ class AdminBackend {
   virtual SafetyNetControl& safety_net() = 0;
   virtual TraceControl& tracer() = 0;
   virtual Suspensions& suspensions() = 0;
+  /// For those who watch sessions. Null: there is nothing to watch.
+  virtual SessionRecords* session_records() { return nullptr; }
   /// Empty: there is such a listener, or it is a delivery, whose destination may come later.
   [[nodiscard]] virtual std::string why_not_suspend(const Suspension& suspension) const = 0;
 

@@ -70,6 +70,8 @@ class FilteringIntake::Filtered final : public Acceptance {
     co_return *reply;
   }
 
+  std::string remark() const override { return inner_->remark(); }
+
   Task<void> abandon() override {
     co_await message_.body->drop();
     co_await inner_->abandon();

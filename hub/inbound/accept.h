@@ -39,6 +39,8 @@ class Acceptance {
   /// End of data. Returns the reply to send, true to what happened (250 only when durable everywhere the policy asks for).
   /// A reply with code 0: say nothing, close the connection (the fate of a copy elsewhere is not known).
   virtual Task<smtp::Reply> finish() = 0;
+  /// After finish(): what the records of the session shall say of it; empty: nothing.
+  [[nodiscard]] virtual std::string remark() const { return {}; }
   /// The client went away, or the message is refused: nothing of it is kept.
   virtual Task<void> abandon() = 0;
 };

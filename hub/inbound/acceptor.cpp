@@ -78,6 +78,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
     co_return co_await make_safe();
   }
 
+  std::string remark() const override { return remark_; }
+
   Task<void> abandon() override {
     is_ended_ = true;
     give_up_early();
@@ -263,6 +265,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
                                : end == End::protected_ ? "protected"
                                : end == End::timed_out  ? "timed out"
                                                         : "the hub is stopping";
+    remark_ = "acknowledgement delayed " + std::to_string(waited / 1000) + "." + std::to_string(waited % 1000 / 100) + " s by shadow redundancy, as no hub took a copy: " +
+              std::string(outcome);
     owner_.log_.message(MessageEvent::acknowledgement_delayed, id_,
                         {{"outcome", outcome}, {"waited_ms", static_cast<std::int64_t>(waited)}, {"listener", listener_.name}});
   }
@@ -426,6 +430,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
   std::vector<EarlyCopyPtr> early_;    // that are under way
   std::vector<storage::Holder> inserted_holders_;  // as the row was written
   std::optional<Error> failed_;
+  std::string remark_;
   std::string hold_why_;           // empty: it is not held
   std::optional<RowId> replaces_;  // a message that waited for its filters
   bool is_ended_ = false;

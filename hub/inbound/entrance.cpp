@@ -110,6 +110,7 @@ Task<void> Entrance::introduce(std::unique_ptr<Stream> stream) {
     ++metrics_.proxy_headers_refused_total;
     log_.line(LogLevel::info, "proxy did not say whose connection it is",
               {{"address", to_string(address_)}, {"proxy", proxy.host}, {"reason", state == State::bad ? reader.fault() : "it closed, or was silent"}});
+    record_turned_away(runtime_.records, facts_of(*stream), "the proxy did not say whose connection it is");
     co_return stream->close();
   }
   const auto& header = reader.header();
@@ -122,8 +123,20 @@ void Entrance::bring(std::unique_ptr<Stream> stream, Introduction whose) {
   if (auto listener = listener_of(client)) return listener->take(std::move(stream), std::move(whose));
   ++metrics_.connections_not_served_total;
   log_.line(LogLevel::info, "client of no listener refused", {{"address", to_string(address_)}, {"client", client}});
-  if (*turning_away_ >= turning_away_max) return stream->close();
-  scope_.spawn("turn away", turn_away(runtime_.io, std::move(stream), {554, "5.7.1", host_name_ + " has no service for " + client}, turning_away_));
+  auto facts = facts_of(*stream);
+  if (*turning_away_ >= turning_away_max) {
+    record_turned_away(runtime_.records, facts, "closed without a word: no listener serves this client");
+    return stream->close();
+  }
+  scope_.spawn("turn away", turn_away(runtime_.io, std::move(stream), {554, "5.7.1", host_name_ + " has no service for " + client}, turning_away_,
+                                      runtime_.records, std::move(facts)));
+}
+
+SessionFacts Entrance::facts_of(const Stream& stream) const {
+  Endpoint local = stream.local();
+  if (local.host.empty()) local = address_;
+  const bool is_logged = std::ranges::any_of(listeners_, [](const auto& listener) { return listener->config().protocol_log == ProtocolLogging::verbose; });
+  return {SessionDirection::in, to_string(address_), {}, std::move(local), stream.remote(), is_logged};
 }
 
 std::shared_ptr<Listener> Entrance::listener_of(std::string_view client) const {

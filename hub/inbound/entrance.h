@@ -41,6 +41,8 @@ class Entrance : public std::enable_shared_from_this<Entrance> {
   /// Reads the header that a proxy puts in front.
   Task<void> introduce(std::unique_ptr<Stream> stream);
   [[nodiscard]] std::shared_ptr<Listener> listener_of(std::string_view client) const;
+  /// Of a client that no listener serves: the connector is the address; logged where one of the listeners is.
+  [[nodiscard]] SessionFacts facts_of(const Stream& stream) const;
   void log_failure(const Error& error);
 
   Runtime runtime_;

@@ -35,6 +35,7 @@ class IntroducedStream final : public Stream {
   Task<void> finish() override { return inner_->finish(); }
   void close() noexcept override { inner_->close(); }
   [[nodiscard]] const Endpoint& remote() const override { return client_; }
+  [[nodiscard]] Endpoint local() const override { return inner_->local(); }
 
   /// What it is made of; of no use afterwards.
   std::unique_ptr<Stream> take_inner() { return std::move(inner_); }

@@ -98,8 +98,18 @@ void Listener::take(std::unique_ptr<Stream> stream, Introduction whose) {
   auto source = source_of(address);
   auto refusal = refuse(client, source);
   if (!refusal) return scope_.spawn("session", serve(std::move(stream), std::move(client), std::move(source), std::move(whose)));
-  if (*turning_away_ >= turning_away_max || (config().tls.mode == ListenerTlsConfig::Mode::implicit && !whose.is_secured)) return stream->close();
-  scope_.spawn("turn away", turn_away(shared_.runtime.io, std::move(stream), std::move(*refusal), turning_away_));
+  auto facts = facts_of(*stream);
+  if (*turning_away_ >= turning_away_max || (config().tls.mode == ListenerTlsConfig::Mode::implicit && !whose.is_secured)) {
+    record_turned_away(shared_.runtime.records, facts, "closed without a word, in place of " + smtp::to_line(*refusal));
+    return stream->close();
+  }
+  scope_.spawn("turn away", turn_away(shared_.runtime.io, std::move(stream), std::move(*refusal), turning_away_, shared_.runtime.records, std::move(facts)));
+}
+
+SessionFacts Listener::facts_of(const Stream& stream) const {
+  Endpoint local = stream.local();
+  if (local.host.empty()) local = config().address;
+  return {SessionDirection::in, config().name, {}, std::move(local), stream.remote(), config().protocol_log == ProtocolLogging::verbose};
 }
 
 std::optional<smtp::Reply> Listener::refuse(Throttle::Client& client, const std::string& source) {

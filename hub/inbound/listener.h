@@ -46,6 +46,7 @@ class Listener {
  private:
   /// What speaks against this client; nothing: it is served.
   std::optional<smtp::Reply> refuse(Throttle::Client& client, const std::string& source);
+  [[nodiscard]] SessionFacts facts_of(const Stream& stream) const;
   [[nodiscard]] bool has_enough(const std::string& source) const;
   Task<void> serve(std::unique_ptr<Stream> stream, Throttle::Client client, std::string source, Introduction whose);
 

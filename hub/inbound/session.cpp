@@ -19,6 +19,14 @@ constexpr Duration closing_grace = 10s;
 constexpr int slow_start = 20;  // times data_timeout
 constexpr std::uint64_t octets_per_second_min = 1000;
 
+std::string tls_text(const TlsStream& tls) {
+  std::string text = "TLS established: " + tls.version() + " " + tls.cipher() + (tls.is_resumed() ? ", resumed" : "");
+  const auto names = tls.peer_names();
+  if (!names.dns.empty()) text += "; certificate of";
+  for (const auto& name : names.dns) text += " " + name;
+  return text;
+}
+
 }  // namespace
 
 ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle, Introduction whose)
@@ -31,6 +39,7 @@ ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> str
       policy_(config_, settings_->authenticator.get(), stream_->remote().host, whose_.speaker, shared.intake, shared.pressure, std::move(throttle), shared.log,
               shared.metrics),
       protocol_(settings_->host_name, settings_->limits, policy_),
+      tap_(shared.runtime.records, *this),
       deadline_(shared.runtime.io, [this] { deadline_passed(); }),
       pause_(shared.runtime.io),
       goodbye_said_(shared.runtime.io) {
@@ -42,7 +51,33 @@ ClientSession::~ClientSession() {
   release_buffer();
 }
 
+SessionFacts ClientSession::session_facts() const {
+  Endpoint local = stream_ != nullptr ? stream_->local() : Endpoint{};
+  if (local.host.empty()) local = config_.address;
+  return {SessionDirection::in, config_.name, {}, std::move(local), stream_ != nullptr ? stream_->remote() : Endpoint{policy_.client(), 0},
+          is_logged()};
+}
+
+std::string ClientSession::why_ended() const {
+  std::string why = ended_by_;
+  if (!stream_error_ || stream_error_ == asio::error::operation_aborted) return why;
+  if (!why.empty()) why += "; ";
+  return why + (stream_error_ == asio::error::eof ? "the client closed the connection" : "connection lost: " + stream_error_.message());
+}
+
+/// What the last reply in output() waits for.
+void ClientSession::record_pause(Duration span) {
+  const std::string_view replies = protocol_.output();
+  const auto last = replies.substr(0, replies.size() - std::min<std::size_t>(2, replies.size())).rfind('\n');
+  const bool is_refusal = replies.substr(last == std::string_view::npos ? 0 : last + 1).starts_with('5');
+  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(span).count() / 100;
+  tap_.record()->note(std::string(is_refusal ? "tarpit" : "back pressure") + ": the next reply waits for " + std::to_string(tenths / 10) + "." +
+                      std::to_string(tenths % 10) + " s");
+}
+
 Task<void> ClientSession::run() {
+  tap_.open();
+  if (auto* record = tap_.record()) record->connected(session_facts(), whose_.speaker.empty() ? "" : "introduced by " + whose_.speaker);
   co_await converse();
   if (phase_ != Phase::goodbye) deadline_.clear();
   if (acceptance_) {
@@ -50,6 +85,7 @@ Task<void> ClientSession::run() {
     acceptance_.reset();
   }
   if (phase_ == Phase::goodbye) co_await goodbye_said_.wait();
+  tap_.close(tap_.record() != nullptr ? why_ended() : std::string());
   if (!next_client_) stream_->close();
 }
 
@@ -93,7 +129,10 @@ Task<void> ClientSession::converse() {
         if (!co_await flush()) co_return;
         bool close_silently = false;
         co_await end_message(event.refusal, close_silently);
-        if (close_silently) co_return;
+        if (close_silently) {
+          ended_by_ = "closed without a reply: what has become of the message is not certain";
+          co_return;
+        }
         break;
       }
       case Kind::start_tls:
@@ -101,18 +140,22 @@ Task<void> ClientSession::converse() {
         break;
       case Kind::introduce:
         if (co_await flush()) introduce(input);
+        ended_by_ = "goes on as another client's (XCLIENT)";
         co_return;
       case Kind::authenticate:
         co_await authenticate();
         break;
       case Kind::pause:
+        if (tap_.record() != nullptr) record_pause(event.span);
         co_await pause(event.span);
         break;
       case Kind::abandon:
+        if (tap_.record() != nullptr) tap_.record()->note("message given up after " + std::to_string(protocol_.body_octets()) + " octets");
         co_await acceptance_->abandon();
         acceptance_.reset();
         break;
       case Kind::close:
+        ended_by_ = "closed, as the last reply says";
         co_await flush();
         deadline_.set(MonotonicClock::now() + goodbye_timeout);
         co_await stream_->finish();
@@ -144,6 +187,8 @@ Task<bool> ClientSession::start_tls() {
   phase_ = Phase::busy;
   if (!done) {
     ++shared_.metrics.tls_handshake_failures_total;
+    ended_by_ = "the TLS handshake failed";
+    if (auto* record = tap_.record()) record->note("TLS handshake failed: " + done.error().what);
     shared_.log.line(LogLevel::info, "TLS handshake failed",
                      {{"listener", config_.name}, {"client", policy_.client()}, {"reason", done.error().what}});
     co_return false;
@@ -151,6 +196,7 @@ Task<bool> ClientSession::start_tls() {
   ++shared_.metrics.tls_connections_total;
   if (tls.is_resumed()) ++shared_.metrics.tls_sessions_resumed_total;
   tls_cipher_ = tls.cipher();
+  if (auto* record = tap_.record()) record->note(tls_text(tls));
   policy_.forget_user();
   policy_.note_certificate(tls.peer_names());
   command_until_ = MonotonicClock::now() + config_.limits.command_timeout;
@@ -207,6 +253,10 @@ Task<void> ClientSession::authenticate() {
   shared_.log.line(is_success ? LogLevel::info : LogLevel::warning,
                    is_success ? "logged on" : is_refused ? "log-on refused" : "log-on could not be decided",
                    {{"listener", config_.name}, {"client", policy_.client()}, {"user", step.user}, {"mechanism", log_on_mechanism_}, {"reason", step.reason}});
+  if (auto* record = tap_.record()) {
+    record->note(is_success ? "logged on as " + step.user + " by " + log_on_mechanism_
+                            : (is_refused ? "log-on refused: " : "log-on could not be decided: ") + step.reason);
+  }
   if (is_success) {
     policy_.note_user(std::move(step.user));
     protocol_.auth_succeed();
@@ -261,6 +311,8 @@ Task<void> ClientSession::end_message(const smtp::Reply* refusal, bool& close_si
   const auto began = MonotonicClock::now();
   const smtp::Reply reply = co_await acceptance_->finish();
   metrics.accept_seconds.observe(MonotonicClock::now() - began);
+  if (auto* record = tap_.record())
+    if (const auto remark = acceptance_->remark(); !remark.empty()) record->note(remark);
   if (!reply.is_positive()) {
     shared_.log.line(LogLevel::info, reply.code == 0 ? "mail not answered" : "mail refused",
                      {{"listener", config_.name},
@@ -285,8 +337,10 @@ Task<bool> ClientSession::flush() {
   auto& output = protocol_.output();
   if (output.empty()) co_return true;
   deadline_.set(MonotonicClock::now() + config_.limits.command_timeout);
+  if (auto* record = tap_.record()) record->replies(output);
   const auto error = co_await stream_->write(output);
   deadline_.clear();
+  if (error) stream_error_ = error;
   output.clear();
   if (output.capacity() > output_octets_kept) output = {};
   command_until_ = MonotonicClock::now() + config_.limits.command_timeout;
@@ -318,7 +372,10 @@ Task<bool> ClientSession::read(std::string_view& input) {
     co_return false;  // the last word is being said: whatever came is not looked at
   phase_ = Phase::busy;
   deadline_.clear();
-  if (got.error) co_return false;
+  if (got.error) {
+    stream_error_ = got.error;
+    co_return false;
+  }
   last_read_filled_ = got.octets == buffer.size();
   if (is_body) body_octets_read_ += got.octets;
   input = {static_cast<const char*>(buffer.data()), got.octets};
@@ -366,6 +423,8 @@ void ClientSession::deadline_passed() {
   if (phase_ == Phase::reading) {
     start_goodbye(closing_until_ ? closing_reply() : smtp::Reply{421, "4.4.2", "timeout, closing"});
   } else {
+    ended_by_ = "a deadline passed";
+    if (auto* record = tap_.record()) record->note("timeout: " + std::string(phase_ == Phase::handshake ? "the TLS handshake" : "the client does not take what it is sent"));
     stream_->close();
   }
 }
@@ -373,12 +432,14 @@ void ClientSession::deadline_passed() {
 /// Only while a read is under way: then no write is, and the coroutine of run() does nothing but wait for it.
 void ClientSession::start_goodbye(smtp::Reply reply) {
   phase_ = Phase::goodbye;
+  ended_by_ = closing_until_ ? "the hub or the listener closes" : "timeout";
   deadline_.set(MonotonicClock::now() + goodbye_timeout);
   shared_.scope.spawn("goodbye", say_goodbye(std::move(reply)));
 }
 
 Task<void> ClientSession::say_goodbye(smtp::Reply reply) {
   const std::string octets = smtp::to_wire(reply);
+  if (auto* record = tap_.record()) record->replies(octets);
   co_await stream_->write(octets);
   co_await stream_->finish();
   stream_->close();

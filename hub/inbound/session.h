@@ -17,6 +17,7 @@
 #include "hub/inbound/deadline.h"
 #include "hub/inbound/introduction.h"
 #include "hub/inbound/policy.h"
+#include "hub/logs/session_record.h"
 #include "hub/net/runtime.h"
 #include "hub/net/tls_store.h"
 #include "hub/net/tls_stream.h"
@@ -46,7 +47,7 @@ struct ListenerShared {
   std::size_t large_buffers = 0;
 };
 
-class ClientSession {
+class ClientSession final : private RecordedSession {
  public:
   ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle, Introduction whose);
   ~ClientSession();
@@ -70,6 +71,13 @@ class ClientSession {
 
  private:
   enum class Phase : std::uint8_t { busy, reading, handshake, pause, goodbye };
+
+  // RecordedSession
+  [[nodiscard]] SessionFacts session_facts() const override;
+  [[nodiscard]] bool is_logged() const override { return config_.protocol_log == ProtocolLogging::verbose; }
+  void record_to(SessionRecord* record) override { protocol_.observe(record); }
+  void record_pause(Duration span);
+  [[nodiscard]] std::string why_ended() const;
 
   Task<void> converse();
   /// From here on the connection is encrypted, or it is over (false).
@@ -103,6 +111,9 @@ class ClientSession {
   std::string tls_cipher_;  // empty: plain
   InboundPolicy policy_;
   smtp::ReceiveSession protocol_;
+  SessionTap tap_;
+  const char* ended_by_ = "";
+  ErrorCode stream_error_;
   std::unique_ptr<Acceptance> acceptance_;
   std::unique_ptr<AuthExchange> log_on_;  // under way
   std::string log_on_mechanism_;

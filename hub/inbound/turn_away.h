@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "hub/logs/session_record.h"
 #include "hub/net/runtime.h"
 #include "hub/net/stream.h"
 #include "smtp/reply.h"
@@ -13,6 +14,8 @@ namespace umbra::hub {
 /// More clients than this at once, of one caller, are closed without a word.
 inline constexpr std::size_t turning_away_max = 100;
 
-Task<void> turn_away(asio::io_context& io, std::unique_ptr<Stream> stream, smtp::Reply reply, std::shared_ptr<std::size_t> turning_away);
+/// `records`: null, or it outlives the coroutine. `facts`: as its records name the connection.
+Task<void> turn_away(asio::io_context& io, std::unique_ptr<Stream> stream, smtp::Reply reply, std::shared_ptr<std::size_t> turning_away,
+                     SessionRecords* records, SessionFacts facts);
 
 }  // namespace umbra::hub

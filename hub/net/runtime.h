@@ -8,6 +8,7 @@ namespace umbra::hub {
 
 class TlsStore;
 class Authenticators;
+class SessionRecords;
 
 struct Runtime {
   asio::io_context& io;
@@ -16,6 +17,7 @@ struct Runtime {
   Resolver& resolver;
   TlsStore* tls = nullptr;  ///< null: everything is plain
   Authenticators* authenticators = nullptr;  ///< null: nobody can log on
+  SessionRecords* records = nullptr;  ///< null: nobody wants to know what is said on connections
 };
 
 }  // namespace umbra::hub

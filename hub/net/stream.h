@@ -42,6 +42,8 @@ class Stream {
   virtual Task<void> finish() { co_return; }
   virtual void close() noexcept = 0;
   [[nodiscard]] virtual const Endpoint& remote() const = 0;
+  /// This end; without a host where it is not known.
+  [[nodiscard]] virtual Endpoint local() const { return {}; }
 };
 
 class Acceptor {

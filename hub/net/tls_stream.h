@@ -42,6 +42,7 @@ class TlsStream final : public Stream {
   Task<void> finish() override;
   void close() noexcept override { below_->close(); }
   [[nodiscard]] const Endpoint& remote() const override { return below_->remote(); }
+  [[nodiscard]] Endpoint local() const override { return below_->local(); }
 
   // After the handshake.
   [[nodiscard]] std::string version() const;  ///< "TLSv1.3"

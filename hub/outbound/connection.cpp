@@ -41,6 +41,19 @@ std::string source_for(const std::vector<std::string>& sources, const Endpoint& 
   return found == sources.end() ? std::string{} : *found;
 }
 
+std::string text_of(const HostAddress& host) { return host.name + " [" + to_string(host.endpoint) + "]"; }
+
+std::string local_text(const Stream& stream) {
+  const auto local = stream.local();
+  return local.host.empty() ? std::string() : " from " + to_string(local);
+}
+
+std::string names_of(const std::vector<HostAddress>& hosts) {
+  std::string names;
+  for (const auto& host : hosts) names += (names.empty() ? "" : ", ") + text_of(host);
+  return names;
+}
+
 }  // namespace
 
 Connection::Connection(Parts& parts, ConnectionOwner& owner, Destination& destination)
@@ -48,6 +61,7 @@ Connection::Connection(Parts& parts, ConnectionOwner& owner, Destination& destin
       owner_(owner),
       destination_(destination),
       route_(destination.target ? destination.target->route : nullptr),
+      tap_(parts.runtime.records, *this),
       event_(parts.runtime.io),
       reader_done_(parts.runtime.io) {}
 
@@ -62,6 +76,16 @@ void Connection::cut() {
   is_ending_ = true;
   if (stream_) stream_->close();
   event_.set();
+}
+
+SessionFacts Connection::session_facts() const {
+  return {SessionDirection::out, route_ ? route_->name : "", host_ ? host_->name : "", stream_ ? stream_->local() : Endpoint{},
+          host_ ? host_->endpoint : Endpoint{}, is_logged()};
+}
+
+void Connection::tell_connectivity(std::string_view direction, const std::string& description) {
+  auto* log = parts_.runtime.records == nullptr ? nullptr : parts_.runtime.records->connectivity();
+  if (log != nullptr) log->write(WallClock::now(), {session_id_text(tap_.id()), "SMTP", destination_.name, direction, description});
 }
 
 Remote Connection::remote() const {
@@ -80,19 +104,28 @@ Task<void> Connection::work() {
   }
   std::string why = plan.defer;
   bool is_open = false;
+  if (plan.hosts.empty())
+    tell_connectivity(">", "no host: " + why);
+  else
+    tell_connectivity("+", "resolved: " + names_of(plan.hosts));
   for (const auto& host : plan.hosts) {
     is_open = co_await open(host, why);
     if (is_open || is_cut_) break;
+    const bool is_last = &host == &plan.hosts.back();
+    tell_connectivity(">", text_of(host) + ": " + why + (is_last ? "; no other address" : "; next " + text_of((&host)[1])));
+    tap_.close(why);
     ++parts_.metrics.connect_failures_total;
     owner_.host_failed(*this, host, why);
   }
   if (!is_open) {
+    tap_.close("the hub is stopping");
     host_.reset();
     if (!is_cut_) owner_.unreachable(*this, why);
     co_return;
   }
   ++parts_.metrics.connections_out_total;
   ++parts_.metrics.connections_out;
+  tell_connectivity("+", "connected to " + text_of(*host_) + local_text(*stream_) + (tls_.empty() ? "" : ", " + tls_));
   owner_.established(*this);
   owner_.scope().spawn("replies", read_replies(self_.lock()));
   co_await converse();
@@ -106,6 +139,10 @@ Task<void> Connection::work() {
   if (aside_) owner_.give_back(std::exchange(aside_, nullptr), "");
   co_await reader_done_.wait();
   watchdog_.reset();
+  const auto& over = session_->over_reason();
+  const std::string ended = over.code == 221 || is_cut_ ? "ended by this hub" : over.code != 0 ? "the next hop said: " + smtp::to_line(over) : over.text;
+  tell_connectivity("-", "messages: " + std::to_string(delivered_) + ", octets: " + std::to_string(delivered_octets_) + "; " + ended);
+  tap_.close(ended);
   --parts_.metrics.connections_out;
 }
 
@@ -120,6 +157,7 @@ Task<bool> Connection::open(HostAddress host, std::string& why) {
   parts_.log.line(LogLevel::warning, "TLS failed, going on without",
                   {{"route", route.name}, {"host", host.name}, {"address", to_string(host.endpoint)}, {"reason", why}});
   ++parts_.metrics.tls_fallbacks_total;
+  tap_.close(why);
   co_return co_await connect(host, smtp::StartTlsUse::never, why);
 }
 
@@ -128,9 +166,15 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
   has_begun_tls_ = false;
   tls_.clear();
   watchdog_.reset();
+  session_.reset();
+  stream_.reset();
+  host_ = host;
+  tap_.open();
+  if (auto* record = tap_.record()) record->note("connecting to " + text_of(host));
   auto connected = co_await parts_.runtime.network.connect(host.endpoint, MonotonicClock::now() + times.connect_timeout, source_for(route_->source_addresses, host.endpoint));
   if (!connected) {
     why = "4.4.1 " + connected.error().what + ": " + connected.error().code.message();
+    host_.reset();
     co_return false;
   }
   stream_ = std::move(*connected);
@@ -138,8 +182,9 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
     stream_->close();
     co_return false;
   }
-  host_ = host;
   session_.emplace(parts_.config.host_name, starttls, !route_->authentication.user.empty());
+  session_->observe(tap_.record());
+  if (auto* record = tap_.record()) record->connected(session_facts());
   log_on_.reset();
   bool has_begun_log_on = false;
   watchdog_.emplace(parts_.runtime.io, *stream_);
@@ -156,6 +201,7 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
     }
     if (!session_->output().empty()) {
       writing_.swap(session_->output());
+      if (auto* record = tap_.record()) record->sending();
       ErrorCode error = co_await stream_->write(writing_);
       writing_.clear();
       if (error) session_->lost("4.4.2 lost connection to " + host.name + " while greeting: " + error.message());
@@ -211,6 +257,11 @@ Task<void> Connection::start_tls(HostAddress host) {
                              (watchdog_->fired() ? "the TLS handshake took too long" : done.error().what));
   tls_ = tls.version() + " " + tls.cipher();
   ++parts_.metrics.tls_connections_out_total;
+  if (auto* record = tap_.record()) {
+    std::string names;
+    for (const auto& name : tls.peer_names().dns) names += " " + name;
+    record->note("TLS established: " + tls_ + (tls.is_resumed() ? ", resumed" : "") + (names.empty() ? "" : "; certificate of" + names));
+  }
   if (tls.is_resumed()) ++parts_.metrics.tls_sessions_resumed_total;
   session_->tls_started();
 }
@@ -219,6 +270,7 @@ Task<void> Connection::start_tls(HostAddress host) {
 Task<void> Connection::log_on(HostAddress host) {
   const auto& authentication = route_->authentication;
   if (session_->phase() == Phase::logged_on) {
+    if (auto* record = tap_.record(); record != nullptr && log_on_->is_complete()) record->note("logged on as " + authentication.user);
     if (log_on_->is_complete()) co_return session_->auth_accept();
     co_return session_->lost("4.7.0 " + host.name + " let this hub in without proving that it knows it");
   }
@@ -335,6 +387,7 @@ Task<bool> Connection::write_output() {
     found->end_at = written_ + end->at;
     if (written_ - answered_up_to_ + writing_.size() > taken_at_once_octets) {
       from = end->at - end_octets;
+      if (auto* record = tap_.record()) record->sending_but_end();
       error = co_await write_but_end(*end);
       if (end->job->is_withdrawn && !error) {
         writing_.clear();
@@ -342,6 +395,7 @@ Task<bool> Connection::write_output() {
       }
     }
   }
+  if (auto* record = tap_.record(); record != nullptr && !error) record->sending();
   if (!error) error = co_await stream_->write(std::string_view(writing_).substr(from));
   written_ += writing_.size();
   writing_.clear();
@@ -363,6 +417,7 @@ Task<ErrorCode> Connection::write_but_end(End end) {
   end.job->is_withdrawn = true;
   if (error) co_return error;
   // Nothing but an end of the connection takes the message back.
+  if (auto* record = tap_.record()) record->withheld(is_allowed ? "the connection ended" : why_not(*end.job));
   close(is_allowed ? "the connection ended" : why_not(*end.job));
   co_return ErrorCode{};
 }
@@ -581,7 +636,10 @@ void Connection::handle(smtp::TransactionResult result) {
     return;
   }
   if (first.reply.code != 0) ++completed_;
-  if (!is_delivered)
+  if (is_delivered) {
+    ++delivered_;
+    delivered_octets_ += job->message->size;
+  } else
     parts_.log.message(MessageEvent::attempted, job->message->id,
                        {{"host", host_->name},
                         {"address", to_string(host_->endpoint)},

@@ -18,6 +18,7 @@
 #include "hub/outbound/parts.h"
 #include "hub/outbound/recorder.h"
 #include "hub/authentication/sasl_client.h"
+#include "hub/logs/session_record.h"
 #include "hub/net/tls_store.h"
 #include "hub/net/tls_stream.h"
 #include "smtp/send_session.h"
@@ -55,7 +56,7 @@ class ConnectionOwner {
   virtual TaskScope& scope() = 0;
 };
 
-class Connection {
+class Connection final : private RecordedSession {
  public:
   static constexpr std::size_t unrecorded_max = 64;
 
@@ -100,6 +101,15 @@ class Connection {
     JobPtr job;
   };
 
+  // RecordedSession
+  [[nodiscard]] SessionFacts session_facts() const override;
+  [[nodiscard]] bool is_logged() const override { return route_ && route_->protocol_log == ProtocolLogging::verbose; }
+  void record_to(SessionRecord* record) override {
+    if (session_) session_->observe(record);
+  }
+  /// In the connectivity log. `direction`: + something came about, > not, - it has ended.
+  void tell_connectivity(std::string_view direction, const std::string& description);
+
   Task<void> work();
   Task<bool> open(HostAddress host, std::string& why);
   Task<bool> connect(HostAddress host, smtp::StartTlsUse starttls, std::string& why);
@@ -136,6 +146,7 @@ class Connection {
   std::unique_ptr<Stream> stream_;
   std::optional<Watchdog> watchdog_;
   std::optional<smtp::SendSession> session_;
+  SessionTap tap_;
   std::shared_ptr<SaslClient> log_on_;
   Event event_;
   Event reader_done_;
@@ -150,6 +161,8 @@ class Connection {
   std::size_t begun_ = 0;
   std::size_t completed_ = 0;  // transactions that the next hop answered
   std::size_t unrecorded_ = 0;
+  std::size_t delivered_ = 0;  // messages, to one recipient or more
+  std::uint64_t delivered_octets_ = 0;
   std::string closed_why_;
   std::string tls_;         // version and cipher; empty: plain
   bool has_begun_tls_ = false;

@@ -1,5 +1,7 @@
 #include "hub/peering/link.h"
 
+#include "hub/logs/session_record.h"
+
 namespace umbra::hub {
 namespace {
 
@@ -49,7 +51,21 @@ void Link::set_address(const Endpoint& address) {
   pause_.cancel();
 }
 
+void Link::tell_connectivity(std::string_view direction, const std::string& description) {
+  auto* log = runtime_.records == nullptr ? nullptr : runtime_.records->connectivity();
+  if (log == nullptr) return;
+  if (session_id_ == 0) session_id_ = runtime_.records->new_id();
+  log->write(WallClock::now(), {session_id_text(session_id_), "SMTP", "shadowredundancy", direction, "hub " + member_.name + ": " + description});
+}
+
+void Link::tell_failure(const std::string& why) {
+  if (why == failure_told_) return;
+  failure_told_ = why;
+  tell_connectivity(">", why);
+}
+
 void Link::complain(const std::string& why) {
+  tell_failure(why);
   if (why == complained_) return;
   complained_ = why;
   owner_.on_trouble(member_.name, why);
@@ -76,10 +92,12 @@ Task<void> Link::one_session() {
   // Stale answers serve where there is no new one: who listens there proves who he is.
   auto addresses = co_await runtime_.resolver.addresses(member_.address.host);
   if (addresses && !addresses->empty()) resolved_ = std::move(*addresses);
-  if (resolved_.empty() || is_stopping_) co_return;
+  if (is_stopping_) co_return;
+  if (resolved_.empty()) co_return tell_failure("no address of " + member_.address.host + (addresses ? "" : ": " + addresses.error().what));
   Endpoint to{resolved_[attempts_++ % resolved_.size()], member_.address.port};
   auto stream = co_await runtime_.network.connect(to, MonotonicClock::now() + connect_timeout);
-  if (!stream || is_stopping_) co_return;
+  if (is_stopping_) co_return;
+  if (!stream) co_return tell_failure("cannot connect to " + to_string(to) + ": " + stream.error().code.message());
   HubChannel channel(runtime_, std::move(*stream), false);
   stream_ = std::move(channel.stream);
   watchdog_ = std::make_unique<Watchdog>(runtime_.io, *stream_);
@@ -92,10 +110,16 @@ Task<void> Link::one_session() {
     is_open_ = true;
     ++sessions_;
     used_at_ = MonotonicClock::now();
+    failure_told_.clear();
+    commands_ = octets_ = 0;
+    tell_connectivity("+", "connected to " + to_string(to) + (channel.tls == nullptr ? "" : ", " + channel.tls->version() + " " + channel.tls->cipher()));
     writer_ended_ = false;
     tasks_.spawn("link writer", write_commands());
     owner_.on_open(member_.name);
     co_await read_replies(*stream_);
+    const std::string_view ended = is_stopping_ ? "this hub is stopping" : watchdog_->fired() ? "no answer in time" : "the connection ended";
+    tell_connectivity("-", "commands: " + std::to_string(commands_) + ", octets: " + std::to_string(octets_) + "; " + std::string(ended));
+    session_id_ = 0;
     end_session();
     owner_.on_closed(member_.name);
     while (!writer_ended_) co_await writer_done_.wait();
@@ -205,6 +229,8 @@ Task<Link::Outcome> Link::call(std::string command, Duration timeout) {
   call->outcome.sent_at = now;
   call->timeout = timeout;
   used_at_ = now;
+  ++commands_;
+  octets_ += command.size();
   output_ += command;
   calls_.push_back(call);
   if (calls_.size() == 1) watch_first();

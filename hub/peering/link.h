@@ -85,6 +85,10 @@ class Link {
   Task<void> read_replies(Stream& stream);
   Task<void> write_commands();
   void complain(const std::string& why);
+  /// In the connectivity log. `direction`: + something came about, > not, - it has ended.
+  void tell_connectivity(std::string_view direction, const std::string& description);
+  /// Once for each reason, until there is a session.
+  void tell_failure(const std::string& why);
   void end_session();
   void watch_first();
 
@@ -97,6 +101,10 @@ class Link {
   smtp::ShadowVersion version_;
   smtp::Keywords keywords_;
   std::string complained_;
+  std::string failure_told_;
+  std::uint64_t session_id_ = 0;  // in the connectivity log
+  std::uint64_t commands_ = 0;    // of the present session
+  std::uint64_t octets_ = 0;
   std::vector<std::string> resolved_;  // addresses of the host, as last answered
   std::size_t attempts_ = 0;
   LinkOwner& owner_;

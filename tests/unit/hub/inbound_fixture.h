@@ -12,6 +12,7 @@
 #include "hub/inbound/listeners.h"
 #include "hub/logs/memory_log.h"
 #include "tests/support/memory_stream.h"
+#include "tests/unit/hub/memory_record_log.h"
 
 namespace umbra::hub {
 
@@ -119,7 +120,7 @@ class Inbound : public ::testing::Test {
 
   void start() {
     take_configuration();
-    listener = std::make_unique<Listeners>(Runtime{io, random, network, resolver, tls.get(), &authenticators}, whole, intake, pressure, throttle, log, metrics);
+    listener = std::make_unique<Listeners>(Runtime{io, random, network, resolver, tls.get(), &authenticators, records.get()}, whole, intake, pressure, throttle, log, metrics);
     ASSERT_TRUE(listener->start());
     time.settle(io);
   }
@@ -183,6 +184,8 @@ class Inbound : public ::testing::Test {
   std::unique_ptr<TlsStore> tls;
   LoopExecutor lane{io};
   Authenticators authenticators{io, network, lane, log};
+  MemoryRecordLog receive_log;
+  std::unique_ptr<SessionRecords> records;  ///< unless a test is about it: none
   std::unique_ptr<Listeners> listener;
 
  private:

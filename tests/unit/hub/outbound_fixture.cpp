@@ -206,7 +206,7 @@ void OutboundTest::start(bool is_loading) {
     UMBRA_ASSERT(opened);
     spool = std::move(*opened);
   }
-  outbound = Outbound::make({io, random, network, resolver, tls.get()}, config, *spool, guard, log, metrics);
+  outbound = Outbound::make({io, random, network, resolver, tls.get(), nullptr, records.get()}, config, *spool, guard, log, metrics);
   outbound->start();
   if (is_loading) outbound->set_loading(true);
 }

@@ -14,6 +14,7 @@
 
 #include "hub/logs/memory_log.h"
 #include "hub/net/tls_store.h"
+#include "hub/logs/session_record.h"
 #include "hub/outbound/outbound.h"
 #include "storage/memory_disk.h"
 
@@ -265,6 +266,7 @@ class OutboundTest : public testing::Test {
   Metrics metrics;
   Config config;
   std::unique_ptr<TlsStore> tls;
+  std::unique_ptr<SessionRecords> records;  ///< unless a test is about it: none
   std::unique_ptr<storage::Spool> spool;
   std::unique_ptr<Outbound> outbound;
 };
