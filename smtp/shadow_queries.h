@@ -1,4 +1,4 @@
-// XQUERY and XANSWER: a question that an operator asked one hub, asked of another one, and its answer in pieces (docs/xshadow.md section 18).
+// XQUERY and XANSWER: a question that an operator asked one hub, asked of another one, and its answer in pieces (docs/xshadow.md section 19).
 // Read-only. The question is answered at once with a number, and what comes of it is fetched under that number when it is there: nobody's
 // heartbeat waits behind the search of a log. Everything read is hostile until parsed here.
 #pragma once

@@ -1,4 +1,4 @@
-// The questions of operators that one session of another hub has asked and whose answers it has not fetched yet (docs/xshadow.md section 18).
+// The questions of operators that one session of another hub has asked and whose answers it has not fetched yet (docs/xshadow.md section 19).
 // Few and bounded; they end with the session. Home thread.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Asks the other hubs a question of an operator, each over its session for control, all at once (docs/xshadow.md section 18). Who does not
+// Asks the other hubs a question of an operator, each over its session for control, all at once (docs/xshadow.md section 19). Who does not
 // answer is named, never left out. Owned by Peering; home thread.
 #pragma once
 
