@@ -129,6 +129,20 @@ class PeersUnderPressure(LabCase):
         cluster.wait_empty(30)
         self.assertEqual(len(capture.messages), 19)
 
+    def test_a_hub_that_leaves_hands_its_mail_to_hubs_that_are_not_short(self):
+        port = places.free_port()
+        cluster = self.cluster(3, f"127.0.0.1:{port}", pressure=PRESSURE, delivery={"retry": [{"wait": "1s"}]})
+        one, two, three = cluster.hubs
+        for hub, count in ((two, 12), (one, 8)):
+            with session(hub.address) as talk:
+                for _ in range(count):
+                    self.assertEqual(talk.send_mail(sender="a@own.example")[0], 250)
+        wait_until(lambda: next(peer for peer in one.status()["peers"] if peer["hub"] == two.name)["pressure"] == "medium", 10, "it is told")
+        self.assertEqual(one.umbra("leave", "--unready-wait", "0s", "--deadline", "40s").returncode, 0)
+        self.assertEqual((two.counts()["messages"], three.counts()["messages"]), (12, 8))
+        capture = self.capture(port=port)
+        capture.wait_for(20, seconds=40)
+
 
 class Tarpit(LabCase):
     def test_a_failed_command_waits_and_a_right_one_does_not(self):
