@@ -1,3 +1,4 @@
+// A connection to a next hop; its life is told in the header. This file is long because opening, conversing and settling are one state.
 #include "hub/outbound/connection.h"
 
 #include <algorithm>
