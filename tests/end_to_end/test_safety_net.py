@@ -92,7 +92,7 @@ class SafetyNets(LabCase):
         events = {event["id"]: event for event in hub.events("resent")}
         for message in again:
             text = message.octets.decode()
-            self.assertTrue(text.startswith("Received: by hub-1.example"), text)
+            self.assertRegex(text, r"^Umbra-Hop: [^\r]+(\r\n\t[^\r]+)*\r\nReceived: by hub-1\.example")
             self.assertIn("sent again from the safety net", text)
             self.assertEqual(text.count("\nSubject:"), 1)
             self.assertTrue(text.endswith("\r\n\r\nbody " + message.addresses[0][1:].split("@")[0] + "\r\n"), text)
