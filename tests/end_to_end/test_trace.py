@@ -51,7 +51,7 @@ class OfWhatWaits(TraceCase):
         self.assertEqual((owner["hub"], owner["recipients"][0]["state"], owner["history"][0]["how"]), ("hub-1", "pending", "accepted"))
         text = third.umbra("trace", name).stdout
         self.assertIn("=> queued at hub-1", text)
-        self.assertIn(f"holds a copy for hub-1", text)
+        self.assertIn("holds a copy for hub-1", text)
 
     def test_it_is_found_by_sender_recipient_and_time(self):
         away = self.deferring()
@@ -120,7 +120,7 @@ class OfWhatIsOver(TraceCase):
         name = self.send(first)
         holder = next(hub for hub in hubs.hubs if hub.counts()["shadows"] == 1)
         asked = next(hub for hub in hubs.hubs if hub not in (first, holder))
-        wait_until(lambda: self.trace(asked, name)["messages"][0]["records"], 20, "records")
+        wait_until(lambda: ("hub-1", "DEFER") in self.events(self.trace(asked, name)["messages"][0]), 20, "hub-1 has written what it knows")
         first.kill()
         away.rcpt_reply = lambda address: None
         away.wait_for(1, 40)
@@ -137,7 +137,7 @@ class OfWhatIsOver(TraceCase):
         wait_until(lambda: all(hub["answered"] for hub in self.trace(asked, name)["hubs"]), 30, "all answer")
         story = self.trace(asked, name)["messages"][0]
         events = self.events(story)
-        self.assertEqual(events[0], ("hub-1", "RECEIVE"))
+        self.assertIn(("hub-1", "RECEIVE"), events)  # when the 250 was sent, which is after the copy
         self.assertIn(("hub-1", "HAREDIRECT"), events)
         self.assertIn(("hub-1", "DEFER"), events)
         times = [record["time"] for record in story["records"]]
