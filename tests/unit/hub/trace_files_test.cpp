@@ -11,6 +11,9 @@
 #include <random>
 
 #include "base/iso_time.h"
+#include "hub/logs/memory_log.h"
+#include "hub/logs/record_logs.h"
+#include "hub/logs/tracking_log.h"
 #include "hub/trace/tracking_files.h"
 
 namespace umbra::hub {
@@ -157,6 +160,31 @@ TEST_F(TrackingFiles, LongLinesAreNoRecords) {
   auto found = search(by_id(1));
   ASSERT_EQ(events(found), "SEND LONG");
   EXPECT_EQ(found.records[1].field("source-context").size(), 2'000U);
+}
+
+TEST_F(TrackingFiles, AreReadAsTheyAreWritten) {
+  for (const auto format : {RecordLogsConfig::Format::csv, RecordLogsConfig::Format::json}) {
+    SCOPED_TRACE(format == RecordLogsConfig::Format::csv ? "csv" : "json");
+    RecordLogsConfig config;
+    config.folder = folder_ + (format == RecordLogsConfig::Format::csv ? "/csv" : "/json");
+    config.format = format;
+    MemoryLog inner{"hub1"};
+    RecordLogs logs(config, inner);
+    TrackingLog events(inner, logs, "hub1.example");
+    const std::string reply = "250 2.0.0 \"queued\", as\r\n\t1; really";
+    events.message(MessageEvent::accepted, id_of(1), {{"from", "a@source.example"}, {"client", "192.0.2.1"}, {"to", "b@sink.example;c@sink.example", true}, {"message_id", "<m1@source.example>", true}});
+    events.message(MessageEvent::accepted, id_of(2), {{"from", "other@source.example"}});
+    events.message(MessageEvent::delivered, id_of(1), {{"recipient", "b@sink.example"}, {"host", "mx.sink.example"}, {"address", "192.0.2.9:25"}, {"reply", reply}});
+    logs.stop();
+    auto found = search_tracking(config.folder, by_id(1));
+    ASSERT_EQ(TrackingFiles::events(found), "RECEIVE SEND");
+    EXPECT_EQ(found.records[0].field("client-ip"), "192.0.2.1");
+    EXPECT_EQ(found.records[0].field("message-id"), "<m1@source.example>");
+    EXPECT_THAT(std::string(found.records[1].field("recipient-status")), HasSubstr("\"queued\", as"));
+    EXPECT_THAT(std::string(found.records[1].field("custom-data")), HasSubstr("next-hop=mx.sink.example"));
+    EXPECT_EQ(search_tracking(config.folder, {.recipient = "c@sink.example"}).records.size(), 1U);
+    EXPECT_EQ(search_tracking(config.folder, {.message_id = "m1@source.example"}).records.at(0).id, id_of(1));
+  }
 }
 
 TEST_F(TrackingFiles, TakeWhateverIsInThem) {
