@@ -5,6 +5,7 @@
 #include "hub/admin/query.h"
 #include "hub/safety_net/filter.h"
 #include "smtp/address.h"
+#include "smtp/shadow_queries.h"
 
 namespace umbra::hub {
 namespace {
@@ -65,6 +66,7 @@ std::expected<TraceQuestion, std::string> parse_trace_question(std::string_view 
     has_condition = true;
   }
   if (!has_condition || question.since > question.until) return std::unexpected(expected_words);
+  if (trace_target(question).size() > smtp::query_octets_max) return std::unexpected("the question is too long to be asked of other hubs: ask for fewer ids");
   return question;
 }
 

@@ -106,6 +106,10 @@ TEST_F(AdminApiTest, ATraceOfManyMessagesFitsIntoAQuestionBetweenHubs) {
   auto again = parse_trace_question(trace_target(question).substr(std::string("/v1/trace?").size()));
   ASSERT_TRUE(again);
   EXPECT_EQ(again->sender, question.sender);
+  for (std::size_t i = 0; i < traced_messages_max; ++i) question.ids.push_back({SpoolId{UINT64_MAX - i}, UINT64_MAX - i});
+  auto both = parse_trace_question(trace_target(question).substr(std::string("/v1/trace?").size()));
+  ASSERT_FALSE(both) << "it would not fit";
+  EXPECT_THAT(both.error(), HasSubstr("too long"));
 }
 
 TEST_F(AdminApiTest, ListsTheSafetyNetByPages) {
