@@ -68,6 +68,14 @@ class SocketStream final : public Stream {
   }
 
   const Endpoint& remote() const override { return remote_; }
+  Endpoint local() const override {
+    if constexpr (std::is_same_v<Protocol, Tcp>) {
+      ErrorCode error;
+      const auto local = socket_.local_endpoint(error);
+      return error ? Endpoint{} : to_endpoint(local);
+    }
+    return {};
+  }
 
  private:
   Socket socket_;

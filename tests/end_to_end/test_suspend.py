@@ -56,7 +56,7 @@ class Suspend(LabCase):
         self.relay.start()
         time.sleep(1)
         self.assertEqual([(one["what"], one["name"]) for one in self.suspended()], [("domain", "moving.example"), ("sender", "@noisy.example")])
-        self.assertIn("is suspended", self.relay.umbra("queue", "list").stdout)
+        self.assertIn("4.3.2 the delivery of mail of its sender", self.relay.umbra("queue", "list").stdout)
         self.relay.umbra("resume", "domain", "moving.example")
         self.relay.umbra("resume", "sender", "@noisy.example")
         for message in json.loads(self.relay.umbra("queue", "list", "--output", "json").stdout)["messages"]:

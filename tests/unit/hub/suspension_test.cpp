@@ -198,6 +198,7 @@ TEST_F(SuspensionTests, CountTheTimeOfOverlappingOnesOnce) {
 TEST_F(SuspensionTests, OfADomainOrASenderLetOtherMailOfTheDestinationPass) {
   FakeHost& host = smart_host();
   route().domains = {"*"};
+  config.delivery.delay_warning = Duration{0};
   begin();
   suspend(What::domain, "back.example");
   suspend(What::sender, "@noisy.example");

@@ -164,7 +164,7 @@ TEST_F(OpeningTest, BringsAnOlderSpoolUpToDateWithItsHoldersIndexed) {
   message.holders = {holder("hub2", 22, Holder::State::offered), holder("hub3", 33)};
   ASSERT_TRUE(box->write([&](Writer& writer) { return accept(writer, message); }));
   box->close();
-  sql("DROP INDEX outbox_superseded; DROP TABLE untold; ALTER TABLE messages DROP COLUMN noted; ALTER TABLE messages DROP COLUMN history; ALTER TABLE shadows DROP COLUMN note;"
+  sql("DROP TABLE holds; DROP INDEX outbox_superseded; DROP TABLE untold; ALTER TABLE messages DROP COLUMN noted; ALTER TABLE messages DROP COLUMN history; ALTER TABLE shadows DROP COLUMN note;"
       "DROP TABLE kept; DROP TABLE resends; ALTER TABLE meta DROP COLUMN kept; ALTER TABLE meta DROP COLUMN kept_octets;"
       "ALTER TABLE progress DROP COLUMN next_hop;"
       "DROP TABLE notes; DROP INDEX messages_handing_over; DROP INDEX messages_held_by; DROP TABLE further_holders; ALTER TABLE messages DROP COLUMN held_by;"
