@@ -22,13 +22,6 @@ std::string text_of(const Json& value) {
   return value.get_ref<const std::string&>().substr(0, text_octets_max);
 }
 
-const Json& member(const Json& object, const char* name) {
-  static const Json nothing;
-  if (!object.is_object()) return nothing;
-  auto found = object.find(name);
-  return found == object.end() ? nothing : *found;
-}
-
 /// Objects of that list, a few of them, as said by `hub`.
 std::vector<Json> objects(const Json& list, const std::string& hub, std::size_t count_max) {
   std::vector<Json> result;

@@ -11,13 +11,6 @@
 namespace umbra::hub {
 namespace {
 
-const Json& member(const Json& object, const char* name) {
-  static const Json nothing;
-  if (!object.is_object()) return nothing;
-  auto found = object.find(name);
-  return found == object.end() ? nothing : *found;
-}
-
 std::string text_of(const Json& object, const char* name) {
   const auto& value = member(object, name);
   return value.is_string() ? without_controls(value.get<std::string>()) : value.is_number() ? value.dump() : std::string();

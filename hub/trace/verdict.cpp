@@ -8,13 +8,6 @@
 namespace umbra::hub {
 namespace {
 
-const Json& member(const Json& object, const char* name) {
-  static const Json nothing;
-  if (!object.is_object()) return nothing;
-  auto found = object.find(name);
-  return found == object.end() ? nothing : *found;
-}
-
 std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : std::string(); }
 std::uint64_t number_of(const Json& value) { return value.is_number_integer() && value >= 0 ? value.get<std::uint64_t>() : 0; }
 bool is_role(const Json& fact, std::string_view role) { return text_of(member(fact, "role")) == role; }
@@ -114,6 +107,13 @@ Json of_records(const Json& records, const std::vector<std::string>& copies) {
 }
 
 }  // namespace
+
+const Json& member(const Json& object, const char* name) {
+  static const Json nothing;
+  if (!object.is_object()) return nothing;
+  auto found = object.find(name);
+  return found == object.end() ? nothing : *found;
+}
 
 std::string custom_of(const Json& record, std::string_view name) {
   const auto custom = text_of(member(record, "custom-data"));

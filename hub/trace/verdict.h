@@ -10,6 +10,9 @@
 
 namespace umbra::hub {
 
+/// null where there is none: what another hub has told may be anything.
+const Json& member(const Json& object, const char* name);
+
 /// "name=value;name=value" in the field custom-data of a record: the value of that name; empty: there is none.
 std::string custom_of(const Json& record, std::string_view name);
 /// To whom a record says that a message was sent; empty: it does not.
