@@ -167,7 +167,7 @@ class Connectors(LabCase):
         capture.wait_for(1)
         self.assertEqual(capture.clients, {"127.0.0.77"})
         # One that this machine does not have: mail waits, and says why.
-        other = self.hub(routes=[route_to(capture.address, source_addresses=["192.0.2.77"])])
+        other = self.hub(name="hub-2", routes=[route_to(capture.address, source_addresses=["192.0.2.77"])])
         with session(other.address) as talk:
             self.assertEqual(talk.send_mail()[0], 250)
         wait_until(lambda: "from 192.0.2.77" in other.umbra("queue", "list").stdout, 10, lambda: other.umbra("queue", "list").stdout)

@@ -187,7 +187,7 @@ class FiltersThatFail(ContentFilterCase):
             code, text = self.send(hub)
             self.assertEqual((code, text[:5]), expected, policy)
         message = capture.wait_for(1)[0]
-        received = message.octets.partition(b";")[0]
+        received = message.octets.partition(b"\r\nReceived: ")[2].partition(b";")[0]
         self.assertRegex(received, rb"\(content filter filter0 bypassed: connect to [^)]*Connection refused\)")
         self.assertEqual([event["filter"] for event in hub.events("filter_bypassed")], ["filter0"])
         self.assertEqual(hub.metric("umbra_content_filter_bypassed_total"), 1)
