@@ -1,7 +1,7 @@
 #include "base/ids.h"
 
+#include <array>
 #include <charconv>
-#include <cstdio>
 
 namespace umbra {
 namespace {
@@ -16,18 +16,29 @@ std::optional<std::uint64_t> parse_hex(std::string_view text) {
   return value;
 }
 
+// Several times for each message: printf would cost ten times as much.
+void append_hex(std::string& text, std::uint64_t value, std::size_t digits_min) {
+  std::array<char, 16> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;
+  const auto count = static_cast<std::size_t>(end - digits.data());
+  if (count < digits_min) text.append(digits_min - count, '0');
+  text.append(digits.data(), count);
+}
+
 }  // namespace
 
 std::string to_string(SpoolId id) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(id.value));
+  std::string text;
+  append_hex(text, id.value, 16);
   return text;
 }
 
 std::string to_string(MessageId id) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%016llx-%llx", static_cast<unsigned long long>(id.spool.value),
-                static_cast<unsigned long long>(id.number));
+  std::string text;
+  text.reserve(33);
+  append_hex(text, id.spool.value, 16);
+  text += '-';
+  append_hex(text, id.number, 1);
   return text;
 }
 

@@ -1,8 +1,6 @@
 #include "base/iso_time.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
 namespace umbra {
 namespace {
@@ -21,6 +19,10 @@ std::optional<int> digits(std::string_view& text, std::size_t count) {
   return value;
 }
 
+void set_digits(std::string& text, std::size_t at, std::size_t count, std::int64_t value) {
+  for (; count > 0; value /= 10) text[at + --count] = static_cast<char>('0' + value % 10);
+}
+
 bool skip(std::string_view& text, char c) {
   if (text.empty() || text.front() != c) return false;
   text.remove_prefix(1);
@@ -35,12 +37,15 @@ std::string iso_time(WallTime time) {
   const auto day = floor<days>(at);
   const year_month_day date{day};
   const hh_mm_ss clock{floor<milliseconds>(at - day)};
-  std::array<char, 64> text{};
-  const int octets = std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", static_cast<int>(date.year()),
-                                   static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()),
-                                   static_cast<int>(clock.minutes().count()), static_cast<int>(clock.seconds().count()),
-                                   static_cast<int>(clock.subseconds().count()));
-  return {text.data(), static_cast<std::size_t>(octets)};
+  std::string text = "0000-00-00T00:00:00.000Z";
+  set_digits(text, 0, 4, static_cast<int>(date.year()));
+  set_digits(text, 5, 2, static_cast<unsigned>(date.month()));
+  set_digits(text, 8, 2, static_cast<unsigned>(date.day()));
+  set_digits(text, 11, 2, clock.hours().count());
+  set_digits(text, 14, 2, clock.minutes().count());
+  set_digits(text, 17, 2, clock.seconds().count());
+  set_digits(text, 20, 3, clock.subseconds().count());
+  return text;
 }
 
 std::optional<WallTime> parse_iso_time(std::string_view text) {
