@@ -9,15 +9,9 @@
 namespace umbra::hub {
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
-bool are_same(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
-}
-
 bool is_sender(std::string_view name, std::string_view sender) {
   if (name == "<>") return sender.empty();
-  return are_same(name, name.starts_with('@') && !sender.empty() ? sender.substr(std::min(sender.rfind('@'), sender.size())) : sender);
+  return smtp::equals_ignoring_case(name, name.starts_with('@') && !sender.empty() ? sender.substr(std::min(sender.rfind('@'), sender.size())) : sender);
 }
 
 }  // namespace
@@ -56,7 +50,7 @@ bool holds_back(const Suspension& suspension, const MailPath& path) {
     case Suspension::What::delivery:
       return suspension.name == "*" || suspension.name == path.destination;
     case Suspension::What::domain:
-      return are_same(suspension.name, smtp::domain_of(path.recipient));
+      return smtp::equals_ignoring_case(suspension.name, smtp::domain_of(path.recipient));
     case Suspension::What::sender:
       return is_sender(suspension.name, path.sender);
   }
