@@ -82,16 +82,18 @@ Result<void> SpoolWriter::end_hand_over(RowId row, Generation generation, const 
   return database_.outcome();
 }
 
-Result<void> SpoolWriter::release_shadow(MessageId id, Generation up_to) {
+Result<bool> SpoolWriter::release_shadow(MessageId id, Generation up_to) {
   auto shadow = shadows_.find_row(id);
-  if (shadow && shadow->generation <= up_to) {
+  bool is_meant = shadow && shadow->generation <= up_to;
+  if (is_meant) {
     for (const auto& holder : shadow->offered)
       if (holder.state == Holder::State::owed && shadow->generation.value > 1)
         discards_.owe_superseded(holder, id, Generation{shadow->generation.value - 1}, counts);
     shadows_.remove(shadow->row, counts);
     bodies_.remove(shadow->row, shadow->size);
   }
-  return database_.outcome();
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  return is_meant;
 }
 
 Result<void> SpoolWriter::take_back(RowId row, Generation generation, bool receiver_may_have_it) {

@@ -67,9 +67,12 @@ void SpoolWriter::end_shadow(const Shadow& shadow, SpoolId from) {
   keep_or_remove(kept, shadow.row, shadow.size);
 }
 
-Result<void> SpoolWriter::finish_shadow(MessageId id, Generation up_to) {
-  if (auto shadow = shadows_.find_row(id); shadow && shadow->generation <= up_to) end_shadow(*shadow, SpoolId{});
-  return database_.outcome();
+Result<bool> SpoolWriter::finish_shadow(MessageId id, Generation up_to) {
+  auto shadow = shadows_.find_row(id);
+  bool is_meant = shadow && shadow->generation <= up_to;
+  if (is_meant) end_shadow(*shadow, SpoolId{});
+  if (!database_.ok()) return std::unexpected(*database_.error());
+  return is_meant;
 }
 
 Result<std::size_t> SpoolWriter::trim_kept(WallTime ended_before, std::size_t rows_max) {

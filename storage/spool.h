@@ -285,6 +285,12 @@ struct PeerMemory {
   Sequence sequence;
 };
 
+/// What a discard status has ended.
+struct Discarded {
+  std::optional<RowId> ended{};  ///< what this hub owned of it: to be taken off the scheduler
+  bool copy_dropped = false;     ///< a shadow was here, and is not any more
+};
+
 /// Changes, inside one group commit. Used by closures given to Spool::write(), on the writer lane only.
 /// A closure that returns an error, or throws, is rolled back alone (its savepoint); the others commit.
 class Writer {
@@ -320,15 +326,15 @@ class Writer {
   /// itself, fails with errc::file_exists. Chunks are under `shadow.row`: put them after `true`; `false`: the same copy was
   /// here already, nothing was stored.
   virtual Result<bool> insert_shadow(const Shadow& shadow) = 0;
-  /// The owner is done with the message (all), or with some recipients. Nothing there: fine. Returns what this hub
-  /// owned of it: a row that is ended with it (rule 8: "done" is a fact, whoever says it), to be taken off the scheduler.
-  virtual Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) = 0;
+  /// The owner is done with the message (all), or with some recipients. Nothing there: fine. Ends what this
+  /// hub owns of it, too (rule 8: "done" is a fact, whoever says it).
+  virtual Result<Discarded> apply_discard(const OutboxItem& item, SpoolId from) = 0;
   /// Removes a shadow (and body) whose message is done, as another hub said: the safety net may keep it. Hubs that are `owed` the "done" are
-  /// told. A copy of a generation later than `up_to` stays: it came after the caller looked, and its owner counts on it.
-  virtual Result<void> finish_shadow(MessageId id, Generation up_to) = 0;
+  /// told. A copy of a generation later than `up_to` stays: it came after the caller looked, and its owner counts on it. True: there was one.
+  virtual Result<bool> finish_shadow(MessageId id, Generation up_to) = 0;
   /// The same of one that is not needed any more though nobody has said that its message is done: it was never accepted, or is elsewhere.
   /// Hubs that are `owed` hear that theirs is superseded.
-  virtual Result<void> release_shadow(MessageId id, Generation up_to) = 0;
+  virtual Result<bool> release_shadow(MessageId id, Generation up_to) = 0;
   /// release_shadow() of one that its owner could not accept. Fails with errc::file_exists when it is not the owner's to forget any more:
   /// this hub owns it, has finished it and still owes the "done", or holds it under a later generation.
   virtual Result<void> forget_shadow(MessageId id, Generation generation) = 0;

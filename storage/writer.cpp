@@ -258,24 +258,26 @@ Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
   return true;
 }
 
-Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, SpoolId from) {
-  std::optional<RowId> ended;
+Result<Discarded> SpoolWriter::apply_discard(const OutboxItem& item, SpoolId from) {
+  Discarded outcome;
   if (item.superseded) {
     auto dropped = release_shadow(item.id, item.generation);
     if (!dropped) return std::unexpected(dropped.error());
+    outcome.copy_dropped = *dropped;
     // Owned here under an earlier one: another hub took it over, gave it on to one that has its copies, and this one had not heard so.
     auto row = messages_.find(item.id);
     if (auto before = row ? messages_.find_row(*row) : std::nullopt; before && before->generation < item.generation) {
       leave_to_later_owner(*before, from);
-      ended = *row;
+      outcome.ended = *row;
     }
     if (!database_.ok()) return std::unexpected(*database_.error());
-    return ended;
+    return outcome;
   }
   if (item.all && item.generation > Generation{1}) discards_.superseded_is_done(item.id);
   if (auto shadow = shadows_.find_row(item.id)) {
     if (item.all) {
       end_shadow(*shadow, from);
+      outcome.copy_dropped = true;
     } else {
       auto done = merged(shadow->done, item.recipients);
       if (done != shadow->done) pass_on(*shadow, item.recipients, from);
@@ -297,12 +299,12 @@ Result<std::optional<RowId>> SpoolWriter::apply_discard(const OutboxItem& item, 
       }
       if (all) {
         end_message(*before, before->forks, from);
-        ended = *row;
+        outcome.ended = *row;
       }
     }
   }
   if (!database_.ok()) return std::unexpected(*database_.error());
-  return ended;
+  return outcome;
 }
 
 // What this hub was told of a message that it owned once: the holders that it had then may be told by nobody else.
@@ -326,7 +328,8 @@ Result<void> SpoolWriter::forget_shadow(MessageId id, Generation generation) {
   if (!database_.ok()) return database_.outcome();
   if (is_later)
     return failure(std::errc::file_exists, fmt::format("forget {}: it was taken over", to_string(id)));
-  return release_shadow(id, generation);
+  auto released = release_shadow(id, generation);
+  return released ? Result<void>{} : std::unexpected(released.error());
 }
 
 Result<void> SpoolWriter::follow_owner(MessageId id, Generation up_to, const Owner& owner) {

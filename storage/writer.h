@@ -38,9 +38,9 @@ class SpoolWriter final : public Writer {
   Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) override;
   Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) override;
   Result<bool> insert_shadow(const Shadow& shadow) override;
-  Result<std::optional<RowId>> apply_discard(const OutboxItem& item, SpoolId from) override;
-  Result<void> finish_shadow(MessageId id, Generation up_to) override;
-  Result<void> release_shadow(MessageId id, Generation up_to) override;
+  Result<Discarded> apply_discard(const OutboxItem& item, SpoolId from) override;
+  Result<bool> finish_shadow(MessageId id, Generation up_to) override;
+  Result<bool> release_shadow(MessageId id, Generation up_to) override;
   Result<void> forget_shadow(MessageId id, Generation generation) override;
   Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) override;
   using Writer::take_over;

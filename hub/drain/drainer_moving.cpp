@@ -196,7 +196,7 @@ Task<void> Drainer::rehome_of(std::shared_ptr<Member> owner, SpoolId spool) {
     if (released.empty()) continue;
     auto dropped = co_await commit(runtime_.io, spool_, [released](storage::Writer& w) -> Result<void> {
       for (const auto& [id, generation] : released)
-        if (auto result = w.release_shadow(id, generation); !result) return result;
+        if (auto result = w.release_shadow(id, generation); !result) return std::unexpected(result.error());
       return {};
     }, released.size() * 64);
     if (!dropped) break;

@@ -126,6 +126,7 @@ class Guardian {
   struct Dropped {
     MessageId id;
     Generation up_to;
+    std::string owner;  ///< its hub
     bool is_done;  ///< else it was never accepted
   };
   using Copies = std::vector<Dropped>;

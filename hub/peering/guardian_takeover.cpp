@@ -126,7 +126,7 @@ Task<void> Guardian::decide_on(std::vector<Shadow> shadows, MessageEvent event) 
                              {decision.generation, decision.hub, decision.spool, decision.epoch}});
         break;
       case cluster::TakeoverDecision::What::drop:
-        dropped.push_back({shadow.id, shadow.generation, true});
+        dropped.push_back({shadow.id, shadow.generation, shadow.owner_hub, true});
         break;
       case cluster::TakeoverDecision::What::wait:
         break;
@@ -232,14 +232,19 @@ Duration Guardian::takeover_wait() const {
 // Not what has come meanwhile: a hub that took over offers its copy, of a later generation, as soon as it
 // has.
 Task<void> Guardian::drop(Copies copies) {
-  auto dropped = co_await commit(runtime_.io, spool_, [copies](storage::Writer& w) -> Result<void> {
-    for (const auto& [id, generation, is_done] : copies)
-      if (auto result = is_done ? w.finish_shadow(id, generation) : w.release_shadow(id, generation); !result) return result;
+  auto dropped = std::make_shared<Copies>();  // of these, what was still here: a discard status may have come first
+  auto committed = co_await commit(runtime_.io, spool_, [copies, dropped](storage::Writer& w) -> Result<void> {
+    dropped->clear();
+    for (const auto& copy : copies) {
+      auto was_here = copy.is_done ? w.finish_shadow(copy.id, copy.up_to) : w.release_shadow(copy.id, copy.up_to);
+      if (!was_here) return std::unexpected(was_here.error());
+      if (*was_here) dropped->push_back(copy);
+    }
     return {};
   });
-  if (!dropped) co_return;
+  if (!committed) co_return;
   outbox_grew_();
-  for (const auto& [id, generation, is_done] : copies) log_.message(MessageEvent::shadow_dropped, id, {});
+  for (const auto& copy : *dropped) log_.message(MessageEvent::shadow_dropped, copy.id, {{"owner", copy.owner, true}});
 }
 
 Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {

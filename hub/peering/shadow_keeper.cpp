@@ -276,26 +276,31 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
       buried_.note(item.id, Generation{UINT32_MAX});  // done is done, whatever generation a copy that is still unread is of
     else if (item.superseded)
       buried_.note(item.id, item.generation);
-  auto ended = std::make_shared<std::vector<std::pair<MessageId, RowId>>>();
+  auto outcomes = std::make_shared<std::vector<storage::Discarded>>();
   auto shared = std::make_shared<std::vector<smtp::DiscardItem>>(std::move(items));
   write(
-      [shared, ended, peer](storage::Writer& w) -> Result<void> {
+      [shared, outcomes, peer](storage::Writer& w) -> Result<void> {
+        outcomes->clear();
         for (const auto& item : *shared) {
-          auto row = w.apply_discard(to_item(item), peer.spool);
-          if (!row) return std::unexpected(row.error());
-          if (*row) ended->emplace_back(item.id, **row);
+          auto outcome = w.apply_discard(to_item(item), peer.spool);
+          if (!outcome) return std::unexpected(outcome.error());
+          outcomes->push_back(*outcome);
         }
         return {};
       },
       shared->size() * 64,
-      [this, shared, ended, peer, slot](Result<void> result) {
+      [this, shared, outcomes, peer, slot](Result<void> result) {
         if (!result) return slot->answer(spool_failure_reply(result.error()));
         metrics_.discards_received_total += shared->size();
         for (const auto& item : *shared) count_second_copy(peer, item);
         outbox_grew_();  // passed on to hubs that got their copy from this one
-        for (auto [id, row] : *ended) end_delivery(id, row);
-        for (const auto& item : *shared)
-          if (item.all || item.superseded) log_.message(MessageEvent::discarded, item.id, {{"owner", peer.hub, true}});
+        for (std::size_t i = 0; i < shared->size(); ++i) {
+          const auto& item = (*shared)[i];
+          const auto& outcome = (*outcomes)[i];
+          if (outcome.ended) end_delivery(item.id, *outcome.ended);
+          // Said once: the same status may come again, or from two hubs, or behind an audit that has dropped the copy.
+          if (outcome.ended || outcome.copy_dropped) log_.message(MessageEvent::discarded, item.id, {{"owner", peer.hub, true}});
+        }
         slot->answer({250, "2.0.0", std::to_string(shared->size()) + " discarded"});
       });
 }

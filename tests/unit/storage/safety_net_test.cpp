@@ -169,9 +169,9 @@ TEST_F(SafetyNetTest, KeepsAShadowWhoseOwnerIsDone) {
 
 TEST_F(SafetyNetTest, KeepsAShadowOfWhichAHubThatWasAskedSaidThatItIsDone) {
   auto shadow = hold(8);
-  must([&](Writer& w) { return w.finish_shadow(shadow.id, Generation{0}); });
+  must([&](Writer& w) { return outcome_of(w.finish_shadow(shadow.id, Generation{0})); });
   EXPECT_THAT(all(), testing::IsEmpty());  // that was another one
-  must([&](Writer& w) { return w.finish_shadow(shadow.id, shadow.generation); });
+  must([&](Writer& w) { return outcome_of(w.finish_shadow(shadow.id, shadow.generation)); });
   told(shadow);  // the discard comes after it
   ASSERT_EQ(all().size(), 1U);
   EXPECT_TRUE(all()[0].is_shadow);
