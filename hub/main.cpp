@@ -15,6 +15,7 @@
 #include "hub/admin/drain_view.h"
 #include "hub/admin/text_view.h"
 #include "hub/admin/version.h"
+#include "hub/commands/prestop.h"
 #include "hub/config/config.h"
 #include "hub/config/schema.h"
 #include "hub/headers_command.h"
@@ -313,8 +314,12 @@ void add_drain_commands(CLI::App& app, DrainCommand& drain, std::function<int()>
   hand_over(drained);
   drained->require_subcommand(0, 1);
   add(*drained, "status", "What a drain, leave or pause is doing")->callback([&] { chosen = [&] { return run_drain_status(drain); }; });
-  drained->callback([run, drained] {
-    if (drained->get_subcommands().empty()) run("drain");
+  drained->add_flag("--prestop", drain.is_prestop,
+                    "As a pod's preStop hook: leave when the StatefulSet is scaled down past this pod, else drain; exit code 0 in any case");
+  drained->callback([&drain, &chosen, run, drained] {
+    if (!drained->get_subcommands().empty()) return;
+    if (!drain.is_prestop) return run("drain");
+    chosen = [&drain] { return run_prestop(drain.socket); };
   });
   auto* leave = order("leave", "Hand everything over: the disk may go");
   hand_over(leave);

@@ -66,8 +66,8 @@ std::pair<std::string, std::string> split_target(const std::string& target) {
 
 Task<ApiResponse> AdminApi::observations(ApiRequest request) {
   auto path = split_target(request.target).first;
-  bool is_known = path == "/healthz/live" || path == "/healthz/ready" || path == "/metrics";
-  if (!is_known) co_return error_answer(404, "here are /healthz/live, /healthz/ready and /metrics");
+  bool is_known = path == "/healthz/startup" || path == "/healthz/live" || path == "/healthz/ready" || path == "/metrics";
+  if (!is_known) co_return error_answer(404, "here are /healthz/startup, /healthz/ready, /healthz/live and /metrics");
   if (request.method != "GET" && request.method != "HEAD") co_return wrong_method("GET");
   if (path == "/metrics") co_return co_await metrics();
   co_return health(path == "/healthz/ready");

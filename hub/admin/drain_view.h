@@ -17,6 +17,7 @@ struct DrainCommand {
   std::string unready_wait = "5s";
   std::uint64_t rate = 2000;
   std::string to;
+  bool is_prestop = false;  ///< run_prestop() instead
   bool dry_run = false;
   bool detach = false;
 };

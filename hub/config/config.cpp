@@ -160,6 +160,11 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
       report.problem(0, documents.size() > 1 ? "more than one YAML document" : "the file says nothing");
       return std::unexpected(std::move(report.problems));
     }
+    // The same file for every hub of a StatefulSet: each has its pod's name.
+    if (const char* name = std::getenv("UMBRA_HUB_NAME"); name != nullptr && *name != '\0' && documents[0].IsMap()) {
+      auto hub = documents[0]["hub"];
+      if (!hub || hub.IsNull() || hub.IsMap()) documents[0]["hub"]["name"] = name;
+    }
     YamlReader reader(documents[0], "", report);
     describe_config(reader, config);
     reader.finish();

@@ -75,7 +75,7 @@ constexpr TextRule certificate_name = {
 void describe_hub(ConfigVisitor& v, Config& config) {
   v.text({"name",
           "What this hub is called, unique in its cluster. It must be one of `cluster.members` where there "
-          "are any.", restart, true},
+          "are any. The environment variable `UMBRA_HUB_NAME` takes its place.", restart, true},
          config.hub_name, plain_name);
   v.text({"host_name", "The host name in the greeting, in EHLO and in Received fields. Default: `hub.name`.", live},
          config.host_name, host_name);
@@ -668,7 +668,7 @@ void describe_admin(ConfigVisitor& v, AdminConfig& admin) {
           "hub may connect.", restart},
          admin.socket);
   v.optional_endpoint({"address",
-                       "`address:port` for `/healthz/live`, `/healthz/ready` and `/metrics` over HTTP. No "
+                       "`address:port` for `/healthz/startup`, `/healthz/ready`, `/healthz/live` and `/metrics` over HTTP. No "
                        "commands here. Default: none.", restart},
                       admin.address);
 }

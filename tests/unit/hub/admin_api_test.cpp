@@ -308,6 +308,7 @@ TEST_F(AdminApiTest, SaysWhyItIsNotReady) {
   EXPECT_EQ(ask("GET", "/healthz/ready").status, 200U);
   backend_.now = {true, false, "the disk is nearly full"};
   EXPECT_EQ(ask("GET", "/healthz/live").status, 200U);
+  EXPECT_EQ(ask("GET", "/healthz/startup", true).status, 200U);
   auto ready = ask("GET", "/healthz/ready", true);
   EXPECT_EQ(ready.status, 503U);
   EXPECT_EQ(ready.body, "the disk is nearly full\n");

@@ -54,6 +54,24 @@ class ClusterParse : public testing::Test {
       "\"127.0.0.1:2526\"}]\n";
 };
 
+// One file for all hubs of a StatefulSet.
+TEST_F(ConfigParse, TheNameOfTheHubMayComeFromItsEnvironment) {
+  auto name_in = [](const std::string& text) { return parse_config(text, "hub.yaml"); };
+  const std::string rest = "spool: {directory: /spool}\nroutes: [{name: all, domains: ['*']}]\n"
+                           "listeners: [{name: in, address: \"127.0.0.1:25\", shadow: none}]\n";
+  ::setenv("UMBRA_HUB_NAME", "umbra-7", 1);
+  EXPECT_EQ(name_in(rest)->hub_name, "umbra-7");
+  EXPECT_EQ(name_in("hub: {host_name: mx.example.com}\n" + rest)->hub_name, "umbra-7");
+  EXPECT_EQ(name_in("hub: {name: other}\n" + rest)->hub_name, "umbra-7");
+  EXPECT_EQ(name_in("hub: {host_name: mx.example.com}\n" + rest)->host_name, "mx.example.com");
+  ::setenv("UMBRA_HUB_NAME", "no name\n", 1);
+  auto refused = name_in("hub: {name: other}\n" + rest);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(to_string(refused.error().front()).find("hub.name"), std::string::npos);
+  ::unsetenv("UMBRA_HUB_NAME");
+  EXPECT_FALSE(name_in(rest));
+}
+
 TEST_F(ConfigParse, ASafetyNetNeedsBothItsLimits) {
   auto off = parse_config(alone, "/etc/umbra.yaml");
   ASSERT_TRUE(off);
