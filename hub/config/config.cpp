@@ -165,6 +165,9 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
       auto hub = documents[0]["hub"];
       if (!hub || hub.IsNull() || hub.IsMap()) documents[0]["hub"]["name"] = name;
     }
+    if (const char* zone = std::getenv("UMBRA_HUB_ZONE"); zone != nullptr && *zone != '\0' && documents[0].IsMap()) {
+      if (auto cluster = documents[0]["cluster"]; cluster && cluster.IsMap() && cluster["discovery"]) cluster["zone"] = zone;
+    }
     YamlReader reader(documents[0], "", report);
     describe_config(reader, config);
     reader.finish();

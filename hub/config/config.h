@@ -300,12 +300,13 @@ struct ClusterConfig {
   std::uint32_t reprotect_messages_per_second = 500;
   std::uint64_t reprotect_octets_per_second = 50ULL << 20;
   DiscoveryConfig discovery;
+  std::string zone;  ///< of this hub, with discovery; with a list it stands there
   [[nodiscard]] bool enabled() const { return !members.empty() || discovery.enabled(); }
-  /// Of a member; empty where none is said.
-  [[nodiscard]] std::string zone_of(std::string_view hub) const {
+  /// Of this hub; empty where none is said.
+  [[nodiscard]] std::string own_zone(std::string_view hub_name) const {
     for (const auto& member : members)
-      if (member.name == hub) return member.zone;
-    return {};
+      if (member.name == hub_name) return member.zone;
+    return zone;
   }
 };
 

@@ -506,6 +506,9 @@ void describe_cluster(ConfigVisitor& v, ClusterConfig& cluster) {
        "Every hub of the cluster, this one included, the same list on each. Empty: this hub stands alone.", restart},
       cluster.members, describe_member);
   v.group({"discovery", "Where there is no list of members: how hubs find one another."}, cluster.discovery, describe_discovery);
+  v.text({"zone", "With `discovery`: what fails together with this hub, a rack, a room, a site. It tells the others; copies go to another zone where they can "
+                  "(`listeners.zones`). The environment variable `UMBRA_HUB_ZONE` takes its place. With a list of members zones stand there.", restart},
+         cluster.zone, plain_name);
   v.choice({"ownership",
             "Who may deliver and who may take over when hubs do not hear one another. `pairwise`: whoever hears nothing for "
             "a lease takes over; mail always flows, and a partition may give duplicates. `majority`, for a list of three "

@@ -137,11 +137,11 @@ void check_cluster_tls(const ClusterConfig& cluster, ReadReport& report) {
 /// Copies that no hub could ever hold.
 void check_copies(const Config& config, const ListenerConfig& listener, const std::string& path, ReadReport& report) {
   if (config.cluster.discovery.enabled()) {
-    if (listener.protection.zones == ZonePreference::only_other_zone)
-      report.problem_at(path + ".zones", fmt::format("{}.zones: zones are said in cluster.members, and there is no list; \"any\" is what works", path));
+    if (listener.protection.zones == ZonePreference::only_other_zone && config.cluster.zone.empty())
+      report.problem_at(path + ".zones", fmt::format("{}.zones: this hub has no zone; give cluster.zone or set UMBRA_HUB_ZONE", path));
     return;
   }
-  auto own_zone = config.cluster.zone_of(config.hub_name);
+  auto own_zone = config.cluster.own_zone(config.hub_name);
   bool is_other_only = listener.protection.zones == ZonePreference::only_other_zone;
   auto able = std::ranges::count_if(config.cluster.members, [&](const MemberConfig& m) {
     return m.name != config.hub_name && (!is_other_only || m.zone != own_zone);
@@ -321,6 +321,7 @@ void check_discovery(const Config& config, ReadReport& report) {
   const auto& cluster = config.cluster;
   const auto& discovery = cluster.discovery;
   if (!discovery.enabled()) {
+    if (!cluster.zone.empty()) report.problem_at("cluster.zone", "cluster.zone: it is for cluster.discovery; with a list of members zones stand there");
     if (report.given("cluster.discovery"))
       report.problem_at("cluster.discovery", "cluster.discovery.dns is missing: the name that stands for all hubs");
     return;

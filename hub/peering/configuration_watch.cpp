@@ -31,6 +31,9 @@ void ConfigurationWatch::heard(Member& member, const cluster::Configuration& val
   for (const auto& known : members_.all())
     if (known.get() == &member) told_[known] = values;
   compare_with(member, values);
+  if (!config_.cluster.discovery.enabled()) return;
+  auto zone = values.find("zone");
+  member.zone = zone == values.end() ? std::string() : zone->second;
 }
 
 void ConfigurationWatch::configuration_changed() {

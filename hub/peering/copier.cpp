@@ -80,11 +80,11 @@ Task<void> Copier::stop() {
 std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>& holders, const Protection& protection,
                                               std::uint64_t octets, bool in_background, const std::vector<std::string>& next_hubs) {
   std::vector<std::string> excluded;
-  cluster::ZoneWish wish{protection.zones, config_.cluster.zone_of(config_.hub_name), {}};
+  cluster::ZoneWish wish{protection.zones, config_.cluster.own_zone(config_.hub_name), {}};
   for (const auto& holder : holders) {
     if (holder.state != State::holds) continue;
     excluded.push_back(holder.hub);
-    if (protection.copies > 1) wish.taken.push_back(config_.cluster.zone_of(holder.hub));
+    if (const auto* member = members_.find(holder.hub); protection.copies > 1) wish.taken.push_back(member == nullptr ? std::string() : member->zone);
   }
   // A hub that was lost and is back may have the copies still: it is asked before it is sent them again.
   if (in_background)

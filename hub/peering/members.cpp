@@ -24,6 +24,7 @@ constexpr Duration noop_timeout = 5s;
 
 Member::Member(const Runtime& runtime, const MemberConfig& named, const ClusterConfig& cluster, LinkOwner& owner)
     : config(named),
+      zone(named.zone),
       control(std::make_unique<Link>(runtime, named, cluster, owner)),
       data(std::make_unique<Link>(runtime, named, cluster, owner)),
       silence(cluster.lease),
@@ -56,7 +57,7 @@ void Members::choose_companions() {
   if (ownership_mode(config_.cluster) == OwnershipMode::majority) return;
   std::vector<cluster::ZonedHub> others;
   for (const auto& member : members_) others.push_back({member->name(), member->config.zone});
-  auto companions = cluster::companions_of({config_.hub_name, config_.cluster.zone_of(config_.hub_name)}, others);
+  auto companions = cluster::companions_of({config_.hub_name, config_.cluster.own_zone(config_.hub_name)}, others);
   for (const auto& member : members_) member->is_companion = companions.contains(member->name());
   auto distant = members_.size() - companions.size();
   auto period = config_.cluster.heartbeat * std::max<std::size_t>(distant / distant_beats, 1);
@@ -244,7 +245,7 @@ std::vector<cluster::Candidate> Members::candidates(std::uint64_t octets) {
                       member->data->is_open() && member->identity.has_value() && member->promise.is_fresh(now) &&
                           member->promised_by == member->identity->spool,
                       now < member->refuses_copies_until || member->is_refused || member->state != smtp::HubState::active,
-                      member->data->under_way(), member->config.zone, false, member->is_companion, octets > member->message_octets_max, member->pressure});
+                      member->data->under_way(), member->zone, false, member->is_companion, octets > member->message_octets_max, member->pressure});
   return result;
 }
 

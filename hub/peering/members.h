@@ -25,6 +25,7 @@ inline constexpr Epoch every_run{INT64_MAX};
 struct Member {
   Member(const Runtime& runtime, const MemberConfig& named, const ClusterConfig& cluster, LinkOwner& owner);
   MemberConfig config;
+  std::string zone;  ///< from the list of members; with discovery as it has told
   std::unique_ptr<Link> control;
   std::unique_ptr<Link> data;
   std::optional<cluster::Identity> identity;  ///< durable memory of it

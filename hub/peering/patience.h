@@ -15,12 +15,12 @@ inline constexpr Duration patience_pause = std::chrono::milliseconds{50};
 inline bool is_a_copy_worth_waiting_for(const Members& members, const Config& config, const Protection& protection,
                                         const std::vector<storage::Holder>& but) {
   auto now = MonotonicClock::now();
-  auto own_zone = config.cluster.zone_of(config.hub_name);
+  auto own_zone = config.cluster.own_zone(config.hub_name);
   return std::ranges::any_of(members.all(), [&](const auto& member) {
     bool is_out = std::ranges::any_of(but, [&](const auto& holder) {
       return holder.hub == member->name() && holder.state == storage::Holder::State::holds;
     });
-    bool is_too_near = protection.zones == ZonePreference::only_other_zone && member->config.zone == own_zone;
+    bool is_too_near = protection.zones == ZonePreference::only_other_zone && member->zone == own_zone;
     return !is_out && !is_too_near && member->data->is_open() && member->identity && !member->promise.is_fresh(now) && !member->is_refused &&
            member->state == smtp::HubState::active && now >= member->refuses_copies_until;
   });

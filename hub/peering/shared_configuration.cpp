@@ -78,7 +78,10 @@ cluster::Configuration shared_configuration(const Config& config) {
     zones.push_back(member.name + '=' + member.zone);
   }
   values["members"] = shown(c.discovery.enabled() ? "dns:" + c.discovery.dns : joined(std::move(names)));
-  if (!c.discovery.enabled()) values["zones"] = shown(joined(std::move(zones)));
+  if (!c.discovery.enabled())
+    values["zones"] = shown(joined(std::move(zones)));
+  else if (!c.zone.empty())
+    values["zone"] = shown(c.zone);
   values["lease"] = milliseconds(c.lease);
   values["heartbeat"] = milliseconds(c.heartbeat);
   values["restart_grace"] = milliseconds(c.restart_grace);

@@ -67,6 +67,24 @@ class Discovery(LabCase):
         hubs.wait_empty(20)
         self.assertEqual(hubs.hubs[0].metric("umbra_cluster_members"), 3)
 
+    def test_copies_go_to_the_zone_that_another_hub_has_told(self):
+        self.sink_.stop()  # what is accepted stays where it is
+        hubs = self.hubs(3, "srv")
+        for hub, zone in zip(hubs.hubs, ("east", "east", "west"), strict=True):
+            hub._settings["cluster"] = {**hub._settings["cluster"], "zone": zone}
+        hubs.start(wait=False)
+        for hub in hubs.hubs:
+            for other in hubs.hubs:
+                if other is not hub:
+                    self.wait_for_peer(hub, other.name, "alive")
+        first, second, third = hubs.hubs
+        self.send(first, 10)
+        self.send(second, 10)
+        self.assertEqual(third.counts()["shadows"], 20)
+        self.send(third, 10)
+        self.assertEqual(first.counts()["shadows"] + second.counts()["shadows"], 10)
+        self.assertEqual({peer["configuration"] for peer in self.peers(first).values()}, {"same"})
+
     def test_by_address_with_certificates_instead_of_a_secret(self):
         hubs = self.hubs(3, "address")
         authority = Authority(self.folder / "tls")

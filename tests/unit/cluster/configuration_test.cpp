@@ -31,6 +31,15 @@ TEST(Configuration, ADifferenceNamesKeyAndBothValues) {
   EXPECT_EQ(compare(usual, with("routes", "sha256:2")), (std::vector<Difference>{{"routes", "sha256:1", "sha256:2", false, ""}}));
 }
 
+// Each hub tells where it stands.
+TEST(Configuration, AnotherZoneIsNoDifference) {
+  auto here = usual;
+  auto there = usual;
+  here["zone"] = "east";
+  there["zone"] = "west";
+  EXPECT_TRUE(compare(here, there).empty());
+}
+
 TEST(Configuration, AKeyThatOnlyOneOfThemHasSaysNothing) {
   EXPECT_TRUE(compare(usual, with("news", "1")).empty());
   EXPECT_TRUE(compare(with("news", "1"), usual).empty());
