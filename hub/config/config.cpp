@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <tuple>
 
+#include "hub/admin/tokens.h"
 #include "hub/authentication/password_file.h"
 #include "hub/config/validate.h"
 #include "hub/config/visitor.h"
@@ -24,6 +25,7 @@ namespace {
 constexpr std::size_t file_octets_max = 1U << 20;
 constexpr std::size_t secret_octets_max = 4096;
 constexpr std::size_t passwords_octets_max = 4U << 20;
+constexpr std::size_t tokens_octets_max = 64U << 10;
 
 struct FileText {
   std::string text;
@@ -78,6 +80,8 @@ void for_each_tls_path(Config& config, Use use) {
   }
   both(config.cluster.tls.files);
   use(config.cluster.tls.ca);
+  both(config.admin.tls.files);
+  use(config.admin.tls.client_ca);
 }
 
 void read_secret(Config& config, ReadReport& report) {
@@ -142,6 +146,18 @@ void read_passwords(Config& config, ReadReport& report) {
   }
 }
 
+void read_tokens(Config& config, ReadReport& report) {
+  auto& admin = config.admin;
+  if (admin.tokens_file.empty()) return;
+  const std::string key = "admin.tokens_file";
+  admin.tokens = read_secrets(config, key, admin.tokens_file, tokens_octets_max, report);
+  if (admin.tokens.empty()) return;
+  if (auto tokens = parse_admin_tokens(admin.tokens); !tokens) {
+    const auto& [line, what] = tokens.error();
+    report.problem_at(key, key + ": " + from_folder_of(config.file, admin.tokens_file) + (line == 0 ? ": " : ":" + std::to_string(line) + ": ") + what);
+  }
+}
+
 }  // namespace
 
 std::string to_string(const ConfigProblem& problem) {
@@ -181,6 +197,7 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
   for_each_tls_path(config, [&](std::string& path) { path = from_folder_of(file, path); });
   read_secret(config, report);
   read_passwords(config, report);
+  read_tokens(config, report);
   validate(config, report);
   if (report.problems.empty()) {
     for (const auto& [path, what] : tls_problems(config)) report.problem_at(path, path + ": " + what);

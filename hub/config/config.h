@@ -310,9 +310,22 @@ struct ClusterConfig {
   }
 };
 
+/// TLS of the admin address, and who is who by the certificate it shows.
+struct AdminTlsConfig {
+  TlsFiles files;
+  std::string client_ca;                        ///< empty: no certificates are asked for
+  std::vector<std::string> client_names_read;   ///< DNS names in certificates of those who may read
+  std::vector<std::string> client_names_write;  ///< who may do everything
+  [[nodiscard]] bool enabled() const { return !files.certificate.empty(); }
+};
+
 struct AdminConfig {
   std::string socket;  ///< Unix socket for the operator's commands; empty (never from a file): none
-  std::optional<Endpoint> address;  ///< TCP: health and metrics only
+  std::optional<Endpoint> address;  ///< TCP: health and metrics; commands too for those with credentials
+  std::string tokens_file;
+  std::string tokens;  ///< what is in it (hub/admin/credentials.h)
+  AdminTlsConfig tls;
+  bool allow_without_tls = false;  ///< commands, where the address is not loopback
 };
 
 struct LogConfig {

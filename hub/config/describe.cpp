@@ -665,15 +665,33 @@ void describe_pressure(ConfigVisitor& v, PressureConfig& pressure) {
   v.group({"descriptors", "Percent of the file descriptors that the process may open."}, pressure.descriptors, percent);
 }
 
+void describe_admin_tls(ConfigVisitor& v, AdminTlsConfig& tls) {
+  v.path({"certificate", "PEM file: the certificate first, then those that lead to its root. Default: none, and no TLS.", restart}, tls.files.certificate);
+  v.path({"key", "PEM file with its key, without passphrase, not readable by everybody. Default: in the same file.", restart}, tls.files.key);
+  v.path({"client_ca", "PEM file with the authorities that certificates of clients must lead to. Default: none are asked for.", restart}, tls.client_ca);
+  v.texts({"client_names_read", "Clients whose certificate carries one of these DNS names may read.", live}, tls.client_names_read, host_name);
+  v.texts({"client_names_write", "Clients whose certificate carries one of these DNS names may do everything.", live}, tls.client_names_write, host_name);
+}
+
 void describe_admin(ConfigVisitor& v, AdminConfig& admin) {
   v.path({"socket",
           "Unix socket for the commands `umbra status`, `umbra queue` and so on. Only the user that runs the "
           "hub may connect.", restart},
          admin.socket);
   v.optional_endpoint({"address",
-                       "`address:port` for `/healthz/startup`, `/healthz/ready`, `/healthz/live` and `/metrics` over HTTP. No "
-                       "commands here. Default: none.", restart},
+                       "`address:port` for `/healthz/startup`, `/healthz/ready`, `/healthz/live` and `/metrics` over HTTP, for everybody who can reach it. "
+                       "The admin API (`/v1`, admin-api.md) is there only for those with credentials: `tokens_file`, or a certificate "
+                       "(`tls.client_ca`). Default: none.", restart},
                       admin.address);
+  v.secret({"tokens_file",
+            "A file with a line `name:role:hash` for each bearer token: the role is `read` or `write`, the hash the SHA-256 of the token in "
+            "hexadecimal. Not readable by everybody. Read again on `umbra reload` and SIGHUP.", live},
+           admin.tokens_file, admin.tokens);
+  v.group({"tls", "TLS at `address`. Plain HTTP goes on to be answered there, but for `/v1`: which of the two it is, the first octet of a connection tells. "
+                  "Files are read again on `umbra reload` and SIGHUP."},
+          admin.tls, describe_admin_tls);
+  v.choice({"allow_without_tls", "`/v1` also on connections that are not encrypted, where anybody on the way can read the tokens. On a loopback address it is so anyway.", live},
+           admin.allow_without_tls, truth_names);
 }
 
 void describe_log(ConfigVisitor& v, LogConfig& log) {

@@ -140,6 +140,12 @@ Parsed<Endpoint> parse_endpoint(std::string_view text, std::uint16_t default_por
   return endpoint;
 }
 
+bool is_loopback(std::string_view host) {
+  boost::system::error_code error;
+  const auto address = boost::asio::ip::make_address(host, error);
+  return !error && address.is_loopback();
+}
+
 bool is_domain_name(std::string_view text) {
   if (text.empty() || text.size() > 253) return false;
   while (true) {

@@ -27,6 +27,8 @@ std::string format_size(std::uint64_t octets);
 /// "127.0.0.1:25", "[::1]:25", "mail.example.com:25". `default_port` 0: the port must be given.
 Parsed<Endpoint> parse_endpoint(std::string_view text, std::uint16_t default_port = 0);
 bool is_address_literal(std::string_view host);
+/// An address literal that only this machine reaches.
+bool is_loopback(std::string_view host);
 
 /// A host or domain name: labels of letters, digits, "-" and "_", at most 253 octets.
 bool is_domain_name(std::string_view text);

@@ -479,7 +479,32 @@ void check_pressure(const PressureConfig& pressure, ReadReport& report) {
   }
 }
 
+/// Tokens are secrets: never in the clear over a network, unless somebody has said so.
+void check_admin(const AdminConfig& admin, ReadReport& report) {
+  const auto& tls = admin.tls;
+  const bool has_names = !tls.client_names_read.empty() || !tls.client_names_write.empty();
+  if (!tls.enabled() && (!tls.files.key.empty() || !tls.client_ca.empty() || has_names))
+    report.problem_at("admin.tls", "admin.tls.certificate is missing");
+  if (tls.enabled() && has_names && tls.client_ca.empty()) report.problem_at("admin.tls", "admin.tls.client_ca is missing: whom to trust");
+  if (!tls.client_ca.empty() && !has_names)
+    report.problem_at("admin.tls", "admin.tls: nobody could come in by certificate; say client_names_read or client_names_write");
+  for (const auto& name : tls.client_names_read)
+    if (std::ranges::find(tls.client_names_write, name) != tls.client_names_write.end())
+      report.problem_at("admin.tls.client_names_read", fmt::format("admin.tls.client_names_read: {} is one of client_names_write already", name));
+  if (!admin.address) {
+    if (!admin.tokens_file.empty()) report.problem_at("admin.tokens_file", "admin.tokens_file: there is no admin.address where tokens could be shown");
+    if (tls.enabled()) report.problem_at("admin.tls", "admin.tls: there is no admin.address");
+    return;
+  }
+  if (!admin.tokens_file.empty() && !tls.enabled() && !admin.allow_without_tls && !is_loopback(admin.address->host))
+    report.problem_at("admin.tokens_file",
+                      fmt::format("admin.tokens_file: tokens would cross the network in the clear at {}; give admin.tls.certificate, listen on a loopback address, or "
+                                  "say allow_without_tls: true where nobody can listen in",
+                                  to_string(*admin.address)));
+}
+
 void check_rest(const Config& config, ReadReport& report) {
+  check_admin(config.admin, report);
   if (config.admin.socket.size() >= sizeof(sockaddr_un::sun_path)) {
     report.problem_at("admin.socket",
                       fmt::format("admin.socket: the path has {} octets, a Unix socket allows {}",

@@ -44,6 +44,17 @@ TlsOptions options_of(const Config& config) {
   return options;
 }
 
+/// A certificate may be shown, and need not be: health and metrics are for everybody. Never resumed: who shows none is nobody.
+TlsOptions options_of(const AdminTlsConfig& tls) {
+  TlsOptions options;
+  options.is_server = true;
+  options.identities = identities_of(tls.files);
+  if (!tls.client_ca.empty()) options.peer = TlsOptions::Peer::asked;
+  options.authorities = tls.client_ca;
+  options.may_resume = false;
+  return options;
+}
+
 std::string validity_problem(const TlsContext& context, WallTime now) {
   if (now >= context.valid_until()) return "the certificate, or one that leads to its root, has expired";
   if (now < context.valid_from()) return "the certificate is not valid yet";
@@ -65,6 +76,7 @@ TlsStore::Places make_places(const Config& config) {
   for (const auto& route : config.routes)
     if (route.tls.policy != RouteTlsConfig::Policy::none) add("routes." + route.name, options_of(route.tls));
   if (config.cluster.tls.enabled()) add("cluster", options_of(config));
+  if (config.admin.tls.enabled()) add("admin", options_of(config.admin.tls));
   return places;
 }
 
@@ -169,6 +181,7 @@ std::vector<std::pair<std::string, std::string>> tls_problems(const Config& conf
     if (config.routes[i].tls.policy != RouteTlsConfig::Policy::none)
       look("routes[" + std::to_string(i) + "].tls", options_of(config.routes[i].tls));
   if (config.cluster.tls.enabled()) look("cluster.tls", options_of(config));
+  if (config.admin.tls.enabled()) look("admin.tls", options_of(config.admin.tls));
   return problems;
 }
 

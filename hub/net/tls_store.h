@@ -72,6 +72,7 @@ class TlsStore {
   std::shared_ptr<TlsPlace> listener(const std::string& name) { return find("listeners." + name); }
   std::shared_ptr<TlsPlace> route(const std::string& name) { return find("routes." + name); }
   std::shared_ptr<TlsPlace> cluster() { return find("cluster"); }
+  std::shared_ptr<TlsPlace> admin() { return find("admin"); }
 
  private:
   std::shared_ptr<TlsPlace> find(const std::string& name);
