@@ -43,7 +43,7 @@ def own_config(rendered, hub, folder, port):
     config["spool"]["directory"] = str(folder / "spool")
     for number, listener in enumerate(config["listeners"]):
         listener["address"] = f"{address}:{port + number}"
-    config["routes"][0]["hosts"] = [f"127.0.0.1:{port}"]
+    config["routes"][0]["hosts"] = [f"127.0.0.1:{port + 4}"]
     cluster = config["cluster"]
     del cluster["discovery"]
     cluster["members"] = [{"name": name, "address": f"{at}:{port + 2}"} for name, at in HUBS.items()]
@@ -105,7 +105,7 @@ def try_scripts(scripts, rendered, build):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         mail = (scripts / "test-mail.sh").read_text().replace("cd /tmp\n", f"cd {folder}\n")
-        of_mail = {"HUBS": " ".join(HUBS.values()), "SMTP_PORT": str(port + 1), "ADMIN_PORT": str(port + 3), "SINK_PORT": str(port)}
+        of_mail = {"HUBS": " ".join(HUBS.values()), "SMTP_PORT": str(port + 1), "ADMIN_PORT": str(port + 3), "SINK_PORT": str(port + 4)}
         with running(rendered, build, folder, port):
             done = bash(mail, folder, build, {**of_mail, "COPIES": "1"})
             if done.returncode != 0 or "2 messages, 2 copies" not in done.stdout:
