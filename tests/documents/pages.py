@@ -15,7 +15,7 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = ("sh", "console")
-LOOKS_LIKE_A_COMMAND = re.compile(r"(\$ |umbra |umbra-load |curl |systemctl |kubectl |helm |docker |swaks )")
+LOOKS_LIKE_A_COMMAND = re.compile(r"(\$ |umbra (?!xshadow)|umbra-load |curl |systemctl |kubectl |helm |docker |swaks )")
 
 
 @dataclasses.dataclass

@@ -2,7 +2,7 @@
 that the page says, nothing of the machine is touched, and all that was started ends with the page.
 
 cluster  hub-a, hub-b and hub-c on loopback, each alive; commands go to hub-a (/run/umbra/admin.sock, /etc/umbra/hub.yaml). The working folder
-         has hub-X/hub.log, hub-X/logs, hub-X/spool, and hub.yaml. A message has been delivered to the sink, one waits for a host that is dead.
+         has hub-X/hub.log, hub-X/hub.pid, hub-X/logs, hub-X/spool, and hub.yaml. A message has been delivered to the sink, one waits for a host that is dead.
 clone    a folder that looks like a clone after `make`: links to what is in this one.
 """
 import json
@@ -117,11 +117,11 @@ class Scene:
             (self.folder / "hub.yaml").symlink_to(file)
         pathlib.Path(spool).mkdir(exist_ok=True)
         run(places.UMBRA, "check", file)  # says what is wrong, at once
-        self.start([str(places.UMBRA), "run", "--config", str(file)], name)
+        (here / "hub.pid").write_text(f"{self.start([str(places.UMBRA), 'run', '--config', str(file)], name)}\n")
 
     def start(self, argv, name):
         with open(self.scratch / f"{name}.out", "ab") as out:
-            subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder)
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder).pid
 
     def said(self):
         return "".join(path.read_text(errors="replace")[-500:] for path in self.scratch.glob("*.out"))
