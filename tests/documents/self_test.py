@@ -1,4 +1,5 @@
 """What must fail does: markers, shapes of output, pages without a way to them."""
+import inline
 import pages
 import shell
 
@@ -25,6 +26,12 @@ def cases():
     yield "left out words", shell.matches("took ... from hub-b\n", "took 5 messages from hub-b\n")
     yield "a line too many", not shell.matches("a\n", "a\nb\n")
     yield "a name is not another", not shell.matches("hub-a alive\n", "hub-b alive\n")
+    help_of = {("umbra",): ("", {"queue", "trace"}), ("umbra", "queue"): ("", {"list", "show"}), ("umbra", "queue", "list"): ("--state TEXT", set()),
+               ("umbra", "trace"): ("--since TEXT", set())}.get
+    yield "a command within a line", inline.what_is_wrong("umbra queue list --state held", help_of) is None
+    yield "one that is none", inline.what_is_wrong("umbra queue lits", help_of) is not None
+    yield "an option that is none", inline.what_is_wrong("umbra queue list --stat held", help_of) is not None
+    yield "arguments are not commands", inline.what_is_wrong("umbra trace ID --since 2h", help_of) is None
     texts = {"docs/README.md": "[a](a.md) [d](d)", "docs/a.md": "[b](../docs/b.md#x)", "docs/b.md": "", "docs/d/e.md": "", "docs/lost.md": "[a](a.md)"}
     yield "a page without a way", pages.unreachable(sorted(texts), texts.get) == ["docs/lost.md"]
 
