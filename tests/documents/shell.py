@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import select
+import shlex
 import signal
 import subprocess
 
@@ -109,7 +110,7 @@ def run_until_interrupted(shell, block, text):
     for line in text.splitlines():
         if not line.split("#")[0].strip():
             continue
-        code, output = shell.run(f"timeout --foreground --signal=INT {WATCH_SECONDS} bash -c '{line.split(' #')[0].strip()}' && code=0 || code=$?\n"
+        code, output = shell.run(f"timeout --foreground --signal=INT {WATCH_SECONDS} bash -c {shlex.quote(line)} && code=0 || code=$?\n"
                                  "[ $code = 0 ] || [ $code = 124 ] || exit $code\n")
         if code != 0:
             raise Failed(f"{block.place}: exit code {code}\n$ {line}\n{output}")
