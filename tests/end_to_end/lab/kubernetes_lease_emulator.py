@@ -17,7 +17,7 @@ class KubernetesLeaseEmulator:
     def __init__(self, folder, namespace="mail"):
         self.folder = pathlib.Path(folder) / "kubernetes"
         self.folder.mkdir(parents=True)
-        self.namespace, self.port = namespace, places.free_port()
+        self.namespace, self.host, self.port = namespace, "127.0.0.1", places.free_port()
         self.ca, self.key = self.folder / "ca.crt", self.folder / "key.pem"
         self.token_file, self.namespace_file = self.folder / "token", self.folder / "namespace"
         self.token_file.write_text("a-token-of-the-emulator\n")
@@ -31,7 +31,7 @@ class KubernetesLeaseEmulator:
         self.server = None
 
     def arbiter(self):
-        return {"endpoints": [f"127.0.0.1:{self.port}"], "ca_file": str(self.ca), "token_file": str(self.token_file), "namespace": self.namespace}
+        return {"endpoints": [f"{self.host}:{self.port}"], "ca_file": str(self.ca), "token_file": str(self.token_file), "namespace": self.namespace}
 
     def start(self):
         emulator = self
@@ -67,7 +67,7 @@ class KubernetesLeaseEmulator:
             def handle_error(self, *_):
                 pass
 
-        self.server = Server(("127.0.0.1", self.port), Handler)
+        self.server = Server((self.host, self.port), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.ca, self.key)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)

@@ -1,0 +1,187 @@
+"""What operators do to a cluster, and what happens to it, under load. Each function is one story: it begins, does, and returns; the caller
+waits for the empty cluster and counts. Names are those of the command line.
+
+The acts are apart from the stories, so that `all_in_one` (make demo-kubernetes) can play them one after the other on one cluster."""
+import subprocess
+import threading
+import time
+
+from story import need
+
+ALL = {}
+
+
+def story(*, short=False):
+    def add(function):
+        ALL[function.__name__] = (function, short)
+        return function
+    return add
+
+
+# -- acts ------------------------------------------------------------------------------------------------------------------
+
+def run_helm_tests(run):
+    """The pods of `helm test`, as far as the emulator's image can run them."""
+    for manifest in run.cluster.manifests.tests():
+        name = manifest["metadata"]["name"]
+        code, said = run.cluster.run_test(manifest)
+        need(code == 0, f"helm test {name}: {code}: {said[-800:]}")
+        run.say(f"helm test {name}: passed")
+
+
+def roll(run):
+    """A new revision of all hubs, one after the other, from the highest ordinal down; each hook drains and says so."""
+    before, order = len(run.cluster.endings), sorted(run.cluster.controller.pods, reverse=True)
+    begun = time.time()
+    run.cluster.apply(run.render("podAnnotations.rolled=again"))
+    seconds = run.cluster.wait_settled(180)
+    endings = run.endings_since(before)
+    run.say(f"rolled {len(order)} hubs in {seconds:.0f} s; longest time without an acknowledgement {run.longest_silence(begun, time.time()):.1f} s")
+    need([ending.pod for ending in endings] == order, f"the order was {[ending.pod for ending in endings]}")
+    for ending in endings:
+        need(ending.hook_code == 0, f"{ending.pod}: the hook ended with {ending.hook_code}: {ending.hook_said}")
+        need(not ending.was_killed, f"{ending.pod} was killed")
+        need("drained" in ending.message, f"{ending.pod}: its message does not say that it was drained: {ending.message!r}")
+
+
+def scale(run, replicas):
+    """`kubectl scale`. Of hubs that go, the hook leaves: nothing may be left on their disks."""
+    before, now = len(run.cluster.endings), len(run.cluster.controller.pods)
+    begun = time.time()
+    run.cluster.controller.scale(replicas)
+    seconds = run.cluster.wait_settled(180)
+    endings = run.endings_since(before)
+    run.say(f"scaled {now} -> {replicas} in {seconds:.0f} s; longest time without an acknowledgement {run.longest_silence(begun, time.time()):.1f} s")
+    for ending in endings:
+        ordinal = int(ending.pod.rpartition("-")[2])
+        left = run.mail_on_disk(ordinal)
+        need(ending.hook_code == 0 and not ending.was_killed, str(ending))
+        need("left" in ending.message, f"{ending.pod}: its message does not say that it has left: {ending.message!r}")
+        need(left == 0, f"{ending.pod} has left, and {left} messages are on its disk")
+
+
+def lose_node(run):
+    """A node vanishes with its hub. The pod stays Terminating; mail must flow on at once. Then the node is back, with its disk."""
+    node = run.cluster.pod(1).node
+    begun = run.fault(lasts=3.0)
+    lost = run.cluster.lose(node)
+    names = ", ".join(pod.name for pod in lost)
+    # Long enough for the lease, the take-over, and the control plane's own notice.
+    run.cluster.wait(lambda: run.first_resubmitted(begun) is not None and all(pod.deleted_at for pod in lost), 60, f"a take-over from {names}")
+    run.wait_for_mail(300)
+    need(all(not pod.is_gone for pod in lost), "a lost pod was replaced, which no StatefulSet does")
+    run.say(f"{node.name} lost with {names}, which stay Terminating: first delivery of mail taken over after {run.first_resubmitted(begun):.1f} s; "
+            f"longest time without an acknowledgement {run.longest_silence(begun, time.time()):.1f} s")
+    run.cluster.bring_back(node, lost)
+    seconds = run.cluster.wait_settled(120)
+    run.say(f"{node.name} back, {names} ready on the old disk after {seconds:.1f} s")
+
+
+# -- stories ---------------------------------------------------------------------------------------------------------------
+
+@story()
+def install(run):
+    """The chart is installed, its own tests pass, mail flows."""
+    run.begin()
+    run_helm_tests(run)
+    run.wait_for_mail(500)
+
+
+@story()
+def rolling_upgrade(run):
+    """All three hubs are replaced by a new revision under load."""
+    run.begin()
+    roll(run)
+
+
+@story()
+def scale_up_and_down(run):
+    """3 -> 5 -> 2 hubs under load: three leave."""
+    run.begin()
+    scale(run, 5)
+    run.wait_for_mail(500)
+    scale(run, 2)
+
+
+@story()
+def node_lost(run):
+    """A node vanishes with its pod and comes back."""
+    run.begin()
+    lose_node(run)
+
+
+@story()
+def disk_reused(run):
+    """A hub leaves, another time the same ordinal is there again on the same disk, twice."""
+    run.begin()
+    for _ in range(2):
+        scale(run, 2)
+        run.wait_for_mail(300)
+        scale(run, 3)
+        run.wait_for_mail(300)
+
+
+@story(short=True)
+def grace_too_short(run):
+    """Somebody edited the grace down to three seconds: SIGKILL in the middle of the hand-over, in a roll and in a scale-down."""
+    def shorten(stateful_set):
+        stateful_set["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 3
+    # Much is put off, so that there is much to hand over.
+    run.begin(change=shorten, odds=0.7)
+    run.wait_for_mail(300)
+    before = len(run.cluster.endings)
+    run.fault(lasts=60)
+    run.cluster.controller.scale(2)
+    run.cluster.wait_settled(60)
+    run.wait_for_mail(200)
+    run.cluster.controller.scale(3)
+    run.cluster.wait_settled(60)
+    endings = run.endings_since(before)
+    need(any(ending.was_killed for ending in endings) or any(ending.hook_code != 0 for ending in endings), "nothing was cut off")
+
+
+@story(short=True)
+def pre_stop_twice(run):
+    """The hook runs twice, at the same time and once more behind (a kubelet that restarts does so): each ends well, in time."""
+    run.begin()
+    pod = run.cluster.pod(2)
+    hook = pod.spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    results = []
+
+    def call():
+        begun = time.monotonic()
+        try:
+            code, said = pod.exec(hook, 120)
+        except subprocess.TimeoutExpired:
+            code, said = None, "not within 120 s"
+        results.append((code, time.monotonic() - begun, " ".join(said.split())[-200:]))
+
+    both = [threading.Thread(target=call) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    call()
+    for code, seconds, said in results:
+        run.say(f"preStop in {pod.name}: exit {code} after {seconds:.1f} s")
+        need(code == 0, f"the hook ended with {code}: {said}")
+    before = len(run.cluster.endings)
+    pod.delete()  # the kubelet's own call is the fourth
+    run.cluster.wait(lambda: len(run.cluster.endings) > before, 120, "the end of the pod")
+    (ending,) = run.endings_since(before)
+    need(ending.hook_code == 0 and not ending.was_killed, str(ending))
+    run.cluster.wait_settled(60)
+
+
+@story(short=True)
+def all_in_one(run):
+    """Install, roll, scale 3 -> 5 -> 2 -> 3 on the old disk, lose a node: one cluster, one load, one ledger."""
+    run.begin()
+    run_helm_tests(run)
+    roll(run)
+    scale(run, 5)
+    run.wait_for_mail(200)
+    scale(run, 2)
+    run.wait_for_mail(200)
+    scale(run, 3)
+    lose_node(run)

@@ -1,0 +1,213 @@
+"""One run of the emulated cluster under load: what it is made of, the measurements, and what must hold at its end."""
+import base64
+import collections
+import datetime
+import json
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+import time
+
+from cluster import Cluster
+from lab import load, places
+from lab.process import wait_until
+from manifests import render
+
+HERE = pathlib.Path(__file__).resolve().parent
+VALUES = HERE / "values.yaml"
+SECRET = "umbra-cluster"
+RELEASE = "umbra"
+COUNTS = ("attempted", "acknowledged", "delivered", "lost", "unexpected", "duplicated", "recovered", "undecided")
+# Between the reply of a next hop and the discard status at the holder lies the recorder's commit and up to 100 ms; on a busy machine more.
+WINDOW_BEFORE, WINDOW_AFTER = 1.0, 0.25
+
+
+class Failed(Exception):
+    """A story did not end as it must."""
+
+
+def need(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+class Story:
+    def __init__(self, name, folder):
+        self.name, self.folder = name, pathlib.Path(folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.cluster = Cluster(self.folder / "cluster")
+        self.sink = self.source = None
+        self.faults, self.settings, self.outcome, self.notes = [], (), {}, []
+        self._retired = 0.0  # when the cluster was last seen empty
+
+    def say(self, text):
+        self.notes.append(text)
+        print(f"    {text}", flush=True)
+
+    # -- begin ---------------------------------------------------------------------------------------------------------------
+
+    def render(self, *settings):
+        return render(RELEASE, self.cluster.namespace, VALUES, *self.settings, *settings)
+
+    def begin(self, *settings, change=None, rate=100, odds=0.3, sink=()):
+        """Next hop, `helm install`, and the load once the hubs are there. `change` edits the StatefulSet that helm gave."""
+        self.settings = settings
+        # A third of what is delivered is put off once: so there is always mail in the queues.
+        self.sink = load.Sink(self.folder, "--delay", "20", "--odds-4xx", str(odds), *sink, host=self.cluster.network.host, port=2600).start()
+        self.cluster.add({"kind": "Secret", "metadata": {"name": SECRET}, "data": {"secret": base64.b64encode(b"a secret of this run only, 0123456789\n").decode()}})
+        manifests = self.render()
+        if change:
+            manifests = manifests.changed(change)
+        self.cluster.apply(manifests)
+        seconds = self.cluster.wait_settled(120)
+        self.say(f"installed: {len(self.cluster.controller.pods)} hubs ready after {seconds:.1f} s")
+        service = self.service_address()
+        wait_until(lambda: load.listens(*self._split(service)), 20, "the client service")
+        self.source = load.Source(self.folder, service, "--sessions", "12", "--messages", "9000000", "--rate", str(rate), "--give-up-ms", "240000", "--timeout-ms", "4000")
+        self.wait_for_mail(rate)
+
+    @staticmethod
+    def _split(address):
+        host, _, port = address.rpartition(":")
+        return host, int(port)
+
+    def service_address(self):
+        """The client service: the one with a port 25 that is not headless."""
+        for service in self.cluster.manifests.of("Service"):
+            if service["spec"].get("clusterIP") != "None" and any(port["port"] == 25 for port in service["spec"]["ports"]):
+                return self.cluster.services.address(service["metadata"]["name"], 25)
+        raise Failed("the chart has no client service at port 25")
+
+    def wait_for_mail(self, messages):
+        """Until so many more were acknowledged."""
+        target = self.source.acknowledged() + messages
+        self.cluster.wait(lambda: self.source.acknowledged() >= target, 90, f"{messages} more acknowledged messages")
+
+    # -- measurements ----------------------------------------------------------------------------------------------------------
+
+    def fault(self, lasts=0.0):
+        """Now; what is delivered in the `lasts` seconds from now can be told to nobody."""
+        now = time.time()
+        self.faults.append((now - WINDOW_BEFORE, now + lasts + WINDOW_AFTER))
+        return now
+
+    def endings_since(self, count):
+        found = self.cluster.endings[count:]
+        for ending in found:
+            self.say(str(ending))
+        return found
+
+    def events(self, kind):
+        for file in sorted((self.cluster.folder / "pods").glob("*/log")):
+            for line in file.read_text(errors="replace").splitlines():
+                if f'"event":"{kind}"' in line:
+                    yield json.loads(line)
+
+    def longest_silence(self, begun, ended):
+        """The longest time without an acknowledgement between two moments (Unix time)."""
+        moments = [begun]
+        with open(self.source.ledger) as lines:
+            for line in lines:
+                words = line.split(" ", 2)
+                if words[0] == "acknowledged" and begun <= int(words[1]) / 1e6 <= ended:
+                    moments.append(int(words[1]) / 1e6)
+        moments.append(ended)
+        return max(b - a for a, b in zip(moments, moments[1:]))
+
+    def first_resubmitted(self, begun):
+        """Seconds from `begun` to the first delivery of what was taken over; None without one."""
+        taken = {event["id"] for event in self.events("taken_over")}
+        best = None
+        for event in self.events("delivered"):
+            moment = datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
+            if event["id"] in taken and moment > begun:
+                best = min(best or 1e9, moment - begun)
+        return best
+
+    def mail_on_disk(self, ordinal):
+        """What lies on the disk of an ordinal whose pod is gone."""
+        found = 0
+        for disk in self.cluster.disk(ordinal):
+            for file in disk.rglob("*"):
+                if file.is_file() and file.read_bytes()[:15] == b"SQLite format 3":
+                    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as spool:
+                        found += sum(spool.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("messages", "shadows"))
+        return found
+
+    # -- end -----------------------------------------------------------------------------------------------------------------
+
+    def _left_over(self):
+        """Why the cluster is not empty yet; "" when it is."""
+        found = []
+        for pod in list(self.cluster.controller.pods.values()):
+            try:
+                status = self.cluster.umbra(pod, "status")
+                counts = {**{name: status["queue"][name] for name in ("messages", "ceded", "unprotected") if name in status["queue"]},
+                          "shadows": status["shadows"], "outbox": status["discards_owed"]}
+            except (RuntimeError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
+                return f"{pod.name} does not answer: {error}"
+            if any(counts.values()):
+                found.append(f"{pod.name} {counts}")
+        return "; ".join(found)
+
+    def end(self, seconds=90):
+        """Ends the load, waits for the empty cluster, matches the ledgers. Raises Failed."""
+        self.source.stop()
+        try:
+            wait_until(lambda: not self._left_over(), seconds, self._left_over, pause=0.5)
+        except TimeoutError as error:
+            raise Failed(f"the cluster did not become empty: {error}") from error
+        time.sleep(0.3)
+        self.sink.stop()
+        self.cluster.check()
+        counts = load.ledger([self.source.ledger], [self.sink.ledger])
+        codes = self.client_errors()
+        self.outcome = {"story": self.name, "date": datetime.date.today().isoformat(), "build": places.BUILD.name, **{name: counts[name] for name in COUNTS},
+                        **self._explain(counts), "client": dict(codes), "resubmitted_after": None, "notes": self.notes}
+        need(counts["lost"] == 0, f"lost: {counts['first_lost'][:5]}")
+        need(counts["unexpected"] == 0, f"unexpected: {counts['first_unexpected'][:5]}")
+        need(self.sink.counts()["damaged"] == 0, "bodies were damaged")
+        need(not any(code.startswith("5") for code in codes), f"permanent errors at the client: {dict(codes)}")
+        need(self.outcome["unexplained"] == 0, f"duplicates that nothing explains: {self.unexplained[:5]}")
+        return self.outcome
+
+    def client_errors(self):
+        """What the client was told or met, other than 2xx: reply code or word -> times."""
+        found = collections.Counter()
+        with open(self.source.ledger) as lines:
+            for line in lines:
+                words = line.split(" ", 6)
+                if words[0] == "refused":
+                    found[words[5]] += 1
+                elif words[0] in ("unsent", "undecided"):
+                    found[words[0]] += 1
+        return found
+
+    def _explain(self, counts):
+        """Each duplicate by its best explanation: sent again by the source; announced by a hub; delivered in the moment of a fault."""
+        announced = {event["id"] for event in self.events("possible_duplicate")}
+        times = self.sink.delivery_times()
+        found = {"resent": 0, "announced": 0, "window": 0, "unexplained": 0}
+        self.unexplained = []
+        for unit in counts["first_duplicated"]:
+            first = min(times[unit["token"]]) / 1e6
+            ids = {word.strip(",") for word in unit["acknowledgement"].split()}
+            if unit["resent"]:
+                found["resent"] += 1
+            elif ids & announced:
+                found["announced"] += 1
+            elif any(begin <= first <= end for begin, end in self.faults):
+                found["window"] += 1
+            else:
+                found["unexplained"] += 1
+                self.unexplained.append((unit["token"], unit["acknowledgement"]))
+        return found
+
+    def stop(self):
+        """Ends everything that was started here."""
+        for one in (self.source, self.sink):
+            if one:
+                one.stop()
+        self.cluster.close()
