@@ -1,5 +1,5 @@
 # The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
-.PHONY: all release setup demo demo-pressure test test-network test-kubernetes model bench bench-hostile figures fuzz soak soak-simulation mutants format format-check tidy docs clean
+.PHONY: all release setup demo demo-pressure demo-kubernetes test test-network test-kubernetes model bench bench-hostile figures fuzz soak soak-simulation mutants format format-check tidy docs clean
 all: release
 
 setup:
@@ -18,6 +18,11 @@ demo-pressure: setup
 	@scripts/build release umbra umbra-load
 	@scripts/demo_pressure
 
+# The chart under load without a Kubernetes: install, roll, scale 3 -> 5 -> 2 -> 3, lose a node; an emulator does what a kubelet does. Root.
+demo-kubernetes: setup
+	@scripts/build release umbra umbra-load
+	@tests/lifecycle/run all_in_one
+
 # Everything that continuous integration runs.
 test: setup
 	@scripts/test
@@ -31,7 +36,7 @@ test-network: setup
 model: setup
 	@tests/model/run
 
-# Ownership by Kubernetes against a real API server: the one that KUBECONFIG names.
+# The chart and ownership by Kubernetes on a real one: what KUBECONFIG names. The image must get to its nodes: see scripts/test-kubernetes.
 test-kubernetes: release
 	@scripts/test-kubernetes
 

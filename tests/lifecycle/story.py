@@ -40,7 +40,6 @@ class Story:
         self.cluster = Cluster(self.folder / "cluster")
         self.sink = self.source = None
         self.faults, self.settings, self.outcome, self.notes = [], (), {}, []
-        self._retired = 0.0  # when the cluster was last seen empty
 
     def say(self, text):
         self.notes.append(text)
@@ -51,11 +50,11 @@ class Story:
     def render(self, *settings):
         return render(RELEASE, self.cluster.namespace, VALUES, *self.settings, *settings)
 
-    def begin(self, *settings, change=None, rate=100, odds=0.3, sink=()):
+    def begin(self, *settings, change=None, rate=100, size=4096):
         """Next hop, `helm install`, and the load once the hubs are there. `change` edits the StatefulSet that helm gave."""
         self.settings = settings
         # A third of what is delivered is put off once: so there is always mail in the queues.
-        self.sink = load.Sink(self.folder, "--delay", "20", "--odds-4xx", str(odds), *sink, host=self.cluster.network.host, port=2600).start()
+        self.sink = load.Sink(self.folder, "--delay", "20", "--odds-4xx", "0.3", host=self.cluster.network.host, port=2600).start()
         self.cluster.add({"kind": "Secret", "metadata": {"name": SECRET}, "data": {"secret": base64.b64encode(b"a secret of this run only, 0123456789\n").decode()}})
         manifests = self.render()
         if change:
@@ -65,7 +64,8 @@ class Story:
         self.say(f"installed: {len(self.cluster.controller.pods)} hubs ready after {seconds:.1f} s")
         service = self.service_address()
         wait_until(lambda: load.listens(*self._split(service)), 20, "the client service")
-        self.source = load.Source(self.folder, service, "--sessions", "12", "--messages", "9000000", "--rate", str(rate), "--give-up-ms", "240000", "--timeout-ms", "4000")
+        self.source = load.Source(self.folder, service, "--sessions", "12", "--messages", "9000000", "--rate", str(rate), "--size", str(size),
+                                  "--give-up-ms", "240000", "--timeout-ms", "4000")
         self.wait_for_mail(rate)
 
     @staticmethod
@@ -81,7 +81,7 @@ class Story:
         raise Failed("the chart has no client service at port 25")
 
     def wait_for_mail(self, messages):
-        """Until so many more were acknowledged."""
+        """Until so many more are acknowledged."""
         target = self.source.acknowledged() + messages
         self.cluster.wait(lambda: self.source.acknowledged() >= target, 90, f"{messages} more acknowledged messages")
 
