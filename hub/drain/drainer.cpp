@@ -1,6 +1,7 @@
 #include "hub/drain/drainer.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "cluster/leave_note.h"
 #include "hub/spool_tasks.h"
@@ -23,6 +24,13 @@ constexpr Duration stop_wait = 2s;
 constexpr std::size_t page = 400;
 constexpr const char* intent_note = "drain";
 constexpr Duration rate_window = 5s;
+
+/// In a pod of a StatefulSet a hub is started because it is wanted: one that was scaled away, was killed in the
+/// middle of its leave and is scaled back must not go on to leave. No probe would ever start it anew.
+bool is_wanted_again() {
+  const char* set = std::getenv("UMBRA_STATEFULSET");
+  return set != nullptr && *set != '\0';
+}
 
 }  // namespace
 
@@ -142,6 +150,11 @@ Task<void> Drainer::resume() {
     bool is_empty = counts && counts->messages + counts->shadows + counts->outbox == 0;
     log_.line(is_empty ? LogLevel::info : LogLevel::error,
               is_empty ? "this spool had left the cluster: it is empty, and joins again" : "this spool was marked as left, and is not empty", {});
+    (void)co_await save("");
+    co_return;
+  }
+  if (is_wanted_again()) {
+    log_.line(LogLevel::warning, "a leave was interrupted, and the StatefulSet has started this hub again: it stays", {});
     (void)co_await save("");
     co_return;
   }

@@ -158,6 +158,16 @@ class KilledInTheMiddle(DrainCase):
         self.assertEqual(list(self.report(self.leaver)["handed_to"]), ["hub-3"])
         self.end()
 
+    def test_the_leaver_is_killed_and_stays_when_a_stateful_set_has_started_it_again(self):
+        self.begin()
+        self.leaver.kill()
+        self.leaver.start(wrapper=("env", "UMBRA_STATEFULSET=umbra"))
+        self.assertEqual(self.report(self.leaver)["state"], "active")
+        # For good: the intent is gone from the spool, too.
+        self.leaver.kill()
+        self.leaver.start()
+        self.assertEqual(self.report(self.leaver)["state"], "active")
+
     def test_the_epoch_of_the_leaver_is_ended_and_the_command_goes_on(self):
         self.begin()
         epoch = self.leaver.metric("umbra_spool_epoch")
