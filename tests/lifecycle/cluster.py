@@ -103,8 +103,9 @@ class Cluster:
                 raise RuntimeError(one.problem)
 
     def state(self):
-        return ", ".join(f"{pod.name} {'ready' if pod.is_ready else 'not ready'}{' ending' if pod.deleted_at else ''}{f' restarts {pod.restarts}' if pod.restarts else ''}"
-                         for pod in self.controller.pods.values()) or "no pods"
+        def of(pod):
+            return f"{pod.name} {'ready' if pod.is_ready else 'not ready'}" + (", ending" if pod.deleted_at else "") + (f", {pod.restarts} restarts" if pod.restarts else "")
+        return "; ".join(map(of, self.controller.pods.values())) or "no pods"
 
     def wait(self, condition, seconds, what):
         def good():

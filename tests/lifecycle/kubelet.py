@@ -88,6 +88,11 @@ class Pod:
     def log(self):
         return self.folder / "log"
 
+    def _container(self):
+        if len(self.spec["containers"]) != 1:
+            raise ValueError("pods with several containers are not emulated: " + ", ".join(one["name"] for one in self.spec["containers"]))
+        return self.spec["containers"][0]
+
     # -- life --------------------------------------------------------------------------------------------------------------
 
     def _live(self):
@@ -98,7 +103,7 @@ class Pod:
                 code = self._start(container, made).wait()
                 if code != 0:
                     raise RuntimeError(f"init container {container['name']} ended with {code}: {self.log.read_text(errors='replace')[-500:]}")
-            (container,) = self.spec["containers"]
+            container = self._container()
             while self.deleted_at is None and not self._is_cut_off:
                 self._run_once(container, made)
                 if self.spec.get("restartPolicy", "Always") == "Never":
@@ -111,11 +116,11 @@ class Pod:
         finally:
             self._set_ready(False)
             if not self._is_cut_off:
-                self._thread_of_end_is_done()
+                self._wait_for_end()
                 self._remove_network()
                 self.is_gone = True
 
-    def _thread_of_end_is_done(self):
+    def _wait_for_end(self):
         """The hook may outlive the process: a pod is gone when both have ended."""
         while self.ending is None and self.deleted_at is not None:
             time.sleep(0.02)
@@ -214,7 +219,7 @@ class Pod:
 
     def _end(self):
         ending = Ending(self)
-        (container,) = self.spec["containers"]
+        container = self._container()
         self._stop_container(container, ending, self._grace_of_spec())
         ending.message = self.termination_file(container).read_text(errors="replace")[:4096]
         self.ending = ending

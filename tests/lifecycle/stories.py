@@ -126,7 +126,8 @@ def disk_reused(run):
 
 @story(short=True)
 def grace_too_short(run):
-    """Somebody edited the grace down to three seconds: a hub that is scaled away is cut off in the middle of its hand-over; later its ordinal is back, with what lay on its disk."""
+    """Somebody edited the grace down to three seconds: a hub that is scaled away is cut off in the middle of its hand-over; later its ordinal
+    is back, with what lay on its disk."""
     def shorten(stateful_set):
         stateful_set["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 3
     run.begin(change=shorten, rate=300, size=20000)
