@@ -67,7 +67,11 @@ class Hub {
   [[nodiscard]] virtual bool is_returning() const = 0;
 };
 
+struct RunOptions {
+  Duration drain_on_stop{};  ///< after the first SIGTERM, drains for so long at most; 0: stops at once
+};
+
 /// Runs one hub until SIGTERM or SIGINT. Returns the exit code: 0 stopped in order, 1 could not start or failed.
-int run_hub(const Config& config);
+int run_hub(const Config& config, const RunOptions& options = {});
 
 }  // namespace umbra::hub

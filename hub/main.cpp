@@ -18,6 +18,7 @@
 #include "hub/commands/prestop.h"
 #include "hub/config/config.h"
 #include "hub/config/schema.h"
+#include "hub/config/units.h"
 #include "hub/headers_command.h"
 #include "hub/hub.h"
 #include "hub/metrics.h"
@@ -38,6 +39,7 @@ struct Options {
   std::string config_file;
   std::string socket = "/run/umbra/admin.sock";
   std::string output = "text";
+  std::string drain_on_stop = "0";
   std::string id;
   std::string state;
   std::string after;
@@ -60,7 +62,8 @@ std::expected<Config, int> read_config(const std::string& file) {
 
 int run(const Options& options) {
   auto config = read_config(options.config_file);
-  return config ? run_hub(*config) : config.error();
+  if (!config) return config.error();
+  return run_hub(*config, {.drain_on_stop = parse_duration(options.drain_on_stop).value()});
 }
 
 int check(const Options& options) {
@@ -130,11 +133,22 @@ CLI::Validator message_id() {
           "ID"};
 }
 
+CLI::Validator duration() {
+  return {[](const std::string& text) {
+            return parse_duration(text) ? std::string{} : "\"" + text + "\" is no time like 60s or 2min";
+          },
+          "TIME"};
+}
+
 /// The sub-command that was chosen leaves what to do in `chosen`.
 void add_hub_commands(CLI::App& app, Options& options, std::function<int()>& chosen) {
   auto* run_command = app.add_subcommand("run", "Run a hub until SIGTERM");
   run_command->add_option("--config", options.config_file, "Configuration file (docs/configuration.md)")
       ->required();
+  run_command->add_option("--drain-on-stop", options.drain_on_stop, "On SIGTERM drain for so long at most (60s, 2min), then stop. A second signal stops at once")
+      ->envname("UMBRA_DRAIN_ON_STOP")
+      ->check(duration())
+      ->capture_default_str();
   run_command->callback([&] { chosen = [&] { return run(options); }; });
 
   auto* check_command = app.add_subcommand(

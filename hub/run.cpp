@@ -13,6 +13,7 @@
 #include "hub/net/tcp.h"
 #include "hub/net/tls_store.h"
 #include "hub/pressure/system_probe.h"
+#include "hub/service_notify.h"
 #include "storage/thread_executor.h"
 
 namespace umbra::hub {
@@ -27,6 +28,11 @@ class HomeExecutor final : public storage::Executor {
   asio::io_context& io_;
 };
 
+using Signals = asio::basic_signal_set<IoExecutor>;
+
+/// What a hub needs for stopping, beyond a drain.
+constexpr Duration stop_time = 60s;
+
 enum class After : std::uint8_t { exit_well, exit_badly, again };
 
 /// Ten thousand connections need as many file descriptors: as many as the system lets us have.
@@ -37,36 +43,101 @@ void raise_descriptor_limit() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/// SIGHUP: the configuration file, certificates and keys are read anew. Again and again, until `signals` is cancelled.
-Task<void> reload_on(asio::basic_signal_set<IoExecutor>& signals, Hub& hub, EventLog& log) {
+std::string says(const Config& config) {
+  return "Hub " + config.hub_name + " listens";
+}
+
+/// SIGHUP: the configuration file, certificates and keys are read anew. Again and again, until `signals` is
+/// cancelled.
+Task<void> reload_on(Signals& signals, Hub& hub, std::string status, EventLog& log) {
   while (true) {
     ErrorCode error;
     co_await signals.async_wait(asio::redirect_error(use_task, error));
     if (error) co_return;
     log.line(LogLevel::info, "reloading: signal received", {});
+    notify_reloading();
     hub.reload();
+    notify_ready(status);
   }
 }
 
-Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after) {
-  using Signals = asio::basic_signal_set<IoExecutor>;
-  Signals signals(io, SIGTERM, SIGINT);
-  bool is_signalled = false;
-  bool is_waiting = true;
-  Event stop_now(io);
-  signals.async_wait([&](ErrorCode error, int) {
-    is_waiting = false;
-    if (!error) is_signalled = true;
-    stop_now.set();
-  });
+/// SIGTERM and SIGINT: counted, until `signals` is cancelled.
+Task<void> count_on(Signals& signals, unsigned& count) {
+  while (true) {
+    ErrorCode error;
+    co_await signals.async_wait(asio::redirect_error(use_task, error));
+    if (error) co_return;
+    ++count;
+  }
+}
+
+/// Before a hub stops that was told to drain first: what `umbra drain` does, or what is left of one that was
+/// ordered before the signal came, for `within` at most. A second signal ends it, and so does the end of the
+/// epoch.
+Task<void> drain_before_stop(asio::io_context& io, Hub& hub, Duration within, const unsigned& signals,
+                             ServiceWatchdog& watchdog, EventLog& log) {
+  auto is_over = [](cluster::DrainState state) {
+    using enum cluster::DrainState;
+    return state == paused || state == drained || state == incomplete || state == left;
+  };
+  auto until = MonotonicClock::now() + within;
+  auto report = co_await hub.drain().report();
+  bool is_ordered = report && report->state != cluster::DrainState::active &&
+                    report->order.verb != cluster::DrainVerb::pause;
+  if (!is_ordered) {
+    cluster::DrainOrder order;
+    order.deadline = within;
+    // Load balancers get a moment to look; no more of a short time than a tenth.
+    order.unready_wait = std::min(order.unready_wait, within / 10);
+    auto refused = co_await hub.drain().begin(order);
+    if (!refused || !refused->empty()) {
+      log.line(LogLevel::warning, "stopping without a drain",
+               {{"reason", refused ? *refused : refused.error().what}});
+      co_return;
+    }
+  }
+  Timer pause(io);
+  while (signals < 2 && !hub.ended() && MonotonicClock::now() < until + 1s) {
+    report = co_await hub.drain().report();
+    if (!report || is_over(report->state)) break;
+    watchdog.tick(MonotonicClock::now());
+    co_await pause.wait_for(100ms);
+  }
+  if (!report) co_return;
+  bool is_complete = is_over(report->state) && report->state != cluster::DrainState::incomplete;
+  log.line(is_complete ? LogLevel::info : LogLevel::warning, "drained before stopping",
+           {{"state", to_string(report->state)},
+            {"reason", signals < 2 ? report->why : "a second signal"},
+            {"handed_over", std::to_string(report->handed_over)},
+            {"left", std::to_string(report->current.queue)}});
+}
+
+Task<void> supervise(asio::io_context& io, Hub& hub, const RunOptions& options, std::string status,
+                     EventLog& log, After& after) {
+  Signals stop_signals(io, SIGTERM, SIGINT);
   Signals reload_signals(io, SIGHUP);
+  unsigned signals = 0;
+  TaskScope waiting(io);
   TaskScope reloading(io);
-  reloading.spawn("reload", reload_on(reload_signals, hub, log));
+  waiting.spawn("stop", count_on(stop_signals, signals));
+  reloading.spawn("reload", reload_on(reload_signals, hub, status, log));
+  // It listens. Whether it takes mail may depend on other hubs, which may wait for this one to be started: no
+  // matter for a service manager.
+  notify_ready(status);
+  ServiceWatchdog watchdog;
   Timer look(io);
-  while (!is_signalled && !hub.ended()) co_await look.wait_for(100ms);
-  if (is_signalled) {
+  while (signals == 0 && !hub.ended()) {
+    co_await look.wait_for(100ms);
+    watchdog.tick(MonotonicClock::now());
+  }
+  if (signals != 0) {
     after = After::exit_well;
     log.line(LogLevel::info, "stopping: signal received", {});
+    if (options.drain_on_stop > Duration{0}) {
+      notify_stopping("Draining", options.drain_on_stop + stop_time);
+      co_await drain_before_stop(io, hub, options.drain_on_stop, signals, watchdog, log);
+    }
+    notify_stopping("Stopping", stop_time);
   } else {
     after = hub.ended()->restart ? After::again : After::exit_badly;
     log.line(LogLevel::warning, "stopping", {{"reason", hub.ended()->reason}});
@@ -75,13 +146,13 @@ Task<void> supervise(asio::io_context& io, Hub& hub, EventLog& log, After& after
   reload_signals.cancel();
   co_await reloading.join();
   co_await hub.stop();
-  if (is_waiting) {
-    signals.cancel();
-    co_await stop_now.wait();
-  }
+  // Until here a further signal must not end the process.
+  stop_signals.cancel();
+  co_await waiting.join();
 }
 
-After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, RecordLogs& record_logs, EventLog& log) {
+After run_once(const RunOptions& options, LiveConfig& live, TlsStore& tls, DrainCourse& drain,
+               RecordLogs& record_logs, EventLog& log) {
   const Config& config = live.now();
   asio::io_context io(1);
   HomeExecutor home(io);
@@ -115,10 +186,11 @@ After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, RecordLogs& 
   {
     TaskScope scope(io);
     if (started) {
-      scope.spawn("supervise", supervise(io, **hub, log, after));
+      scope.spawn("supervise", supervise(io, **hub, options, says(config), log, after));
     } else {
       log.line(LogLevel::error, "could not start", {{"reason", started.error().what}});
-      std::fprintf(stderr, "umbra: %s: %s\n", started.error().what.c_str(), started.error().code.message().c_str());
+      std::fprintf(stderr, "umbra: %s: %s\n", started.error().what.c_str(),
+                   started.error().code.message().c_str());
       scope.spawn("stop", (*hub)->stop());
     }
     io.run();
@@ -129,15 +201,15 @@ After run_once(LiveConfig& live, TlsStore& tls, DrainCourse& drain, RecordLogs& 
 
 }  // namespace
 
-int run_hub(const Config& config) {
+int run_hub(const Config& config, const RunOptions& options) {
   raise_descriptor_limit();
   auto log = open_log(config.log, config.hub_name);
   if (!log) {
     std::fprintf(stderr, "umbra: %s: %s\n", log.error().what.c_str(), log.error().code.message().c_str());
     return 1;
   }
-  // For the whole life of the process: a hub that begins its next epoch goes on with the configuration and the certificates it has,
-  // whatever has become of the files.
+  // For the whole life of the process: a hub that begins its next epoch goes on with the configuration and
+  // the certificates it has, whatever has become of the files.
   LiveConfig live(config);
   TlsStore tls(config);
   if (auto loaded = tls.load(**log); !loaded) {
@@ -148,13 +220,13 @@ int run_hub(const Config& config) {
   }
   RecordLogs record_logs(config.logs, **log);
   TrackingLog events(**log, record_logs, config.hub_name);
-  // What the operator was told of a drain holds for the whole process: another hub may end a run, and nobody would know that the next
-  // one takes mail again.
+  // What the operator was told of a drain holds for the whole process: another hub may end a run, and nobody
+  // would know that the next one takes mail again.
   DrainCourse drain;
   After after = After::again;
   while (after == After::again) {
     std::signal(SIGHUP, SIG_IGN);  // between two runs: it must not end the process
-    after = run_once(live, tls, drain, record_logs, events);
+    after = run_once(options, live, tls, drain, record_logs, events);
   }
   record_logs.stop();
   (*log)->stop();
