@@ -114,6 +114,8 @@ def check_whole_tree(files, problem):
     header = re.search(r'version = "([^"]+)"', (ROOT / "hub/admin/version.h").read_text())
     if not project or not header or project.group(1) != header.group(1):
         problem("hub/admin/version.h", 1, "the version differs from the one in CMakeLists.txt")
+    if not project or f"ARG VERSION={project.group(1)}\n" not in (ROOT / "Dockerfile").read_text():
+        problem("Dockerfile", 1, "the version differs from the one in CMakeLists.txt")
     for path in files:
         if path.startswith("tests/fuzz/") and path.endswith("_fuzz.cpp"):
             corpus = ROOT / "tests/fuzz/corpus" / pathlib.Path(path).stem.removesuffix("_fuzz")
