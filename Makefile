@@ -1,5 +1,6 @@
 # The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
 .PHONY: all release setup demo demo-pressure demo-kubernetes test test-network test-kubernetes model bench bench-hostile figures fuzz soak soak-simulation mutants format format-check tidy docs clean
+.PHONY: all release setup package demo demo-pressure demo-compose test test-network test-kubernetes model bench bench-hostile figures fuzz soak soak-simulation mutants format format-check tidy docs clean
 all: release
 
 setup:
@@ -22,6 +23,14 @@ demo-pressure: setup
 demo-kubernetes: setup
 	@scripts/build release umbra umbra-load
 	@tests/lifecycle/run all_in_one
+# build/packages/umbra_VERSION_amd64.deb
+package: setup
+	@scripts/package
+
+# The image and docker-compose.yml: three hubs, a sink and Prometheus in containers, a hub killed and one drained, and the ledger. Root, or a
+# Docker daemon that answers.
+demo-compose: setup
+	@UMBRA_PACKAGE="$$(scripts/package)" scripts/demo_compose
 
 # Everything that continuous integration runs.
 test: setup
