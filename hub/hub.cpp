@@ -14,15 +14,16 @@
 #include "hub/logs/record_logs.h"
 #include "hub/net/tls_store.h"
 #include "hub/outbound/outbound.h"
+#include "hub/peering/configuration_watch.h"
 #include "hub/peering/peering.h"
 #include "hub/pressure/back_pressure.h"
 #include "hub/pressure/pressure_watch.h"
 #include "hub/safety_net/keeper.h"
 #include "hub/safety_net/resender.h"
-#include "hub/trace/tracer.h"
-#include "hub/suspension/suspensions.h"
 #include "hub/spool_recovery.h"
 #include "hub/spool_tasks.h"
+#include "hub/suspension/suspensions.h"
+#include "hub/trace/tracer.h"
 #include "storage/set_aside.h"
 
 namespace umbra::hub {
@@ -207,7 +208,23 @@ class WiredHub final : public Hub, public AdminBackend {
   Task<Result<Gauges>> gauges() override {
     auto counts = co_await query<storage::QueueCounts>(runtime_.io, *spool_, [](storage::Reader& r) { return r.counts(); });
     if (!counts) co_return std::unexpected(counts.error());
+    // As of the last scrape, should the reader be far behind the writer this moment.
+    auto balance = co_await query<storage::Balance>(runtime_.io, *spool_,
+                                                    [](storage::Reader& r) { return r.balance(); });
+    if (balance)
+      balance_ = *balance;
+    else if (balance.error().code != std::errc::resource_unavailable_try_again)
+      co_return std::unexpected(balance.error());
     Gauges g;
+    g.balance = balance_;
+    if (balance_.oldest) {
+      auto oldest = co_await query<std::optional<StoredMessage>>(
+          runtime_.io, *spool_, [row = *balance_.oldest](storage::Reader& r) { return r.message(row); });
+      if (!oldest) co_return std::unexpected(oldest.error());
+      if (*oldest)
+        g.queue_oldest_age_seconds = std::max(
+            0.0, std::chrono::duration<double>(WallClock::now() - (*oldest)->envelope.accepted_at).count());
+    }
     g.queue_messages = counts->messages;
     g.queue_held = counts->held;
     g.unprotected_messages = counts->unprotected + peering_.short_messages();
@@ -220,7 +237,10 @@ class WiredHub final : public Hub, public AdminBackend {
       g.safety_net_oldest_age_seconds = std::max(0.0, std::chrono::duration<double>(WallClock::now() - *counts->kept_oldest).count());
     g.cluster_members = config_.cluster.enabled() ? peering_.members().size() + 1 : 0;
     g.cluster_members_alive = config_.cluster.enabled() ? 1 : 0;
+    g.configuration_hash = digest_of(shared_configuration(config_));
     for (const auto& peer : peers()) {
+      g.peers.push_back({peer.hub, peer.state.starts_with("alive"),
+                         peer.silent_for ? std::chrono::duration<double>(*peer.silent_for).count() : -1});
       if (peer.state.starts_with("alive")) ++g.cluster_members_alive;
       g.peer_pressure.emplace_back(peer.hub, static_cast<std::int64_t>(peer.pressure));
       if (peer.drift) g.configuration_drift.emplace_back(peer.hub, static_cast<std::int64_t>(peer.drift->size()));
@@ -234,6 +254,10 @@ class WiredHub final : public Hub, public AdminBackend {
     g.spool_failed_batches_total = statistics.failed_batches;
     g.spool_waiting_operations = statistics.waiting_operations;
     g.spool_last_commit_seconds = std::chrono::duration<double>(statistics.last_commit).count();
+    g.spool_commit_seconds = statistics.commit_seconds;
+    g.spool_failed_full = statistics.failed_full;
+    g.spool_failed_io = statistics.failed_io;
+    g.spool_failed_damaged = statistics.failed_damaged;
     g.spool_epoch = spool_->epoch().value;
     g.spools_set_aside = storage::spools_set_aside(config_.spool.directory).size();
     for (const auto& report : tls_.report()) {
@@ -461,6 +485,7 @@ class WiredHub final : public Hub, public AdminBackend {
   bool is_started_ = false;
   bool is_stopping_ = false;
   const WallTime started_at_ = WallClock::now();
+  storage::Balance balance_;  ///< as of the last scrape
   mutable std::optional<Ended> ended_;
 };
 

@@ -1,36 +1,29 @@
 // The hub's counters and gauges. Plain numbers of the home thread; hub/admin turns them into Prometheus text
-// (prefix umbra_, the member's name). Series do not grow with domains. A new number: add a member here and a
-// line to metrics.cpp.
+// (prefix umbra_). Labels are closed lists, the hub's own configuration or the members of its cluster: the
+// number of series does not grow with mail. A new number: add a member here and a line to metrics.cpp.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/histogram.h"
+#include "hub/admin/drain_control.h"
+#include "hub/inbound/rejection.h"
 #include "hub/pressure/state.h"
 #include "hub/suspension/suspension.h"
-#include "hub/admin/drain_control.h"
+#include "smtp/command_tally.h"
+#include "storage/spool.h"
 
 namespace umbra::hub {
 
-/// Latency histogram with fixed bounds; seconds.
-struct Histogram {
-  static constexpr std::array<double, 14> bounds = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
-                                                    0.1,    0.25,  0.5,    1,     2.5,  10,    60};
-  std::array<std::uint64_t, bounds.size() + 1> counts{};
-  double sum = 0;
-  void observe(Duration d) {
-    double seconds = std::chrono::duration<double>(d).count();
-    std::size_t i = 0;
-    while (i < bounds.size() && seconds > bounds[i]) ++i;
-    ++counts[i];
-    sum += seconds;
-  }
-};
+enum class DrainEnd : std::uint8_t { drained, incomplete, left };
+inline constexpr std::array<std::string_view, 3> drain_ends = {"drained", "incomplete", "left"};
 
 struct Metrics {
   // receive
@@ -52,6 +45,8 @@ struct Metrics {
   std::uint64_t acknowledgements_not_delayed_closing_total = 0;
   std::int64_t acknowledgements_waiting = 0;
   Histogram accept_seconds;  ///< final dot to reply
+  smtp::CommandTally smtp_commands;
+  Rejections smtp_rejections;
   std::uint64_t tls_connections_total = 0;
   std::uint64_t tls_handshake_failures_total = 0;
   std::uint64_t tls_sessions_resumed_total = 0;  ///< in either direction
@@ -73,6 +68,12 @@ struct Metrics {
   std::uint64_t authentications_out_total = 0;
   std::uint64_t authentication_failures_out_total = 0;
   std::int64_t connections_out = 0;
+  // of recipients that were delivered, but `connect`: of connections
+  LongHistogram delivery_queue_seconds;     ///< from being due to a connection
+  LongHistogram delivery_connect_seconds;   ///< from the wish for a connection to its being ready, TLS and
+                                            ///< log-on with it
+  LongHistogram delivery_transmit_seconds;  ///< from MAIL to the final reply
+  LongHistogram delivery_total_seconds;     ///< from acceptance to the final reply
   // back pressure
   std::uint64_t pressure_delays_total = 0;    ///< MAIL whose 250 was kept back
   std::uint64_t pressure_refusals_total = 0;  ///< MAIL that got 452 4.3.1
@@ -112,6 +113,7 @@ struct Metrics {
   std::uint64_t discovery_failures_total = 0;
   std::uint64_t messages_resent_total = 0;  ///< from the safety net
   Histogram shadow_seconds;  ///< offer of a copy to its confirmation
+  std::array<std::uint64_t, drain_ends.size()> drain_results{};
 };
 
 /// What is looked up at the moment somebody asks: the state of the spool and of the cluster.
@@ -128,6 +130,8 @@ struct Gauges {
   std::vector<ContentFilter> content_filters;
   std::uint64_t queue_messages = 0;  ///< queued or held
   std::uint64_t queue_held = 0;
+  storage::Balance balance;
+  double queue_oldest_age_seconds = 0;
   std::uint64_t unprotected_messages = 0;
   std::uint64_t takeover_wait_seconds = 0;  ///< mail of a hub that is gone waits for the answer of another one
   std::uint64_t shadow_messages = 0;  ///< held for other hubs
@@ -151,6 +155,10 @@ struct Gauges {
   std::uint64_t spool_failed_batches_total = 0;
   std::uint64_t spool_waiting_operations = 0;
   double spool_last_commit_seconds = 0;
+  Histogram spool_commit_seconds;
+  std::uint64_t spool_failed_full = 0;
+  std::uint64_t spool_failed_io = 0;
+  std::uint64_t spool_failed_damaged = 0;
   std::uint64_t spool_epoch = 0;
   std::uint64_t spools_set_aside = 0;  ///< folders of damaged spools beside the present one
   std::uint64_t certificates_refused = 0;  ///< places whose certificate is not what its files say, or not valid
@@ -162,6 +170,13 @@ struct Gauges {
   std::uint64_t configuration_last_reload_success_timestamp_seconds = 0;
   std::uint64_t configuration_keys_waiting_for_restart = 0;
   PressureState pressure;
+  std::string configuration_hash;  ///< of what hubs compare with each other
+  struct Peer {
+    std::string hub;
+    bool is_up = false;          ///< heard within its lease, and a session to it is open
+    double silent_seconds = -1;  ///< since its last word; negative: none in this run
+  };
+  std::vector<Peer> peers;
   /// Hub and level that it has told.
   std::vector<std::pair<std::string, std::int64_t>> peer_pressure;
   std::vector<Suspension> suspensions;
@@ -183,6 +198,10 @@ struct Gauges {
 
 /// Prometheus text format, prefix umbra_; the process's memory and descriptors with it.
 std::string render_metrics(const Metrics& metrics, const Gauges& gauges);
+/// How many series that is, buckets of histograms counted. With 20 hubs, 20 certificates and ten filters
+/// below the ceiling.
+std::size_t series_count(const Metrics& metrics, const Gauges& gauges);
+inline constexpr std::size_t series_ceiling = 600;
 /// docs/metrics.md.
 std::string metrics_reference();
 

@@ -1,11 +1,14 @@
 #include "smtp/receive_session.h"
 
 #include <algorithm>
+#include <iterator>
+#include <type_traits>
 #include <utility>
 
 #include "base/result.h"
 #include "smtp/address.h"
 #include "smtp/command_parser.h"
+#include "smtp/xclient.h"
 
 namespace umbra::smtp {
 namespace {
@@ -29,6 +32,16 @@ bool holds_one_of(std::string_view line, std::initializer_list<std::string_view>
   for (; !line.empty(); line.remove_prefix(1))
     if (begins_with_one_of(line, words)) return true;
   return false;
+}
+
+Verb verb_of(const Command& command) {
+  if (const auto* hello = std::get_if<Hello>(&command)) return hello->is_extended ? Verb::ehlo : Verb::helo;
+  static constexpr Verb by_place[] = {Verb::other,    Verb::mail, Verb::rcpt,   Verb::data, Verb::bdat,
+                                      Verb::rset,     Verb::noop, Verb::vrfy,   Verb::help, Verb::quit,
+                                      Verb::starttls, Verb::auth, Verb::xclient};
+  static_assert(std::size(by_place) == std::variant_size_v<Command> &&
+                std::is_same_v<std::variant_alternative_t<12, Command>, XClient>);
+  return by_place[command.index()];
 }
 
 }  // namespace
@@ -114,6 +127,7 @@ void ReceiveSession::on_long_line(bool ends_with_crlf) {
   const bool is_bdat = equals_ignoring_case(std::string_view(line_).substr(0, 4), "BDAT");
   line_too_long_ = false;
   line_ = {};
+  verb_ = Verb::other;
   may_be_confused_ = true;
   if (observer_ != nullptr) observer_->heard("*", "a line of more than " + std::to_string(line_octets_max()) + " octets");
   protocol_error({500, "5.5.2", (state_ == State::auth ? "line over " : "command line over ") + std::to_string(line_octets_max()) + " octets"});
@@ -129,6 +143,7 @@ void ReceiveSession::on_line(std::string_view line) {
   ++commands_in_turn_;
   ++commands_without_mail_;
   line.remove_suffix(1);
+  if (state_ != State::auth) verb_ = Verb::other;
   if (!line.ends_with('\r')) {
     // Whoever sent this counts lines differently from us: nothing after it can be trusted to be a command.
     if (observer_ != nullptr) tell(line, false, "ends with a bare LF");
@@ -141,11 +156,15 @@ void ReceiveSession::on_line(std::string_view line) {
   auto command = parse_command(
       line, {limits_.body.message_octets_max, limits_.auth.use != AuthLimits::Use::none, smtputf8_, limits_.extensions, policy_.trusts_xclient()});
   if (observer_ != nullptr) tell(line, command.has_value());
-  if (command) return std::visit([this](auto& c) { on(c); }, *command);
+  if (command) {
+    verb_ = verb_of(*command);
+    return std::visit([this](auto& c) { on(c); }, *command);
+  }
   auto& bad = command.error();
   // Its message, or its password, may follow all the same.
   may_be_confused_ = may_be_confused_ || begins_with_one_of(line, {"DATA", "BDAT"}) || holds_one_of(line, words_of_secrets);
   chunk_is_last_ = false;
+  if (bad.chunk_octets > 0) verb_ = Verb::bdat;
   if (bad.chunk_octets > 0) return skip_chunk(bad.chunk_octets, std::move(bad.reply), true);
   protocol_error(bad.reply);
   if (bad.must_close) state_ = State::closed;
@@ -371,6 +390,7 @@ void ReceiveSession::end_body(const Reply& reply) {
   } else {
     reset_transaction();
   }
+  verb_ = Verb::message_end;
   say(reply);
 }
 
@@ -411,11 +431,13 @@ void ReceiveSession::reset_transaction() {
 void ReceiveSession::close_with(const Reply& reply) {
   UMBRA_ASSERT(awaiting_ == Awaiting::nothing);
   reset_transaction();
+  verb_ = Verb::other;
   say(reply);
   state_ = State::closed;
 }
 
 void ReceiveSession::say(const Reply& reply) {
+  if (tally_ != nullptr) tally_->add(verb_, reply.code);
   output_ += to_wire(reply);
   if (reply.code == 421) state_ = State::closed;
 }

@@ -16,6 +16,7 @@
 #include "base/envelope.h"
 #include "smtp/body_decoder.h"
 #include "smtp/command.h"
+#include "smtp/command_tally.h"
 #include "smtp/extensions.h"
 #include "smtp/reply.h"
 #include "smtp/session_observer.h"
@@ -80,6 +81,9 @@ class ReceiveSession {
 
   /// Is told the client's lines from now on (heard()); what is answered is output(), whole lines. Null: nobody.
   void observe(SessionObserver* observer) { observer_ = observer; }
+
+  /// Counts replies there from now on; the greeting is none. Null: nowhere.
+  void count_in(CommandTally* tally) { tally_ = tally; }
 
   struct Event {
     enum class Kind : std::uint8_t {
@@ -211,6 +215,8 @@ class ReceiveSession {
   const ReceiveSessionLimits& limits_;
   ReceivePolicy& policy_;
   SessionObserver* observer_ = nullptr;
+  CommandTally* tally_ = nullptr;
+  Verb verb_ = Verb::other;  // that is being answered
   std::string output_;
   std::string line_;  // the beginning of a command whose end has not come yet
   std::string hello_name_;

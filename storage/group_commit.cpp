@@ -32,10 +32,11 @@ GroupCommit::GroupCommit(Opened opened, Lanes lanes)
       epoch_(opened.epoch),
       sequence_(opened.sequence),
       reader_database_(std::move(opened.reader)),
-      reader_(*reader_database_, id_),
-      refusing_reader_(*reader_database_, id_),
+      reader_(*reader_database_, id_, ledgers_),
+      refusing_reader_(*reader_database_, id_, ledgers_),
       delivered_sequence_(opened.sequence) {
   writer_.counts = opened.counts;
+  ledgers_.put(sequence_, writer_.counts.ledger);
   writer_.set_safety_net(options_.safety_net);
   refusing_reader_.refuse(stopped_error());
   checkpoint_at_frames_ = options_.checkpoint_octets / writer_database_->page_octets();
@@ -243,10 +244,13 @@ Result<void> GroupCommit::commit() {
   const auto& counts = writer_.counts;
   meta_.run(epoch.value, sequence_.value + 1, counts.messages, counts.held, counts.unprotected,
             counts.shadows, counts.outbox, counts.kept, counts.kept_octets);
+  ledgers_.put(Sequence{sequence_.value + 1},
+               counts.ledger);  // a reader may see the commit before this lane goes on
   auto started = MonotonicClock::now();
   commit_.run();
   if (!database.ok()) return database.outcome();
   committed_.last_commit = MonotonicClock::now() - started;
+  committed_.commit_seconds.observe(committed_.last_commit);
   committed_.wal_octets = database.wal_frames() * database.page_octets();
   committed_.kept_gone_age = static_cast<std::uint64_t>(counts.kept_gone_age);
   committed_.kept_gone_size = static_cast<std::uint64_t>(counts.kept_gone_size);
@@ -272,6 +276,12 @@ void GroupCommit::fail_range(std::vector<Write>& batch, std::size_t first, std::
                              const Error& error) {
   for (std::size_t i = first; i < end; ++i) batch[i].result = std::unexpected(error);
   ++committed_.failed_batches;
+  if (is_damage(error))
+    ++committed_.failed_damaged;
+  else if (error.code == std::errc::io_error)
+    ++committed_.failed_io;
+  else if (error.code == std::errc::no_space_on_device)
+    ++committed_.failed_full;
   if (error.code == std::errc::io_error) {
     latch(error);
   } else if (error.code == std::errc::no_space_on_device) {

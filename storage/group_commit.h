@@ -105,6 +105,8 @@ class GroupCommit final : public std::enable_shared_from_this<GroupCommit> {
   bool abandoned_ = false;
   std::optional<Error> unhealthy_;
 
+  LedgerHistory ledgers_;
+
   // Writer lane. Order matters: statements go before their connection.
   std::unique_ptr<Database> writer_database_;
   SpoolWriter writer_;

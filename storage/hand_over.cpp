@@ -56,9 +56,9 @@ void SpoolWriter::owe_superseded(const MessageRow& message, SpoolId except) {
       discards_.owe_superseded(holder, message.id, message.generation, counts);
 }
 
-void SpoolWriter::leave_to_later_owner(const MessageRow& message, SpoolId except) {
+void SpoolWriter::leave_to_later_owner(const MessageRow& message, SpoolId except, Left how) {
   owe_superseded(message, except);
-  messages_.remove(message, counts);
+  messages_.remove(message, how, counts);
   bodies_.remove(message.row, message.size);
 }
 
@@ -72,12 +72,12 @@ Result<void> SpoolWriter::end_hand_over(RowId row, Generation generation, const 
                                generation.value, message->generation.value));
   }
   if (how == HandOverEnd::moved) {
-    leave_to_later_owner(*message, owner.spool);
+    leave_to_later_owner(*message, owner.spool, Left::handed_over);
   } else if (how == HandOverEnd::kept) {
     owe_superseded(*message, owner.spool);
-    keep_as_shadow(*message, generation, owner, owner_epoch, Owed::nobody);
+    keep_as_shadow(*message, generation, owner, owner_epoch, Owed::nobody, Left::handed_over);
   } else {
-    keep_as_shadow(*message, generation, owner, owner_epoch, Owed::all);
+    keep_as_shadow(*message, generation, owner, owner_epoch, Owed::all, Left::handed_over);
   }
   return database_.outcome();
 }
@@ -134,7 +134,7 @@ Result<Writer::HandedOver> SpoolWriter::accept_hand_over(const NewMessage& messa
       return failure(std::errc::device_or_resource_busy, fmt::format("accept {}: this hub has yet to ask who owns it", to_string(message.id)));
     for (const auto& outcome : before->progress) add_progress(taken.progress, outcome);
     owe_superseded(*row, SpoolId{});
-    messages_.remove(*row, counts);
+    messages_.remove(*row, Left::handed_over, counts);
     if (row->size == message.size) {
       result.wants_body = false;
       taken.row = result.row = *own;
@@ -163,7 +163,7 @@ Result<Writer::HandedOver> SpoolWriter::accept_hand_over(const NewMessage& messa
     bodies_.claim(taken.row);
   else if (message.row != taken.row)
     bodies_.remove_unclaimed(message.row);
-  messages_.insert(taken, counts);
+  messages_.insert(taken, Entered::received, counts);
   if (is_held) hold(taken.row);
   if (!database_.ok()) return std::unexpected(*database_.error());
   return result;

@@ -97,7 +97,7 @@ void Messages::dequeue(const MessageRow& message) {
   for (const auto& entry : message.queue) queue_.remove(message.row, entry);
 }
 
-void Messages::insert(const NewMessage& message, Counts& counts) {
+void Messages::insert(const NewMessage& message, Entered how, Counts& counts) {
   bool own = message.id.spool == own_ && message.id.number == static_cast<std::uint64_t>(message.row.value);
   std::optional<std::uint64_t> origin_spool;
   std::optional<std::uint64_t> origin_number;
@@ -129,6 +129,7 @@ void Messages::insert(const NewMessage& message, Counts& counts) {
   if (is_large) insert_envelope_.run(message.row.value, Blob{envelope});
   for (const auto& entry : message.queue) queue_.add(message.row, entry);
   ++counts.messages;
+  counts.ledger.note(how);
   if (!message.is_protected) ++counts.unprotected;
 }
 
@@ -163,7 +164,8 @@ void Messages::update(const MessageRow& before, const MessageRow& after, Counts&
   count(after, 1, counts);
 }
 
-void Messages::remove(const MessageRow& message, Counts& counts) {
+void Messages::remove(const MessageRow& message, Left how, Counts& counts) {
+  counts.ledger.note(how);
   dequeue(message);
   remove_.run(message.row.value);
   remove_envelope_.run(message.row.value);
@@ -329,6 +331,20 @@ std::vector<RowId> Messages::handing_over(RowId after, std::size_t limit) {
 std::uint64_t Messages::handing_over_count() {
   auto rows = handing_over_count_.rows();
   return rows.next() ? rows.unsigned_number(0) : 0;
+}
+
+std::uint64_t Messages::row_count() {
+  auto rows = row_count_.rows();
+  return rows.next() ? rows.unsigned_number(0) : 0;
+}
+
+std::optional<RowId> Messages::oldest() {
+  auto rows = oldest_.rows();
+  return rows.next() ? std::optional(RowId{rows.number(0)}) : std::nullopt;
+}
+
+bool Messages::has_delivered(RowId row) {
+  return delivered_.rows(row.value).next();
 }
 
 std::vector<RowId> Messages::list(RowId after, RowId before, std::size_t limit) {

@@ -47,6 +47,7 @@ struct Counts {
   std::int64_t kept_gone_age = 0;
   std::int64_t kept_gone_size = 0;
   std::int64_t kept_gone_disk = 0;
+  Ledger ledger = {};
 };
 
 /// The holder that is in the row's index: the first with a copy, else the first. All others are in further_holders.
@@ -60,12 +61,14 @@ class Messages {
   Messages(Database& database, SpoolId own) : database_(database), own_(own) {}
 
   // Changes. `counts` follows them.
-  void insert(const NewMessage& message, Counts& counts);
+  void insert(const NewMessage& message, Entered how, Counts& counts);
   /// Rewrites what may change of a row: everything but id, size, envelope and history; and its place in the due queue. Its holders
   /// are owed a note where what they have to know has changed.
   void update(const MessageRow& before, const MessageRow& after, Counts& counts);
   /// Removes row, progress, envelope and queue entries; not the body.
-  void remove(const MessageRow& message, Counts& counts);
+  void remove(const MessageRow& message, Left how, Counts& counts);
+  /// A recipient of it was delivered, as is recorded.
+  bool has_delivered(RowId row);
   /// Records outcomes; returns the recipients that were pending and have ended now, ascending.
   std::vector<std::uint32_t> record(RowId row, std::span<const RecipientOutcome> outcomes,
                                     std::uint32_t recipients);
@@ -79,6 +82,9 @@ class Messages {
   std::vector<RowId> unprotected(RowId after, std::size_t limit);
   std::vector<RowId> handing_over(RowId after, std::size_t limit);
   std::uint64_t handing_over_count();
+  /// Counted, not remembered.
+  std::uint64_t row_count();
+  std::optional<RowId> oldest();
   std::vector<RowId> list(RowId after, RowId before, std::size_t limit);
   std::vector<RowId> held_by(SpoolId spool, RowId after, std::size_t limit);
   std::uint64_t copies_on(SpoolId spool);
@@ -136,6 +142,9 @@ class Messages {
       database_, "SELECT row FROM messages WHERE alarm_at <= ? AND state = 0 ORDER BY alarm_at, row LIMIT ?"};
   Statement unprotected_{database_,
                          "SELECT row FROM messages WHERE row > ? AND protection = 0 ORDER BY row LIMIT ?"};
+  Statement row_count_{database_, "SELECT count(*) FROM messages"};
+  Statement oldest_{database_, "SELECT row FROM messages ORDER BY row LIMIT 1"};
+  Statement delivered_{database_, "SELECT 1 FROM progress WHERE row = ? AND state = 1 LIMIT 1"};
   Statement handing_over_count_{database_, "SELECT count(*) FROM messages WHERE state >= 2"};
   Statement handing_over_{database_, "SELECT row FROM messages WHERE row > ? AND state >= 2 ORDER BY row LIMIT ?"};
   Statement list_{database_, "SELECT row FROM messages WHERE row > ? AND row < ? ORDER BY row LIMIT ?"};

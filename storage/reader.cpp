@@ -151,6 +151,27 @@ Result<std::string> SpoolReader::note(const std::string& name) {
   return ask([&] { return discards_.note(name); });
 }
 
+Result<Balance> SpoolReader::balance() {
+  auto seen = ask([&] {
+    std::pair<Sequence, Balance> result;
+    {
+      auto rows = sequence_.rows();
+      if (rows.next()) result.first.value = rows.unsigned_number(0);
+    }
+    result.second.queued = messages_.row_count();
+    result.second.handing_over = messages_.handing_over_count();
+    result.second.oldest = messages_.oldest();
+    return result;
+  });
+  if (!seen) return std::unexpected(seen.error());
+  auto& [sequence, balance] = *seen;
+  auto ledger = ledgers_.at(sequence);
+  if (!ledger)
+    return failure(std::errc::resource_unavailable_try_again, "balance: that commit is too long ago");
+  balance.ledger = *ledger;
+  return std::move(balance);
+}
+
 Result<QueueCounts> SpoolReader::counts() {
   return ask([&] {
     QueueCounts counts;

@@ -16,7 +16,9 @@ namespace umbra::storage {
 
 class SpoolReader final : public Reader {
  public:
-  SpoolReader(Database& database, SpoolId own) : database_(database), messages_(database, own) {}
+  /// `ledgers`: of the commits that it may see.
+  SpoolReader(Database& database, SpoolId own, LedgerHistory& ledgers)
+      : database_(database), ledgers_(ledgers), messages_(database, own) {}
 
   /// Answers everything with this error from now on; nullopt: with what is there.
   void refuse(std::optional<Error> error) { refusal_ = std::move(error); }
@@ -53,6 +55,7 @@ class SpoolReader final : public Reader {
   Result<std::vector<Holder>> not_told(RowId row) override;
   Result<std::vector<Suspect>> suspects(std::size_t limit) override;
   Result<QueueCounts> counts() override;
+  Result<Balance> balance() override;
   Result<std::vector<KeptMessage>> kept(WallTime from, RowId after, WallTime until, std::size_t limit) override;
   Result<std::optional<KeptMessage>> kept(RowId row) override;
   Result<std::optional<Resend>> resend(const std::string& request) override;
@@ -75,6 +78,7 @@ class SpoolReader final : public Reader {
   Knowledge known(MessageId id);
 
   Database& database_;
+  LedgerHistory& ledgers_;
   std::optional<Error> refusal_;
   std::optional<Error> damage_;
   Messages messages_;
@@ -83,6 +87,7 @@ class SpoolReader final : public Reader {
   Suspects suspects_{database_};
   Bodies bodies_{database_};
   Kept kept_{database_};
+  Statement sequence_{database_, "SELECT sequence FROM meta"};
   Statement counts_{database_, "SELECT messages, held, unprotected, shadows, outbox, kept, kept_octets FROM meta"};
 };
 

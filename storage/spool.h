@@ -19,11 +19,13 @@
 
 #include "base/clock.h"
 #include "base/envelope.h"
+#include "base/histogram.h"
 #include "base/ids.h"
 #include "base/message_note.h"
 #include "base/random.h"
 #include "base/result.h"
 #include "storage/attempt_marks.h"
+#include "storage/ledger.h"
 
 namespace umbra::storage {
 
@@ -98,6 +100,8 @@ struct NewMessage {
   std::vector<RecipientOutcome> progress;  ///< of a message that was taken over
   std::vector<OwnerRecord> history{};  ///< of one that had another owner before; take_over() puts what is known of that in front
   std::string last_error{};
+  Entered entered =
+      Entered::accepted;  ///< for the ledger; take_over() and accept_hand_over() know it themselves
 };
 
 struct StoredMessage {
@@ -181,6 +185,7 @@ struct AttemptRecord {
   /// The discard status that follows from this attempt is held back until this message (a DSN made from it) is
   /// protected or finished: a DSN is a fork.
   std::optional<RowId> fork;
+  bool is_expiry = false;  ///< what failed did so because of its age
 };
 
 struct AttemptEffect {
@@ -307,9 +312,10 @@ class Writer {
   /// Removes a message that was not acknowledged; no discard status is owed.
   virtual Result<void> forget_message(RowId row) = 0;
   virtual Result<AttemptEffect> record_attempt(const AttemptRecord& record) = 0;
-  /// Ends a message whatever is left of it (bounced by the operator, or another owner finished it). Discard status goes
-  /// to all its holders (held back by `fork` as in AttemptRecord) but `except`, who told us.
-  virtual Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except) = 0;
+  /// Ends a message whatever is left of it (bounced by the operator, or another owner finished it). Discard
+  /// status goes to all its holders (held back by `fork` as in AttemptRecord) but `except`, who told us.
+  /// `how`: for the ledger.
+  virtual Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except, Left how) = 0;
   virtual Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) = 0;
   /// Changes the holders as they are in the spool now, whatever changed them since the caller looked. Afterwards the message is
   /// protected if as many of them `holds` as its envelope asks for. A receiver is none of them and stays as it is, here and above.
@@ -469,6 +475,9 @@ class Reader {
   virtual Result<std::vector<Holder>> not_told(RowId row) = 0;
   virtual Result<std::vector<Suspect>> suspects(std::size_t limit) = 0;
   virtual Result<QueueCounts> counts() = 0;
+  /// Counts rows (of an index): not for every second. Fails with resource_unavailable_try_again when hundreds
+  /// of commits were made meanwhile.
+  virtual Result<Balance> balance() = 0;
   /// What has ended up to `until` and behind (`from`, `after`), oldest first.
   virtual Result<std::vector<KeptMessage>> kept(WallTime from, RowId after, WallTime until, std::size_t limit) = 0;
   virtual Result<std::optional<KeptMessage>> kept(RowId row) = 0;
@@ -486,6 +495,10 @@ struct SpoolStatistics {
   std::uint64_t failed_batches = 0;
   std::uint64_t wal_octets = 0;
   Duration last_commit{};
+  Histogram commit_seconds;          ///< each with its fsync
+  std::uint64_t failed_full = 0;     ///< of the failed batches: no room
+  std::uint64_t failed_io = 0;       ///< a write or sync failed for good
+  std::uint64_t failed_damaged = 0;  ///< the database is damaged
   std::uint64_t kept_gone_age = 0;  ///< from the safety net, since the start
   std::uint64_t kept_gone_size = 0;
   std::uint64_t kept_gone_disk = 0;

@@ -82,13 +82,13 @@ Result<void> SpoolWriter::drop_body(RowId body) {
 
 Result<void> SpoolWriter::insert_message(const NewMessage& message) {
   bodies_.claim(message.row);
-  messages_.insert(message, counts);
+  messages_.insert(message, message.entered, counts);
   return database_.outcome();
 }
 
 Result<void> SpoolWriter::forget_message(RowId row) {
   if (auto message = messages_.find_row(row)) {
-    messages_.remove(*message, counts);
+    messages_.remove(*message, Left::withdrawn, counts);
     bodies_.remove(row, message->size);
   }
   return database_.outcome();
@@ -103,13 +103,13 @@ void SpoolWriter::owe_all(const MessageRow& message, const std::vector<std::uint
 }
 
 void SpoolWriter::end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except,
-                              const std::vector<RecipientOutcome>& last) {
+                              Left how, const std::vector<RecipientOutcome>& last) {
   std::optional<KeptMessage> kept;
   if (kept_.is_on()) kept = to_keep(message, except, last);
   // Who is owed that a later owner has it is told the end at once: not what a notification holds back.
   if (message.generation > Generation{1} && forks.empty()) discards_.superseded_is_done(message.id);
   owe_all(message, {}, forks, except);
-  messages_.remove(message, counts);
+  messages_.remove(message, how, counts);
   keep_or_remove(kept, message.row, message.size);
 }
 
@@ -131,7 +131,12 @@ Result<AttemptEffect> SpoolWriter::record_attempt(const AttemptRecord& record) {
     finished = after.done >= before.recipients;
   }
   if (finished) {
-    end_message(before, after.forks, SpoolId{}, all_at_once ? record.outcomes : std::vector<RecipientOutcome>{});
+    bool has_delivered = std::ranges::any_of(
+        record.outcomes, [](const auto& o) { return o.state == RecipientOutcome::State::delivered; });
+    has_delivered = has_delivered || (!all_at_once && messages_.has_delivered(record.row));
+    const auto how = has_delivered ? Left::delivered : record.is_expiry ? Left::expired : Left::bounced;
+    end_message(before, after.forks, SpoolId{}, how,
+                all_at_once ? record.outcomes : std::vector<RecipientOutcome>{});
     if (!database_.ok()) return std::unexpected(*database_.error());
     return AttemptEffect{.message_finished = true};
   }
@@ -151,11 +156,11 @@ Result<AttemptEffect> SpoolWriter::record_attempt(const AttemptRecord& record) {
   return AttemptEffect{.message_finished = false};
 }
 
-Result<void> SpoolWriter::finish_message(RowId row, std::optional<RowId> fork, SpoolId except) {
+Result<void> SpoolWriter::finish_message(RowId row, std::optional<RowId> fork, SpoolId except, Left how) {
   if (auto message = messages_.find_row(row)) {
     auto forks = message->forks;
     add_fork(forks, fork);
-    end_message(*message, std::move(forks), except);
+    end_message(*message, std::move(forks), except, how);
   }
   return database_.outcome();
 }
@@ -267,7 +272,7 @@ Result<Discarded> SpoolWriter::apply_discard(const OutboxItem& item, SpoolId fro
     // Owned here under an earlier one: another hub took it over, gave it on to one that has its copies, and this one had not heard so.
     auto row = messages_.find(item.id);
     if (auto before = row ? messages_.find_row(*row) : std::nullopt; before && before->generation < item.generation) {
-      leave_to_later_owner(*before, from);
+      leave_to_later_owner(*before, from, Left::ceded);
       outcome.ended = *row;
     }
     if (!database_.ok()) return std::unexpected(*database_.error());
@@ -298,7 +303,7 @@ Result<Discarded> SpoolWriter::apply_discard(const OutboxItem& item, SpoolId fro
         }
       }
       if (all) {
-        end_message(*before, before->forks, from);
+        end_message(*before, before->forks, from, Left::elsewhere);
         outcome.ended = *row;
       }
     }
@@ -375,7 +380,7 @@ Result<void> SpoolWriter::take_over(const NewMessage& message, MessageNote* appl
       if (entry.destination == destination) entry.attempts = std::max(entry.attempts, attempts);
   taken.last_error = note.last_error;
   shadows_.remove(shadow->row, counts);
-  messages_.insert(taken, counts);
+  messages_.insert(taken, Entered::taken_over, counts);
   // A giver knows what it gave; whoever got a copy of an owner that is gone does not know of this one.
   if (!taken.history.empty())
     for (const auto& holder : taken.holders) messages_.notes().owe(taken.row, holder);
@@ -449,12 +454,12 @@ Result<void> SpoolWriter::cede(RowId row, Generation generation, const std::stri
                    fmt::format("cede {}: generation {} is below {}", to_string(found->id), generation.value,
                                found->generation.value));
   }
-  keep_as_shadow(*found, generation, {owner_hub, owner_spool}, owner_epoch, Owed::all_but_owner);
+  keep_as_shadow(*found, generation, {owner_hub, owner_spool}, owner_epoch, Owed::all_but_owner, Left::ceded);
   return database_.outcome();
 }
 
 void SpoolWriter::keep_as_shadow(const MessageRow& found, Generation generation, const Holder& owner,
-                                 Epoch owner_epoch, Owed owed) {
+                                 Epoch owner_epoch, Owed owed, Left how) {
   auto message = messages_.load(found.row);
   if (!message) return;  // a failure stuck
   Shadow shadow{.row = found.row,
@@ -477,7 +482,7 @@ void SpoolWriter::keep_as_shadow(const MessageRow& found, Generation generation,
   for (const auto& outcome : message->progress) {
     if (outcome.state != RecipientOutcome::State::pending) shadow.done.push_back(outcome.index);
   }
-  messages_.remove(found, counts);
+  messages_.remove(found, how, counts);
   shadows_.insert(shadow, counts);
 }
 

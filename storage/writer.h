@@ -31,7 +31,7 @@ class SpoolWriter final : public Writer {
   Result<void> insert_message(const NewMessage& message) override;
   Result<void> forget_message(RowId row) override;
   Result<AttemptEffect> record_attempt(const AttemptRecord& record) override;
-  Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except) override;
+  Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except, Left how) override;
   Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) override;
   Result<void> change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) override;
   Result<void> set_generation(RowId row, Generation generation) override;
@@ -73,7 +73,7 @@ class SpoolWriter final : public Writer {
   Result<void> change_message(RowId row, const char* operation, Change change);
   /// Removes message and body, or keeps them in the safety net; discard status goes to its holders but `except`. `last`: outcomes
   /// that ended every recipient at once, and were not recorded.
-  void end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except,
+  void end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except, Left how,
                    const std::vector<RecipientOutcome>& last = {});
   /// What is to be kept of a message that ends; nothing: none of its recipients was delivered, or it was sent from the net.
   std::optional<KeptMessage> to_keep(const MessageRow& message, SpoolId except, const std::vector<RecipientOutcome>& last);
@@ -81,12 +81,13 @@ class SpoolWriter final : public Writer {
   void keep_or_remove(const std::optional<KeptMessage>& kept, RowId row, std::uint64_t size);
   /// Message and queue entries go, the body becomes that of a shadow held for `owner`.
   enum class Owed : std::uint8_t { nobody, all_but_owner, all };  ///< of its holders, by us
-  void keep_as_shadow(const MessageRow& message, Generation generation, const Holder& owner, Epoch owner_epoch, Owed owed);
+  void keep_as_shadow(const MessageRow& message, Generation generation, const Holder& owner,
+                      Epoch owner_epoch, Owed owed, Left how);
   void hold(RowId row);
   static std::vector<OwnerRecord> known_history(const Shadow& shadow, WallTime accepted_at);
   void owe_superseded(const MessageRow& message, SpoolId except);
   /// A later owner has it: message and body are gone from here, and the holders but `except` are told that their copies are superseded.
-  void leave_to_later_owner(const MessageRow& message, SpoolId except);
+  void leave_to_later_owner(const MessageRow& message, SpoolId except, Left how);
   void owe_all(const MessageRow& message, const std::vector<std::uint32_t>& recipients,
                const std::vector<std::uint64_t>& forks, SpoolId except);
   void pass_on(const Shadow& shadow, const std::vector<std::uint32_t>& recipients, SpoolId from);

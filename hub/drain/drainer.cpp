@@ -219,6 +219,10 @@ Task<void> Drainer::changed() {
              {"shadows", static_cast<std::int64_t>(view_.shadows)},
              {"outbox", static_cast<std::int64_t>(view_.outbox)},
              {"unprotected", static_cast<std::int64_t>(view_.unprotected)}});
+  if (state == DrainState::drained) ++metrics_.drain_results[static_cast<std::size_t>(DrainEnd::drained)];
+  if (state == DrainState::incomplete)
+    ++metrics_.drain_results[static_cast<std::size_t>(DrainEnd::incomplete)];
+  if (state == DrainState::left) ++metrics_.drain_results[static_cast<std::size_t>(DrainEnd::left)];
   auto verb = drain_.order().verb;
   if (state == DrainState::closing) {
     // The other hubs first: no copy is offered here when clients are turned away to them.

@@ -249,7 +249,9 @@ Task<WaitingMail::Step> WaitingMail::put_before_filters(storage::StoredMessage m
   if (verdict.is_down) co_return Step::stay;
   if (verdict.is_discarded) {
     if (!verdict.is_ours()) co_return Step::stay;
-    auto ended = co_await commit(runtime_.io, spool_, [row = message.row](storage::Writer& w) { return w.finish_message(row, std::nullopt, SpoolId{}); });
+    auto ended = co_await commit(runtime_.io, spool_, [row = message.row](storage::Writer& w) {
+      return w.finish_message(row, std::nullopt, SpoolId{}, storage::Left::discarded);
+    });
     if (!ended) co_return Step::stay;
     peering_.outbox_grew();
     co_return Step::gone;

@@ -159,6 +159,7 @@ class MessageAcceptor::Incoming final : public Acceptance {
     }
     inserted_holders_ = message.holders;
     message.last_error = hold_why_;
+    if (replaces_) message.entered = storage::Entered::filtered;
     message.alarm_at = owner_.outbound_.first_alarm(envelope_);
     message.queue = owner_.outbound_.entries_for(envelope_, {}, envelope_.accepted_at);
     auto queue = message.queue;
@@ -175,7 +176,8 @@ class MessageAcceptor::Incoming final : public Acceptance {
           if (auto inserted = w.insert_message(message); !inserted) return inserted;
           if (is_held)
             if (auto held = w.set_state(message.row, storage::MessageState::held, {}); !held) return held;
-          return replaced ? w.finish_message(*replaced, message.row, SpoolId{}) : Result<void>{};
+          return replaced ? w.finish_message(*replaced, message.row, SpoolId{}, storage::Left::filtered)
+                          : Result<void>{};
         },
         body_->size() + 512,
         [&committed, &stored](Result<void> result) {

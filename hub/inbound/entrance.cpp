@@ -108,6 +108,7 @@ Task<void> Entrance::introduce(std::unique_ptr<Stream> stream) {
   const Endpoint proxy = stream->remote();
   if (state != State::done) {
     ++metrics_.proxy_headers_refused_total;
+    metrics_.smtp_rejections.add(RejectionStage::connect, RejectionReason::proxy);
     log_.line(LogLevel::info, "proxy did not say whose connection it is",
               {{"address", to_string(address_)}, {"proxy", proxy.host}, {"reason", state == State::bad ? reader.fault() : "it closed, or was silent"}});
     record_turned_away(runtime_.records, facts_of(*stream), "the proxy did not say whose connection it is");
@@ -122,6 +123,7 @@ void Entrance::bring(std::unique_ptr<Stream> stream, Introduction whose) {
   const auto client = stream->remote().host;
   if (auto listener = listener_of(client)) return listener->take(std::move(stream), std::move(whose));
   ++metrics_.connections_not_served_total;
+  metrics_.smtp_rejections.add(RejectionStage::connect, RejectionReason::no_service);
   log_.line(LogLevel::info, "client of no listener refused", {{"address", to_string(address_)}, {"client", client}});
   auto facts = facts_of(*stream);
   if (*turning_away_ >= turning_away_max) {

@@ -113,16 +113,24 @@ SessionFacts Listener::facts_of(const Stream& stream) const {
 }
 
 std::optional<smtp::Reply> Listener::refuse(Throttle::Client& client, const std::string& source) {
-  if (is_draining_) return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " is being drained, try another server"};
-  if (is_suspended_) return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " takes no mail for now, try again later"};
+  auto refused = [this](RejectionReason reason, std::string why) {
+    shared_.metrics.smtp_rejections.add(RejectionStage::connect, reason);
+    return smtp::Reply{421, "4.3.2", shared_.settings->host_name + std::move(why)};
+  };
+  if (is_draining_) return refused(RejectionReason::closing, " is being drained, try another server");
+  if (is_suspended_) return refused(RejectionReason::suspended, " takes no mail for now, try again later");
   if (sessions_.size() >= config().limits.connections_max)
-    return smtp::Reply{421, "4.3.2", shared_.settings->host_name + " has too many connections, try again later"};
+    return refused(RejectionReason::connections, " has too many connections, try again later");
   if (has_enough(source)) {
     ++shared_.metrics.connections_per_source_refused_total;
+    shared_.metrics.smtp_rejections.add(RejectionStage::connect, RejectionReason::connections);
     return smtp::Reply{421, "4.7.0", "too many connections from your address, try again later"};
   }
   auto reply = client.connect();
-  if (reply) ++shared_.metrics.throttled_total;
+  if (reply) {
+    ++shared_.metrics.throttled_total;
+    shared_.metrics.smtp_rejections.add(RejectionStage::connect, RejectionReason::throttled);
+  }
   return reply;
 }
 

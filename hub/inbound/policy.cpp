@@ -45,25 +45,27 @@ void InboundPolicy::note_certificate(const CertificateNames& names) {
 
 std::optional<smtp::Reply> InboundPolicy::refuse_sender(const smtp::MailFrom& mail) {
   if (auto reply = intake_.refuse(mail.announced_octets)) {
-    count(*reply, mail.sender, {});
+    count(*reply, RejectionStage::mail, reason_of(*reply), mail.sender, {});
     return reply;
   }
   if (auto reply = intake_.refuse_client(config_, client_)) {
-    count(*reply, mail.sender, {});
+    count(*reply, RejectionStage::mail, RejectionReason::content_filter, mail.sender, {});
     return reply;
   }
   if (auto reply = pressure_.refuse(is_trusted(mail))) {
     ++metrics_.pressure_refusals_total;
-    count(*reply, mail.sender, {}, pressure_.state().cause());
+    count(*reply, RejectionStage::mail, RejectionReason::pressure, mail.sender, {},
+          pressure_.state().cause());
     return reply;
   }
-  return throttled(throttle_.message(), mail.sender, {});
+  return throttled(throttle_.message(), RejectionStage::mail, mail.sender, {});
 }
 
-std::optional<smtp::Reply> InboundPolicy::throttled(std::optional<smtp::Reply> reply, std::string_view sender, std::string_view recipient) {
+std::optional<smtp::Reply> InboundPolicy::throttled(std::optional<smtp::Reply> reply, RejectionStage stage,
+                                                    std::string_view sender, std::string_view recipient) {
   if (reply) {
     ++metrics_.throttled_total;
-    count(*reply, sender, recipient);
+    count(*reply, stage, RejectionReason::throttled, sender, recipient);
   }
   return reply;
 }
@@ -81,15 +83,17 @@ bool InboundPolicy::is_accepted(std::string_view recipient) const {
 
 std::optional<smtp::Reply> InboundPolicy::refuse_recipient(const Envelope& envelope,
                                                            const Recipient& recipient) {
-  if (may_relay() || is_accepted(recipient.address)) return throttled(throttle_.recipient(), envelope.sender, recipient.address);
+  if (may_relay() || is_accepted(recipient.address))
+    return throttled(throttle_.recipient(), RejectionStage::rcpt, envelope.sender, recipient.address);
   smtp::Reply reply{550, "5.7.1", "relaying denied for " + client_};
   if (++refused_ > config_.limits.errors_max) reply = {421, "4.7.0", "too many refused recipients, closing"};
-  count(reply, envelope.sender, recipient.address);
+  count(reply, RejectionStage::rcpt, RejectionReason::relay_denied, envelope.sender, recipient.address);
   return reply;
 }
 
-void InboundPolicy::count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient, std::string_view pressure) {
-  count_refusal(metrics_, reply);
+void InboundPolicy::count(const smtp::Reply& reply, RejectionStage stage, RejectionReason reason,
+                          std::string_view sender, std::string_view recipient, std::string_view pressure) {
+  count_refusal(metrics_, reply, stage, reason);
   log_.line(LogLevel::info, "mail refused",
             {{"listener", config_.name},
              {"client", client_},
@@ -100,7 +104,8 @@ void InboundPolicy::count(const smtp::Reply& reply, std::string_view sender, std
              {"pressure", pressure}});
 }
 
-void count_refusal(Metrics& metrics, const smtp::Reply& reply) {
+void count_refusal(Metrics& metrics, const smtp::Reply& reply, RejectionStage stage, RejectionReason reason) {
+  metrics.smtp_rejections.add(stage, reason);
   if (reply.is_permanent()) ++metrics.messages_rejected_total;
   if (reply.is_transient()) ++metrics.messages_deferred_total;
 }

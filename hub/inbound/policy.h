@@ -51,8 +51,10 @@ class InboundPolicy final : public smtp::ReceivePolicy {
  private:
   [[nodiscard]] bool is_accepted(std::string_view recipient) const;
   /// Counted, where it is one.
-  std::optional<smtp::Reply> throttled(std::optional<smtp::Reply> reply, std::string_view sender, std::string_view recipient);
-  void count(const smtp::Reply& reply, std::string_view sender, std::string_view recipient, std::string_view pressure = {});
+  std::optional<smtp::Reply> throttled(std::optional<smtp::Reply> reply, RejectionStage stage,
+                                       std::string_view sender, std::string_view recipient);
+  void count(const smtp::Reply& reply, RejectionStage stage, RejectionReason reason, std::string_view sender,
+             std::string_view recipient, std::string_view pressure = {});
   [[nodiscard]] bool may_relay() const { return may_relay_ || !user_.empty(); }
   [[nodiscard]] bool is_trusted(const smtp::MailFrom& mail) const { return pressure_.trusts(client_, mail.sender, may_relay()); }
 
@@ -70,7 +72,7 @@ class InboundPolicy final : public smtp::ReceivePolicy {
   bool may_relay_;
 };
 
-/// messages_rejected_total for a 5xx, messages_deferred_total for a 4xx.
-void count_refusal(Metrics& metrics, const smtp::Reply& reply);
+/// messages_rejected_total for a 5xx, messages_deferred_total for a 4xx; and why.
+void count_refusal(Metrics& metrics, const smtp::Reply& reply, RejectionStage stage, RejectionReason reason);
 
 }  // namespace umbra::hub

@@ -43,6 +43,7 @@ ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> str
       deadline_(shared.runtime.io, [this] { deadline_passed(); }),
       pause_(shared.runtime.io),
       goodbye_said_(shared.runtime.io) {
+  protocol_.count_in(&shared.metrics.smtp_commands);
   if (whose_.is_secured) protocol_.tls_started();
   believe_introduction();
 }
@@ -302,7 +303,7 @@ Task<void> ClientSession::end_message(const smtp::Reply* refusal, bool& close_si
                          {"client", policy_.client()},
                          {"octets", static_cast<std::int64_t>(protocol_.body_octets())},
                          {"reply", smtp::to_line(*refusal)}});
-    count_refusal(metrics, *refusal);
+    count_refusal(metrics, *refusal, RejectionStage::message, reason_of(*refusal));
     acceptance_.reset();
     protocol_.end_body(*refusal);
     co_return;
@@ -319,7 +320,7 @@ Task<void> ClientSession::end_message(const smtp::Reply* refusal, bool& close_si
                       {"client", policy_.client()},
                       {"message", to_string(acceptance_->id())},
                       {"reply", smtp::to_line(reply)}});
-    count_refusal(metrics, reply);
+    count_refusal(metrics, reply, RejectionStage::message, reason_of(reply));
   }
   acceptance_.reset();
   close_silently = reply.code == 0;

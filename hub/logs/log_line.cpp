@@ -4,6 +4,8 @@
 #include <charconv>
 #include <ctime>
 
+#include "hub/logs/trace_context.h"
+
 namespace umbra::hub {
 namespace {
 
@@ -163,7 +165,7 @@ std::string to_text(WallTime time) {
   return text;
 }
 
-LogLineWriter::LogLineWriter(std::string_view hub) : hub_("\",\"hub\":") {
+LogLineWriter::LogLineWriter(std::string_view hub) : hub_hash_(hash_of_hub(hub)), hub_("\",\"hub\":") {
   append_json_string(hub_, hub);
 }
 
@@ -187,6 +189,8 @@ void LogLineWriter::message(std::string& out, WallTime now, MessageEvent event, 
   append_hexadecimal(out, id.spool.value, 16);
   out += '-';
   append_hexadecimal(out, id.number, 1);
+  const auto context = trace_context(id, hub_hash_);
+  out.append("\",\"trace_id\":\"").append(context.trace()).append("\",\"span_id\":\"").append(context.span());
   out += '"';
   append_fields(out, fields);
 }

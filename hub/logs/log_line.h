@@ -26,6 +26,7 @@ class LogLineWriter {
  private:
   void begin(std::string& out, WallTime now);
 
+  const std::uint64_t hub_hash_;
   std::string hub_;  ///< ready for use: ","hub":"<name>"
   std::int64_t second_ = -1;
   std::string second_text_;

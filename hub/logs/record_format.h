@@ -26,12 +26,17 @@ struct RecordKind {
 inline constexpr RecordKind record_kinds[] = {
     {"protocol receive", "RECV", "SMTP Receive Protocol Log",
      "date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context"},
-    {"protocol send", "SEND", "SMTP Send Protocol Log", "date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context"},
-    {"connectivity", "CONNECTLOG", "Transport Connectivity Log", "date-time,session,source,destination,direction,description"},
+    {"protocol send", "SEND", "SMTP Send Protocol Log",
+     "date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context"},
+    {"connectivity", "CONNECTLOG", "Transport Connectivity Log",
+     "date-time,session,source,destination,direction,description"},
     {"tracking", "MSGTRK", "Message Tracking Log",
-     "date-time,client-ip,client-hostname,server-ip,server-hostname,source-context,connector-id,source,event-id,internal-message-id,message-id,"
-     "network-message-id,recipient-address,recipient-status,total-bytes,recipient-count,related-recipient-address,reference,message-subject,"
-     "sender-address,return-path,message-info,directionality,original-client-ip,custom-data,log-id,schema-version"},
+     "date-time,client-ip,client-hostname,server-ip,server-hostname,source-context,connector-id,source,event-"
+     "id,internal-message-id,message-id,"
+     "network-message-id,recipient-address,recipient-status,total-bytes,recipient-count,related-recipient-"
+     "address,reference,message-subject,"
+     "sender-address,return-path,message-info,directionality,original-client-ip,custom-data,log-id,schema-"
+     "version,trace-id,span-id"},
 };
 
 /// Writes the records of one kind. Keeps the text of the present second.

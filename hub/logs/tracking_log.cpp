@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "hub/logs/record_logs.h"
+#include "hub/logs/trace_context.h"
 
 namespace umbra::hub {
 namespace {
@@ -40,6 +41,8 @@ enum Column : std::uint8_t {
   custom_data,
   log_id,
   schema_version,
+  trace_id,
+  span_id,
   columns
 };
 
@@ -145,6 +148,7 @@ class Record {
   [[nodiscard]] bool is_empty() const { return what_.event_id.empty(); }
   void write(RecordLog& log, MessageId id, std::string_view host_name, std::string_view record_id) {
     const auto id_text = to_string(id);
+    const auto context = trace_context(id, hash_of_hub(host_name));
     std::array<char, 24> number{};
     values_[source] = what_.source;
     values_[event_id] = what_.event_id;
@@ -154,6 +158,8 @@ class Record {
     values_[message_info] = info_;
     values_[log_id] = record_id;
     values_[schema_version] = "1";
+    values_[trace_id] = context.trace();
+    values_[span_id] = context.span();
     const auto own = custom_.size();
     do {  // one for each hub
       const auto end = std::min(hub_.find(' '), hub_.size());
@@ -196,8 +202,9 @@ class Record {
 
   void write(RecordLog& log) const {
     const auto& v = values_;
-    log.write(WallClock::now(), {v[0],  v[1],  v[2],  v[3],  v[4],  v[5],  v[6],  v[7],  v[8],  v[9],  v[10], v[11], v[12],
-                                 v[13], v[14], v[15], v[16], v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25]});
+    log.write(WallClock::now(), {v[0],  v[1],  v[2],  v[3],  v[4],  v[5],  v[6],  v[7],  v[8],  v[9],
+                                 v[10], v[11], v[12], v[13], v[14], v[15], v[16], v[17], v[18], v[19],
+                                 v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27]});
   }
 
   What what_;

@@ -143,9 +143,15 @@ Task<Result<void>> Alarms::end(Original original, smtp::Reply reply, MessageEven
   if (event == MessageEvent::expired) diagnostic = expired_text(trouble_of(message));
   auto notification = make_notification(parts_, message, fail(message, pending, reply, diagnostic), original.front);
   RowId row = message.row;
-  auto result = co_await commit_with(std::move(notification), [row](storage::Writer& writer, std::optional<RowId> fork) {
-    return writer.finish_message(row, fork, SpoolId{});
-  });
+  const bool has_delivered = std::ranges::any_of(
+      message.progress, [](const auto& r) { return r.state == storage::RecipientOutcome::State::delivered; });
+  const auto how = has_delivered                    ? storage::Left::delivered
+                   : event == MessageEvent::expired ? storage::Left::expired
+                                                    : storage::Left::bounced;
+  auto result = co_await commit_with(std::move(notification),
+                                     [row, how](storage::Writer& writer, std::optional<RowId> fork) {
+                                       return writer.finish_message(row, fork, SpoolId{}, how);
+                                     });
   if (result) tell(message, pending, reply, diagnostic, event);
   co_return result;
 }
@@ -162,6 +168,7 @@ Task<Result<void>> Alarms::expire(Original original, const DueByClock& due) {
     record.row = message.row;
     record.destination = destination;
     record.alarm_at = due.next;
+    record.is_expiry = true;
     record.outcomes.push_back({i, storage::RecipientOutcome::State::failed, diagnostic, {}});
   }
   auto notification = make_notification(parts_, message, fail(message, due.expired, expired_reply, diagnostic), original.front);

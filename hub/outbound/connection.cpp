@@ -97,6 +97,7 @@ Remote Connection::remote() const {
 // ---- opening
 
 Task<void> Connection::work() {
+  const auto began = MonotonicClock::now();
   HostPlan plan = co_await owner_.hosts_for(*this);
   if (is_cut_ || is_ending_) co_return;
   if (plan.bounce) {
@@ -125,6 +126,7 @@ Task<void> Connection::work() {
     co_return;
   }
   ++parts_.metrics.connections_out_total;
+  parts_.metrics.delivery_connect_seconds.observe(MonotonicClock::now() - began);
   ++parts_.metrics.connections_out;
   tell_connectivity("+", "connected to " + text_of(*host_) + local_text(*stream_) + (tls_.empty() ? "" : ", " + tls_));
   owner_.established(*this);
@@ -487,6 +489,7 @@ Task<bool> Connection::begin(JobPtr job) {
   transaction.is_8bit = envelope.body_8bit && !job->is_converted;
   bool is_whole = job->body != nullptr && job->body->size() == body_octets;
   job->state = Job::State::sending;
+  job->sending_since = MonotonicClock::now();
   job->is_withdrawn = false;
   if (is_whole && job->body->size() <= at_once_octets_max && session_->can_send_at_once()) {
     if (!co_await may_deliver(job)) {
@@ -638,6 +641,8 @@ void Connection::handle(smtp::TransactionResult result) {
   }
   if (first.reply.code != 0) ++completed_;
   if (is_delivered) {
+    parts_.metrics.delivery_queue_seconds.observe(job->sending_since - job->ready_since);
+    parts_.metrics.delivery_transmit_seconds.observe(MonotonicClock::now() - job->sending_since);
     ++delivered_;
     delivered_octets_ += job->message->size;
   } else

@@ -29,6 +29,7 @@ struct Job {
   const std::string* destination_name = nullptr;
   std::uint32_t attempts = 0;               ///< before this one
   MonotonicTime ready_since{};
+  MonotonicTime sending_since{};            ///< of the attempt under way: MAIL was said
   std::vector<std::string> avoid;           ///< hosts that answered 4xx to it in this attempt
   State state = State::ready;
   bool is_forgotten = false;

@@ -85,6 +85,7 @@ std::optional<Notification> make_notification(Parts& parts, const storage::Store
   if (parts.config.cluster.enabled()) message.envelope.protection.copies = std::max<std::uint8_t>(message.envelope.protection.copies, 1);
   message.is_protected = !parts.config.cluster.enabled();
   message.alarm_at = message.envelope.expires_at;
+  message.entered = storage::Entered::notification;
   message.queue = parts.router.entries_for(message.envelope, {}, now);
   notification.text = std::move(made.text);
   ++parts.metrics.notifications_total;

@@ -232,7 +232,11 @@ void Recorder::tell(Pending& p) {
   const LogField sender{"sender", message.envelope.sender, true};
   const LogField client{"original_client", message.envelope.client_address, true};
   const LogField size{"size", static_cast<std::int64_t>(message.size), true};
-  const LogField age{"age_ms", std::chrono::duration_cast<std::chrono::milliseconds>(WallClock::now() - message.envelope.accepted_at).count(), true};
+  const auto since_acceptance = WallClock::now() - message.envelope.accepted_at;
+  const LogField age{"age_ms",
+                     std::chrono::duration_cast<std::chrono::milliseconds>(since_acceptance).count(), true};
+  if (std::ranges::any_of(p.result.recipients, [](const auto& r) { return r.state == State::delivered; }))
+    parts_.metrics.delivery_total_seconds.observe(since_acceptance);
   for (const auto& r : p.result.recipients) {
     const std::string& address = message.envelope.recipients[r.index].address;
     std::string reply = r.reply.code != 0 ? smtp::to_line(r.reply) : r.reply.text;

@@ -11,6 +11,8 @@ namespace umbra::hub {
 
 /// What this hub tells. Nothing secret: what could be is a digest of it.
 cluster::Configuration shared_configuration(const Config& config);
+/// Of all of it, in one word.
+std::string digest_of(const cluster::Configuration& configuration);
 
 class ConfigurationWatch {
  public:

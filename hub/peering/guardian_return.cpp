@@ -174,7 +174,7 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
     Result<void> done;
     if (decision.what == cluster::ReturnDecision::What::finish) {
       done = co_await commit(runtime_.io, spool_, [row, decision](storage::Writer& w) {
-        return w.finish_message(row, std::nullopt, decision.spool);
+        return w.finish_message(row, std::nullopt, decision.spool, storage::Left::elsewhere);
       });
       if (done) {
         outbound_->forget(row);

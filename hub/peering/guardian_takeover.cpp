@@ -296,7 +296,10 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
         for (auto& [message, from, applied] : *shared) {
           if (auto result = w.take_over(message, &applied); !result) return result;
           if (message.queue.empty())
-            if (auto result = w.finish_message(message.row, std::nullopt, SpoolId{0}); !result) return result;
+            if (auto result =
+                    w.finish_message(message.row, std::nullopt, SpoolId{0}, storage::Left::elsewhere);
+                !result)
+              return result;
         }
         return {};
       },

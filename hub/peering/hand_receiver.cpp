@@ -141,7 +141,9 @@ void HandReceiver::store(Offered offered, storage::NewMessage message, bool is_h
         }
         if (accepted->wants_body)
           if (auto put = w.put_chunk(accepted->row, number, octets); !put) return put;
-        return is_finished ? w.finish_message(accepted->row, std::nullopt, SpoolId{}) : Result<void>{};
+        return is_finished
+                   ? w.finish_message(accepted->row, std::nullopt, SpoolId{}, storage::Left::elsewhere)
+                   : Result<void>{};
       },
       size,
       [this, offered, result, is_not_held, row, number, slot](Result<void> committed) {

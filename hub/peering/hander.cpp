@@ -378,7 +378,7 @@ Task<void> Hander::carry_out(StoredMessage message, cluster::HandOverDecision de
     (void)co_await end(message, owner, decision.epoch, decision.generation, how);
   } else if (decision.what == What::finish) {
     auto done = co_await commit(runtime_.io, spool_, [row, decision](storage::Writer& w) {
-      return w.finish_message(row, std::nullopt, decision.spool);
+      return w.finish_message(row, std::nullopt, decision.spool, storage::Left::elsewhere);
     });
     if (!done) co_return;
     log_.message(MessageEvent::discarded, message.id, {{"by", decision.hub}});

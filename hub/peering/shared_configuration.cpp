@@ -102,4 +102,8 @@ cluster::Configuration shared_configuration(const Config& config) {
   return values;
 }
 
+std::string digest_of(const cluster::Configuration& configuration) {
+  return digest(smtp::format_configuration(configuration));
+}
+
 }  // namespace umbra::hub

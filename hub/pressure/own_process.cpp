@@ -1,5 +1,6 @@
 #include "hub/pressure/own_process.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,11 @@ std::optional<std::uint64_t> resident_octets(const std::string& root) {
   std::uint64_t resident = 0;
   if (!(in >> pages >> resident)) return std::nullopt;
   return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t descriptors_max() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
 }
 
 std::optional<std::uint64_t> open_descriptors(const std::string& root) {

@@ -11,5 +11,7 @@ namespace umbra::hub {
 std::optional<std::uint64_t> resident_octets(const std::string& root = {});
 /// File descriptors that are open, the one with which they are counted included.
 std::optional<std::uint64_t> open_descriptors(const std::string& root = {});
+/// How many may be (the soft limit).
+std::uint64_t descriptors_max();
 
 }  // namespace umbra::hub

@@ -400,6 +400,7 @@ Task<Resender::Step> Resender::send_again(const KeptMessage& kept, std::vector<s
   for (auto& holder : message.holders) holder.state = storage::Holder::State::offered;
   message.is_protected = !has_copies;
   message.alarm_at = outbound_.first_alarm(copy.envelope);
+  message.entered = storage::Entered::resent;
   message.queue = outbound_.entries_for(copy.envelope, {}, copy.envelope.accepted_at);
   ReadyMessage ready;
   ready.message.queue = message.queue;

@@ -15,7 +15,8 @@ constexpr std::size_t records_max = 2'000;  // of one message and hub
 constexpr std::size_t remarks_max = 20;
 constexpr std::size_t text_octets_max = 2'000;
 
-constexpr std::array<std::string_view, 4> unsaid = {"server-hostname", "schema-version", "log-id", "message-id"};
+constexpr std::array<std::string_view, 6> unsaid = {"server-hostname", "schema-version", "log-id",
+                                                    "message-id",      "trace-id",       "span-id"};
 
 std::string text_of(const Json& value) {
   if (!value.is_string()) return {};

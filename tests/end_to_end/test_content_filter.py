@@ -149,14 +149,14 @@ class FilterAnswers(ContentFilterCase):
         capture = self.capture()
         hub = self.filtered_hub(capture, rogue)
         body = "".join(f"{i:08} {'x' * 80}\r\n" for i in range(60_000))
-        before = hub.metric("umbra_process_resident_octets")
+        before = hub.metric("process_resident_memory_bytes")
         self.assertEqual(self.send(hub, data="Subject: x\r\n\r\n" + body)[0], 250)
         message = capture.wait_for(1, seconds=30)[0]
         self.assertEqual(message.body, body.encode())
         pieces = [data for letter, data in rogue.said if letter == "B"]
         self.assertEqual(b"".join(pieces), body.encode())
         self.assertLessEqual(max(map(len, pieces)), 65535)
-        self.assertLess(hub.metric("umbra_process_resident_octets") - before, 40e6)
+        self.assertLess(hub.metric("process_resident_memory_bytes") - before, 40e6)
         # What was kept aside for the filter is gone: nothing but the message was in the spool.
         hub.wait_empty(10)
 

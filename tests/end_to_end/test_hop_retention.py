@@ -52,11 +52,11 @@ class Chain(ChainCase):
         self.assertEqual(handed, [300, 300, 0])
         # hub-2 had the bodies already: they are the copies that were made before the 250.
         self.assertEqual([hub.metric("umbra_shadows_made_total") for hub in (first, middle, last)], [300, 0, 0])
-        self.assertEqual(first.metric("umbra_handover_body_octets_total"), 0)
+        self.assertEqual(first.metric("umbra_handover_body_bytes_total"), 0)
         self.assertEqual(first.metric("umbra_handovers_without_body_total"), 300)
         octets = sum(event["size"] for event in first.events("accepted"))
-        self.assertEqual(middle.metric("umbra_handover_body_octets_total"), octets)
-        self.assertEqual(last.metric("umbra_handover_body_octets_total"), 0)
+        self.assertEqual(middle.metric("umbra_handover_body_bytes_total"), octets)
+        self.assertEqual(last.metric("umbra_handover_body_bytes_total"), 0)
         self.assertEqual(sum(hub.metric("umbra_unprotected_messages") for hub in self.hubs.hubs), 0)
 
     def test_two_hubs_hold_what_waits_at_the_end_and_the_first_has_let_go(self):
@@ -79,8 +79,8 @@ class Chain(ChainCase):
         first, middle, _ = self.chain(sink.address)
         self.begin(5, "--size", 3_000_000)
         self.finish(sink)
-        self.assertEqual(first.metric("umbra_handover_body_octets_total"), 0)
-        self.assertGreater(middle.metric("umbra_handover_body_octets_total"), 15_000_000)
+        self.assertEqual(first.metric("umbra_handover_body_bytes_total"), 0)
+        self.assertGreater(middle.metric("umbra_handover_body_bytes_total"), 15_000_000)
 
 
 class Trouble(ChainCase):

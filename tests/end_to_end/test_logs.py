@@ -216,7 +216,7 @@ class Unwritable(LabCase):
         hub.wait_empty(60)
         self.assertTrue(hub.ready())
         folder.unlink()
-        wait_until(lambda: not self.trouble(hub) and hub.metric('umbra_record_log_waiting_octets{log="tracking"}') == 0, 20, "written again")
+        wait_until(lambda: not self.trouble(hub) and hub.metric('umbra_record_log_waiting_bytes{log="tracking"}') == 0, 20, "written again")
         self.send(hub, 1)
         hub.wait_empty(20)
         dropped = int(hub.metric('umbra_record_log_lines_dropped_total{log="tracking"}'))

@@ -190,7 +190,7 @@ class Reload(LabCase):
         wait_until(lambda: hub.metric("umbra_safety_net_messages") == 20, 10, "twenty are kept")
         self.settings(hub, safety_net={"keep": "1h", "size": "10KB"})
         self.reload(hub)
-        wait_until(lambda: hub.metric("umbra_safety_net_octets") <= 10_000, 30, "within the smaller limit")
+        wait_until(lambda: hub.metric("umbra_safety_net_bytes") <= 10_000, 30, "within the smaller limit")
         self.assertGreater(hub.metric("umbra_safety_net_messages"), 0)
         self.settings(hub, safety_net=None)
         self.reload(hub)

@@ -55,7 +55,7 @@ class SafetyNets(LabCase):
         capture.wait_for(5)
         hub.wait_empty(10)
         self.assertEqual(hub.status()["safety_net"]["messages"], 0)
-        self.assertEqual(hub.metric("umbra_safety_net_octets"), 0)
+        self.assertEqual(hub.metric("umbra_safety_net_bytes"), 0)
         self.assertEqual(self.kept(hub), [])
         self.assertEqual(self.resend(hub)["resent"], 0)
 
@@ -183,7 +183,7 @@ class SafetyNets(LabCase):
 
         def watch():
             while not stop.wait(0.05):
-                seen.append(hub.metric("umbra_safety_net_octets"))
+                seen.append(hub.metric("umbra_safety_net_bytes"))
         watcher = threading.Thread(target=watch)
         watcher.start()
         result = load.run_source(self.folder, hub.address, "--sessions", 10, "--messages", 3000, "--size", 4000)

@@ -103,7 +103,9 @@ TEST_F(LateCopyTests, IsRefusedWhenThisHubHasOwnedAndDeliveredTheMessage) {
   ASSERT_THAT(say(*hub2, offer(1)), StartsWith("250 "));
   auto row = ask([this](storage::Reader& r) { return r.find_message(id); });
   ASSERT_TRUE(row);
-  must([&](storage::Writer& w) { return w.finish_message(*row, std::nullopt, SpoolId{}); });
+  must([&](storage::Writer& w) {
+    return w.finish_message(*row, std::nullopt, SpoolId{}, storage::Left::elsewhere);
+  });
   peering->delivered(id, Generation{2});
   EXPECT_THAT(say(*hub2, copy(1)), StartsWith("550 "));
   EXPECT_FALSE(shadow(id));

@@ -389,7 +389,11 @@ TEST_F(OutboundDelivery, SendsNothingOfAForgottenMessage) {
   RowId queued = accept();
   run_for(1s);
   for (auto row : {waiting, queued}) {  // done, as another hub says
-    spool->write([row](storage::Writer& w) { return w.finish_message(row, std::nullopt, SpoolId{}); }, 1, [](const Result<void>&) {});
+    spool->write(
+        [row](storage::Writer& w) {
+          return w.finish_message(row, std::nullopt, SpoolId{}, storage::Left::elsewhere);
+        },
+        1, [](const Result<void>&) {});
     outbound->forget(row);
   }
   host.let_go();

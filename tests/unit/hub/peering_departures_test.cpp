@@ -33,7 +33,9 @@ class PeeringDepartures : public PeeringTest {
   void finish_one_that_hub3_holds() {
     auto done = own_message({{"hub3", spool3, Holder::State::holds}});
     put(done);
-    must([&](storage::Writer& w) { return w.finish_message(done.row, std::nullopt, SpoolId{}); });
+    must([&](storage::Writer& w) {
+      return w.finish_message(done.row, std::nullopt, SpoolId{}, storage::Left::elsewhere);
+    });
   }
 
   std::unique_ptr<Caller> third;

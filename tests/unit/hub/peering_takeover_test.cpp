@@ -75,7 +75,9 @@ TEST_F(TakeOverTests, NotesWhoAsksAboutWhatItOwnsAsAHolder) {
   for (int i = 0; i < 2; ++i) EXPECT_THAT(say(*hub3, smtp::format_ask({mine.id})), HasSubstr(to_string(mine.id) + " live 1"));
   EXPECT_THAT(message(mine.row)->holders, ::testing::UnorderedElementsAre(Holder{"hub2", spool2, Holder::State::holds},
                                                                         Holder{"hub3", spool3, Holder::State::offered}));
-  must([&](storage::Writer& w) { return w.finish_message(mine.row, std::nullopt, SpoolId{}); });
+  must([&](storage::Writer& w) {
+    return w.finish_message(mine.row, std::nullopt, SpoolId{}, storage::Left::elsewhere);
+  });
   auto owed = ask([](storage::Reader& r) { return r.outbox(spool3, 0, 10); });
   ASSERT_EQ(owed.size(), 1U);
   EXPECT_TRUE(owed[0].all);
@@ -107,7 +109,9 @@ TEST_F(TakeOverTests, RemembersTheEndOfWhatItTookFromASpoolThatIsGone) {
     }
     auto row = ask([&](storage::Reader& r) { return r.find_message(offer.id); });
     ASSERT_TRUE(row);
-    must([&](storage::Writer& w) { return w.finish_message(*row, std::nullopt, SpoolId{}); });
+    must([&](storage::Writer& w) {
+      return w.finish_message(*row, std::nullopt, SpoolId{}, storage::Left::elsewhere);
+    });
     pass(30s);
     std::unique_ptr<Caller> hub3;
     ASSERT_THAT(call(hub3, "hub3", spool3, Epoch{1}, Sequence{1}), StartsWith("235 "));

@@ -28,7 +28,9 @@ class WrongWords : public PeeringTest {
     put(mine);
     auto done = own_message({{"hub3", spool3, Holder::State::holds}});
     put(done);
-    must([&](storage::Writer& w) { return w.finish_message(done.row, std::nullopt, SpoolId{}); });
+    must([&](storage::Writer& w) {
+      return w.finish_message(done.row, std::nullopt, SpoolId{}, storage::Left::elsewhere);
+    });
     start();
     std::unique_ptr<Caller> owner;
     ASSERT_THAT(call(owner, "hub2", spool2, Epoch{5}, Sequence{100}), StartsWith("235 "));

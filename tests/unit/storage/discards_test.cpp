@@ -148,7 +148,9 @@ TEST_F(DiscardsTest, HoldsBackWhatDependsOnAForkUntilItIsProtected) {
 TEST_F(DiscardsTest, LetsGoWhenTheForkIsFinished) {
   auto message = accepted();
   auto dsn = notification();
-  must([&](Writer& writer) { return writer.finish_message(message.row, dsn.row, SpoolId{}); });
+  must([&](Writer& writer) {
+    return writer.finish_message(message.row, dsn.row, SpoolId{}, Left::elsewhere);
+  });
   EXPECT_TRUE(outbox(hub2).empty());
   record(attempt(dsn.row, {delivered(0)}, {}, "example.org"));
   EXPECT_EQ(outbox(hub2).size(), 1U);
@@ -172,18 +174,24 @@ TEST_F(DiscardsTest, HoldsBackTheEndForTheForkOfAnEarlierAttempt) {
 
 TEST_F(DiscardsTest, FinishesWithoutTellingWhoToldUs) {
   auto message = accepted();
-  must([&](Writer& writer) { return writer.finish_message(message.row, std::nullopt, hub2); });
+  must([&](Writer& writer) {
+    return writer.finish_message(message.row, std::nullopt, hub2, Left::elsewhere);
+  });
   EXPECT_TRUE(outbox(hub2).empty());
   EXPECT_EQ(outbox(hub3).size(), 1U);
   EXPECT_FALSE(ask([&](Reader& reader) { return reader.message(message.row); }));
   EXPECT_EQ(ask([&](Reader& reader) { return reader.chunk(message.row, 0); }), "");
-  must([&](Writer& writer) { return writer.finish_message(message.row, std::nullopt, hub2); });
+  must([&](Writer& writer) {
+    return writer.finish_message(message.row, std::nullopt, hub2, Left::elsewhere);
+  });
 }
 
 TEST_F(DiscardsTest, ForgetsASpoolThatIsGone) {
   auto message = accepted();
   auto dsn = notification();
-  must([&](Writer& writer) { return writer.finish_message(message.row, dsn.row, SpoolId{}); });
+  must([&](Writer& writer) {
+    return writer.finish_message(message.row, dsn.row, SpoolId{}, Left::elsewhere);
+  });
   auto other = accepted();
   record(attempt(other.row, {delivered(0)}));
   must([&](Writer& writer) { return writer.outbox_forget_spool(hub2); });

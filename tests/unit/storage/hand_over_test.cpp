@@ -226,7 +226,10 @@ TEST_F(HandOverTest, WhoIsOwedThatALaterOwnerHasItIsNotToldTheDoneThatANotificat
     auto notification = new_message(spool(), {"sender@example.org"}, "example.org");
     notification.is_protected = false;
     must([&](Writer& writer) { return accept(writer, notification); });
-    must([&](Writer& writer) { return writer.finish_message(taken->row, is_held_back ? std::optional(notification.row) : std::nullopt, SpoolId{}); });
+    must([&](Writer& writer) {
+      return writer.finish_message(taken->row, is_held_back ? std::optional(notification.row) : std::nullopt,
+                                   SpoolId{}, Left::elsewhere);
+    });
     std::size_t told = 0;
     for (const auto& item : owed(hub3))
       if (item.id == message.id && item.all) ++told;
@@ -342,7 +345,9 @@ TEST_F(HandOverTest, IsRefusedWhenALaterOwnerOrItsEndIsKnown) {
   auto late = take(given(7, 3));
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, std::errc::file_exists);
-  must([&](Writer& writer) { return writer.finish_message(ours.row, std::nullopt, SpoolId{}); });
+  must([&](Writer& writer) {
+    return writer.finish_message(ours.row, std::nullopt, SpoolId{}, Left::elsewhere);
+  });
   auto after_its_end = take(given(7, 5));
   ASSERT_FALSE(after_its_end);
   EXPECT_EQ(after_its_end.error().code, std::errc::file_exists);

@@ -367,7 +367,9 @@ TEST_F(MessagesTest, FindsMessagesAndCopiesOfEveryHolderByIndex) {
   });
   EXPECT_TRUE(held_by(33).empty());
   EXPECT_EQ(copies_on(44), 1U);
-  must([&](Writer& writer) { return writer.finish_message(message.row, std::nullopt, SpoolId{0}); });
+  must([&](Writer& writer) {
+    return writer.finish_message(message.row, std::nullopt, SpoolId{0}, Left::elsewhere);
+  });
   for (std::uint64_t id : {22U, 44U}) EXPECT_TRUE(held_by(id).empty()) << id;
   EXPECT_EQ(copies_on(44), 0U);
 }

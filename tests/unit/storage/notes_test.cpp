@@ -147,7 +147,9 @@ TEST_F(NotesTest, AreOwedToAHolderThatCameLaterAndToNobodyWhoIsGone) {
   must([&](Writer& writer) { return writer.outbox_forget_spool(SpoolId{0x444}); });
   EXPECT_TRUE(owed(SpoolId{0x444}).empty());
   must([&](Writer& writer) { return writer.owe_note(message.row, SpoolId{0x444}); });
-  must([&](Writer& writer) { return writer.finish_message(message.row, std::nullopt, SpoolId{}); });
+  must([&](Writer& writer) {
+    return writer.finish_message(message.row, std::nullopt, SpoolId{}, Left::elsewhere);
+  });
   EXPECT_TRUE(owed(SpoolId{0x444}).empty()) << "gone with its message";
 }
 
