@@ -413,7 +413,7 @@ bool Cluster::is_quiet(Duration since) const {
     if (!slot->process || !slot->remains.empty()) return false;
     const auto& view = slot->process->view();
     const auto& c = view.counts;
-    return view.is_fresh && view.asked >= since && c.messages + c.shadows + c.outbox + c.unprotected == 0 && !is_net_too_full(c) &&
+    return view.is_fresh && view.asked >= since && c.messages + c.shadows + c.outbox + c.unprotected == 0 && view.imbalance == 0 && !is_net_too_full(c) &&
            !slot->process->hub()->is_returning();
   });
 }
@@ -435,6 +435,7 @@ std::vector<std::string> Cluster::unrest() const {
           fmt::format("hub{} has {} messages ({} held, {} unprotected), {} shadows, {} discards owed{}",
                       i + 1, c.messages, c.held, c.unprotected, c.shadows, c.outbox,
                       slot.process->hub()->is_returning() ? ", is returning" : ""));
+    if (view.imbalance != 0) lines.push_back(fmt::format("hub{} has a ledger that is off by {}", i + 1, view.imbalance));
     if (is_net_too_full(c))
       lines.push_back(fmt::format("hub{} keeps {} delivered messages of {} octets in its safety net", i + 1, c.kept, c.kept_octets));
     if (!slot.remains.empty())

@@ -189,17 +189,21 @@ void HubProcess::look() {
   auto asked = host_.world().now();
   host_.run([this, asked] {
     auto counts = std::make_shared<storage::QueueCounts>();
+    auto imbalance = std::make_shared<std::int64_t>(0);
     auto is_read = std::make_shared<bool>(false);
     hub_->spool().read(
-        [counts, is_read](storage::Reader& reader) {
-          if (auto got = reader.counts()) {
+        [counts, imbalance, is_read](storage::Reader& reader) {
+          auto got = reader.counts();
+          auto balance = reader.balance();
+          if (got && balance) {
             *counts = *got;
+            *imbalance = balance->imbalance();
             *is_read = true;
           }
         },
-        [this, asked, counts, is_read] {
+        [this, asked, counts, imbalance, is_read] {
           is_looking_ = false;
-          view_ = {*is_read, asked, *counts};
+          view_ = {*is_read, asked, *counts, *imbalance};
         });
   });
 }

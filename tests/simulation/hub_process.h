@@ -79,6 +79,7 @@ class HubProcess {
     bool is_fresh = false;
     Duration asked{};
     storage::QueueCounts counts;
+    std::int64_t imbalance = 0;  ///< of the ledger: never anything but 0
   };
   [[nodiscard]] const View& view() const { return view_; }
 
