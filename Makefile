@@ -103,6 +103,7 @@ docs: release
 	@build/release/hub/umbra check --schema > docs/config.schema.json
 	@build/release/hub/umbra reference configuration > docs/configuration.md
 	@build/release/hub/umbra reference metrics > docs/metrics.md
+	@scripts/dashboard
 
 clean:
 	rm -rf build
