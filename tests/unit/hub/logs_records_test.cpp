@@ -182,14 +182,14 @@ TEST(RecordFormat, MakesOneWellFormedLineOfWhateverTheNetworkSays) {
       out.pop_back();
       ASSERT_EQ(out.find_first_of(std::string_view("\r\n\0\x1b\x7f", 5)), std::string::npos) << round;
       ASSERT_NO_THROW((void)nlohmann::json(out).dump()) << "octets that are not UTF-8 in round " << round;
-      ASSERT_LT(out.size(), 27U * 6 * record_value_octets_max);
+      ASSERT_LT(out.size(), 29U * 6 * record_value_octets_max);
       if (format == Format::json) {
         ASSERT_TRUE(nlohmann::json::accept(out)) << out;
         continue;
       }
       const auto parsed = parse_csv(out);
       ASSERT_TRUE(parsed) << out;
-      ASSERT_THAT(*parsed, SizeIs(27)) << out;
+      ASSERT_THAT(*parsed, SizeIs(29)) << out;
       // What is harmless comes back as it was.
       for (std::size_t i = 0; i < values.size(); ++i)
         if (std::ranges::all_of(values[i], [](char c) { return c >= 0x20 && c < 0x7f; }) && values[i].size() <= record_value_octets_max)
@@ -518,6 +518,9 @@ TEST_F(Tracking, SaysWhoSentWhatToWhom) {
   EXPECT_EQ(record["return-path"], "a@x.example");
   EXPECT_EQ(record["custom-data"], "user=joe");
   EXPECT_EQ(record["schema-version"], "1");
+  EXPECT_EQ(record["trace-id"].size(), 32U);
+  EXPECT_EQ(record["trace-id"].substr(0, 16), to_string(id).substr(0, 16));
+  EXPECT_EQ(record["span-id"].size(), 16U);
   EXPECT_THAT(events_.text(), testing::Not(HasSubstr("message_id"))) << "what is for tracking is not in the trace";
   EXPECT_THAT(events_.text(), HasSubstr("\"event\":\"accepted\"")) << "which has the event all the same";
 }
