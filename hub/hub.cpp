@@ -34,6 +34,7 @@ using storage::Shadow;
 using storage::StoredMessage;
 
 constexpr std::size_t problems_logged_max = 20;
+constexpr Duration hubs_answer_within = 10s;  // to an operator's question or order that is passed on
 
 /// The memory in which attempts are marked: the caller's, or a mapped file's, or none.
 struct Attempts {
@@ -77,7 +78,7 @@ class WiredHub final : public Hub, public AdminBackend {
         intake_(runtime_, acceptor_, filters_, waiting_mail_, *spool_, log_, metrics_),
         listeners_(runtime_, config_, intake_, pressure_, throttle_, log_, metrics_) {
     peering_.set_outbound(*outbound_);
-    peering_.on_query([this](std::string target) { return answer_another_hub(std::move(target)); });
+    peering_.on_query([this](PassedQuery query) { return answer_another_hub(std::move(query)); });
     outbound_->set_suspensions(suspensions_);
     pressure_watch_.on_level([this](PressureLevel level) { peering_.set_pressure(level); });
     suspensions_.on_change([this] {
@@ -146,6 +147,14 @@ class WiredHub final : public Hub, public AdminBackend {
   SafetyNetControl& safety_net() override { return resender_; }
   TraceControl& tracer() override { return tracer_; }
   Suspensions& suspensions() override { return suspensions_; }
+  Task<std::vector<HubAnswer>> ask_hubs(std::string target) override {
+    if (!config_.cluster.enabled()) co_return std::vector<HubAnswer>{};
+    co_return co_await peering_.questions().ask_all(std::move(target), hubs_answer_within);
+  }
+  Task<HubAnswer> ask_hub(std::string hub, std::string target) override { return peering_.questions().ask_hub(std::move(hub), std::move(target), hubs_answer_within); }
+  Task<HubAnswer> order_hub(std::string hub, std::string by, std::string target) override {
+    return peering_.questions().order(std::move(hub), std::move(by), std::move(target), hubs_answer_within);
+  }
   SessionRecords* session_records() override { return &records_; }
   std::string why_not_suspend(const Suspension& suspension) const override {
     if (suspension.what != Suspension::What::listener) return {};
@@ -429,8 +438,16 @@ class WiredHub final : public Hub, public AdminBackend {
       log_.line(LogLevel::error, "configuration refused, the former one stays in force", {{"problem", to_string(all[i])}});
     return {{}, live_.state()};
   }
-  Task<QueryAnswer> answer_another_hub(std::string target) {
-    auto answer = co_await passed_on_.passed_on(std::move(target));
+  Task<QueryAnswer> answer_another_hub(PassedQuery query) {
+    const bool is_order = !query.by.empty();
+    if (!is_order) {
+      auto answer = co_await passed_on_.passed_on(std::move(query));
+      co_return QueryAnswer{answer.status, std::move(answer.body)};
+    }
+    const auto [hub, by, target] = query;
+    auto answer = co_await passed_on_.passed_on(std::move(query));
+    log_.line(LogLevel::info, "order by way of another hub",
+              {{"hub", hub}, {"by", by}, {"order", target}, {"status", static_cast<std::int64_t>(answer.status)}});
     co_return QueryAnswer{answer.status, std::move(answer.body)};
   }
   void close_to_clients(bool is_closed) { listeners_.set_draining(is_closed); }

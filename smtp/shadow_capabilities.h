@@ -25,7 +25,7 @@ inline constexpr std::string_view level_capability = "XLEVEL";            ///< X
 inline constexpr std::string_view names_capability = "XNAMES";            ///< XCOPY with the names behind its line
 
 /// Offered by this program to every hub that has proved itself.
-inline constexpr std::array<std::string_view, 14> shadow_capabilities = {
+inline constexpr std::array<std::string_view, 15> shadow_capabilities = {
     "XSUSPECT", early_capability, protection_capability, resent_capability,
     "XHAND",  // hand-over of ownership: XHAND, XBACK, "superseded" in XDONE
     held_capability,
@@ -37,6 +37,7 @@ inline constexpr std::array<std::string_view, 14> shadow_capabilities = {
     over_capability,  // which runs were ended, told by who takes over before it asks
     level_capability,  // how short of something a hub is
     query_capability,  // questions of operators, passed on: XQUERY, XANSWER
+    order_capability,  // orders of operators, passed on: XORDER
 };
 
 using Keywords = std::set<std::string, std::less<>>;

@@ -16,6 +16,15 @@ std::string format_query(std::string_view target) {
   return "XQUERY " + std::string(target) + "\r\n";
 }
 
+bool is_order_by(std::string_view text) {
+  return !text.empty() && text.size() <= order_by_octets_max && std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+std::string format_order(std::string_view by, std::string_view target) {
+  UMBRA_ASSERT(is_order_by(by) && is_query_target(target));
+  return "XORDER " + std::string(by) + ' ' + std::string(target) + "\r\n";
+}
+
 std::string format_fetch(std::uint64_t number, std::uint64_t offset) { return "XANSWER " + std::to_string(number) + ' ' + std::to_string(offset) + "\r\n"; }
 
 std::string format_asked(std::uint64_t number) { return "asked " + std::to_string(number); }

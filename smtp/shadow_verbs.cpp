@@ -294,6 +294,11 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     if (!expect(2) || !is_query_target(words[1])) return wrong("501 5.5.4 XQUERY takes a path and its query");
     command.verb = ShadowVerb::query;
     command.target = words[1];
+  } else if (verb == "XORDER") {
+    if (!expect(3) || !is_order_by(words[1]) || !is_query_target(words[2])) return wrong("501 5.5.4 XORDER takes who gives it, a path and its query");
+    command.verb = ShadowVerb::order;
+    command.by = words[1];
+    command.target = words[2];
   } else if (verb == "XANSWER") {
     auto number = expect(3) ? parse_number(words[1]) : std::nullopt;
     auto offset = expect(3) ? parse_number(words[2]) : std::nullopt;

@@ -126,7 +126,7 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note, gone, over, level, query, answer };
+enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note, gone, over, level, query, order, answer };
 
 /// Is a hub silent? Asked by who wants to take over from it (majority ownership).
 struct VoteQuestion {
@@ -158,7 +158,8 @@ struct ShadowCommand {
   bool is_held_here = false;                ///< hand: no body comes, the copy held here has it
   std::uint64_t number = 0;                 ///< hand, back, answer
   std::uint64_t offset = 0;                 ///< answer
-  std::string target;                       ///< query
+  std::string target;                       ///< query, order
+  std::string by;                           ///< order
   MessageId id;                             ///< chunk, forget, back
   Generation generation;                    ///< forget, back
   std::string octets;                       ///< chunk

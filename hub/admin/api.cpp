@@ -5,16 +5,13 @@
 
 #include "hub/admin/answers.h"
 #include "hub/admin/query.h"
+#include "hub/peering/open_queries.h"
 
 namespace umbra::hub {
 namespace {
 
 constexpr std::size_t page_rows_max = 1000;
 constexpr std::size_t page_rows_default = 100;
-
-ApiResponse wrong_method(const char* expected) {
-  return error_answer(405, std::string("expected ") + expected);
-}
 
 struct Page {
   RowId after;
@@ -64,53 +61,49 @@ std::pair<std::string, std::string> split_target(const std::string& target) {
 
 }  // namespace
 
-Task<ApiResponse> AdminApi::observations(ApiRequest request) {
-  auto path = split_target(request.target).first;
-  bool is_known = path == "/healthz/startup" || path == "/healthz/live" || path == "/healthz/ready" || path == "/metrics";
-  if (!is_known) co_return error_answer(404, "here are /healthz/startup, /healthz/ready, /healthz/live and /metrics");
-  if (request.method != "GET" && request.method != "HEAD") co_return wrong_method("GET");
-  if (path == "/metrics") co_return co_await metrics();
-  co_return health(path == "/healthz/ready");
+Task<ApiResponse> AdminApi::answer(ApiRequest request) {
+  std::optional<std::size_t> route;
+  auto response = co_await find_and_answer(std::move(request), route);
+  counts_.add(route, response.status);
+  co_return response;
 }
 
-Task<ApiResponse> AdminApi::commands(ApiRequest request) {
+Task<ApiResponse> AdminApi::find_and_answer(ApiRequest request, std::optional<std::size_t>& found) {
   auto [path, query] = split_target(request.target);
-  if (!path.starts_with("/v1/")) co_return co_await observations(std::move(request));
-
-  bool is_get = request.method == "GET";
-  std::string_view rest = std::string_view(path).substr(4);
-  if (rest == "status") {
-    if (!is_get) co_return wrong_method("GET");
-    co_return co_await status();
-  }
-  if (rest == "peers") co_return is_get ? peers() : wrong_method("GET");
-  if (rest == "reload") co_return request.method == "POST" ? reload() : wrong_method("POST");
-  if (rest == "queue" || rest == "shadows") {
-    if (!is_get) co_return wrong_method("GET");
-    if (rest == "queue") co_return co_await queue(std::move(query));
-    co_return co_await shadows(std::move(query));
-  }
-  if (rest == "trace") {
-    if (!is_get) co_return wrong_method("GET");
-    co_return co_await trace(std::move(query), false);
-  }
-  if (rest == "watch") co_return watch(request.method, query);
-  if (rest == "drain" || rest == "drain/preview" || rest == "undrain") co_return co_await drain(request.method, std::string(rest), std::move(query));
-  if (rest == "suspensions" || rest == "suspend" || rest == "resume") co_return co_await suspensions(request.method, std::string(rest), std::move(query));
-  if (rest == "safety-net" || rest.starts_with("safety-net/")) co_return co_await safety_net(request.method, std::string(rest), std::move(query));
-  if (rest.starts_with("queue/")) {
-    rest.remove_prefix(6);
-    auto slash = rest.find('/');
-    std::string id(rest.substr(0, slash));
-    if (slash == std::string_view::npos) {
-      if (!is_get) co_return wrong_method("GET");
-      co_return co_await one_message(std::move(id));
+  // HEAD is GET whose body the server leaves out.
+  const std::string_view method = request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
+  std::string allowed;
+  const auto all = routes();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto& route = all[i];
+    if (request.role == AdminRole::none && route.role != AdminRole::none) continue;  // who has no role is told of no path
+    auto words = match_path(route.pattern, path);
+    if (!words) continue;
+    if (route.method != method) {
+      if (allowed.find(route.method) == std::string::npos) allowed.append(allowed.empty() ? "" : ", ").append(route.method);
+      continue;
     }
-    if (request.method != "POST") co_return wrong_method("POST");
-    std::string action(rest.substr(slash + 1));
-    co_return co_await act(std::move(id), std::move(action));
+    found = i;
+    if (route.role > request.role) co_return error_answer(403, "the role write is needed, and " + request.by + " has " + std::string(to_string(request.role)));
+    co_return co_await route.handler(*this, {std::move(*words), std::move(query), std::move(request.by), false});
   }
-  co_return error_answer(404, "no such path");
+  if (!allowed.empty()) {
+    auto response = error_answer(405, "expected " + allowed);
+    response.headers.emplace_back("Allow", allowed);
+    co_return response;
+  }
+  co_return error_answer(404, request.role == AdminRole::none ? "here are /healthz/live, /healthz/ready and /metrics" : "no such path");
+}
+
+Task<ApiResponse> AdminApi::passed_on(PassedQuery query) {
+  auto [path, rest] = split_target(query.target);
+  const std::string_view method = query.by.empty() ? "GET" : "POST";
+  for (const auto& route : routes()) {
+    if (route.for_hubs == ForHubs::no || route.method != method) continue;
+    auto words = match_path(route.pattern, path);
+    if (words) co_return co_await route.handler(*this, {std::move(*words), std::move(rest), std::move(query.by), true});
+  }
+  co_return error_answer(404, "not answered to other hubs");
 }
 
 ApiResponse AdminApi::health(bool ready) const {

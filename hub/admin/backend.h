@@ -14,6 +14,7 @@
 #include "hub/metrics.h"
 #include "hub/net/task.h"
 #include "hub/net/tls_store.h"
+#include "hub/peering/hub_answer.h"
 #include "hub/suspension/suspensions.h"
 #include "storage/spool.h"
 
@@ -81,6 +82,11 @@ class AdminBackend {
   virtual SafetyNetControl& safety_net() = 0;
   virtual TraceControl& tracer() = 0;
   virtual Suspensions& suspensions() = 0;
+  /// Asks every other hub of the cluster, or gives one an order: path and query of a route that is for hubs. Who does not answer in time is
+  /// named (hub/peering/questions.h). Without a cluster there is nobody.
+  virtual Task<std::vector<HubAnswer>> ask_hubs(std::string target) = 0;
+  virtual Task<HubAnswer> ask_hub(std::string hub, std::string target) = 0;
+  virtual Task<HubAnswer> order_hub(std::string hub, std::string by, std::string target) = 0;
   /// For those who watch sessions. Null: there is nothing to watch.
   virtual SessionRecords* session_records() { return nullptr; }
   /// Empty: there is such a listener, or it is a delivery, whose destination may come later.

@@ -87,34 +87,37 @@ Json drain_report(const std::string& hub, const DrainReport& report) {
           {"exit_code", report.exit_code}};
 }
 
-Task<ApiResponse> AdminApi::drain(std::string method, std::string path, std::string query) {
-  if (path == "undrain") {
-    if (method != "POST") co_return error_answer(405, "expected POST");
-    if (auto done = co_await backend_.drain().undrain(); !done) co_return unavailable(done.error());
-  } else if (path == "drain/preview") {
-    if (method != "GET") co_return error_answer(405, "expected GET");
-    auto order = parse_order(query);
-    if (!order) co_return error_answer(400, order.error());
-    auto preview = co_await backend_.drain().preview(*order);
-    if (!preview) co_return unavailable(preview.error());
-    if (!preview->refused.empty()) co_return error_answer(409, preview->refused);
-    co_return json_answer({{"hub", backend_.identity().hub}, {"verb", to_string(order->verb)}, {"queue", preview->queue}, {"due", preview->due},
-                    {"shadows", preview->shadows}, {"outbox", preview->outbox}, {"unprotected", preview->unprotected},
-                    {"targets", preview->targets}, {"lose_last_copy", preview->lose_last_copy},
-                    {"lose_last_copy_ids", preview->lose_last_copy_ids},
-                    {"safety_net", {{"messages", preview->safety_net}, {"octets", preview->safety_net_octets}}}});
-  } else if (method == "POST") {
-    auto order = parse_order(query);
-    if (!order) co_return error_answer(400, order.error());
-    auto refused = co_await backend_.drain().begin(std::move(*order));
-    if (!refused) co_return unavailable(refused.error());
-    if (!refused->empty()) co_return error_answer(409, *refused);
-  } else if (method != "GET") {
-    co_return error_answer(405, "expected GET or POST");
-  }
+Task<ApiResponse> AdminApi::drain_state() {
   auto report = co_await backend_.drain().report();
   if (!report) co_return unavailable(report.error());
   co_return json_answer(drain_report(backend_.identity().hub, *report));
+}
+
+Task<ApiResponse> AdminApi::begin_drain(std::string query) {
+  auto order = parse_order(query);
+  if (!order) co_return error_answer(400, order.error());
+  auto refused = co_await backend_.drain().begin(std::move(*order));
+  if (!refused) co_return unavailable(refused.error());
+  if (!refused->empty()) co_return error_answer(409, *refused);
+  co_return co_await drain_state();
+}
+
+Task<ApiResponse> AdminApi::undrain() {
+  if (auto done = co_await backend_.drain().undrain(); !done) co_return unavailable(done.error());
+  co_return co_await drain_state();
+}
+
+Task<ApiResponse> AdminApi::preview_drain(std::string query) {
+  auto order = parse_order(query);
+  if (!order) co_return error_answer(400, order.error());
+  auto preview = co_await backend_.drain().preview(*order);
+  if (!preview) co_return unavailable(preview.error());
+  if (!preview->refused.empty()) co_return error_answer(409, preview->refused);
+  co_return json_answer({{"hub", backend_.identity().hub}, {"verb", to_string(order->verb)}, {"queue", preview->queue}, {"due", preview->due},
+                         {"shadows", preview->shadows}, {"outbox", preview->outbox}, {"unprotected", preview->unprotected},
+                         {"targets", preview->targets}, {"lose_last_copy", preview->lose_last_copy},
+                         {"lose_last_copy_ids", preview->lose_last_copy_ids},
+                         {"safety_net", {{"messages", preview->safety_net}, {"octets", preview->safety_net_octets}}}});
 }
 
 }  // namespace umbra::hub

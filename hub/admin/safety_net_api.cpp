@@ -118,44 +118,35 @@ Task<ApiResponse> AdminApi::begin_resend(std::string query) {
   co_return json_answer(resend_report(answer->resend));
 }
 
-Task<ApiResponse> AdminApi::safety_net(std::string method, std::string path, std::string query) {
-  constexpr std::string_view requests = "safety-net/requests";
-  const bool is_get = method == "GET";
-  if (path == "safety-net") co_return is_get ? co_await list_kept(std::move(query)) : error_answer(405, "expected GET");
-  if (path == "safety-net/resend") co_return method == "POST" ? co_await begin_resend(std::move(query)) : error_answer(405, "expected POST");
-  if (path == "safety-net/preview") {
-    if (!is_get) co_return error_answer(405, "expected GET");
-    auto filter = parse_kept_filter(query);
-    if (!filter) co_return error_answer(400, filter.error());
-    auto preview = co_await backend_.safety_net().preview(*filter);
-    if (!preview) co_return unavailable(preview.error());
-    co_return json_answer({{"messages", preview->messages}, {"recipients", preview->recipients}, {"octets", preview->octets},
-                    {"shadows_left_out", preview->shadows_left_out}});
-  }
-  if (path == requests) {
-    if (!is_get) co_return error_answer(405, "expected GET");
-    auto found = co_await backend_.safety_net().recent();
-    if (!found) co_return unavailable(found.error());
-    Json list = Json::array();
-    for (const auto& resend : *found) list.push_back(resend_report(resend));
-    co_return json_answer({{"requests", std::move(list)}});
-  }
-  if (path.starts_with(requests) && path[requests.size()] == '/') {
-    auto name = path.substr(requests.size() + 1);
-    const bool is_cancel = name.ends_with("/cancel");
-    if (is_cancel) name.resize(name.size() - 7);
-    if (is_cancel ? method != "POST" : !is_get) co_return error_answer(405, is_cancel ? "expected POST" : "expected GET");
-    if (is_cancel) {
-      auto cancelled = co_await backend_.safety_net().cancel(name);
-      if (!cancelled) co_return unavailable(cancelled.error());
-      if (!*cancelled) co_return error_answer(409, "no request of that name is under way");
-    }
-    auto found = co_await backend_.safety_net().find(name);
-    if (!found) co_return unavailable(found.error());
-    if (!*found) co_return error_answer(404, "this hub knows no request of that name");
-    co_return json_answer(resend_report(**found));
-  }
-  co_return error_answer(404, "no such path");
+Task<ApiResponse> AdminApi::preview_resend(std::string query) {
+  auto filter = parse_kept_filter(query);
+  if (!filter) co_return error_answer(400, filter.error());
+  auto preview = co_await backend_.safety_net().preview(*filter);
+  if (!preview) co_return unavailable(preview.error());
+  co_return json_answer({{"messages", preview->messages}, {"recipients", preview->recipients}, {"octets", preview->octets},
+                         {"shadows_left_out", preview->shadows_left_out}});
+}
+
+Task<ApiResponse> AdminApi::list_resends() {
+  auto found = co_await backend_.safety_net().recent();
+  if (!found) co_return unavailable(found.error());
+  Json list = Json::array();
+  for (const auto& resend : *found) list.push_back(resend_report(resend));
+  co_return json_answer({{"requests", std::move(list)}});
+}
+
+Task<ApiResponse> AdminApi::one_resend(std::string name) {
+  auto found = co_await backend_.safety_net().find(name);
+  if (!found) co_return unavailable(found.error());
+  if (!*found) co_return error_answer(404, "this hub knows no request of that name");
+  co_return json_answer(resend_report(**found));
+}
+
+Task<ApiResponse> AdminApi::cancel_resend(std::string name) {
+  auto cancelled = co_await backend_.safety_net().cancel(name);
+  if (!cancelled) co_return unavailable(cancelled.error());
+  if (!*cancelled) co_return error_answer(409, "no request of that name is under way");
+  co_return co_await one_resend(std::move(name));
 }
 
 }  // namespace umbra::hub

@@ -49,24 +49,26 @@ std::optional<Suspension> parse(std::string_view query, bool is_resume) {
 
 }  // namespace
 
-Task<ApiResponse> AdminApi::suspensions(std::string method, std::string path, std::string query) {
-  const bool is_list = path == "suspensions";
-  if (method != (is_list ? "GET" : "POST")) co_return error_answer(405, is_list ? "expected GET" : "expected POST");
-  if (!is_list) {
-    auto order = parse(query, path == "resume");
-    if (!order) co_return error_answer(400, expected_words);
-    if (auto wrong = wrong_name(order->what, order->name); !wrong.empty()) co_return error_answer(400, wrong);
-    if (path == "suspend") {
-      auto why = backend_.why_not_suspend(*order);
-      if (!why.empty()) co_return error_answer(404, why);
-      if (auto done = co_await backend_.suspensions().suspend(std::move(*order)); !done) co_return unavailable(done.error());
-    } else {
-      auto done = co_await backend_.suspensions().resume(order->what, order->name);
-      if (!done) co_return unavailable(done.error());
-      if (!*done) co_return error_answer(404, std::string(to_string(order->what)) + " " + order->name + " is not suspended");
-    }
-  }
-  co_return json_answer({{"suspended", suspension_report(backend_.suspensions().list())}});
+ApiResponse AdminApi::suspensions() { return json_answer({{"suspended", suspension_report(backend_.suspensions().list())}}); }
+
+Task<ApiResponse> AdminApi::suspend(std::string query) {
+  auto order = parse(query, false);
+  if (!order) co_return error_answer(400, expected_words);
+  if (auto wrong = wrong_name(order->what, order->name); !wrong.empty()) co_return error_answer(400, wrong);
+  auto why = backend_.why_not_suspend(*order);
+  if (!why.empty()) co_return error_answer(404, why);
+  if (auto done = co_await backend_.suspensions().suspend(std::move(*order)); !done) co_return unavailable(done.error());
+  co_return suspensions();
+}
+
+Task<ApiResponse> AdminApi::resume(std::string query) {
+  auto order = parse(query, true);
+  if (!order) co_return error_answer(400, expected_words);
+  if (auto wrong = wrong_name(order->what, order->name); !wrong.empty()) co_return error_answer(400, wrong);
+  auto done = co_await backend_.suspensions().resume(order->what, order->name);
+  if (!done) co_return unavailable(done.error());
+  if (!*done) co_return error_answer(404, std::string(to_string(order->what)) + " " + order->name + " is not suspended");
+  co_return suspensions();
 }
 
 }  // namespace umbra::hub

@@ -73,8 +73,7 @@ class Watch final : public ApiStream {
 
 }  // namespace
 
-ApiResponse AdminApi::watch(const std::string& method, std::string_view query) {
-  if (method != "GET") return error_answer(405, "expected GET");
+ApiResponse AdminApi::watch(std::string_view query) {
   auto wanted = parse(query);
   if (!wanted) return error_answer(400, expected_words);
   auto* records = backend_.session_records();

@@ -5,10 +5,11 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/write.hpp>
 #include <list>
 
 #include <netinet/tcp.h>
+
+#include "hub/net/socket_stream.h"
 
 namespace umbra::hub {
 namespace {
@@ -21,66 +22,12 @@ using TcpAcceptorSocket = asio::basic_socket_acceptor<Tcp, IoExecutor>;
 
 constexpr int unsent_octets_max = 64 << 10;
 
-Endpoint to_endpoint(const Tcp::endpoint& e) {
-  auto address = e.address();
-  if (address.is_v6() && address.to_v6().is_v4_mapped())
-    return {asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string(), e.port()};
-  return {address.to_string(), e.port()};
-}
-
 Result<Tcp::endpoint> from_endpoint(const Endpoint& e) {
   ErrorCode error;
   auto address = asio::ip::make_address(e.host, error);
   if (error) return failure(error, "address " + e.host);
   return Tcp::endpoint{address, e.port};
 }
-
-/// Of either kind.
-template <class Protocol>
-class SocketStream final : public Stream {
- public:
-  using Socket = asio::basic_stream_socket<Protocol, IoExecutor>;
-  SocketStream(Socket socket, Endpoint remote) : socket_(std::move(socket)), remote_(std::move(remote)) {}
-
-  Task<IoResult> read_some(asio::mutable_buffer buffer) override {
-    IoResult result;
-    result.octets = co_await socket_.async_read_some(buffer, asio::redirect_error(use_task, result.error));
-    co_return result;
-  }
-
-  Task<ErrorCode> write(std::string_view octets) override {
-    ErrorCode error;
-    co_await asio::async_write(socket_, asio::const_buffer(octets.data(), octets.size()), asio::redirect_error(use_task, error));
-    co_return error;
-  }
-
-  Task<ErrorCode> writable() override {
-    ErrorCode error;
-    co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(use_task, error));
-    co_return error;
-  }
-
-  void close() noexcept override {
-    ErrorCode ignored;
-    if (!socket_.is_open()) return;
-    socket_.shutdown(Socket::shutdown_both, ignored);
-    socket_.close(ignored);
-  }
-
-  const Endpoint& remote() const override { return remote_; }
-  Endpoint local() const override {
-    if constexpr (std::is_same_v<Protocol, Tcp>) {
-      ErrorCode error;
-      const auto local = socket_.local_endpoint(error);
-      return error ? Endpoint{} : to_endpoint(local);
-    }
-    return {};
-  }
-
- private:
-  Socket socket_;
-  Endpoint remote_;
-};
 
 std::unique_ptr<Stream> tcp_stream(Socket socket) {
   ErrorCode ignored;

@@ -4,7 +4,7 @@
 
 namespace umbra::hub {
 
-smtp::Reply OpenQueries::ask(TaskScope& scope, const QueryAnswerer& answerer, std::string target) {
+smtp::Reply OpenQueries::ask(TaskScope& scope, const QueryAnswerer& answerer, PassedQuery query) {
   const auto now = MonotonicClock::now();
   std::erase_if(open_, [now](const auto& one) { return one.second->asked_at + kept_for < now; });
   if (!answerer) return {502, "5.5.1", "No questions are answered here"};
@@ -13,12 +13,12 @@ smtp::Reply OpenQueries::ask(TaskScope& scope, const QueryAnswerer& answerer, st
   auto open = std::make_shared<Open>();
   open->asked_at = now;
   open_.emplace(number, open);
-  scope.spawn("answer a question", answer(answerer, std::move(target), open));
+  scope.spawn("answer a question", answer(answerer, std::move(query), open));
   return {250, "2.0.0", smtp::format_asked(number)};
 }
 
-Task<void> OpenQueries::answer(const QueryAnswerer& answerer, std::string target, std::weak_ptr<Open> waiting) {
-  auto answer = co_await answerer(std::move(target));
+Task<void> OpenQueries::answer(const QueryAnswerer& answerer, PassedQuery query, std::weak_ptr<Open> waiting) {
+  auto answer = co_await answerer(std::move(query));
   auto open = waiting.lock();
   if (!open) co_return;  // nobody waits any more
   if (answer.body.size() > smtp::answer_octets_max) answer = {413, R"({"error":"the answer is too long: ask for less"})"};

@@ -328,7 +328,15 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       slot->answer({250, "2.0.0", "Noted"});
       return true;
     case ShadowVerb::query:
-      slot->answer(queries_.ask(server_.tasks_, server_.answerer_, std::move(command.target)));
+      slot->answer(queries_.ask(server_.tasks_, server_.answerer_, {.hub = peer_->hub, .target = std::move(command.target)}));
+      return true;
+    case ShadowVerb::order:
+      // Of a run that is over: its hub may know another state of the cluster, and what it is told to do is not undone.
+      if (server_.members_.is_over(peer_->hub, peer_->spool, peer_->epoch)) {
+        slot->answer({554, "5.7.0", "Epoch " + std::to_string(peer_->epoch.value) + " is over"});
+        return false;
+      }
+      slot->answer(queries_.ask(server_.tasks_, server_.answerer_, {.hub = peer_->hub, .by = std::move(command.by), .target = std::move(command.target)}));
       return true;
     case ShadowVerb::answer:
       slot->answer(queries_.fetch(command.number, command.offset));

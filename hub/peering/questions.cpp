@@ -14,7 +14,9 @@ constexpr Duration pause_max = 100ms;
 }  // namespace
 
 struct Questions::Round {
-  Round(asio::io_context& io, std::string what, MonotonicTime until) : target(std::move(what)), deadline(until), ended(io) {}
+  Round(asio::io_context& io, std::string giver, std::string what, MonotonicTime until)
+      : by(std::move(giver)), target(std::move(what)), deadline(until), ended(io) {}
+  std::string by;  // empty: it is a question
   std::string target;
   MonotonicTime deadline;
   std::vector<HubAnswer> answers;
@@ -23,7 +25,7 @@ struct Questions::Round {
 };
 
 Task<std::vector<HubAnswer>> Questions::ask_all(std::string target, Duration timeout) {
-  auto round = std::make_shared<Round>(runtime_.io, std::move(target), MonotonicClock::now() + timeout);
+  auto round = std::make_shared<Round>(runtime_.io, std::string(), std::move(target), MonotonicClock::now() + timeout);
   auto members = members_.all();
   std::ranges::sort(members, {}, [](const auto& member) { return member->name(); });
   for (const auto& member : members) round->answers.push_back({member->name(), 0, {}, "it was not asked: this hub is stopping"});
@@ -35,15 +37,29 @@ Task<std::vector<HubAnswer>> Questions::ask_all(std::string target, Duration tim
   co_return std::move(round->answers);
 }
 
+Task<HubAnswer> Questions::address(std::string hub, std::string by, std::string target, Duration timeout) {
+  auto round = std::make_shared<Round>(runtime_.io, std::move(by), std::move(target), MonotonicClock::now() + timeout);
+  round->answers.push_back({hub, 0, {}, "it was not asked: this hub is stopping"});
+  auto members = members_.all();
+  auto found = std::ranges::find_if(members, [&](const auto& member) { return member->name() == hub; });
+  if (found == members.end()) co_return HubAnswer{hub, 404, {}, "there is no hub of that name in this cluster"};
+  if (!is_stopping_) {
+    ++round->waiting;
+    tasks_.spawn("ask a hub", ask_one(round, 0, *found));
+  }
+  while (round->waiting != 0) co_await round->ended.wait();
+  co_return std::move(round->answers.front());
+}
+
 Task<void> Questions::ask_one(std::shared_ptr<Round> round, std::size_t at, std::shared_ptr<Member> member) {
   auto& answer = round->answers[at];
   auto& link = *member->control;
   if (!link.is_open())
     answer.why = "there is no session with it" + (member->trouble.empty() ? std::string() : ": " + member->trouble);
-  else if (!link.offers(smtp::query_capability))
-    answer.why = "it does not answer questions: a release before this one";
+  else if (!link.offers(round->by.empty() ? smtp::query_capability : smtp::order_capability))
+    answer.why = round->by.empty() ? "it does not answer questions: a release before this one" : "it takes no orders from other hubs: a release before this one";
   else
-    answer.why = co_await ask(link, answer, round->target, round->deadline);
+    answer.why = co_await ask(link, answer, round->by.empty() ? smtp::format_query(round->target) : smtp::format_order(round->by, round->target), round->deadline);
   if (!answer.why.empty()) {
     answer.status = 0;
     answer.body.clear();
@@ -53,10 +69,10 @@ Task<void> Questions::ask_one(std::shared_ptr<Round> round, std::size_t at, std:
 }
 
 /// Why there is no answer; empty: it is there.
-Task<std::string> Questions::ask(Link& link, HubAnswer& answer, std::string target, MonotonicTime deadline) {
+Task<std::string> Questions::ask(Link& link, HubAnswer& answer, std::string command, MonotonicTime deadline) {
   using Kind = Link::Outcome::Kind;
   const auto session = link.session();
-  auto asked = co_await link.call(smtp::format_query(target), reply_timeout);
+  auto asked = co_await link.call(std::move(command), reply_timeout);
   if (asked.kind != Kind::replied) co_return "it did not answer in time";
   auto number = asked.reply.code == 250 ? smtp::parse_asked(asked.reply.text) : std::nullopt;
   if (!number) co_return "it said " + smtp::to_line(asked.reply);

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "hub/admin/api.h"
+#include "hub/peering/open_queries.h"
 #include "smtp/shadow_queries.h"
 #include "tests/unit/hub/fake_admin_backend.h"
 
@@ -81,17 +82,24 @@ TEST_F(AdminApiTest, TracesMessages) {
 }
 
 TEST_F(AdminApiTest, AnswersToOtherHubsWhatIsListedOnly) {
-  auto pass_on = [this](std::string target) {
+  auto pass_on = [this](std::string target, std::string by = {}) {
     asio::io_context io;
     ApiResponse answer;
-    asio::co_spawn(io, api_.passed_on(std::move(target)), [&](const std::exception_ptr&, ApiResponse response) { answer = std::move(response); });
+    asio::co_spawn(io, api_.passed_on({.hub = "hub-b", .by = std::move(by), .target = std::move(target)}), [&](const std::exception_ptr&, ApiResponse response) { answer = std::move(response); });
     io.run();
     return answer.status;
   };
   EXPECT_EQ(pass_on("/v1/trace?id=0000000000000077-5&scope=cluster"), 200U);
   EXPECT_FALSE(backend_.fake_tracer.questions.back().is_cluster) << "a question is not passed on twice";
-  for (const char* target : {"/v1/status", "/v1/queue", "/v1/queue/0000000000000077-5/bounce", "/v1/drain?verb=leave", "/v1/reload", "/metrics", "/v1/trace/", "/v1/trace%3f", "/"}) EXPECT_EQ(pass_on(target), 404U) << target;
+  for (const char* target : {"/v1/peers", "/v1/cluster/status", "/v1/queue/0000000000000077-5", "/v1/queue/0000000000000077-5/bounce", "/v1/undrain", "/v1/reload", "/metrics", "/v1/trace/", "/v1/trace%3f", "/"}) EXPECT_EQ(pass_on(target), 404U) << target;
+  EXPECT_EQ(pass_on("/v1/drain?verb=leave"), 200U);
+  EXPECT_TRUE(backend_.fake_drain.orders.empty()) << "a question orders nothing";
+  EXPECT_EQ(pass_on("/v1/drain?verb=leave", "token:ops"), 200U);
+  EXPECT_EQ(backend_.fake_drain.orders.size(), 1U);
+  for (const char* target : {"/v1/reload", "/v1/queue/0000000000001234-1/bounce", "/v1/hubs/hub-c/drain", "/v1/suspend?what=delivery&name=a", "/v1/status"})
+    EXPECT_EQ(pass_on(target, "token:ops"), 404U) << target;
   EXPECT_TRUE(backend_.acted.empty());
+  EXPECT_TRUE(backend_.passed_on.empty());
 }
 
 TEST_F(AdminApiTest, ATraceOfManyMessagesFitsIntoAQuestionBetweenHubs) {

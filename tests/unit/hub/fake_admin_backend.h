@@ -96,6 +96,19 @@ class FakeAdminBackend final : public AdminBackend {
   FakeTracer fake_tracer;
   Suspensions& suspensions() override { return *fake_suspensions; }
   Suspensions* fake_suspensions = nullptr;
+  Task<std::vector<HubAnswer>> ask_hubs(std::string target) override {
+    passed_on.push_back(std::move(target));
+    co_return hub_answers;
+  }
+  Task<HubAnswer> ask_hub(std::string hub, std::string target) override { return order_hub(std::move(hub), "", std::move(target)); }
+  Task<HubAnswer> order_hub(std::string hub, std::string by, std::string target) override {
+    passed_on.push_back(hub + " " + by + " " + target);
+    for (const auto& said : hub_answers)
+      if (said.hub == hub) co_return said;
+    co_return HubAnswer{hub, 404, {}, "there is no hub of that name in this cluster"};
+  }
+  std::vector<std::string> passed_on;
+  std::vector<HubAnswer> hub_answers;
   std::string why_not_suspend(const Suspension& suspension) const override { return suspension.name == "none" ? "there is no listener none" : ""; }
   Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) override {
     co_return page(queue, after, limit);

@@ -93,7 +93,7 @@ TEST_F(PeeringQuestions, OfAnotherHubAreAnsweredInPiecesUnderTheirNumber) {
       co_return QueryAnswer{200, std::string(100'000, 'x') + "\r\n\x01"};
     }
   };
-  peering->on_query([&](std::string target) { return Answering::run(may_answer, asked, std::move(target)); });
+  peering->on_query([&](PassedQuery query) { return Answering::run(may_answer, asked, std::move(query.target)); });
   start();
   std::unique_ptr<Caller> caller;
   ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
@@ -131,7 +131,7 @@ TEST_F(PeeringQuestions, OfAnotherHubAreFewAtATime) {
       co_return QueryAnswer{200, "{}"};
     }
   };
-  peering->on_query([&](const std::string&) { return Answering::run(waiting.emplace_back(io)); });
+  peering->on_query([&](const PassedQuery&) { return Answering::run(waiting.emplace_back(io)); });
   start();
   std::unique_ptr<Caller> caller;
   ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
@@ -145,7 +145,7 @@ TEST_F(PeeringQuestions, AnAnswerThatIsTooLongIsNone) {
   struct Answering {
     static Task<QueryAnswer> run() { co_return QueryAnswer{200, std::string(smtp::answer_octets_max + 1, 'x')}; }
   };
-  peering->on_query([](const std::string&) { return Answering::run(); });
+  peering->on_query([](const PassedQuery&) { return Answering::run(); });
   start();
   std::unique_ptr<Caller> caller;
   ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
