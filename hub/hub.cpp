@@ -101,7 +101,7 @@ class WiredHub final : public Hub, public AdminBackend {
     waiting_mail_.start(intake_);
     if (auto listening = listeners_.start(); !listening) return listening;
     if (!config_.admin.socket.empty() || config_.admin.address) {
-      auto started = AdminServer::start(runtime_.io, config_.admin, *this, log_);
+      auto started = AdminServer::start(runtime_.io, config_.admin, *this, log_, tls_.admin());
       if (!started) return std::unexpected(started.error());
       admin_ = std::move(*started);
     }
@@ -355,6 +355,7 @@ class WiredHub final : public Hub, public AdminBackend {
     net_keeper_.configuration_changed();
     resender_.configuration_changed();
     peering_.configuration_changed();
+    if (admin_) admin_->configuration_changed();
     log_.line(LogLevel::info, done.changed.empty() ? "configuration read again: nothing to change" : "configuration changed", {{"file", config_.file}});
     for (const auto& change : done.changed) log_.line(LogLevel::info, "configuration key changed", {{"change", to_string(change)}});
     for (const auto& change : done.state.waiting)

@@ -4,61 +4,82 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/basic_socket_acceptor.hpp>
-#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/http.hpp>
+#include <cstring>
+#include <list>
 
-#include <array>
-#include <set>
-
-#include "hub/admin/version.h"
+#include "hub/admin/answers.h"
+#include "hub/admin/doorkeeper.h"
+#include "hub/admin/http_session.h"
+#include "hub/net/socket_stream.h"
+#include "hub/net/tls_stream.h"
 
 namespace umbra::hub {
 namespace {
 
-namespace http = boost::beast::http;
 using LocalProtocol = asio::local::stream_protocol;
 using TcpProtocol = asio::ip::tcp;
+using LocalAcceptor = asio::basic_socket_acceptor<LocalProtocol, IoExecutor>;
+using TcpAcceptor = asio::basic_socket_acceptor<TcpProtocol, IoExecutor>;
 
 constexpr std::size_t connections_max = 64;  // per listener
-constexpr std::size_t body_octets_max = 64U << 10;
-constexpr std::uint32_t header_octets_max = 8U << 10;
-constexpr Duration idle_timeout = 30s;    // for a request to come in whole
-constexpr Duration answer_timeout = 60s;  // for the hub to find its answer and the client to take it, or a piece of it
+constexpr char tls_handshake_octet = 0x16;   // RFC 8446 section 5.1: what a TLS connection begins with, and no HTTP request
 
-/// One connection: its socket, and a timer that closes it. Shared with the timer's callback.
-template <class Protocol>
-struct Connection {
-  Connection(asio::io_context& io, asio::basic_stream_socket<Protocol, IoExecutor> accepted)
-      : socket(std::move(accepted)), timer(io) {}
-
-  void close() {
-    ErrorCode ignored;
-    socket.close(ignored);
-  }
-  static void deadline(const std::shared_ptr<Connection>& self, Duration span) {
-    self->timer.call_at(MonotonicClock::now() + span, [self](bool came) {
-      if (came) self->close();
-    });
+/// Requests over TCP get no more of the I/O thread than this, which is mail's too: those that come faster wait their turn.
+class Pace {
+ public:
+  static constexpr Duration ahead_max = 250ms;
+  /// How long to wait before something that costs so much.
+  Duration take(MonotonicTime now, Duration cost) {
+    free_at_ = std::max(free_at_, now - ahead_max) + cost;
+    return std::max<Duration>(free_at_ - now, Duration{0});
   }
 
-  asio::basic_stream_socket<Protocol, IoExecutor> socket;
-  Timer timer;
+ private:
+  MonotonicTime free_at_ = MonotonicTime::min() + 1h;
+};
+constexpr Duration cost_of_health = 1ms;
+constexpr Duration cost_of_request = 5ms;
+constexpr Duration cost_of_handshake = 10ms;
+constexpr Duration cost_of_connection = 500us;
+
+/// A stream of which the beginning was read already.
+class BegunStream final : public Stream {
+ public:
+  BegunStream(std::unique_ptr<Stream> below, std::string begun) : below_(std::move(below)), begun_(std::move(begun)) {}
+  Task<IoResult> read_some(asio::mutable_buffer buffer) override {
+    if (begun_.empty()) co_return co_await below_->read_some(buffer);
+    const auto octets = std::min(buffer.size(), begun_.size());
+    std::memcpy(buffer.data(), begun_.data(), octets);
+    begun_.erase(0, octets);
+    co_return IoResult{{}, octets};
+  }
+  Task<ErrorCode> write(std::string_view octets) override { return below_->write(octets); }
+  Task<ErrorCode> writable() override { return below_->writable(); }
+  Task<void> finish() override { return below_->finish(); }
+  void close() noexcept override { below_->close(); }
+  [[nodiscard]] const Endpoint& remote() const override { return below_->remote(); }
+  [[nodiscard]] Endpoint local() const override { return below_->local(); }
+
+ private:
+  std::unique_ptr<Stream> below_;
+  std::string begun_;
 };
 
-/// One listening socket and its connections.
+/// One listening socket and its connections. When there are too many, the one that has waited longest for a request goes in favour of a new
+/// one: connections that say nothing keep nobody out, a probe of health least of all.
 template <class Protocol>
 class HttpListener {
  public:
-  using Handler = Task<ApiResponse> (AdminApi::*)(ApiRequest);
   using Acceptor = asio::basic_socket_acceptor<Protocol, IoExecutor>;
+  using Shared = std::shared_ptr<HttpSession>;
+  using Serve = std::function<Task<void>(Shared session, TaskScope& tasks)>;
 
-  HttpListener(asio::io_context& io, Acceptor acceptor, AdminApi& api, Handler handler)
-      : io_(io), acceptor_(std::move(acceptor)), api_(api), handler_(handler), pause_(io), tasks_(io) {}
+  HttpListener(asio::io_context& io, Acceptor acceptor, Duration pace, Serve serve)
+      : io_(io), acceptor_(std::move(acceptor)), cost_(pace), serve_(std::move(serve)), pause_(io), tasks_(io) {}
 
   void start() { tasks_.spawn("admin listener", accept_all()); }
 
@@ -67,138 +88,59 @@ class HttpListener {
     ErrorCode ignored;
     acceptor_.close(ignored);
     pause_.cancel();
-    for (const auto& connection : open_) connection->close();
+    for (const auto& session : open_) session->close();
     co_await tasks_.join();
   }
 
-  [[nodiscard]] const Acceptor& acceptor() const { return acceptor_; }
-
  private:
-  using Shared = std::shared_ptr<Connection<Protocol>>;
-
   Task<void> accept_all() {
+    Pace pace;
     while (!stopping_) {
       asio::basic_stream_socket<Protocol, IoExecutor> socket(io_.get_executor());
       ErrorCode error;
       co_await acceptor_.async_accept(socket, asio::redirect_error(use_task, error));
       if (stopping_) co_return;
-      if (error) {
-        // Out of descriptors, most likely: not in a tight loop.
-        co_await pause_.wait_for(100ms);
-        continue;
+      // Out of descriptors, most likely: not in a tight loop.
+      const auto wait = error ? Duration(100ms) : pace.take(MonotonicClock::now(), cost_);
+      if (wait > Duration{0}) co_await pause_.wait_for(wait);
+      if (error) continue;
+      if (open_.size() >= connections_max && !make_room()) continue;  // closes it
+      Endpoint remote;
+      if constexpr (std::is_same_v<Protocol, TcpProtocol>) {
+        const auto peer = socket.remote_endpoint(error);
+        if (error) continue;
+        remote = to_endpoint(peer);
       }
-      if (open_.size() >= connections_max) continue;  // closes it
-      auto connection = std::make_shared<Connection<Protocol>>(io_, std::move(socket));
-      open_.insert(connection);
-      tasks_.spawn("admin connection", serve(std::move(connection)));
+      auto stream = std::make_unique<SocketStream<Protocol>>(std::move(socket), std::move(remote));
+      open_.push_back(std::make_shared<HttpSession>(io_, tasks_, std::move(stream), HttpLimits{}));
+      tasks_.spawn("admin connection", run(std::prev(open_.end())));
     }
   }
 
-  Task<void> serve(Shared connection) {
-    co_await answer_requests(connection);
-    connection->timer.cancel();
-    connection->close();
-    open_.erase(connection);
+  /// The list is in order of age.
+  bool make_room() {
+    auto idle = std::ranges::find_if(open_, [](const auto& session) { return !session->is_answering(); });
+    if (idle == open_.end()) return false;
+    (*idle)->close();
+    // Until it has ended it is one too many, which ends at once.
+    open_.splice(open_.end(), open_, idle);
+    return open_.size() < 2 * connections_max;
   }
 
-  Task<void> answer_requests(Shared connection) {
-    boost::beast::flat_buffer buffer(header_octets_max + body_octets_max);
-    bool keep = true;
-    while (keep && !stopping_) {
-      http::request_parser<http::string_body> parser;
-      parser.header_limit(header_octets_max);
-      parser.body_limit(body_octets_max);
-      ErrorCode error;
-      Connection<Protocol>::deadline(connection, idle_timeout);
-      co_await http::async_read(connection->socket, buffer, parser, asio::redirect_error(use_task, error));
-      if (error == http::error::end_of_stream || !connection->socket.is_open()) co_return;
-
-      ApiResponse answer;
-      unsigned protocol_version = 11;
-      bool is_head = false;
-      keep = false;
-      if (error) {
-        if (error.category() != http::make_error_code(http::error::bad_method).category())
-          co_return;  // the connection is gone
-        bool too_large = error == http::error::body_limit || error == http::error::header_limit ||
-                         error == http::error::buffer_overflow;
-        answer = {too_large ? 413U : 400U, "application/json",
-                  "{\"error\":\"" + std::string(too_large ? "too large" : "not HTTP") + "\"}\n"};
-      } else {
-        const auto& request = parser.get();
-        keep = request.keep_alive();
-        protocol_version = request.version();
-        is_head = request.method() == http::verb::head;
-        ApiRequest asked{std::string(request.method_string()), std::string(request.target())};
-        Connection<Protocol>::deadline(connection, answer_timeout);
-        answer = co_await (api_.*handler_)(std::move(asked));
-      }
-      if (answer.stream != nullptr) {
-        if (!is_head) co_await stream_out(connection, std::move(answer), protocol_version);
-        co_return;
-      }
-      keep = co_await send(connection, std::move(answer), protocol_version, keep, is_head) && keep;
-    }
-  }
-
-  Task<bool> send(Shared connection, ApiResponse answer, unsigned protocol_version, bool keep, bool is_head) {
-    http::response<http::string_body> response(static_cast<http::status>(answer.status), protocol_version);
-    response.set(http::field::server, std::string("umbra/") + version);
-    response.set(http::field::content_type, answer.content_type);
-    response.keep_alive(keep);
-    response.content_length(answer.body.size());
-    if (!is_head) response.body() = std::move(answer.body);
-    ErrorCode error;
-    http::response_serializer<http::string_body> serializer(response);
-    if (is_head) {
-      co_await http::async_write_header(connection->socket, serializer,
-                                        asio::redirect_error(use_task, error));
-    } else {
-      co_await http::async_write(connection->socket, serializer, asio::redirect_error(use_task, error));
-    }
-    co_return !error;
-  }
-
-  /// Pieces as they come, until there is no more or the client has gone. Then the connection is closed.
-  Task<void> stream_out(Shared connection, ApiResponse answer, unsigned protocol_version) {
-    http::response<http::empty_body> response(static_cast<http::status>(answer.status), protocol_version);
-    response.set(http::field::server, std::string("umbra/") + version);
-    response.set(http::field::content_type, answer.content_type);
-    response.keep_alive(false);
-    response.chunked(true);
-    http::response_serializer<http::empty_body> serializer(response);
-    ErrorCode error;
-    tasks_.spawn("admin client's end", note_end(connection, answer.stream));
-    co_await http::async_write_header(connection->socket, serializer, asio::redirect_error(use_task, error));
-    while (!error) {
-      connection->timer.cancel();  // waiting for the next piece may take any time
-      const std::string piece = co_await answer.stream->next();
-      if (!connection->socket.is_open()) co_return answer.stream->abandon();
-      Connection<Protocol>::deadline(connection, answer_timeout);
-      if (piece.empty()) {
-        co_await asio::async_write(connection->socket, http::make_chunk_last(), asio::redirect_error(use_task, error));
-        break;
-      }
-      co_await asio::async_write(connection->socket, http::make_chunk(asio::buffer(piece)), asio::redirect_error(use_task, error));
-    }
-    answer.stream->abandon();
-  }
-
-  /// A client that has gone, or says more than its request, gets no more.
-  static Task<void> note_end(Shared connection, std::shared_ptr<ApiStream> stream) {
-    std::array<char, 1> octet{};
-    ErrorCode ignored;
-    co_await connection->socket.async_read_some(asio::buffer(octet), asio::redirect_error(use_task, ignored));
-    stream->abandon();
+  Task<void> run(std::list<Shared>::iterator at) {
+    const auto session = *at;
+    co_await serve_(session, tasks_);
+    session->close();
+    open_.erase(at);
   }
 
   asio::io_context& io_;
   Acceptor acceptor_;
-  AdminApi& api_;
-  Handler handler_;
+  Duration cost_;
+  Serve serve_;
   Timer pause_;
   TaskScope tasks_;
-  std::set<Shared> open_;  // order matters to nobody: they are only closed
+  std::list<Shared> open_;
   bool stopping_ = false;
 };
 
@@ -214,9 +156,6 @@ bool is_served(const std::string& path) {
   probe.connect(LocalProtocol::endpoint(path), error);
   return !error;
 }
-
-using LocalAcceptor = asio::basic_socket_acceptor<LocalProtocol, IoExecutor>;
-using TcpAcceptor = asio::basic_socket_acceptor<TcpProtocol, IoExecutor>;
 
 Result<LocalAcceptor> listen_locally(asio::io_context& io, const std::string& path) {
   auto what = "listen on the admin socket " + path;
@@ -256,15 +195,16 @@ Result<TcpAcceptor> listen_on(asio::io_context& io, const Endpoint& address) {
 
 class AdminServerImpl final : public AdminServer {
  public:
-  AdminServerImpl(asio::io_context& io, AdminBackend& backend, std::string path,
+  AdminServerImpl(asio::io_context& io, const AdminConfig& config, AdminBackend& backend, EventLog& log, std::shared_ptr<TlsPlace> tls,
                   std::optional<LocalAcceptor> local, std::optional<TcpAcceptor> tcp)
-      : api_(backend), path_(std::move(path)) {
-    if (local) local_.emplace(io, std::move(*local), api_, &AdminApi::commands);
+      : io_(io), api_(backend), log_(log), path_(config.socket), doorkeeper_(config, log), tls_(std::move(tls)) {
+    if (local)
+      local_.emplace(io, std::move(*local), Duration{0}, [this](auto session, TaskScope&) { return serve_locally(std::move(session)); });
     if (tcp) {
       ErrorCode error;
       auto endpoint = tcp->local_endpoint(error);
       if (!error) address_ = Endpoint{endpoint.address().to_string(), endpoint.port()};
-      tcp_.emplace(io, std::move(*tcp), api_, &AdminApi::observations);
+      tcp_.emplace(io, std::move(*tcp), cost_of_connection, [this](auto session, TaskScope&) { return serve_over_tcp(std::move(session)); });
     }
   }
 
@@ -281,11 +221,102 @@ class AdminServerImpl final : public AdminServer {
     if (tcp_) co_await tcp_->stop();
   }
 
+  void configuration_changed() override { doorkeeper_.configuration_changed(); }
   [[nodiscard]] std::optional<Endpoint> address() const override { return address_; }
+  [[nodiscard]] const RequestCounts& counts() const override { return api_.counts(); }
 
  private:
+  using Shared = std::shared_ptr<HttpSession>;
+
+  Task<void> serve_locally(Shared session) {
+    return session->run({[this](Shared, HttpRequest request) { return answer_here({std::move(request.method), std::move(request.target)}); }, refused()});
+  }
+
+  Task<void> serve_over_tcp(Shared session) {
+    auto entrance = std::make_shared<AdminEntrance>(AdminEntrance{.remote = session->stream().remote()});
+    if (tls_ && !co_await look_for_tls(session, *entrance)) co_return;
+    co_await session->run({[this, entrance](Shared one, HttpRequest request) { return answer_over_tcp(std::move(one), entrance, std::move(request)); }, refused()});
+  }
+
+  std::function<void(unsigned)> refused() {
+    return [this](unsigned status) { api_.count_refused(status); };
+  }
+
+  /// TLS where the client begins with it. False: the connection is over.
+  Task<bool> look_for_tls(Shared session, AdminEntrance& entrance) {
+    session->expires_after(HttpLimits{}.request_timeout);
+    std::string begun(512, '\0');
+    auto got = co_await session->stream().read_some(asio::buffer(begun));
+    if (got.error || got.octets == 0) co_return false;
+    begun.resize(got.octets);
+    const bool is_tls = begun.front() == tls_handshake_octet;
+    session->wrap([&](auto below) { return std::make_unique<BegunStream>(std::move(below), std::move(begun)); });
+    if (!is_tls) co_return true;
+    if (!co_await wait_turn(cost_of_handshake)) co_return false;
+    auto context = tls_->context();
+    if (!context) co_return false;
+    TlsStream* tls = nullptr;
+    session->wrap([&](auto below) {
+      auto made = std::make_unique<TlsStream>(io_, std::move(below), context);
+      tls = made.get();
+      return made;
+    });
+    if (auto shaken = co_await tls->handshake(); !shaken) co_return false;
+    entrance.is_encrypted = true;
+    entrance.names = tls->peer_names();
+    co_return true;
+  }
+
+  /// False: the hub is stopping.
+  Task<bool> wait_turn(Duration cost) {
+    const auto wait = pace_.take(MonotonicClock::now(), cost);
+    if (wait == Duration{0}) co_return true;
+    Timer timer(io_);
+    co_return co_await timer.wait_for(wait);
+  }
+
+  Task<ApiResponse> answer_over_tcp(Shared session, std::shared_ptr<AdminEntrance> entrance, HttpRequest request) {
+    const bool is_health = request.target.starts_with("/healthz/");
+    session->set_answering(false);
+    (void)co_await wait_turn(is_health ? cost_of_health : cost_of_request);
+    ApiRequest asked{std::move(request.method), std::move(request.target), AdminRole::none, "nobody"};
+    if (asked.target.starts_with("/v1") && doorkeeper_.has_credentials()) {
+      auto verdict = doorkeeper_.look(*entrance, request.authorization, asked.method, asked.target);
+      if (verdict.role == AdminRole::none) {
+        api_.count_refused(verdict.refusal.status);
+        Timer timer(io_);
+        co_await timer.wait_for(Doorkeeper::refusal_delay);
+        session->set_answering(true);
+        co_return std::move(verdict.refusal);
+      }
+      asked.role = verdict.role;
+      asked.by = std::move(verdict.by);
+    }
+    session->set_answering(true);
+    const auto [by, method, target] = std::tuple(asked.by, asked.method, asked.target);
+    const bool is_known = asked.role != AdminRole::none;
+    auto answer = co_await answer_here(std::move(asked));
+    if (is_known && answer.status == 403) doorkeeper_.note_forbidden(*entrance, by, method, target);
+    co_return answer;
+  }
+
+  /// Who has ordered what is in the log.
+  Task<ApiResponse> answer_here(ApiRequest request) {
+    const bool is_order = request.method == "POST" && request.role == AdminRole::write;
+    if (!is_order) co_return co_await api_.answer(std::move(request));
+    const auto [by, target] = std::pair(request.by, request.target);
+    auto answer = co_await api_.answer(std::move(request));
+    log_.line(LogLevel::info, "admin order", {{"by", by}, {"order", target}, {"status", static_cast<std::int64_t>(answer.status)}});
+    co_return answer;
+  }
+
+  asio::io_context& io_;
   AdminApi api_;
+  EventLog& log_;
   std::string path_;
+  Doorkeeper doorkeeper_;
+  std::shared_ptr<TlsPlace> tls_;
+  Pace pace_;
   std::optional<HttpListener<LocalProtocol>> local_;
   std::optional<HttpListener<TcpProtocol>> tcp_;
   std::optional<Endpoint> address_;
@@ -294,7 +325,7 @@ class AdminServerImpl final : public AdminServer {
 }  // namespace
 
 Result<std::unique_ptr<AdminServer>> AdminServer::start(asio::io_context& io, const AdminConfig& config,
-                                                        AdminBackend& backend, EventLog& log) {
+                                                        AdminBackend& backend, EventLog& log, std::shared_ptr<TlsPlace> tls) {
   std::optional<LocalAcceptor> local;
   if (!config.socket.empty()) {
     auto listening = listen_locally(io, config.socket);
@@ -311,7 +342,7 @@ Result<std::unique_ptr<AdminServer>> AdminServer::start(asio::io_context& io, co
     tcp.emplace(std::move(*listening));
   }
   auto server =
-      std::make_unique<AdminServerImpl>(io, backend, config.socket, std::move(local), std::move(tcp));
+      std::make_unique<AdminServerImpl>(io, config, backend, log, std::move(tls), std::move(local), std::move(tcp));
   server->begin();
   auto where = server->address() ? to_string(*server->address()) : std::string("none");
   log.line(LogLevel::info, "admin listening",
