@@ -12,6 +12,7 @@ std::span<const ApiRoute> AdminApi::routes() {
   using Call = ApiCall;
   // What is more special stands before what is less: "/v1/queue/search" would before "/v1/queue/{id}".
   static constexpr ApiRoute table[] = {
+      {"GET", "/healthz/startup", none, own, [](Api& api, Call) { return at_once(api.health(false)); }},
       {"GET", "/healthz/live", none, own, [](Api& api, Call) { return at_once(api.health(false)); }},
       {"GET", "/healthz/ready", none, own, [](Api& api, Call) { return at_once(api.health(true)); }},
       {"GET", "/metrics", none, own, [](Api& api, Call) { return api.metrics(); }},

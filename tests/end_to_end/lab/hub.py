@@ -23,7 +23,7 @@ class Hub:
 
     def __init__(self, folder, name, routes, *, shadow="none", networks=("127.0.0.0/8",), members=None, secret=None, lease="10s",
                  limits=None, delivery=None, reserve="50MB", spool=None, cluster=None, level="info", tls=None,
-                 listener=None, zone=None, host="127.0.0.1", wrapper=(), safety_net=None, pressure=None, throttling=(), bounce_profiles=(), filters=(), logs=None):
+                 listener=None, zone=None, host="127.0.0.1", wrapper=(), safety_net=None, pressure=None, throttling=(), bounce_profiles=(), filters=(), logs=None, admin=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -41,7 +41,7 @@ class Hub:
         self._settings = dict(routes=routes, shadow=shadow, networks=networks, secret=secret, lease=lease, limits=limits or {},
                               delivery=delivery or {}, reserve=reserve, cluster=cluster or {}, level=level, tls=tls, listener=listener or {},
                               safety_net=safety_net, pressure=pressure or NO_PRESSURE, throttling=throttling,
-                              bounce_profiles=bounce_profiles, filters=filters, logs=logs)
+                              bounce_profiles=bounce_profiles, filters=filters, logs=logs, admin=admin or {})
         self.zone = zone
         self.host, self.wrapper = host, wrapper
         self.members = members
@@ -71,7 +71,7 @@ class Hub:
             "spool": {"directory": str(self.spool), "reserve": s["reserve"]},
             "listeners": [listener],
             "routes": s["routes"],
-            "admin": {"socket": str(self.socket), "address": f"{self.host}:{self.admin_port}"},
+            "admin": {"socket": str(self.socket), "address": f"{self.host}:{self.admin_port}", **s["admin"]},
             "log": {"level": s["level"], "file": str(self.log), "file_size": "1GiB"},
             "pressure": s["pressure"],
         }

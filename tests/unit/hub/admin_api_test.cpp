@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "hub/admin/api.h"
@@ -100,6 +101,71 @@ TEST_F(AdminApiTest, AnswersToOtherHubsWhatIsListedOnly) {
     EXPECT_EQ(pass_on(target, "token:ops"), 404U) << target;
   EXPECT_TRUE(backend_.acted.empty());
   EXPECT_TRUE(backend_.passed_on.empty());
+}
+
+TEST(AdminRoutes, AreThoseOfTheDescription) {
+  std::ifstream file("docs/openapi.json");
+  const auto description = json::parse(file);
+  std::set<std::string> described;
+  for (const auto& [path, methods] : description["paths"].items())
+    for (const auto& [method, operation] : methods.items()) {
+      std::string name = method;
+      for (auto& c : name) c = static_cast<char>(std::toupper(c));
+      described.insert(name + " " + path + " " + operation["x-umbra-role"].get<std::string>());
+    }
+  std::set<std::string> known;
+  for (const auto& route : AdminApi::routes())
+    known.insert(std::string(route.method) + " " + std::string(route.pattern) + " " + std::string(to_string(route.role)));
+  EXPECT_EQ(known, described);
+  for (const auto& route : AdminApi::routes()) EXPECT_TRUE(route.method == "POST" || route.role != AdminRole::write) << route.pattern << ": what reads needs no more than read";
+}
+
+TEST(AdminRoutes, FitWholeSegmentsOnly) {
+  EXPECT_EQ(match_path("/v1/queue/{id}/hold", "/v1/queue/1-2/hold").value_or(std::vector<std::string>{}), std::vector<std::string>{"1-2"});
+  for (const char* path : {"/v1/queue//hold", "/v1/queue/1/hold/", "/v1/queue/1", "/v1/queue/1/holds", "v1/queue/1/hold", "/v1/queue/1/2/hold", "", "/"})
+    EXPECT_FALSE(match_path("/v1/queue/{id}/hold", path)) << path;
+}
+
+TEST_F(AdminApiTest, AnswersForTheClusterAndNamesWhoDoesNot) {
+  backend_.add(1);
+  std::string deep(100'000, '[');
+  backend_.hub_answers = {{"hub-b", 200, R"({"copy":{"role":"shadow"}})", ""}, {"hub-c", 0, "", "there is no session with it"}, {"hub-d", 200, R"({"x":)" + deep, ""}, {"hub-e", 503, R"({"error":"no"})", ""}};
+  auto copies = get("/v1/messages/0000000000001234-1");
+  EXPECT_EQ(copies["copies"], 2);
+  EXPECT_EQ(copies["unanswered"], 3);
+  EXPECT_EQ(copies["hubs"][0]["copy"]["role"], "primary");
+  EXPECT_EQ(copies["hubs"][2]["why"], "there is no session with it");
+  EXPECT_EQ(copies["hubs"][3]["why"], "its answer is no JSON");
+  EXPECT_EQ(copies["hubs"][4]["why"], "no (503)");
+  backend_.hub_answers = {{"hub-b", 200, R"({"copy":null})", ""}};
+  get("/v1/messages/0000000000001234-2", 404);
+  get("/v1/messages/nonsense", 400);
+  EXPECT_EQ(get("/v1/cluster/queue?hub=hub-a")["hubs"].size(), 1U);
+  get("/v1/cluster/queue?hub=hub-x", 404);
+  get("/v1/cluster/queue?limit=0", 400);
+}
+
+TEST_F(AdminApiTest, OrdersAnotherHubAndSaysWhenItDoesNotAnswer) {
+  backend_.hub_answers = {{"hub-b", 409, R"({"error":"a leave is under way"})", ""}, {"hub-c", 0, "", "it did not answer in time"}};
+  EXPECT_EQ(ask("POST", "/v1/hubs/hub-b/drain?rate=5").status, 409U);
+  EXPECT_EQ(backend_.passed_on.back(), "hub-b socket /v1/drain?rate=5&verb=drain");
+  auto silent = ask("POST", "/v1/hubs/hub-c/leave");
+  EXPECT_EQ(silent.status, 504U);
+  EXPECT_THAT(silent.body, HasSubstr("is not known"));
+  EXPECT_EQ(ask("POST", "/v1/hubs/hub-x/undrain").status, 404U);
+  EXPECT_EQ(ask("POST", "/v1/hubs/hub-b/drain?verb=leave").status, 400U);
+  EXPECT_TRUE(backend_.fake_drain.orders.empty());
+  EXPECT_EQ(ask("POST", "/v1/hubs/hub-a/pause").status, 200U) << "this hub itself";
+  EXPECT_EQ(backend_.fake_drain.orders.at(0).verb, cluster::DrainVerb::pause);
+}
+
+TEST_F(AdminApiTest, CountsRequestsByRoute) {
+  get("/v1/status");
+  get("/v1/nothing", 404);
+  const auto routes = AdminApi::routes();
+  const auto at = static_cast<std::size_t>(std::ranges::find(routes, "/v1/status", &ApiRoute::pattern) - routes.begin());
+  EXPECT_EQ(api_.counts().all().at(at).at(1), 1U);
+  EXPECT_EQ(api_.counts().all().back().at(3), 1U);
 }
 
 TEST_F(AdminApiTest, ATraceOfManyMessagesFitsIntoAQuestionBetweenHubs) {

@@ -123,6 +123,35 @@ TEST_F(PeeringQuestions, OfAnotherHubAreAnsweredInPiecesUnderTheirNumber) {
   EXPECT_THAT(say(*caller, smtp::format_fetch(1, 0)), StartsWith("550 ")) << "what was fetched is gone";
 }
 
+TEST_F(PeeringQuestions, AnOrderGoesToOneHubAndSaysWhoGaveIt) {
+  struct Ordering {
+    static Task<void> run(Questions& questions, std::string hub, std::optional<HubAnswer>& into) {
+      into = co_await questions.order(std::move(hub), "token:ops", "/v1/drain?verb=drain", 10s);
+    }
+  };
+  auto order = [&](const char* hub) {
+    std::optional<HubAnswer> answer;
+    scope.spawn("order", Ordering::run(peering->questions(), hub, answer));
+    for (auto waited = Duration{0}; !answer && waited < 30s; waited += 100ms) pass(100ms);
+    return answer.value_or(HubAnswer{});
+  };
+  member(hub2).keywords += "\nXORDER";
+  member(hub2).answers = [](const smtp::ShadowCommand& command) -> std::optional<smtp::Reply> {
+    if (command.verb == smtp::ShadowVerb::order) return smtp::Reply{250, "2.0.0", smtp::format_asked(1)};
+    if (command.verb == smtp::ShadowVerb::answer) return smtp::Reply{250, "2.0.0", smtp::format_piece(409, "{}", command.offset)};
+    return std::nullopt;
+  };
+  start();
+  pass(3s);
+  EXPECT_EQ(order("hub2").status, 409U);
+  ASSERT_EQ(member(hub2).of(smtp::ShadowVerb::order).size(), 1U);
+  EXPECT_EQ(member(hub2).of(smtp::ShadowVerb::order)[0].by, "token:ops");
+  EXPECT_EQ(member(hub2).of(smtp::ShadowVerb::order)[0].target, "/v1/drain?verb=drain");
+  EXPECT_TRUE(member(hub3).of(smtp::ShadowVerb::order).empty());
+  EXPECT_THAT(order("hub3").why, HasSubstr("takes no orders"));
+  EXPECT_EQ(order("nobody").status, 404U);
+}
+
 TEST_F(PeeringQuestions, OfAnotherHubAreFewAtATime) {
   std::deque<Event> waiting;
   struct Answering {
