@@ -1,5 +1,6 @@
-#include "hub/salvage_command.h"
+#include "hub/commands/salvage_command.h"
 
+#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,17 +19,26 @@
 #include "storage/salvage.h"
 #include "storage/set_aside.h"
 #include "storage/spool_error.h"
+#include "hub/commands/asking.h"
+#include "hub/commands/commands.h"
 
 namespace umbra::hub {
 namespace {
+
+struct SpoolCommand {
+  std::string directory;
+  std::string output = "text";
+  std::string to;
+  std::string reason = "by the operator";
+  bool only_here = false;
+  bool safety_net = false;
+};
 
 using storage::Salvage;
 using storage::SalvagedCopy;
 using Kind = SalvagedCopy::Kind;
 using OutcomeState = storage::RecipientOutcome::State;
 
-constexpr int done = 0;
-constexpr int problem = 1;
 constexpr std::size_t findings_max = 200;
 
 std::string_view name_of(Kind kind) { return kind == Kind::message ? "message" : kind == Kind::shadow ? "shadow" : "kept"; }
@@ -356,6 +366,34 @@ int set_spool_aside(const std::string& directory, const std::string& reason, std
   out << "moved to " << *folder << "\nThe hub starts with a new spool; the other hubs deliver what they hold for it. What only this "
       << "one had: umbra spool export " << *folder << " --to DIR --only-here\n";
   return done;
+}
+
+void add_spool_commands(CLI::App& app, Chosen& chosen) {
+  auto options = std::make_shared<SpoolCommand>();
+  auto* spool = app.add_subcommand("spool", "Look at, salvage and move away the files of a spool, without a hub");
+  spool->require_subcommand(1);
+  auto* check_command = spool->add_subcommand("check", "Read all of a spool: is it whole? Exit code 5: it is damaged");
+  check_command->add_option("directory", options->directory, "The spool, or one that was set aside")->required();
+  add_output_option(check_command, options->output);
+  check_command->callback([&chosen, options] {
+    chosen = [options] { return check_spool({options->directory, options->output == "json"}, std::cout, std::cerr); };
+  });
+  auto* export_command = spool->add_subcommand(
+      "export", "Write what is readable of a spool as RFC 5322 files and envelopes (JSON). Exit code 5: not all of it was");
+  export_command->add_option("directory", options->directory, "The spool, or one that was set aside")->required();
+  export_command->add_option("--to", options->to, "Folder for the files")->required();
+  export_command->add_flag("--only-here", options->only_here, "Only messages of which no other hub said that it holds a copy");
+  export_command->add_flag("--safety-net", options->safety_net, "Also what was delivered and is kept: NAME.delivered.eml");
+  export_command->callback([&chosen, options] {
+    chosen = [options] {
+      return export_spool({options->directory, options->to, options->only_here, options->safety_net}, std::cout, std::cerr);
+    };
+  });
+  auto* aside_command = spool->add_subcommand("set-aside", "Move a spool's files into a folder beside it; the hub starts empty");
+  aside_command->add_option("directory", options->directory, "The spool of a hub that is not running")->required();
+  aside_command->add_option("--reason", options->reason, "Kept with it")->capture_default_str();
+  aside_command->callback(
+      [&chosen, options] { chosen = [options] { return set_spool_aside(options->directory, options->reason, std::cout, std::cerr); }; });
 }
 
 }  // namespace umbra::hub

@@ -7,7 +7,7 @@
 
 namespace umbra::hub {
 
-/// Exit codes besides those of every command (hub/main.cpp): what was asked for was done, and the spool has damage.
+/// Exit codes besides those of every command (exit_code.h): what was asked for was done, and the spool has damage.
 inline constexpr int found_damage = 5;
 
 struct SpoolCheckOptions {

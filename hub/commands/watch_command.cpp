@@ -1,5 +1,6 @@
-#include "hub/watch_command.h"
+#include "hub/commands/watch_command.h"
 
+#include <CLI/CLI.hpp>
 #include <boost/url/encode.hpp>
 #include <boost/url/rfc/unreserved_chars.hpp>
 #include <nlohmann/json.hpp>
@@ -8,11 +9,11 @@
 
 #include "hub/admin/follow.h"
 #include "hub/config/units.h"
+#include "hub/commands/asking.h"
+#include "hub/commands/commands.h"
 
 namespace umbra::hub {
 namespace {
-
-enum Exit : int { done = 0, problem = 1, usage = 2, unreachable = 3 };
 
 using Json = nlohmann::ordered_json;
 
@@ -86,6 +87,20 @@ int run_watch(const WatchCommand& command) {
   if (followed) return done;
   std::fprintf(stderr, "umbra: %s\n", followed.error().why.c_str());
   return followed.error().status == 0 ? unreachable : followed.error().status == 400 ? usage : problem;
+}
+
+void add_watch_command(CLI::App& app, Chosen& chosen) {
+  auto watch = std::make_shared<WatchCommand>();
+  auto* command = app.add_subcommand("watch", "Show what is said in SMTP sessions, while it is said. Without options all of them; until Ctrl-C");
+  add_admin_options(command, watch->socket, watch->output);
+  command->add_option("--client", watch->client, "Only clients of this address, network or range");
+  command->add_option("--listener", watch->listener, "Only clients of this listener");
+  command->add_option("--next-hop", watch->next_hop, "Only connections to this host, address or route");
+  command->add_option("--address", watch->address, "Only sessions whose MAIL or RCPT names it, from their beginning; @example.com: of that domain");
+  command->add_option("--direction", watch->direction, "in: from clients. out: to next hops. Default: both, or what the other options are about")
+      ->check(CLI::IsMember(std::set<std::string>{"in", "out"}));
+  command->add_option("--for", watch->span, "How long (90s, 30min, 2h)");
+  command->callback([watch, &chosen] { chosen = [watch] { return run_watch(*watch); }; });
 }
 
 }  // namespace umbra::hub

@@ -1,5 +1,6 @@
-#include "hub/trace_command.h"
+#include "hub/commands/trace_command.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 
@@ -7,11 +8,11 @@
 #include "hub/admin/moment.h"
 #include "hub/trace/question.h"
 #include "hub/trace/story_view.h"
+#include "hub/commands/asking.h"
+#include "hub/commands/commands.h"
 
 namespace umbra::hub {
 namespace {
-
-enum Exit : int { done = 0, problem = 1, usage = 2, unreachable = 3, not_found = 4 };
 
 int say(const std::string& what, int code) {
   std::fprintf(stderr, "umbra: %s\n", what.c_str());
@@ -50,6 +51,21 @@ int run_trace(const TraceCommand& command) {
   if (std::fflush(stdout) != 0) return problem;
   const auto& messages = (*answer)["messages"];
   return messages.is_array() && std::ranges::any_of(messages, is_known) ? done : not_found;
+}
+
+void add_trace_command(CLI::App& app, Chosen& chosen) {
+  auto trace = std::make_shared<TraceCommand>();
+  auto* command = app.add_subcommand("trace", "Where is a message, where was it, which copies are there: across the cluster, from spools and tracking logs");
+  add_admin_options(command, trace->socket, trace->output);
+  command->add_option("id", trace->ids, "Message ids, as in the log, the reply to the final dot, or Umbra-Hop");
+  command->add_option("--sender", trace->sender, "Of this sender; @example.com: of that domain; <>: notifications");
+  command->add_option("--recipient", trace->recipient, "To this recipient; @example.com: of that domain");
+  command->add_option("--message-id", trace->message_id, "The Message-ID of its header");
+  command->add_option("--since", trace->since, "With something said of it since: 2026-11-27T02:00:00Z (UTC), or how long ago: 2h");
+  command->add_option("--until", trace->until, "The same, until");
+  command->add_option("--limit", trace->limit, "At most so many messages, the newest")->check(CLI::Range(1, 100))->capture_default_str();
+  command->add_flag("--here", trace->only_here, "Only what this hub knows");
+  command->callback([trace, &chosen] { chosen = [trace] { return run_trace(*trace); }; });
 }
 
 }  // namespace umbra::hub

@@ -1,5 +1,6 @@
-#include "hub/headers_command.h"
+#include "hub/commands/headers_command.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,14 +12,14 @@
 #include "hub/admin/text_view.h"
 #include "hub/logs/log_line.h"
 #include "smtp/hops.h"
+#include "hub/commands/asking.h"
+#include "hub/commands/commands.h"
 
 namespace umbra::hub {
 namespace {
 
 using Json = nlohmann::ordered_json;
 using std::chrono::milliseconds;
-
-enum Exit : int { done = 0, problem = 1 };
 
 /// A hop with what follows from it and the one before.
 struct Row {
@@ -216,6 +217,15 @@ int run_headers(const HeadersCommand& command, std::ostream& out, std::ostream& 
     return problem;
   }
   return show_headers(message, command, out, errors);
+}
+
+void add_headers_command(CLI::App& app, Chosen& chosen) {
+  auto headers = std::make_shared<HeadersCommand>();
+  auto* read = app.add_subcommand("headers", "Read the header of a delivered message: its way, the delay of each hop, and what hubs waited for");
+  read->add_option("file", headers->file, "The message (RFC 5322); -: standard input")->required();
+  read->add_option("--own", headers->own, "A host whose fields are believed too, below those of the first hub; may be said again")->type_name("HOST");
+  add_output_option(read, headers->output);
+  read->callback([headers, &chosen] { chosen = [headers] { return run_headers(*headers, std::cout, std::cerr); }; });
 }
 
 }  // namespace umbra::hub

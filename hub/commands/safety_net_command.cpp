@@ -1,5 +1,6 @@
-#include "hub/safety_net_command.h"
+#include "hub/commands/safety_net_command.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
@@ -15,13 +16,14 @@
 #include "hub/admin/text_view.h"
 #include "hub/config/units.h"
 #include "hub/safety_net/filter.h"
+#include "hub/commands/asking.h"
+#include "hub/commands/commands.h"
 
 namespace umbra::hub {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-enum Exit : int { done = 0, problem = 1, usage = 2, unreachable = 3, refused = 5 };
 constexpr int look_every_ms = 200;
 constexpr std::size_t page_rows = 500;
 
@@ -167,6 +169,38 @@ int run_safety_net_cancel(const SafetyNetCommand& command) {
   if (command.output == "json") print_json(*answer);
   else std::printf("%s\n", resend_line(*answer).c_str());
   return done;
+}
+
+void add_safety_net_commands(CLI::App& app, Chosen& chosen) {
+  auto net = std::make_shared<SafetyNetCommand>();
+  auto* safety_net = app.add_subcommand("safety-net", "Look at delivered mail that is kept, and send it again");
+  safety_net->require_subcommand(1);
+  auto add = [&](const char* name, const char* help, int (*run)(const SafetyNetCommand&)) {
+    auto* command = safety_net->add_subcommand(name, help);
+    add_admin_options(command, net->socket, net->output);
+    command->callback([net, &chosen, run] { chosen = [net, run] { return run(*net); }; });
+    return command;
+  };
+  auto add_filter = [&](CLI::App* command) {
+    command->add_option("--from", net->from, "Delivered since: 2026-11-27T02:00:00Z (UTC), or how long ago: 2h");
+    command->add_option("--to", net->until, "Delivered until; the same. Default: now");
+    command->add_option("--next-hop", net->next_hop, "Only what this host, address, route or domain got");
+    command->add_option("--sender", net->sender, "Only of this sender; @example.com: of that domain; <>: notifications");
+    command->add_option("--recipient", net->recipient, "Only to this recipient; @example.com: of that domain");
+  };
+  auto* list = add("list", "What is kept, oldest first", run_safety_net_list);
+  add_filter(list);
+  list->add_option("--limit", net->limit, "At most so many")->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}))->capture_default_str();
+  list->add_option("--after", net->after, "Continue behind this (the last listing says it)");
+  auto* resend = add("resend", "Send it again, without reports to its senders. Exit code 5: refused", run_safety_net_resend);
+  add_filter(resend);
+  resend->add_option("--request", net->request, "A name: the same request again is not done twice. Default: one is made");
+  resend->add_flag("--include-shadows", net->include_shadows, "Also what hubs delivered that are silent now");
+  resend->add_flag("--unprotected", net->accept_unprotected, "Do not wait for a hub that can take a copy");
+  resend->add_flag("--dry-run", net->dry_run, "Only say how much it is");
+  resend->add_flag("--detach", net->detach, "Begin, and do not wait for the end");
+  add("status", "Requests to send again, the newest first", run_safety_net_status)->add_option("--request", net->request, "Only this one");
+  add("cancel", "End a request; what was sent again stays sent", run_safety_net_cancel)->add_option("request", net->request, "Its name")->required();
 }
 
 }  // namespace umbra::hub
