@@ -318,6 +318,11 @@ class WiredHub final : public Hub, public AdminBackend {
         });
   }
 
+  Task<Result<QueuePage>> search_queue(QueueFilter filter, RowId after, std::size_t limit) override {
+    co_return co_await query<QueuePage>(runtime_.io, *spool_,
+                                        [filter = std::move(filter), after, limit](storage::Reader& r) { return look_at_queue(r, filter, after, limit); });
+  }
+
   Task<Result<std::vector<Shadow>>> shadows(RowId after, std::size_t limit) override {
     co_return co_await query<std::vector<Shadow>>(runtime_.io, *spool_,
                                                   [after, limit](storage::Reader& r) { return r.shadows(after, limit); });
@@ -363,6 +368,10 @@ class WiredHub final : public Hub, public AdminBackend {
     return done;
   }
 
+  std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration() const override { return live_.read(); }
+
+  std::vector<CertificateReport> certificates() override { return tls_.report(); }
+
   std::vector<CertificateReport> reload_certificates() override { return tls_.reload(log_, metrics_); }
 
   Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
@@ -380,6 +389,14 @@ class WiredHub final : public Hub, public AdminBackend {
     if (action == QueueAction::bounce) {
       auto bounced = co_await outbound_->bounce(row, "bounced by the operator");
       if (!bounced) co_return std::unexpected(bounced.error());
+      co_return ActionOutcome{};
+    }
+    if (action == QueueAction::remove) {
+      auto removed = co_await outbound_->remove(row);
+      if (!removed && removed.error().code == std::errc::device_or_resource_busy)
+        co_return ActionOutcome{ActionOutcome::Kind::refused, "it is being sent this moment"};
+      if (!removed) co_return std::unexpected(removed.error());
+      outbound_->pardon(id);
       co_return ActionOutcome{};
     }
     bool is_held = stored.state == MessageState::held;

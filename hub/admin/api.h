@@ -74,6 +74,8 @@ class AdminApi {
   Task<ApiResponse> metrics();
   Task<ApiResponse> status();
   Task<ApiResponse> queue(std::string query);
+  Task<ApiResponse> search_queue(std::string query, bool is_passed_on);
+  Task<ApiResponse> act_on_found(std::string query, QueueAction action);
   Task<ApiResponse> one_message(std::string id);
   Task<ApiResponse> act(std::string id, std::string action);
   Task<ApiResponse> shadows(std::string query);
@@ -82,6 +84,9 @@ class AdminApi {
   ApiResponse health(bool ready) const;
   ApiResponse peers() const;
   ApiResponse reload();
+  ApiResponse configuration(bool is_diff) const;
+  ApiResponse certificates();
+  Task<ApiResponse> of_all_hubs(std::string target, const char* name, ApiResponse own);
 
   Task<ApiResponse> drain_state();
   Task<ApiResponse> begin_drain(std::string query);
@@ -100,6 +105,7 @@ class AdminApi {
   Task<ApiResponse> cancel_resend(std::string name);
 
   Task<ApiResponse> cluster_status();
+  Task<ApiResponse> cluster_configuration();
   Task<ApiResponse> cluster_queue(std::string query);
   Task<ApiResponse> copies(ApiCall call);
   Task<ApiResponse> drain_of(ApiCall call);

@@ -10,6 +10,7 @@
 #include "cluster/configuration.h"
 #include "hub/config/live_config.h"
 #include "hub/admin/drain_control.h"
+#include "hub/admin/queue_search.h"
 #include "hub/admin/safety_net_control.h"
 #include "hub/metrics.h"
 #include "hub/net/task.h"
@@ -56,7 +57,8 @@ enum class QueueAction : std::uint8_t {
   retry,    ///< due now, whatever the ladder says
   hold,     ///< not delivered until released
   release,  ///< held -> queued, due now
-  bounce    ///< every recipient that is left fails; the sender is told
+  bounce,   ///< every recipient that is left fails; the sender is told
+  remove    ///< "delete": it is gone, and nobody is told
 };
 
 struct ActionOutcome {
@@ -95,6 +97,8 @@ class AdminBackend {
   /// Messages of any state with a row key above `after`, by key.
   virtual Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) = 0;
   virtual Task<Result<std::optional<storage::StoredMessage>>> message(MessageId id) = 0;
+  /// One short read of the spool: what fits the filter, of the next rows behind `after`.
+  virtual Task<Result<QueuePage>> search_queue(QueueFilter filter, RowId after, std::size_t limit) = 0;
   virtual Task<Result<std::vector<storage::Shadow>>> shadows(RowId after, std::size_t limit) = 0;
   virtual Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) = 0;
 
@@ -102,6 +106,10 @@ class AdminBackend {
   [[nodiscard]] virtual const ConfigState& configuration() const = 0;
   /// Reads the configuration file anew; a wrong one is refused as a whole.
   virtual ConfigReload reload_configuration() = 0;
+  /// What a reload would do: reads and checks the file, changes nothing.
+  [[nodiscard]] virtual std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration() const = 0;
+  /// What is in use.
+  virtual std::vector<CertificateReport> certificates() = 0;
   /// Reads certificates and keys anew; what is wrong stays as it was.
   virtual std::vector<CertificateReport> reload_certificates() = 0;
 

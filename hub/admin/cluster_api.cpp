@@ -1,7 +1,7 @@
 // The admin API's part for the whole cluster, which any hub answers for: it asks the others over the sessions that they have with one another
 // (docs/xshadow.md section 19) and puts what each said beside what it knows itself. Who does not answer is named. Of another hub's words
 // only JSON that nests a little is passed on.
-//   GET /v1/cluster/status, GET /v1/cluster/queue?hub=NAME&after=ROW&limit=1..1000&state=queued|held
+//   GET /v1/cluster/status, GET /v1/cluster/configuration, GET /v1/cluster/queue?hub=NAME&after=ROW&limit=1..1000&state=queued|held
 //   GET /v1/messages/ID                                          where its copies are
 //   GET /v1/hubs/HUB/drain, POST /v1/hubs/HUB/pause|drain|leave|undrain
 #include <algorithm>
@@ -65,13 +65,20 @@ ApiResponse passed_back(const HubAnswer& answer, bool is_order) {
 
 }  // namespace
 
-Task<ApiResponse> AdminApi::cluster_status() {
-  auto others = co_await backend_.ask_hubs("/v1/status");
+Task<ApiResponse> AdminApi::of_all_hubs(std::string target, const char* name, ApiResponse own) {
+  auto others = co_await backend_.ask_hubs(std::move(target));
   Json parts = Json::array();
-  parts.push_back(own_part(backend_.identity().hub, "status", co_await status()));
-  for (const auto& answer : others) parts.push_back(part_of(answer, "status"));
+  parts.push_back(own_part(backend_.identity().hub, name, own));
+  for (const auto& answer : others) parts.push_back(part_of(answer, name));
   co_return of_cluster(std::move(parts));
 }
+
+Task<ApiResponse> AdminApi::cluster_status() {
+  auto own = co_await status();
+  co_return co_await of_all_hubs("/v1/status", "status", std::move(own));
+}
+
+Task<ApiResponse> AdminApi::cluster_configuration() { return of_all_hubs("/v1/configuration", "configuration", configuration(false)); }
 
 Task<ApiResponse> AdminApi::cluster_queue(std::string query) {
   std::string hub;

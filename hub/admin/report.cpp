@@ -339,11 +339,27 @@ Json problems_report(const std::vector<ConfigProblem>& problems) {
 
 }  // namespace
 
+Json plan_report(const std::string& hub, const ConfigState& state, const LiveConfig::Plan& plan) {
+  auto changes = [](const std::vector<ConfigChange>& list) {
+    Json all = Json::array();
+    for (const auto& change : list) all.push_back({{"key", change.key}, {"in_force", or_null(change.from)}, {"in_file", or_null(change.to)}});
+    return all;
+  };
+  return {{"hub", hub},
+          {"result", plan.changed.empty() && plan.waiting.empty() ? "same" : "differs"},
+          {"file", state.file},
+          {"version_in_force", state.version},
+          {"version_in_file", plan.version},
+          {"at_reload", changes(plan.changed)},
+          {"at_restart", changes(plan.waiting)}};
+}
+
 Json configuration_report(const ConfigState& state) {
   Json waiting = Json::array();
   for (const auto& change : state.waiting)
     waiting.push_back({{"key", change.key}, {"in_force", or_null(change.from)}, {"in_file", or_null(change.to)}});
   return {{"file", state.file},
+          {"version", state.version},
           {"read_at", to_text(state.read_at)},
           {"last_reload", {{"at", to_text(state.tried_at)}, {"result", state.is_refused ? "refused" : "good"}, {"problems", problems_report(state.problems)}}},
           {"needs_restart", std::move(waiting)}};
@@ -355,20 +371,34 @@ Json reload_report(const ConfigReload& reload) {
     changed.push_back({{"key", change.key}, {"from", or_null(change.from)}, {"to", or_null(change.to)}, {"change", to_string(change)}});
   auto report = configuration_report(reload.state);
   return {{"file", reload.state.file},
+          {"version", reload.state.version},
           {"result", reload.state.is_refused ? "refused" : reload.changed.empty() ? "unchanged" : "changed"},
           {"problems", report["last_reload"]["problems"]},
           {"changed", std::move(changed)},
           {"needs_restart", report["needs_restart"]}};
 }
 
+Json certificate_facts_report(const CertificateFacts& facts) {
+  return {{"subject", facts.subject},
+          {"issuer", facts.issuer},
+          {"names", facts.names},
+          {"serial", facts.serial},
+          {"sha256", facts.fingerprint},
+          {"valid_from", to_text(facts.valid_from)},
+          {"valid_until", to_text(facts.valid_until)}};
+}
+
 Json certificate_report(const CertificateReport& report) {
   bool is_good = report.problem.empty();
   bool has_end = report.valid_until != WallTime::max();
+  Json certificates = Json::array();
+  for (const auto& one : report.certificates) certificates.push_back(certificate_facts_report(one));
   return {{"place", report.place},
           {"result", is_good ? "loaded" : "refused"},
           {"problem", report.problem},
           {"valid_until", has_end ? Json(to_text(report.valid_until)) : Json(nullptr)},
-          {"names", report.names}};
+          {"names", report.names},
+          {"certificates", std::move(certificates)}};
 }
 
 }  // namespace umbra::hub

@@ -26,6 +26,8 @@ Json peer_report(const PeerReport& peer);
 Json certificate_report(const CertificateReport& report);
 Json configuration_report(const ConfigState& state);
 Json reload_report(const ConfigReload& reload);
+/// What a reload would do.
+Json plan_report(const std::string& hub, const ConfigState& state, const LiveConfig::Plan& plan);
 
 std::string_view to_string(storage::MessageState state);
 std::optional<storage::MessageState> parse_message_state(std::string_view text);

@@ -10,7 +10,7 @@ std::span<const ApiRoute> AdminApi::routes() {
   constexpr auto hubs = ForHubs::yes;
   using Api = AdminApi;
   using Call = ApiCall;
-  // What is more special stands before what is less: "/v1/queue/search" would before "/v1/queue/{id}".
+  // What is more special stands before what is less: "/v1/queue/search" before "/v1/queue/{id}".
   static constexpr ApiRoute table[] = {
       {"GET", "/healthz/startup", none, own, [](Api& api, Call) { return at_once(api.health(false)); }},
       {"GET", "/healthz/live", none, own, [](Api& api, Call) { return at_once(api.health(false)); }},
@@ -20,14 +20,24 @@ std::span<const ApiRoute> AdminApi::routes() {
       {"GET", "/v1/openapi.json", read, own, [](Api&, Call) { return at_once(description()); }},
       {"GET", "/v1/status", read, hubs, [](Api& api, Call) { return api.status(); }},
       {"GET", "/v1/peers", read, own, [](Api& api, Call) { return at_once(api.peers()); }},
+      {"GET", "/v1/configuration", read, hubs, [](Api& api, Call) { return at_once(api.configuration(false)); }},
+      {"GET", "/v1/configuration/diff", read, own, [](Api& api, Call) { return at_once(api.configuration(true)); }},
+      {"GET", "/v1/certificates", read, own, [](Api& api, Call) { return at_once(api.certificates()); }},
       {"POST", "/v1/reload", write, own, [](Api& api, Call) { return at_once(api.reload()); }},
 
       {"GET", "/v1/queue", read, hubs, [](Api& api, Call call) { return api.queue(std::move(call.query)); }},
+      {"GET", "/v1/queue/search", read, hubs, [](Api& api, Call call) { return api.search_queue(std::move(call.query), call.is_passed_on); }},
+      {"POST", "/v1/queue/search/retry", write, own, [](Api& api, Call call) { return api.act_on_found(std::move(call.query), QueueAction::retry); }},
+      {"POST", "/v1/queue/search/hold", write, own, [](Api& api, Call call) { return api.act_on_found(std::move(call.query), QueueAction::hold); }},
+      {"POST", "/v1/queue/search/release", write, own, [](Api& api, Call call) { return api.act_on_found(std::move(call.query), QueueAction::release); }},
+      {"POST", "/v1/queue/search/bounce", write, own, [](Api& api, Call call) { return api.act_on_found(std::move(call.query), QueueAction::bounce); }},
+      {"POST", "/v1/queue/search/delete", write, own, [](Api& api, Call call) { return api.act_on_found(std::move(call.query), QueueAction::remove); }},
       {"GET", "/v1/queue/{id}", read, own, [](Api& api, Call call) { return api.one_message(std::move(call.words[0])); }},
       {"POST", "/v1/queue/{id}/retry", write, own, [](Api& api, Call call) { return api.act(std::move(call.words[0]), "retry"); }},
       {"POST", "/v1/queue/{id}/hold", write, own, [](Api& api, Call call) { return api.act(std::move(call.words[0]), "hold"); }},
       {"POST", "/v1/queue/{id}/release", write, own, [](Api& api, Call call) { return api.act(std::move(call.words[0]), "release"); }},
       {"POST", "/v1/queue/{id}/bounce", write, own, [](Api& api, Call call) { return api.act(std::move(call.words[0]), "bounce"); }},
+      {"POST", "/v1/queue/{id}/delete", write, own, [](Api& api, Call call) { return api.act(std::move(call.words[0]), "delete"); }},
       {"GET", "/v1/shadows", read, own, [](Api& api, Call call) { return api.shadows(std::move(call.query)); }},
       {"GET", "/v1/trace", read, hubs, [](Api& api, Call call) { return api.trace(std::move(call)); }},
       {"GET", "/v1/watch", read, own, [](Api& api, Call call) { return at_once(api.watch(call.query)); }},
@@ -49,6 +59,7 @@ std::span<const ApiRoute> AdminApi::routes() {
       {"POST", "/v1/safety-net/requests/{name}/cancel", write, own, [](Api& api, Call call) { return api.cancel_resend(std::move(call.words[0])); }},
 
       {"GET", "/v1/cluster/status", read, own, [](Api& api, Call) { return api.cluster_status(); }},
+      {"GET", "/v1/cluster/configuration", read, own, [](Api& api, Call) { return api.cluster_configuration(); }},
       {"GET", "/v1/cluster/queue", read, own, [](Api& api, Call call) { return api.cluster_queue(std::move(call.query)); }},
       {"GET", "/v1/messages/{id}", read, hubs, [](Api& api, Call call) { return api.copies(std::move(call)); }},
       {"GET", "/v1/hubs/{hub}/drain", read, own, [](Api& api, Call call) { return api.drain_of(std::move(call)); }},

@@ -8,18 +8,13 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "hub/admin/cells.h"
+#include "hub/admin/table.h"
 
 namespace umbra::hub {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// Text of a value.
-std::string plain(const Json& value) {
-  return without_controls(value.is_string() ? value.get<std::string>()
-                          : value.is_null() ? std::string("-")
-                                            : value.dump());
-}
 
 std::string cut(std::string text, std::size_t octets_max) {
   if (text.size() <= octets_max) return text;
@@ -27,52 +22,6 @@ std::string cut(std::string text, std::size_t octets_max) {
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80)
     --end;  // not inside a UTF-8 sequence
   return text.substr(0, end) + "...";
-}
-
-std::string span_text(std::int64_t seconds) {
-  auto sign = seconds < 0 ? "-" : "";
-  seconds = std::abs(seconds);
-  if (seconds < 120) return fmt::format("{}{} s", sign, seconds);
-  if (seconds < 7200) return fmt::format("{}{} min", sign, seconds / 60);
-  if (seconds < 172'800) return fmt::format("{}{} h", sign, seconds / 3600);
-  return fmt::format("{}{} d", sign, seconds / 86'400);
-}
-
-/// Seconds from an RFC 3339 time to `now`; empty text for what is none.
-std::string age(const Json& value, WallTime now, bool ahead = false) {
-  std::tm parts{};
-  auto text = plain(value);
-  if (::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) return "-";
-  auto seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count() - ::timegm(&parts);
-  if (!ahead) return span_text(seconds);
-  return seconds >= 0 ? std::string("now") : span_text(-seconds);
-}
-
-std::string size_text(const Json& value) {
-  auto octets = value.get<double>();
-  for (const char* unit : {"B", "KB", "MB", "GB"}) {
-    if (octets < 1000) return fmt::format("{:.{}f} {}", octets, octets < 10 && unit[0] != 'B' ? 1 : 0, unit);
-    octets /= 1000;
-  }
-  return fmt::format("{:.1f} TB", octets);
-}
-
-/// Columns as wide as their longest cell; the last one as it is.
-std::string table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string out;
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      out += i + 1 == row.size() ? row[i] : fmt::format("{:<{}}  ", row[i], widths[i]);
-    }
-    while (out.ends_with(' ')) out.pop_back();
-    out += '\n';
-  }
-  return out;
 }
 
 std::string sender_of(const Json& message) {
@@ -124,12 +73,12 @@ std::string restart_lines(const Json& keys) {
   return out;
 }
 
-std::string certificate_rows(const Json& answer) {
+std::string certificate_rows(const Json& answer, const Screen& screen) {
   if (answer["certificates"].empty()) return {};
   std::vector<std::vector<std::string>> rows = {{"PLACE", "RESULT", "VALID UNTIL", "PROBLEM"}};
   for (const auto& one : answer["certificates"])
     rows.push_back({plain(one["place"]), plain(one["result"]), plain(one["valid_until"]), plain(one["problem"])});
-  return table(rows);
+  return table(rows, screen);
 }
 
 std::string suspension_line(const Json& one, WallTime now) {
@@ -152,7 +101,7 @@ std::string without_controls(std::string text) {
   return text;
 }
 
-std::string status_view(const Json& status, WallTime now) {
+std::string status_view(const Json& status, WallTime now, const Screen& screen) {
   const auto& queue = status["queue"];
   const auto& totals = status["totals"];
   auto ready = status["ready"].get<bool>() ? std::string("takes mail")
@@ -202,7 +151,7 @@ std::string status_view(const Json& status, WallTime now) {
       out += fmt::format("waiting     {} messages, {}, for content filter {}, the oldest for {}\n", plain(filter["waiting"]), size_text(filter["waiting_octets"]),
                          plain(filter["name"]), age(filter["waiting_since"], now));
   }
-  if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"])) + drift_lines(status["peers"]);
+  if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"]), screen) + drift_lines(status["peers"]);
   return out;
 }
 
@@ -212,12 +161,12 @@ std::string suspensions_view(const Json& answer, WallTime now) {
   return out.empty() ? "nothing is suspended\n" : out;
 }
 
-std::string peers_view(const Json& answer) {
+std::string peers_view(const Json& answer, const Screen& screen) {
   if (answer["peers"].empty()) return "no other hubs are configured\n";
-  return table(peer_rows(answer["peers"])) + drift_lines(answer["peers"]);
+  return table(peer_rows(answer["peers"]), screen) + drift_lines(answer["peers"]);
 }
 
-std::string queue_view(const Json& answer, WallTime now) {
+std::string queue_view(const Json& answer, WallTime now, const Screen& screen) {
   if (answer["messages"].empty()) return answer["next"].is_null() ? "no messages\n" : more(answer);
   std::vector<std::vector<std::string>> rows = {
       {"ID", "STATE", "AGE", "SIZE", "LEFT", "TRIES", "NEXT", "COPIES", "SENDER", "LAST ERROR"}};
@@ -229,10 +178,10 @@ std::string queue_view(const Json& answer, WallTime now) {
                     plain(message["copies"]) + (message["protected"].get<bool>() ? "" : " (!)"),
                     sender_of(message), cut(plain(message["last_error"]), 60)});
   }
-  return table(rows) + more(answer);
+  return table(rows, screen) + more(answer);
 }
 
-std::string message_view(const Json& message) {
+std::string message_view(const Json& message, const Screen& screen) {
   std::string out;
   auto line = [&out](const char* name, const std::string& value) {
     out += fmt::format("{:<12}{}\n", name, value);
@@ -258,7 +207,7 @@ std::string message_view(const Json& message) {
     std::vector<std::vector<std::string>> rows = {{"  " + plain(message["owner"]), "owner", ""}};
     for (const auto& holder : message["holders"])
       rows.push_back({"  " + plain(holder["hub"]), plain(holder["state"]), plain(holder["spool"])});
-    out += table(rows);
+    out += table(rows, screen);
   }
   if (message.contains("history") && !message["history"].empty()) {
     out += "\nowners\n";
@@ -266,7 +215,7 @@ std::string message_view(const Json& message) {
     for (const auto& owner : message["history"])
       rows.push_back({"  " + plain(owner["generation"]), plain(owner["hub"]), plain(owner["how"]), plain(owner["since"]),
                       fmt::format("{} attempts", plain(owner["attempts"]))});
-    out += table(rows);
+    out += table(rows, screen);
   }
   if (message.contains("queue") && !message["queue"].empty()) {
     out += "\nnext attempts\n";
@@ -275,7 +224,7 @@ std::string message_view(const Json& message) {
       rows.push_back({"  " + plain(entry["destination"]), plain(entry["due"]),
                       fmt::format("after {} attempts", plain(entry["attempts"]))});
     }
-    out += table(rows);
+    out += table(rows, screen);
   }
   out += "\nrecipients\n";
   std::vector<std::vector<std::string>> rows;
@@ -283,13 +232,13 @@ std::string message_view(const Json& message) {
     rows.push_back({"  " + plain(recipient["address"]), plain(recipient["state"]),
                     recipient.contains("detail") ? plain(recipient["detail"]) : ""});
   }
-  out += table(rows);
+  out += table(rows, screen);
   if (message.contains("recipients_left_out"))
     out += fmt::format("  ... and {} more\n", plain(message["recipients_left_out"]));
   return out;
 }
 
-std::string reload_view(const Json& answer) {
+std::string reload_view(const Json& answer, const Screen& screen) {
   const auto& configuration = answer["configuration"];
   auto file = plain(configuration["file"]);
   std::string out;
@@ -302,10 +251,10 @@ std::string reload_view(const Json& answer) {
     for (const auto& one : configuration["changed"]) out += "  " + plain(one["change"]) + "\n";
   }
   if (configuration["result"] != "refused") out += restart_lines(configuration["needs_restart"]);
-  return out + certificate_rows(answer);
+  return out + certificate_rows(answer, screen);
 }
 
-std::string shadows_view(const Json& answer, WallTime now) {
+std::string shadows_view(const Json& answer, WallTime now, const Screen& screen) {
   if (answer["shadows"].empty()) return "no shadows\n";
   std::vector<std::vector<std::string>> rows = {
       {"ID", "OWNER", "GENERATION", "AGE", "SIZE", "DONE", "SENDER"}};
@@ -315,7 +264,7 @@ std::string shadows_view(const Json& answer, WallTime now) {
                     fmt::format("{}/{}", plain(shadow["recipients_done"]), plain(shadow["recipients"])),
                     sender_of(shadow)});
   }
-  return table(rows) + more(answer);
+  return table(rows, screen) + more(answer);
 }
 
 }  // namespace umbra::hub

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "hub/admin/table.h"
 
 namespace umbra::hub {
 
@@ -13,13 +14,13 @@ namespace umbra::hub {
 std::string without_controls(std::string text);
 
 /// `now` is for ages ("3 min").
-std::string status_view(const nlohmann::ordered_json& status, WallTime now);
+std::string status_view(const nlohmann::ordered_json& status, WallTime now, const Screen& screen = {});
 std::string suspensions_view(const nlohmann::ordered_json& answer, WallTime now);
-std::string peers_view(const nlohmann::ordered_json& answer);
-std::string queue_view(const nlohmann::ordered_json& answer, WallTime now);
-std::string message_view(const nlohmann::ordered_json& message);
+std::string peers_view(const nlohmann::ordered_json& answer, const Screen& screen = {});
+std::string queue_view(const nlohmann::ordered_json& answer, WallTime now, const Screen& screen = {});
+std::string message_view(const nlohmann::ordered_json& message, const Screen& screen = {});
 /// What came of a reload.
-std::string reload_view(const nlohmann::ordered_json& answer);
-std::string shadows_view(const nlohmann::ordered_json& answer, WallTime now);
+std::string reload_view(const nlohmann::ordered_json& answer, const Screen& screen = {});
+std::string shadows_view(const nlohmann::ordered_json& answer, WallTime now, const Screen& screen = {});
 
 }  // namespace umbra::hub

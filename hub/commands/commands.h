@@ -12,9 +12,11 @@ namespace umbra::hub {
 
 using Chosen = std::function<int()>;
 
-void add_hub_commands(CLI::App& app, Chosen& chosen);         ///< run, check, reference, version
+void add_hub_commands(CLI::App& app, Chosen& chosen);         ///< run, reference, version
 void add_status_commands(CLI::App& app, Chosen& chosen);      ///< status, peers
-void add_reload_command(CLI::App& app, Chosen& chosen);
+void add_top_command(CLI::App& app, Chosen& chosen);
+void add_config_commands(CLI::App& app, Chosen& chosen);      ///< config check, diff, reload; and check and reload, their names of before
+void add_tls_command(CLI::App& app, Chosen& chosen);
 void add_queue_commands(CLI::App& app, Chosen& chosen);
 void add_shadow_commands(CLI::App& app, Chosen& chosen);
 void add_drain_commands(CLI::App& app, Chosen& chosen);       ///< pause, drain, leave, undrain, resume
@@ -24,8 +26,9 @@ void add_safety_net_commands(CLI::App& app, Chosen& chosen);
 void add_trace_command(CLI::App& app, Chosen& chosen);
 void add_headers_command(CLI::App& app, Chosen& chosen);
 void add_spool_commands(CLI::App& app, Chosen& chosen);
+void add_completion_command(CLI::App& app, Chosen& chosen);   ///< completion; what it prints follows from the whole tree
 
-/// All of them, in the order of `umbra --help`.
+/// Makes `app` the whole command line: all of them, in the order of `umbra --help`.
 void add_commands(CLI::App& app, Chosen& chosen);
 
 }  // namespace umbra::hub

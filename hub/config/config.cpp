@@ -2,6 +2,8 @@
 #include "hub/config/config.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -209,10 +211,21 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
   return std::unexpected(std::move(report.problems));
 }
 
+std::string version_of(const std::string& text) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) return {};
+  std::string version;
+  for (std::size_t i = 0; i < 6; ++i) version += fmt::format("{:02x}", digest.at(i));
+  return version;
+}
+
 std::expected<Config, std::vector<ConfigProblem>> load_config(const std::string& file) {
   auto text = read_file(file, file_octets_max);
   if (!text) return std::unexpected(std::vector{ConfigProblem{file, 0, text.error()}});
-  return parse_config(text->text, file);
+  auto config = parse_config(text->text, file);
+  if (config) config->version = version_of(text->text);
+  return config;
 }
 
 }  // namespace umbra::hub

@@ -464,6 +464,7 @@ inline constexpr std::array pressure_marks_keys = {
 
 struct Config {
   std::string file;  ///< where it was read from
+  std::string version;  ///< of the file as it was read: the same text has the same (12 hexadecimal digits of its SHA-256)
   std::string hub_name;
   std::string host_name;  ///< in greeting, EHLO, Received; default: hub_name
   SpoolConfig spool;
@@ -495,5 +496,7 @@ std::expected<Config, std::vector<ConfigProblem>> load_config(const std::string&
 /// The same for text already read; `file` is only for messages and relative paths.
 std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string& text,
                                                                const std::string& file);
+/// Of a file with this text (Config::version).
+std::string version_of(const std::string& text);
 
 }  // namespace umbra::hub

@@ -6,6 +6,7 @@ namespace umbra::hub {
 
 LiveConfig::LiveConfig(Config config) : now_(std::move(config)) {
   state_.file = now_.file;
+  state_.version = now_.version;
   state_.read_at = state_.tried_at = WallClock::now();
 }
 
@@ -17,6 +18,7 @@ std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> LiveConfig::read() c
 
 std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> plan_reload(const Config& in_force, const Config& wanted) {
   LiveConfig::Plan plan;
+  plan.version = wanted.version;
   plan.next = with_restart_keys_of(in_force, wanted);
   for (auto& change : changes_between(in_force, wanted))
     (change.takes_effect == TakesEffect::at_reload ? plan.changed : plan.waiting).push_back(std::move(change));
@@ -34,6 +36,7 @@ std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> plan_reload(const Co
 }
 
 void LiveConfig::apply(Plan plan) {
+  state_.version = plan.version;
   now_ = plan.next;  // a copy: lists that are equal stay where they are
   state_.waiting = std::move(plan.waiting);
   state_.is_refused = false;

@@ -19,6 +19,7 @@ namespace umbra::hub {
 /// What came of the last reload, for status and metrics.
 struct ConfigState {
   std::string file;
+  std::string version;                   ///< of the file that is in force, but for `waiting` (Config::version)
   WallTime read_at{};                    ///< when what is in force was read
   bool is_refused = false;               ///< the last reload was; `problems` says why
   WallTime tried_at{};                   ///< the last reload; read_at when there was none
@@ -44,6 +45,7 @@ class LiveConfig {
   /// What a reload would put in force.
   struct Plan {
     Config next;
+    std::string version;  ///< of the file
     std::vector<ConfigChange> changed;
     std::vector<ConfigChange> waiting;
   };

@@ -46,6 +46,8 @@ std::string_view to_string(MessageEvent event) {
       return "released";
     case MessageEvent::forgotten:
       return "forgotten";
+    case MessageEvent::deleted:
+      return "deleted";
     case MessageEvent::resent:
       return "resent";
     case MessageEvent::acknowledgement_delayed:

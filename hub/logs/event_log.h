@@ -35,6 +35,7 @@ enum class MessageEvent : std::uint8_t {
   held,
   released,
   forgotten,
+  deleted,                      ///< by the operator: neither delivered nor bounced
   resent,                       ///< made from what the safety net keeps
   acknowledgement_delayed,      ///< the 250 waited for delivery or a copy
   acknowledgement_not_delayed,  ///< it was sent without waiting, though its message is unprotected

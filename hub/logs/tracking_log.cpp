@@ -70,6 +70,7 @@ What what_of(MessageEvent event) {
     case MessageEvent::delivered: return {"SEND", "SMTP"};
     case MessageEvent::deferred: return {"DEFER", "SMTP"};
     case MessageEvent::bounced: return {"FAIL", "QUEUE"};
+    case MessageEvent::deleted: return {"DROP", "ADMIN"};
     case MessageEvent::notified: return {"DSN", "DSN"};
     case MessageEvent::delayed: return {"AGENTINFO", "QUEUE"};
     case MessageEvent::held: return {"HOLD", "QUEUE"};

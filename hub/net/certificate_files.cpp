@@ -133,6 +133,39 @@ CertificateNames names_of(const X509& certificate) {
 WallTime valid_from(const X509& certificate) { return to_wall_time(X509_get0_notBefore(&certificate)); }
 WallTime valid_until(const X509& certificate) { return to_wall_time(X509_get0_notAfter(&certificate)); }
 
+CertificateFacts facts_of(const X509& certificate) {
+  CertificateFacts facts;
+  auto name = [](const X509_NAME* from) {
+    BioPtr bio(BIO_new(BIO_s_mem()));
+    if (!bio || X509_NAME_print_ex(bio.get(), from, 0, XN_FLAG_RFC2253) < 0) return std::string();
+    char* text = nullptr;
+    const auto size = BIO_get_mem_data(bio.get(), &text);
+    return std::string(text, static_cast<std::size_t>(size));
+  };
+  auto hexadecimal = [](const unsigned char* octets, std::size_t size) {
+    static constexpr std::string_view digits = "0123456789abcdef";
+    std::string text;
+    for (std::size_t i = 0; i < size; ++i) {
+      text += digits[octets[i] >> 4U];
+      text += digits[octets[i] & 15U];
+    }
+    return text;
+  };
+  facts.subject = name(X509_get_subject_name(&certificate));
+  facts.issuer = name(X509_get_issuer_name(&certificate));
+  const auto* serial = X509_get0_serialNumber(&certificate);
+  facts.serial = hexadecimal(ASN1_STRING_get0_data(serial), static_cast<std::size_t>(ASN1_STRING_length(serial)));
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (X509_digest(&certificate, EVP_sha256(), digest.data(), &size) == 1) facts.fingerprint = hexadecimal(digest.data(), size);
+  auto names = names_of(certificate);
+  facts.names = std::move(names.dns);
+  facts.names.insert(facts.names.end(), names.uris.begin(), names.uris.end());
+  facts.valid_from = valid_from(certificate);
+  facts.valid_until = valid_until(certificate);
+  return facts;
+}
+
 WallTime valid_until(const TlsIdentity& identity) {
   auto earliest = valid_until(*identity.certificate);
   for (const auto& certificate : identity.chain) earliest = std::min(earliest, valid_until(*certificate));

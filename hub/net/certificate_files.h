@@ -50,6 +50,18 @@ WallTime valid_from(const X509& certificate);
 WallTime valid_until(const X509& certificate);
 WallTime valid_until(const TlsIdentity& identity);
 
+/// What an operator wants to know of a certificate.
+struct CertificateFacts {
+  std::string subject;  ///< RFC 2253
+  std::string issuer;
+  std::string serial;   ///< hexadecimal
+  std::string fingerprint;  ///< SHA-256, hexadecimal
+  std::vector<std::string> names;
+  WallTime valid_from{};
+  WallTime valid_until{};
+};
+CertificateFacts facts_of(const X509& certificate);
+
 std::int64_t unix_seconds(WallTime time);
 
 /// What a certificate may call a hub: its name as a DNS name, or this. Compared octet by octet; no wildcards.

@@ -135,6 +135,14 @@ Result<void> TlsContext::set_trust(SSL_CTX& context) const {
   return {};
 }
 
+std::vector<const X509*> TlsContext::certificates() const {
+  std::vector<const X509*> all;
+  if (first_) all.push_back(first_.get());
+  for (const auto& one : named_)
+    if (one.certificate) all.push_back(one.certificate.get());
+  return all;
+}
+
 int TlsContext::choose_by_name(SSL* ssl, int*, void* self) {
   const auto* context = static_cast<const TlsContext*>(self);
   const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);

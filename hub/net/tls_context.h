@@ -43,6 +43,9 @@ class TlsContext {
   /// Of the first identity.
   [[nodiscard]] const CertificateNames& names() const { return names_; }
 
+  /// Its own, the first identity's first.
+  [[nodiscard]] std::vector<const X509*> certificates() const;
+
   /// Client: sessions to be resumed, by what the caller takes for the same server. The newest of each, at most 1,000.
   void remember(const std::string& server, SessionPtr session) const;
   [[nodiscard]] SSL_SESSION* session_for(const std::string& server) const;

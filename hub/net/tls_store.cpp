@@ -156,6 +156,7 @@ std::vector<CertificateReport> TlsStore::report() {
     if (auto context = place->context()) {
       one.valid_until = context->valid_until();
       one.names = context->names().dns;
+      for (const auto* certificate : context->certificates()) one.certificates.push_back(facts_of(*certificate));
       if (one.problem.empty()) one.problem = validity_problem(*context, WallClock::now());
     }
     reports.push_back(std::move(one));

@@ -49,6 +49,7 @@ struct CertificateReport {
   std::string problem;  ///< refused: why; empty: loaded
   WallTime valid_until = WallTime::max();  ///< of what is in use; max(): it has no certificate of its own
   std::vector<std::string> names;
+  std::vector<CertificateFacts> certificates{};  ///< in use: the first is for whom names no other (SNI)
 };
 
 class TlsStore {

@@ -79,23 +79,53 @@ Task<void> Alarms::ring(RowId row) {
   }
 }
 
-Task<Result<void>> Alarms::bounce(RowId row, std::string why) {
-  if (!scheduler_.claim(row)) co_return failure(std::errc::device_or_resource_busy, "bounce: the message is being sent");
+Task<Result<void>> Alarms::bounce(RowId row, std::string why) { co_return co_await by_operator(row, "bounce", &Alarms::end_bounced, std::move(why)); }
+
+Task<Result<void>> Alarms::remove(RowId row) { co_return co_await by_operator(row, "delete", &Alarms::end_removed, {}); }
+
+Task<Result<void>> Alarms::by_operator(RowId row, const char* verb, Change change, std::string why) {
+  const std::string what = std::string(verb) + ": ";
+  if (!scheduler_.claim(row)) co_return failure(std::errc::device_or_resource_busy, what + "the message is being sent");
   auto original = co_await read(row);
   Result<void> result;
   if (!original) {
     result = std::unexpected(original.error());
   } else if (!*original) {
-    result = failure(std::errc::no_such_file_or_directory, "bounce: no such message");
+    result = failure(std::errc::no_such_file_or_directory, what + "no such message");
   } else if (storage::is_handing_over((*original)->message.state)) {
-    result = failure(std::errc::device_or_resource_busy, "bounce: the message is being handed over to another hub");
+    result = failure(std::errc::device_or_resource_busy, what + "the message is being handed over to another hub");
   } else {
     const auto queue = (*original)->message.queue;
-    result = co_await end(std::move(**original), {0, "5.7.0", std::move(why)}, MessageEvent::bounced);
+    result = co_await (this->*change)(std::move(**original), std::move(why));
     if (!result)
       for (const auto& entry : queue) scheduler_.note_due(entry.destination, entry.due);
   }
   scheduler_.give_up_claim(row);
+  co_return result;
+}
+
+Task<Result<void>> Alarms::end_bounced(Original original, std::string why) {
+  co_return co_await end(std::move(original), {0, "5.7.0", std::move(why)}, MessageEvent::bounced);
+}
+
+// As a bounce ends, without the notification: the holders hear that it is done, and drop their copies.
+Task<Result<void>> Alarms::end_removed(Original original, std::string) {
+  const auto& message = original.message;
+  auto result = co_await commit(parts_.runtime.io, parts_.spool, [row = message.row](storage::Writer& writer) { return writer.finish_message(row, std::nullopt, SpoolId{}); });
+  if (!result) co_return result;
+  if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
+  ++parts_.metrics.messages_deleted_total;
+  auto pending = pending_recipients(message.envelope.recipients.size(), message.progress);
+  for (std::size_t i = 0; i < pending.size(); ++i) {
+    if (!pending[i]) continue;
+    ++parts_.metrics.recipients_deleted_total;
+    parts_.log.message(MessageEvent::deleted, message.id,
+                       {{"recipient", message.envelope.recipients[i].address},
+                        {"reason", "by the operator"},
+                        {"sender", message.envelope.sender, true},
+                        {"original_client", message.envelope.client_address, true},
+                        {"size", static_cast<std::int64_t>(message.size), true}});
+  }
   co_return result;
 }
 

@@ -19,6 +19,8 @@ class Alarms {
 
   /// Ends a message with a failure notification. Errors: no such message; it is being sent just now (try again); the spool's.
   Task<Result<void>> bounce(RowId row, std::string why);
+  /// Ends a message without one. The same errors.
+  Task<Result<void>> remove(RowId row);
 
  private:
   struct Original {
@@ -28,6 +30,11 @@ class Alarms {
   };
   Task<void> ring(RowId row);
   Task<Result<std::optional<Original>>> read(RowId row);
+  /// What the operator does to a message that is not being sent: `change` gets it as it is in the spool.
+  using Change = Task<Result<void>> (Alarms::*)(Original, std::string);
+  Task<Result<void>> by_operator(RowId row, const char* verb, Change change, std::string why);
+  Task<Result<void>> end_bounced(Original original, std::string why);
+  Task<Result<void>> end_removed(Original original, std::string why);
   Task<Result<void>> end(Original original, smtp::Reply reply, MessageEvent event);
   Task<Result<void>> expire(Original original, const DueByClock& due);
   Task<Result<void>> warn(Original original, const DueByClock& due);

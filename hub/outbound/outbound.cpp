@@ -73,6 +73,7 @@ class OutboundHub final : public Outbound {
   Task<Result<void>> bounce(RowId row, std::string why) override {
     co_return co_await alarms_.bounce(row, std::move(why));
   }
+  Task<Result<void>> remove(RowId row) override { co_return co_await alarms_.remove(row); }
 
  private:
   Parts parts_;

@@ -146,6 +146,8 @@ class Outbound {
   virtual bool has_in_memory(RowId) { return true; }
   /// Operator: ends the message with a DSN to its sender (unless null), reason in `why`.
   virtual Task<Result<void>> bounce(RowId row, std::string why) = 0;
+  /// Operator: ends the message without a word to its sender; its holders are told that it is done.
+  virtual Task<Result<void>> remove(RowId row) = 0;
 };
 
 }  // namespace umbra::hub

@@ -441,7 +441,7 @@ TEST_F(AdminApiTest, AReloadSaysWhatChangedAndWhatWaitsForARestart) {
   backend_.reloaded.state.file = "/etc/umbra.yaml";
   backend_.reloaded.changed = {{"log.level", "info", "debug", TakesEffect::at_reload}, {"routes[new]", std::nullopt, "new", TakesEffect::at_reload}};
   backend_.reloaded.state.waiting = {{"cluster.lease", "10s", "5s", TakesEffect::at_restart}};
-  backend_.certificates = {{"listeners.in", "", WallTime::max(), {}}};
+  backend_.loaded_certificates = {{"listeners.in", "", WallTime::max(), {}}};
   auto answer = ask("POST", "/v1/reload");
   EXPECT_EQ(answer.status, 200U);
   auto said = json::parse(answer.body);
@@ -469,8 +469,8 @@ TEST_F(AdminApiTest, RefusesToSuspendWhatIsNotThereOrIsNotSaidWell) {
 }
 
 TEST_F(AdminApiTest, ARefusedConfigurationIsNoSuccessAndCertificatesAreReadAllTheSame) {
-  backend_.reloaded.state = {"/etc/umbra.yaml", {}, true, {}, {{"/etc/umbra.yaml", 7, "delivery.expiry: \"soon\" is not valid"}}, {}};
-  backend_.certificates = {{"listeners.in", "", WallTime::max(), {}}};
+  backend_.reloaded.state = {"/etc/umbra.yaml", {}, {}, true, {}, {{"/etc/umbra.yaml", 7, "delivery.expiry: \"soon\" is not valid"}}, {}};
+  backend_.loaded_certificates = {{"listeners.in", "", WallTime::max(), {}}};
   auto answer = ask("POST", "/v1/reload");
   EXPECT_EQ(answer.status, 409U);
   auto said = json::parse(answer.body);

@@ -116,13 +116,29 @@ class FakeAdminBackend final : public AdminBackend {
   Task<Result<std::optional<storage::StoredMessage>>> message(MessageId id) override {
     co_return find(queue, id);
   }
+  Task<Result<QueuePage>> search_queue(QueueFilter filter, RowId after, std::size_t limit) override {
+    QueuePage result;
+    result.reached = after;
+    for (const auto& message : queue) {
+      if (message.row <= after) continue;
+      if (result.found.size() >= limit || result.looked_at >= rows_looked_at_once) co_return result;
+      result.reached = message.row;
+      ++result.looked_at;
+      if (matches(message, filter)) result.found.push_back(queue_row(message));
+    }
+    result.is_end = true;
+    co_return result;
+  }
+  std::size_t rows_looked_at_once = 500;
   Task<Result<std::vector<storage::Shadow>>> shadows(RowId after, std::size_t limit) override {
     co_return page(held, after, limit);
   }
   Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) override { co_return find(held, id); }
   const ConfigState& configuration() const override { return configured; }
   ConfigReload reload_configuration() override { return reloaded; }
-  std::vector<CertificateReport> reload_certificates() override { return certificates; }
+  std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration() const override { return preview; }
+  std::vector<CertificateReport> certificates() override { return loaded_certificates; }
+  std::vector<CertificateReport> reload_certificates() override { return loaded_certificates; }
   Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
     if (!find(queue, id)) co_return ActionOutcome{ActionOutcome::Kind::not_found, {}};
     acted.emplace_back(id, action);
@@ -163,7 +179,8 @@ class FakeAdminBackend final : public AdminBackend {
   std::vector<storage::Shadow> held;
   std::vector<std::pair<MessageId, QueueAction>> acted;
   ActionOutcome answer;
-  std::vector<CertificateReport> certificates;
+  std::vector<CertificateReport> loaded_certificates;
+  std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview;
   ConfigState configured;
   ConfigReload reloaded;
 
