@@ -104,6 +104,8 @@ docs: release
 	@build/release/hub/umbra reference configuration > docs/configuration.md
 	@build/release/hub/umbra reference metrics > docs/metrics.md
 	@scripts/dashboard
+	@build/release/hub/umbra reference commands > docs/commands.md
+	@for page in $$(build/release/hub/umbra reference man); do build/release/hub/umbra reference man $$page > docs/man/$$page.1; done
 
 clean:
 	rm -rf build

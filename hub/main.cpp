@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <exception>
 
-#include "hub/admin/version.h"
 #include "hub/commands/commands.h"
 #include "hub/commands/exit_code.h"
 
@@ -14,11 +13,7 @@ namespace {
 
 int command_line(int argc, char** argv) {
   Chosen chosen;
-  CLI::App app{"Umbra: a clustered SMTP relay that keeps every acknowledged message on two machines.",
-               "umbra"};
-  app.footer("Exit codes: 0 done, 1 a problem, 2 wrong usage, 3 no hub answers, 4 no such message, 5 a damaged spool.");
-  app.set_version_flag("--version", std::string("umbra ") + version);
-  app.require_subcommand(1);
+  CLI::App app;
   add_commands(app, chosen);
   try {
     app.parse(argc, argv);

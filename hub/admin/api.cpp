@@ -4,6 +4,7 @@
 
 #include "hub/admin/answers.h"
 #include "hub/admin/query.h"
+#include "hub/peering/open_queries.h"
 
 namespace umbra::hub {
 namespace {

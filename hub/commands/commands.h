@@ -12,7 +12,7 @@ namespace umbra::hub {
 
 using Chosen = std::function<int()>;
 
-void add_hub_commands(CLI::App& app, Chosen& chosen);         ///< run, reference, version
+void add_hub_commands(CLI::App& app, Chosen& chosen);         ///< run, reference
 void add_status_commands(CLI::App& app, Chosen& chosen);      ///< status, peers
 void add_top_command(CLI::App& app, Chosen& chosen);
 void add_config_commands(CLI::App& app, Chosen& chosen);      ///< config check, diff, reload; and check and reload, their names of before
@@ -26,6 +26,7 @@ void add_safety_net_commands(CLI::App& app, Chosen& chosen);
 void add_trace_command(CLI::App& app, Chosen& chosen);
 void add_headers_command(CLI::App& app, Chosen& chosen);
 void add_spool_commands(CLI::App& app, Chosen& chosen);
+void add_version_command(CLI::App& app, Chosen& chosen);
 void add_completion_command(CLI::App& app, Chosen& chosen);   ///< completion; what it prints follows from the whole tree
 
 /// Makes `app` the whole command line: all of them, in the order of `umbra --help`.

@@ -1,12 +1,12 @@
-// `umbra run`, `umbra check`, `umbra reference` and `umbra version`: those that ask no hub.
+// `umbra run` and `umbra reference`: the daemon, and the pages that the program writes itself.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <expected>
 #include <iostream>
+#include <memory>
 
-#include "hub/admin/version.h"
 #include "hub/commands/commands.h"
 #include "hub/commands/exit_code.h"
+#include "hub/commands/manual.h"
 #include "hub/config/config.h"
 #include "hub/config/schema.h"
 #include "hub/hub.h"
@@ -15,66 +15,48 @@
 namespace umbra::hub {
 namespace {
 
-struct Options {
-  std::string config_file;
-  bool schema = false;
-};
-
-/// 0, or the exit code after the problems were printed.
-std::expected<Config, int> read_config(const std::string& file) {
+int run(const std::string& file) {
   auto config = load_config(file);
-  if (config) return std::move(*config);
+  if (config) return run_hub(*config);
   for (const auto& found : config.error()) std::fprintf(stderr, "%s\n", to_string(found).c_str());
-  return std::unexpected(problem);
+  return problem;
 }
 
-int run(const Options& options) {
-  auto config = read_config(options.config_file);
-  return config ? run_hub(*config) : config.error();
-}
-
-int check(const Options& options) {
-  if (options.schema) {
-    std::cout << config_schema();
+int print_manual(const CLI::App& app, const std::string& name) {
+  if (name.empty()) {
+    for (const auto& one : manual_names(app)) std::cout << one << "\n";
     return done;
   }
-  if (options.config_file.empty()) {
-    std::fprintf(stderr, "umbra check: FILE is required\n");
+  auto page = manual_page(app, name);
+  if (page.empty()) {
+    std::fprintf(stderr, "umbra: there is no manual page %s\n", name.c_str());
     return usage;
   }
-  auto config = read_config(options.config_file);
-  if (!config) return config.error();
-  std::cout << options.config_file << ": valid\n";
-  return done;
+  return std::cout << page ? done : problem;
 }
 
 }  // namespace
 
 void add_hub_commands(CLI::App& app, Chosen& chosen) {
-  auto options = std::make_shared<Options>();
+  auto file = std::make_shared<std::string>();
+  auto page = std::make_shared<std::string>();
   auto* run_command = app.add_subcommand("run", "Run a hub until SIGTERM");
-  run_command->add_option("--config", options->config_file, "Configuration file (docs/configuration.md)")
-      ->required();
-  run_command->callback([&chosen, options] { chosen = [options] { return run(*options); }; });
+  run_command->add_option("--config", *file, "Configuration file (docs/configuration.md)")->required();
+  run_command->callback([&chosen, file] { chosen = [file] { return run(*file); }; });
 
-  auto* check_command = app.add_subcommand(
-      "check", "Check a configuration file: every problem with file:line and what was expected");
-  check_command->add_option("file", options->config_file, "Configuration file");
-  check_command->add_flag("--schema", options->schema, "Print the JSON schema instead");
-  check_command->callback([&chosen, options] { chosen = [options] { return check(*options); }; });
-
-  auto* reference = app.add_subcommand("reference", "Print a reference page (Markdown)");
+  auto* reference = app.add_subcommand("reference", "Print a reference page");
   reference->require_subcommand(1);
-  reference->add_subcommand("configuration", "Every key of the configuration file")->callback([&chosen] {
-    chosen = [] { return std::cout << config_reference() ? done : problem; };
-  });
-  reference->add_subcommand("metrics", "Every metric")->callback([&chosen] {
-    chosen = [] { return std::cout << metrics_reference() ? done : problem; };
-  });
-
-  app.add_subcommand("version", "Print the version")->callback([&chosen] {
-    chosen = [] { return std::cout << "umbra " << version << "\n" ? done : problem; };
-  });
+  auto add = [&](const char* name, const char* help, std::function<std::string()> text) {
+    reference->add_subcommand(name, help)->callback([&chosen, text = std::move(text)] {
+      chosen = [text] { return std::cout << text() ? done : problem; };
+    });
+  };
+  add("configuration", "Every key of the configuration file (Markdown)", [] { return std::string(config_reference()); });
+  add("metrics", "Every metric (Markdown)", [] { return std::string(metrics_reference()); });
+  add("commands", "Every command, and the exit codes (Markdown)", [&app] { return commands_reference(app); });
+  auto* manual = reference->add_subcommand("man", "A manual page (man); without a name, their names");
+  manual->add_option("page", *page, "umbra, umbra-queue, ...");
+  manual->callback([&chosen, &app, page] { chosen = [&app, page] { return print_manual(app, *page); }; });
 }
 
 }  // namespace umbra::hub

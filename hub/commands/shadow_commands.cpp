@@ -18,7 +18,7 @@ void add_shadow_commands(CLI::App& app, Chosen& chosen) {
   list->callback([&chosen, options] {
     chosen = [options] {
       return show(*options, ask_pages(*options, "/v1/shadows", "shadows"),
-                  [](const Json& json) { return shadows_view(json, WallClock::now()); });
+                  [](const Json& json) { return shadows_view(json, WallClock::now(), Screen::of_output()); });
     };
   });
 }

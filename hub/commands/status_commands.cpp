@@ -15,13 +15,13 @@ void add_status_commands(CLI::App& app, Chosen& chosen) {
   status->callback([&chosen, options] {
     chosen = [options] {
       return show(*options, ask(*options, "GET", "/v1/status"),
-                  [](const Json& json) { return status_view(json, WallClock::now()); });
+                  [](const Json& json) { return status_view(json, WallClock::now(), Screen::of_output()); });
     };
   });
   auto* peers = app.add_subcommand("peers", "The other hubs of the cluster");
   add_admin_options(peers, *options);
   peers->callback(
-      [&chosen, options] { chosen = [options] { return show(*options, ask(*options, "GET", "/v1/peers"), peers_view); }; });
+      [&chosen, options] { chosen = [options] { return show(*options, ask(*options, "GET", "/v1/peers"), [](const Json& json) { return peers_view(json, Screen::of_output()); }); }; });
 }
 
 }  // namespace umbra::hub
