@@ -358,14 +358,14 @@ TEST_F(AdminApiTest, SaysNotFoundOfWhatIsNotThere) {
 
 TEST_F(AdminApiTest, DoesWhatItIsToldAndSaysSo) {
   backend_.add(1);
-  for (const auto* action : {"retry", "hold", "release", "bounce"}) {
+  for (const auto* action : {"retry", "hold", "release", "bounce", "delete"}) {
     EXPECT_EQ(ask("POST", std::string("/v1/queue/0000000000001234-1/") + action).status, 200U);
   }
   std::vector<QueueAction> actions;
   for (const auto& [id, action] : backend_.acted) actions.push_back(action);
   EXPECT_THAT(actions,
-              ElementsAre(QueueAction::retry, QueueAction::hold, QueueAction::release, QueueAction::bounce));
-  EXPECT_EQ(ask("POST", "/v1/queue/0000000000001234-1/delete").status, 404U);
+              ElementsAre(QueueAction::retry, QueueAction::hold, QueueAction::release, QueueAction::bounce, QueueAction::remove));
+  EXPECT_EQ(ask("POST", "/v1/queue/0000000000001234-1/drop").status, 404U);
   EXPECT_EQ(ask("GET", "/v1/queue/0000000000001234-1/bounce").status, 405U);
   EXPECT_EQ(backend_.acted.size(), 4U);
 }
@@ -428,6 +428,65 @@ TEST_F(AdminApiTest, GivesMetricsThatPrometheusReads) {
     const std::string_view name = std::string_view(line).substr(is_comment ? 7 : 0);
     EXPECT_TRUE(name.starts_with("umbra_") || name.starts_with("process_")) << line;
   }
+}
+
+TEST_F(AdminApiTest, ASearchGoesThroughTheQueueInBoundedLooksAndSaysWhereToGoOn) {
+  for (int i = 1; i <= 50; ++i) backend_.add(i);
+  backend_.queue[40].envelope.sender = "wanted@example.org";
+  backend_.queue[45].envelope.sender = "wanted@example.org";
+  backend_.rows_looked_at_once = 7;
+  auto first = get("/v1/queue/search?sender=@example.org&limit=1&scope=hub");
+  EXPECT_EQ(first["messages"][0]["id"], "0000000000001234-29");
+  EXPECT_EQ(first["messages"][0]["hub"], "hub-a");
+  EXPECT_EQ(first["next"], "hub-a:41");
+  auto second = get("/v1/queue/search?sender=@example.org&limit=5&scope=hub&after=hub-a:41");
+  EXPECT_EQ(second["messages"].size(), 1U);
+  EXPECT_EQ(second["next"], nullptr);
+  EXPECT_EQ(second["looked_at"], 9);
+  for (const char* wrong : {"limit=0", "limit=1001", "after=5", "after=hub-a:x", "scope=all", "sender=", "since=9&until=3", "x=1"})
+    get(std::string("/v1/queue/search?") + wrong, 400);
+}
+
+TEST_F(AdminApiTest, ASearchAsksTheOtherHubsAndNamesThoseThatDoNotAnswer) {
+  backend_.add(1);
+  backend_.known_peers = {{"hub-b", {}, "alive", {}, {}, {}}, {"hub-c", {}, "silent", {}, {}, {}}};
+  backend_.answers_of_others = {{"hub-b", 200, R"({"messages":[{"id":"0000000000000099-7","hub":"a lie"},5],"next":"hub-b:9","looked_at":3})", ""},
+                                {"hub-c", 0, "", "no session"}};
+  auto answer = get("/v1/queue/search?error=later");
+  EXPECT_EQ(answer["messages"].size(), 2U);
+  EXPECT_EQ(answer["messages"][1]["hub"], "hub-b");
+  EXPECT_EQ(answer["next"], "hub-b:9");
+  EXPECT_EQ(answer["hubs"][2]["answered"], false);
+  EXPECT_EQ(answer["hubs"][2]["why"], "no session");
+  EXPECT_THAT(backend_.asked_of_others, ElementsAre("/v1/queue/search?scope=hub&limit=33&error=later"));
+  // Who has no more is not asked again.
+  auto rest = get("/v1/queue/search?error=later&after=hub-b:9");
+  EXPECT_EQ(rest["messages"].size(), 1U);
+  EXPECT_EQ(rest["hubs"].size(), 1U);
+  for (const char* body : {"", "[]", "{}", R"({"messages":5})", R"({"messages":[],"next":"hub-x:5"})", R"({"messages":[],"next":7})"}) {
+    backend_.answers_of_others = {{"hub-b", 200, body, ""}};
+    EXPECT_EQ(get("/v1/queue/search?error=later")["next"], nullptr) << body;
+  }
+}
+
+TEST_F(AdminApiTest, AnActionOnAllThatMatchesNeedsAConditionAndSaysWhatWasRefused) {
+  for (int i = 1; i <= 5; ++i) backend_.add(i);
+  backend_.queue[2].envelope.sender = "other@example.org";
+  EXPECT_EQ(ask("POST", "/v1/queue/search/delete").status, 400U);
+  EXPECT_EQ(ask("POST", "/v1/queue/search/eat?state=queued").status, 404U);
+  EXPECT_EQ(ask("GET", "/v1/queue/search/delete?state=queued").status, 405U);
+  auto answer = json::parse(ask("POST", "/v1/queue/search/delete?sender=@example.com&limit=3").body);
+  EXPECT_EQ(answer["done"], 3);
+  EXPECT_EQ(answer["next"], "hub-a:4");
+  EXPECT_EQ(backend_.acted.size(), 3U);
+  EXPECT_EQ(backend_.acted[2].first.number, 4U);
+  EXPECT_EQ(backend_.acted[2].second, QueueAction::remove);
+  backend_.answer = {ActionOutcome::Kind::refused, "it is being sent this moment"};
+  answer = json::parse(ask("POST", "/v1/queue/search/delete?sender=@example.com&after=hub-a:4").body);
+  EXPECT_EQ(answer["done"], 0);
+  EXPECT_EQ(answer["refused"], 1);
+  EXPECT_EQ(answer["reasons"][0]["why"], "it is being sent this moment");
+  EXPECT_EQ(answer["next"], nullptr);
 }
 
 TEST(MetricsReference, IsWhatTheDocumentsShow) {
