@@ -290,15 +290,11 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     if (!values) return wrong("501 5.5.4 XCONFIG: lines of a key and a value expected");
     command.verb = ShadowVerb::config;
     command.configuration = std::move(*values);
-  } else if (verb == "XQUERY") {
-    if (!expect(2) || !is_query_target(words[1])) return wrong("501 5.5.4 XQUERY takes a path and its query");
-    command.verb = ShadowVerb::query;
-    command.target = words[1];
-  } else if (verb == "XORDER") {
-    if (!expect(3) || !is_order_by(words[1]) || !is_query_target(words[2])) return wrong("501 5.5.4 XORDER takes who gives it, a path and its query");
-    command.verb = ShadowVerb::order;
-    command.by = words[1];
-    command.target = words[2];
+  } else if (const bool is_order = verb == "XORDER"; is_order || verb == "XQUERY") {
+    if (!expect(is_order ? 3 : 2) || !is_query_target(words.back()) || (is_order && !is_order_by(words[1]))) return wrong("501 5.5.4 XQUERY path, XORDER who path");
+    command.verb = is_order ? ShadowVerb::order : ShadowVerb::query;
+    command.target = words.back();
+    if (is_order) command.by = words[1];
   } else if (verb == "XANSWER") {
     auto number = expect(3) ? parse_number(words[1]) : std::nullopt;
     auto offset = expect(3) ? parse_number(words[2]) : std::nullopt;
