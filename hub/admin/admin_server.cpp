@@ -277,8 +277,13 @@ class AdminServerImpl final : public AdminServer {
 
   Task<ApiResponse> answer_over_tcp(Shared session, std::shared_ptr<AdminEntrance> entrance, HttpRequest request) {
     const bool is_health = request.target.starts_with("/healthz/");
-    session->set_answering(false);
-    (void)co_await wait_turn(is_health ? cost_of_health : cost_of_request);
+    // A probe is not kept waiting: there are no more of them than connections are accepted.
+    if (is_health && session->is_first_request()) {
+      (void)pace_.take(MonotonicClock::now(), cost_of_health);
+    } else {
+      session->set_answering(false);
+      (void)co_await wait_turn(is_health ? cost_of_health : cost_of_request);
+    }
     ApiRequest asked{std::move(request.method), std::move(request.target), AdminRole::none, "nobody"};
     if (asked.target.starts_with("/v1") && doorkeeper_.has_credentials()) {
       auto verdict = doorkeeper_.look(*entrance, request.authorization, asked.method, asked.target);

@@ -75,6 +75,7 @@ Task<void> HttpSession::run(Handler handler) {
     HttpRequest asked{std::string(request.method_string()), std::string(request.target()), std::string(request[http::field::authorization])};
     expires_after(limits_.answer_timeout);
     is_answering_ = true;
+    ++requests_;
     auto answer = co_await handler.answer(self, std::move(asked));
     if (is_closed_) break;
     if (answer.stream != nullptr) {

@@ -43,6 +43,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   /// The hub works on an answer, or sends it. Else nobody is wronged who is closed in favour of another.
   [[nodiscard]] bool is_answering() const { return is_answering_; }
+  /// The request under way is the first one of its connection.
+  [[nodiscard]] bool is_first_request() const { return requests_ == 1; }
   void set_answering(bool is_answering) { is_answering_ = is_answering; }
   /// From now on everything goes through `make` of the stream that there is (TLS).
   void wrap(const std::function<std::unique_ptr<Stream>(std::unique_ptr<Stream>)>& make) { stream_ = make(std::move(stream_)); }
@@ -64,6 +66,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   HttpLimits limits_;
   Timer timer_;
   boost::beast::flat_buffer buffer_;
+  std::size_t requests_ = 0;
   bool is_answering_ = false;
   bool is_closed_ = false;
 };
