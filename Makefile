@@ -1,6 +1,5 @@
 # The few commands one needs. Each installs what is missing (scripts/setup) and works from a fresh clone on Debian 12.
-.PHONY: all release setup demo demo-pressure demo-kubernetes test test-network test-kubernetes model bench bench-hostile figures fuzz soak soak-simulation mutants format format-check tidy docs clean
-.PHONY: all release setup package demo demo-pressure demo-compose test test-network test-kubernetes model bench bench-hostile figures fuzz soak soak-simulation mutants format format-check tidy docs clean
+.PHONY: all release setup demo demo-pressure demo-kubernetes test test-network test-kubernetes model bench bench-hostile figures fuzz soak soak-simulation mutants format format-check tidy docs clean package demo-compose
 all: release
 
 setup:
