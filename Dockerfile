@@ -1,6 +1,6 @@
 # The image "umbra": Debian with the package umbra, nothing to build with, no root.
 #
-#   docker build --tag umbra .                                                       compiles everything (minutes)
+#   docker build --tag umbra --build-arg REVISION=$(git rev-parse --short=12 HEAD) .      compiles everything (minutes)
 #   docker build --tag umbra --build-arg PACKAGE=build/packages/umbra_0.1.0_amd64.deb .   of a package that `make package` made
 #
 # Add `--network host` where the network of a build has no way out. Without a registry: scripts/base_image makes debian:bookworm-slim.
@@ -10,7 +10,10 @@ WORKDIR /src
 COPY scripts/setup scripts/setup
 RUN [ -n "$PACKAGE" ] || scripts/setup --build
 COPY . .
-RUN if [ -n "$PACKAGE" ]; then cp "$PACKAGE" /umbra.deb; else cp "$(scripts/package)" /umbra.deb; fi
+ARG REVISION=
+RUN if [ -n "$PACKAGE" ]; then cp "$PACKAGE" /umbra.deb; else \
+      cmake --preset release --log-level=WARNING -D UMBRA_COMMIT="$REVISION" && cp "$(scripts/package)" /umbra.deb; \
+    fi
 
 FROM debian:bookworm-slim
 ARG VERSION=0.1.0
