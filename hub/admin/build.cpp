@@ -1,7 +1,8 @@
 #include "hub/admin/build.h"
 
 #include <openssl/crypto.h>
-#include <sqlite3.h>
+
+#include "storage/sqlite_version.h"
 #include <boost/version.hpp>
 
 // Set for this file alone (hub/CMakeLists.txt), so that a commit recompiles nothing else.
@@ -14,7 +15,7 @@ namespace umbra::hub {
 Build this_build() {
   std::string boost = std::to_string(BOOST_VERSION / 100000) + "." +
                       std::to_string(BOOST_VERSION / 100 % 1000) + "." + std::to_string(BOOST_VERSION % 100);
-  return {UMBRA_COMMIT, sqlite3_libversion(), std::move(boost), OpenSSL_version(OPENSSL_VERSION_STRING)};
+  return {UMBRA_COMMIT, storage::sqlite_version(), std::move(boost), OpenSSL_version(OPENSSL_VERSION_STRING)};
 }
 
 }  // namespace umbra::hub
