@@ -333,9 +333,14 @@ std::uint64_t Messages::handing_over_count() {
   return rows.next() ? rows.unsigned_number(0) : 0;
 }
 
-std::uint64_t Messages::row_count() {
-  auto rows = row_count_.rows();
-  return rows.next() ? rows.unsigned_number(0) : 0;
+Messages::RowCounts Messages::row_counts() {
+  RowCounts counts;
+  if (auto rows = queued_count_.rows(); rows.next()) counts.queued = rows.unsigned_number(0);
+  if (auto rows = handing_over_states_.rows(); rows.next()) {
+    counts.handing_over = rows.unsigned_number(0);
+    counts.handing_over_held = rows.unsigned_number(1);
+  }
+  return counts;
 }
 
 std::optional<RowId> Messages::oldest() {

@@ -2,6 +2,7 @@
 // places in the due queue. One instance per connection: the writer changes, the reader lists.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <string>
@@ -82,8 +83,14 @@ class Messages {
   std::vector<RowId> unprotected(RowId after, std::size_t limit);
   std::vector<RowId> handing_over(RowId after, std::size_t limit);
   std::uint64_t handing_over_count();
-  /// Counted, not remembered.
-  std::uint64_t row_count();
+  /// Counted, in indexes: without a look at the rows. What is held has none; `meta` knows how many that are.
+  struct RowCounts {
+    std::uint64_t queued = 0;
+    std::uint64_t handing_over = 0;
+    std::uint64_t handing_over_held = 0;  ///< of these
+    [[nodiscard]] std::uint64_t all(std::uint64_t held) const { return queued + handing_over + held - std::min(held, handing_over_held); }
+  };
+  RowCounts row_counts();
   std::optional<RowId> oldest();
   std::vector<RowId> list(RowId after, RowId before, std::size_t limit);
   std::vector<RowId> held_by(SpoolId spool, RowId after, std::size_t limit);
@@ -142,7 +149,8 @@ class Messages {
       database_, "SELECT row FROM messages WHERE alarm_at <= ? AND state = 0 ORDER BY alarm_at, row LIMIT ?"};
   Statement unprotected_{database_,
                          "SELECT row FROM messages WHERE row > ? AND protection = 0 ORDER BY row LIMIT ?"};
-  Statement row_count_{database_, "SELECT count(*) FROM messages"};
+  Statement queued_count_{database_, "SELECT count(*) FROM messages WHERE state = 0"};
+  Statement handing_over_states_{database_, "SELECT count(*), coalesce(sum(state = 3), 0) FROM messages WHERE state >= 2"};
   Statement oldest_{database_, "SELECT row FROM messages ORDER BY row LIMIT 1"};
   Statement delivered_{database_, "SELECT 1 FROM progress WHERE row = ? AND state = 1 LIMIT 1"};
   Statement handing_over_count_{database_, "SELECT count(*) FROM messages WHERE state >= 2"};

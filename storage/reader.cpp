@@ -154,12 +154,14 @@ Result<std::string> SpoolReader::note(const std::string& name) {
 Result<Balance> SpoolReader::balance() {
   auto seen = ask([&] {
     std::pair<Sequence, Balance> result;
-    {
-      auto rows = sequence_.rows();
-      if (rows.next()) result.first.value = rows.unsigned_number(0);
+    std::uint64_t held = 0;
+    if (auto rows = sequence_.rows(); rows.next()) {
+      result.first.value = rows.unsigned_number(0);
+      held = rows.unsigned_number(1);
     }
-    result.second.queued = messages_.row_count();
-    result.second.handing_over = messages_.handing_over_count();
+    const auto counts = messages_.row_counts();
+    result.second.queued = counts.all(held);
+    result.second.handing_over = counts.handing_over;
     result.second.oldest = messages_.oldest();
     return result;
   });

@@ -87,7 +87,7 @@ class SpoolReader final : public Reader {
   Suspects suspects_{database_};
   Bodies bodies_{database_};
   Kept kept_{database_};
-  Statement sequence_{database_, "SELECT sequence FROM meta"};
+  Statement sequence_{database_, "SELECT sequence, held FROM meta"};
   Statement counts_{database_, "SELECT messages, held, unprotected, shadows, outbox, kept, kept_octets FROM meta"};
 };
 
