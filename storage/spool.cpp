@@ -167,8 +167,7 @@ Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
     opened.counts = {.messages = rows.number(3), .held = rows.number(4), .unprotected = rows.number(5), .shadows = rows.number(6),
                      .outbox = rows.number(7), .kept = rows.number(8), .kept_octets = rows.number(9)};
   }
-  opened.counts.ledger.at_start =
-      static_cast<std::uint64_t>(database.number("SELECT count(*) FROM messages"));
+  opened.counts.ledger.at_start = Messages(database, opened.id).row_counts().all(static_cast<std::uint64_t>(opened.counts.held));
   if (auto result = database.outcome(); !result) return result;
   if (!is_new) {
     auto mark = opened.mark.read();

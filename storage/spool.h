@@ -475,7 +475,7 @@ class Reader {
   virtual Result<std::vector<Holder>> not_told(RowId row) = 0;
   virtual Result<std::vector<Suspect>> suspects(std::size_t limit) = 0;
   virtual Result<QueueCounts> counts() = 0;
-  /// Counts rows (of an index): not for every second. Fails with resource_unavailable_try_again when hundreds
+  /// Counts entries of an index (some 60 ms for a million messages): not for every second. Fails with resource_unavailable_try_again when hundreds
   /// of commits were made meanwhile.
   virtual Result<Balance> balance() = 0;
   /// What has ended up to `until` and behind (`from`, `after`), oldest first.
