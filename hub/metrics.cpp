@@ -213,7 +213,7 @@ static_assert(sizeof(Metrics) == sizeof(std::uint64_t) * (std::size(counters) + 
 constexpr std::array<std::string_view, storage::entered_words> entered_names = {
     "accepted", "received", "taken_over", "notification", "resent", "filtered"};
 constexpr std::array<std::string_view, storage::left_words> left_names = {
-    "delivered", "bounced",     "expired", "discarded", "filtered",
+    "delivered", "bounced",     "expired", "discarded", "deleted", "filtered",
     "elsewhere", "handed_over", "ceded",   "withdrawn"};
 
 struct GaugeRow {

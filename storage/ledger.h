@@ -29,6 +29,7 @@ enum class Left : std::uint8_t {
   bounced,      ///< the same, none of them delivered; or ended by the operator
   expired,      ///< given up because of its age
   discarded,    ///< thrown away, as a content filter wanted
+  deleted,      ///< by the operator, without a bounce: whatever was left of it
   filtered,     ///< replaced by what a content filter made of it
   elsewhere,    ///< another hub has said that it is done
   handed_over,  ///< another hub owns it

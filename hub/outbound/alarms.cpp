@@ -111,7 +111,7 @@ Task<Result<void>> Alarms::end_bounced(Original original, std::string why) {
 // As a bounce ends, without the notification: the holders hear that it is done, and drop their copies.
 Task<Result<void>> Alarms::end_removed(Original original, std::string) {
   const auto& message = original.message;
-  auto result = co_await commit(parts_.runtime.io, parts_.spool, [row = message.row](storage::Writer& writer) { return writer.finish_message(row, std::nullopt, SpoolId{}); });
+  auto result = co_await commit(parts_.runtime.io, parts_.spool, [row = message.row](storage::Writer& writer) { return writer.finish_message(row, std::nullopt, SpoolId{}, storage::Left::deleted); });
   if (!result) co_return result;
   if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
   ++parts_.metrics.messages_deleted_total;

@@ -49,7 +49,7 @@ TEST(Metrics, EveryClosedSeriesIsThereWithZero) {
   for (auto verb : smtp::verb_names)
     for (auto kind : smtp::reply_classes)
       EXPECT_THAT(text, HasSubstr("umbra_smtp_commands_total{verb=\"" + std::string(verb) + "\",class=\"" + std::string(kind) + "\"} 0\n"));
-  for (const char* how : {"delivered", "bounced", "expired", "discarded", "filtered", "elsewhere", "handed_over", "ceded", "withdrawn"})
+  for (const char* how : {"delivered", "bounced", "expired", "discarded", "deleted", "filtered", "elsewhere", "handed_over", "ceded", "withdrawn"})
     EXPECT_THAT(text, HasSubstr("umbra_ledger_left_messages_total{how=\"" + std::string(how) + "\"} 0\n"));
 }
 
