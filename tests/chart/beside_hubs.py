@@ -99,6 +99,43 @@ def bash(script, folder, build, environment, seconds=60):
                           env={**os.environ, "PATH": path, **environment})
 
 
+def listens(rendered, folder, build, port):
+    """What is wrong with the addresses that a configuration names: a hub by itself, with other ports, takes them all; IPv4 is among them."""
+    import yaml
+
+    hub = next(iter(HUBS))
+    make_secrets(folder, hub)
+    config = yaml.safe_load(yaml.safe_dump(rendered))
+    ports = {}
+
+    def moved(address):
+        host, _, number = address.rpartition(":")
+        return f"{host}:{ports.setdefault(number, port + len(ports))}"
+
+    for listener in config["listeners"]:
+        listener["address"] = moved(listener["address"])
+    config["cluster"].update(address=moved(config["cluster"]["address"]), secret_file=str(folder / "cluster/secret"), ownership="pairwise")
+    config["admin"].update(address=moved(config["admin"]["address"]), socket=str(folder / "admin.sock"))
+    config["spool"]["directory"] = str(folder / "spool")
+    (folder / "spool").mkdir()
+    write(folder / "hub.yaml", yaml.safe_dump(config))
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen([str(build / "hub/umbra"), "run", "--config", str(folder / "hub.yaml")], stdout=log, stderr=log, env={**os.environ, "UMBRA_HUB_NAME": hub})
+    try:
+        until = time.monotonic() + 20
+        while process.poll() is None and time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                connection = http.client.HTTPConnection("127.0.0.1", ports["9625"], timeout=2)
+                connection.request("GET", "/healthz/live")
+                if connection.getresponse().status == 200:
+                    return ""
+            time.sleep(0.1)
+        return (folder / "log").read_text()[-1000:]
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 def try_scripts(scripts, rendered, build):
     problems = []
     port = first_port()

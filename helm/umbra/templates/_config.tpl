@@ -1,27 +1,26 @@
 {{/* The hub.yaml of every hub: what the chart knows, and over it `config`. */}}
 
-{{- define "umbra.listenAddress" -}}
-{{- if eq . "IPv6" -}}[::]{{- else -}}0.0.0.0{{- end -}}
+{{/* `[::]` takes IPv4, too. */}}
+{{- define "umbra.anyAddress" -}}
+{{- if has "IPv6" .Values.service.ipFamilies -}}[::]{{- else -}}0.0.0.0{{- end -}}
 {{- end -}}
 
-{{/* One client listener: (list . "name" "address:port") */}}
 {{- define "umbra.listener" -}}
-{{- $ := index . 0 -}}
-name: {{ index . 1 }}
-address: {{ index . 2 | quote }}
-networks: {{ toJson $.Values.smtp.allowRelayFrom }}
-{{- with $.Values.smtp.acceptedDomains }}
+name: smtp
+address: {{ printf "%s:2525" (include "umbra.anyAddress" .) | quote }}
+networks: {{ toJson .Values.smtp.allowRelayFrom }}
+{{- with .Values.smtp.acceptedDomains }}
 accepted_domains: {{ toJson . }}
 {{- end }}
-{{- if $.Values.smtp.proxyProtocol.enabled }}
-proxy_protocol: {{ toJson $.Values.smtp.proxyProtocol.trustedProxies }}
+{{- if .Values.smtp.proxyProtocol.enabled }}
+proxy_protocol: {{ toJson .Values.smtp.proxyProtocol.trustedProxies }}
 {{- end }}
-{{ include "umbra.protection" $ }}
+{{ include "umbra.protection" . }}
 limits:
-  message_size: {{ $.Values.smtp.messageSize }}
-{{- if ne $.Values.smtp.tls.mode "none" }}
+  message_size: {{ .Values.smtp.messageSize }}
+{{- if ne .Values.smtp.tls.mode "none" }}
 tls:
-  mode: {{ $.Values.smtp.tls.mode }}
+  mode: {{ .Values.smtp.tls.mode }}
   certificate: /etc/umbra-secrets/smtp/tls.crt
   key: /etc/umbra-secrets/smtp/tls.key
 {{- end }}
@@ -38,8 +37,7 @@ on_failure: {{ .Values.shadow.onFailure }}
 {{- end -}}
 
 {{- define "umbra.computedConfig" -}}
-{{- $families := default (list "IPv4") .Values.service.ipFamilies -}}
-{{- $any := include "umbra.listenAddress" (first $families) -}}
+{{- $any := include "umbra.anyAddress" . -}}
 {{- with .Values.hostName }}
 hub:
   host_name: {{ . }}
@@ -47,9 +45,7 @@ hub:
 spool:
   directory: /var/lib/umbra
 listeners:
-{{- range $i, $family := $families }}
-  - {{ include "umbra.listener" (list $ (ternary "smtp" "smtp-2" (eq $i 0)) (printf "%s:2525" (include "umbra.listenAddress" $family))) | nindent 4 | trim }}
-{{- end }}
+  - {{ include "umbra.listener" . | nindent 4 | trim }}
 {{- if .Values.test.enabled }}
   - name: helm-test
     address: {{ printf "%s:2527" $any | quote }}
