@@ -103,7 +103,7 @@ TEST_F(PeeringTests, ConcludesNothingFromSilenceRightAfterItStoodStillItself) {
     pass(1s);
     EXPECT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{3}), StartsWith("235 ")) << offset.count();
     EXPECT_TRUE(shadow(id)) << offset.count();
-    must([id](storage::Writer& w) { 
+    must([id](storage::Writer& w) {
       auto released = w.release_shadow(id, Generation{9});
       return released ? Result<void>{} : std::unexpected(released.error());
     });
