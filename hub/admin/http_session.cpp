@@ -42,7 +42,7 @@ struct HttpSession::Reading {
 };
 
 HttpSession::HttpSession(asio::io_context& io, TaskScope& tasks, std::unique_ptr<Stream> stream, HttpLimits limits)
-    : io_(io), tasks_(tasks), stream_(std::move(stream)), limits_(limits), timer_(io), buffer_(limits.header_octets_max + limits.body_octets_max) {}
+    : tasks_(tasks), stream_(std::move(stream)), limits_(limits), timer_(io), buffer_(limits.header_octets_max + limits.body_octets_max) {}
 
 void HttpSession::expires_after(Duration span) {
   timer_.call_at(MonotonicClock::now() + span, [weak = weak_from_this()](bool came) {

@@ -60,7 +60,6 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   static Task<void> note_end(std::shared_ptr<HttpSession> self, std::shared_ptr<ApiStream> stream);
   Task<void> read_to_end();
 
-  asio::io_context& io_;
   TaskScope& tasks_;
   std::unique_ptr<Stream> stream_;
   HttpLimits limits_;
