@@ -5,6 +5,7 @@
 #include "hub/admin/drain_view.h"
 #include "hub/commands/asking.h"
 #include "hub/commands/commands.h"
+#include "hub/commands/prestop.h"
 
 namespace umbra::hub {
 
@@ -42,8 +43,12 @@ void add_drain_commands(CLI::App& app, Chosen& chosen) {
   hand_over(drained);
   drained->require_subcommand(0, 1);
   add(*drained, "status", "What a drain, leave or pause is doing")->callback([&chosen, drain] { chosen = [drain] { return run_drain_status(*drain); }; });
-  drained->callback([run, drained] {
-    if (drained->get_subcommands().empty()) run("drain");
+  drained->add_flag("--prestop", drain->is_prestop,
+                    "As a pod's preStop hook: leave when the StatefulSet is scaled down past this pod, else drain; exit code 0 in any case");
+  drained->callback([drain, &chosen, run, drained] {
+    if (!drained->get_subcommands().empty()) return;
+    if (!drain->is_prestop) return run("drain");
+    chosen = [drain] { return run_prestop(drain->socket); };
   });
   auto* leave = order("leave", "Hand everything over: the disk may go");
   hand_over(leave);

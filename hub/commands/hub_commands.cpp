@@ -9,15 +9,16 @@
 #include "hub/commands/manual.h"
 #include "hub/config/config.h"
 #include "hub/config/schema.h"
+#include "hub/config/units.h"
 #include "hub/hub.h"
 #include "hub/metrics.h"
 
 namespace umbra::hub {
 namespace {
 
-int run(const std::string& file) {
+int run(const std::string& file, const std::string& drain_on_stop) {
   auto config = load_config(file);
-  if (config) return run_hub(*config);
+  if (config) return run_hub(*config, {.drain_on_stop = parse_duration(drain_on_stop).value()});
   for (const auto& found : config.error()) std::fprintf(stderr, "%s\n", to_string(found).c_str());
   return problem;
 }
@@ -35,14 +36,26 @@ int print_manual(const CLI::App& app, const std::string& name) {
   return std::cout << page ? done : problem;
 }
 
+CLI::Validator duration() {
+  return {[](const std::string& text) {
+            return parse_duration(text) ? std::string{} : "\"" + text + "\" is no time like 60s or 2min";
+          },
+          "TIME"};
+}
+
 }  // namespace
 
 void add_hub_commands(CLI::App& app, Chosen& chosen) {
   auto file = std::make_shared<std::string>();
+  auto drain_on_stop = std::make_shared<std::string>("0");
   auto page = std::make_shared<std::string>();
   auto* run_command = app.add_subcommand("run", "Run a hub until SIGTERM");
   run_command->add_option("--config", *file, "Configuration file (docs/configuration.md)")->required();
-  run_command->callback([&chosen, file] { chosen = [file] { return run(*file); }; });
+  run_command->add_option("--drain-on-stop", *drain_on_stop, "On SIGTERM drain for so long at most (60s, 2min), then stop. A second signal stops at once")
+      ->envname("UMBRA_DRAIN_ON_STOP")
+      ->check(duration())
+      ->capture_default_str();
+  run_command->callback([&chosen, file, drain_on_stop] { chosen = [file, drain_on_stop] { return run(*file, *drain_on_stop); }; });
 
   auto* reference = app.add_subcommand("reference", "Print a reference page");
   reference->require_subcommand(1);

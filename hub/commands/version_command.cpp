@@ -1,31 +1,20 @@
 // `umbra version`: the release, the commit that it was built from, and the libraries that it runs with.
-#include <openssl/crypto.h>
-
 #include <CLI/CLI.hpp>
-#include <boost/version.hpp>
 #include <iostream>
 #include <memory>
 #include <string>
 
+#include "hub/admin/build.h"
 #include "hub/admin/version.h"
 #include "hub/commands/asking.h"
 #include "hub/commands/commands.h"
-#include "storage/library_version.h"
-
-// hub/CMakeLists.txt says it, where the sources are a checkout or UMBRA_COMMIT is set.
-#ifndef UMBRA_COMMIT
-#define UMBRA_COMMIT "unknown"
-#endif
 
 namespace umbra::hub {
 namespace {
 
-std::string boost_version() {
-  return std::to_string(BOOST_VERSION / 100000) + "." + std::to_string(BOOST_VERSION / 100 % 1000) + "." + std::to_string(BOOST_VERSION % 100);
-}
-
 int show_version(const std::string& output) {
-  const Json all = {{"version", version}, {"commit", UMBRA_COMMIT}, {"sqlite", storage::sqlite_version()}, {"boost", boost_version()}, {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)}};
+  const auto build = this_build();
+  const Json all = {{"version", version}, {"commit", build.commit}, {"sqlite", build.sqlite}, {"boost", build.boost}, {"openssl", build.openssl}};
   if (output == "json") {
     std::cout << all.dump(2) << "\n";
   } else {
