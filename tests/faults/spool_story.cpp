@@ -330,7 +330,7 @@ std::vector<Step> large_body_story() {
   }));
   steps.push_back(single("accept 30", [](SpoolBox& box, Writer& writer) { return accept(writer, message(box, 30, {"a@example.com", "b@example.com"}), std::string(9000, '3')); }));
   steps.push_back(tried("deliver 30 in part", attempt(row(30), {delivered(0), deferred(1)}, {{"example.com", at(60), 1}})));
-  steps.push_back(single("the operator deletes what is left of 30", [](SpoolBox&, Writer& writer) { return writer.finish_message(row(30), std::nullopt, SpoolId{}); }));
+  steps.push_back(single("the operator deletes what is left of 30", [](SpoolBox&, Writer& writer) { return writer.finish_message(row(30), std::nullopt, SpoolId{}, Left::deleted); }));
   return steps;
 }
 

@@ -450,7 +450,7 @@ TEST_F(AdminApiTest, ASearchGoesThroughTheQueueInBoundedLooksAndSaysWhereToGoOn)
 TEST_F(AdminApiTest, ASearchAsksTheOtherHubsAndNamesThoseThatDoNotAnswer) {
   backend_.add(1);
   backend_.known_peers = {{"hub-b", {}, "alive", {}, {}, {}}, {"hub-c", {}, "silent", {}, {}, {}}};
-  backend_.answers_of_others = {{"hub-b", 200, R"({"messages":[{"id":"0000000000000099-7","hub":"a lie"},5],"next":"hub-b:9","looked_at":3})", ""},
+  backend_.hub_answers = {{"hub-b", 200, R"({"messages":[{"id":"0000000000000099-7","hub":"a lie"},5],"next":"hub-b:9","looked_at":3})", ""},
                                 {"hub-c", 0, "", "no session"}};
   auto answer = get("/v1/queue/search?error=later");
   EXPECT_EQ(answer["messages"].size(), 2U);
@@ -458,13 +458,13 @@ TEST_F(AdminApiTest, ASearchAsksTheOtherHubsAndNamesThoseThatDoNotAnswer) {
   EXPECT_EQ(answer["next"], "hub-b:9");
   EXPECT_EQ(answer["hubs"][2]["answered"], false);
   EXPECT_EQ(answer["hubs"][2]["why"], "no session");
-  EXPECT_THAT(backend_.asked_of_others, ElementsAre("/v1/queue/search?scope=hub&limit=33&error=later"));
+  EXPECT_THAT(backend_.passed_on, ElementsAre("/v1/queue/search?scope=hub&limit=33&error=later"));
   // Who has no more is not asked again.
   auto rest = get("/v1/queue/search?error=later&after=hub-b:9");
   EXPECT_EQ(rest["messages"].size(), 1U);
   EXPECT_EQ(rest["hubs"].size(), 1U);
   for (const char* body : {"", "[]", "{}", R"({"messages":5})", R"({"messages":[],"next":"hub-x:5"})", R"({"messages":[],"next":7})"}) {
-    backend_.answers_of_others = {{"hub-b", 200, body, ""}};
+    backend_.hub_answers = {{"hub-b", 200, body, ""}};
     EXPECT_EQ(get("/v1/queue/search?error=later")["next"], nullptr) << body;
   }
 }
