@@ -54,6 +54,14 @@ class Description(LabCase):
         ask("POST", "/v1/resume", "?what=delivery&name=*", expected=404)
         for action in ("hold", "release", "retry"):
             ask("POST", "/v1/queue/{id}/" + action, id=message)
+        ask("GET", "/v1/queue/search", "?scope=everywhere", expected=400)
+        for action in ("hold", "release", "retry"):
+            done = ask("POST", "/v1/queue/search/" + action, "?sender=a%40source.example").json()
+            self.assertEqual(done["done"], 1, done)
+        for action in ("bounce", "delete"):
+            ask("POST", "/v1/queue/search/" + action, "?sender=nobody%40source.example")
+            ask("POST", "/v1/queue/search/" + action, expected=400)
+        ask("POST", "/v1/queue/{id}/delete", expected=404, id="0123456789abcdef-1")
         ask("POST", "/v1/queue/{id}/bounce", id=message)
         ask("POST", "/v1/reload")
         ask("POST", "/v1/drain", "?verb=pause")
