@@ -82,9 +82,10 @@ Task<void> HttpSession::run(Handler handler) {
       if (!is_head) co_await stream_out(std::move(answer), protocol_version);
       break;
     }
+    // Who does not take his answer makes room for others, as who says nothing does.
+    is_answering_ = false;
     expires_after(limits_.answer_timeout);
     keep = co_await send(std::move(answer), protocol_version, keep, is_head) && keep;
-    is_answering_ = false;
   }
   timer_.cancel();
   close();
