@@ -38,6 +38,8 @@ class Cluster:
         self.controller = self.services = self.api = None
         self.network = Network()
         try:
+            # Else a bridge has the lowest address of its ports, another one whenever a pod goes, and pods look for the old one for half a minute.
+            _run("ip", "link", "set", "bridge0", "address", "02:00:0a:4d:00:01")
             for address in (CLIENT, "10.96.0.1"):
                 _run("ip", "address", "add", f"{address}/32", "dev", "bridge0")
             # What goes to a service is turned to a pod on its way out; the route only has to exist, and names the client's address.
