@@ -8,23 +8,16 @@ install(FILES packaging/systemd/umbra.sysusers DESTINATION lib/sysusers.d RENAME
 install(FILES packaging/systemd/umbra.tmpfiles DESTINATION lib/tmpfiles.d RENAME umbra.conf)
 install(FILES LICENSE DESTINATION share/doc/umbra RENAME copyright)
 install(DIRECTORY docs/ DESTINATION share/doc/umbra FILES_MATCHING PATTERN "*.md" PATTERN "*.json" PATTERN "man" EXCLUDE PATTERN "*.part.md" EXCLUDE)
-# Made with the command line (docs/man, hub/completion); a section's pages are compressed, as Debian wants them.
-file(GLOB man_pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.1)
-foreach(page ${man_pages})
-  cmake_path(GET page FILENAME name)
-  add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/man/${name}.gz
-    COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/man
-    COMMAND gzip -9 -n -c ${page} > ${PROJECT_BINARY_DIR}/man/${name}.gz DEPENDS ${page} VERBATIM)
-  list(APPEND compressed_pages ${PROJECT_BINARY_DIR}/man/${name}.gz)
-endforeach()
-add_custom_target(man_pages DEPENDS ${compressed_pages})
-install(FILES ${compressed_pages} DESTINATION share/man/man1)
-install(FILES hub/completion/umbra.bash DESTINATION share/bash-completion/completions RENAME umbra OPTIONAL)
-install(FILES hub/completion/_umbra DESTINATION share/zsh/vendor-completions OPTIONAL)
-install(FILES hub/completion/umbra.fish DESTINATION share/fish/vendor_completions.d OPTIONAL)
+# Manual pages and completions, which the program writes itself.
+set(generated ${PROJECT_BINARY_DIR}/generated)
+add_custom_command(OUTPUT ${generated}.stamp
+  COMMAND ${PROJECT_SOURCE_DIR}/packaging/generated $<TARGET_FILE:umbra> ${generated}
+  COMMAND ${CMAKE_COMMAND} -E touch ${generated}.stamp
+  DEPENDS umbra ${PROJECT_SOURCE_DIR}/packaging/generated VERBATIM)
+install(DIRECTORY ${generated}/ DESTINATION share)
 
 # Only these: a package does not wait for tests.
-add_custom_target(package_contents DEPENDS umbra umbra-load man_pages)
+add_custom_target(package_contents DEPENDS umbra umbra-load ${generated}.stamp)
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 
 set(UMBRA_PACKAGE_VERSION ${PROJECT_VERSION} CACHE STRING "Version of the package")
