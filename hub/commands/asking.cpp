@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <set>
 
@@ -27,8 +28,14 @@ void add_output_option(CLI::App* command, std::string& output) {
       ->capture_default_str();
 }
 
+void add_socket_option(CLI::App* command, std::string& socket) {
+  const char* other = std::getenv("UMBRA_SOCKET");
+  socket = other != nullptr && *other != '\0' ? other : default_socket;
+  command->add_option("--socket", socket, "Admin socket of the hub")->default_str(default_socket);
+}
+
 void add_admin_options(CLI::App* command, std::string& socket, std::string& output) {
-  command->add_option("--socket", socket, "Admin socket of the hub")->envname("UMBRA_SOCKET")->capture_default_str();
+  add_socket_option(command, socket);
   add_output_option(command, output);
 }
 

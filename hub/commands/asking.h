@@ -17,7 +17,7 @@ namespace umbra::hub {
 
 using Json = nlohmann::ordered_json;
 
-inline constexpr const char* default_socket = "/run/umbra/admin.sock";
+inline constexpr const char* default_socket = "/run/umbra/admin.sock";  ///< but where UMBRA_SOCKET says another one
 
 struct AdminOptions {
   std::string socket = default_socket;
@@ -29,6 +29,9 @@ struct ListOptions : AdminOptions {
   std::string state;
 };
 
+/// --socket; the environment gives its default: an option that is bound to a variable of the environment would overwrite what was given to
+/// another command that shares it.
+void add_socket_option(CLI::App* command, std::string& socket);
 /// --socket and --output, and of commands that ask no hub --output alone.
 void add_admin_options(CLI::App* command, std::string& socket, std::string& output);
 void add_admin_options(CLI::App* command, AdminOptions& options);

@@ -11,10 +11,9 @@ namespace umbra::hub {
 
 void add_drain_commands(CLI::App& app, Chosen& chosen) {
   auto drain = std::make_shared<DrainCommand>();
-  drain->socket = default_socket;
   auto add = [&](CLI::App& parent, const char* name, const char* help) {
     auto* command = parent.add_subcommand(name, help);
-    command->add_option("--socket", drain->socket, "Admin socket of the hub")->envname("UMBRA_SOCKET")->capture_default_str();
+    add_socket_option(command, drain->socket);
     command->add_option("--output", drain->output, "text or json (a line per second)")
         ->check(CLI::IsMember(std::set<std::string>{"text", "json"}))
         ->capture_default_str();

@@ -432,7 +432,7 @@ TEST_F(ClusterParse, TakesCopiesZonesAndTheDelayOfAcknowledgements) {
   EXPECT_EQ(listener.on_failure, OnShadowFailure::accept);
   EXPECT_EQ(listener.acknowledgement_delay_max, Duration(5s));
   EXPECT_EQ(listener.delayed_acknowledgements_max, 7U);
-  EXPECT_EQ(config->cluster.zone_of("c"), "west");
+  EXPECT_EQ(config->cluster.own_zone("c"), "west");
   EXPECT_EQ(config->cluster.reprotect_messages_per_second, 9U);
   EXPECT_EQ(config->cluster.reprotect_octets_per_second, 1U << 20);
 }

@@ -193,6 +193,7 @@ class NoOutbound final : public Outbound {
   void suspect(MessageId id, std::uint32_t crashes) override { suspects[id] = crashes; }
   void pardon(MessageId) override {}
   Task<Result<void>> bounce(RowId, std::string) override { co_return Result<void>{}; }
+  Task<Result<void>> remove(RowId) override { co_return Result<void>{}; }
 
   bool is_loading = false;
   std::vector<ReadyMessage> delivered;
