@@ -367,7 +367,7 @@ TEST_F(AdminApiTest, DoesWhatItIsToldAndSaysSo) {
               ElementsAre(QueueAction::retry, QueueAction::hold, QueueAction::release, QueueAction::bounce, QueueAction::remove));
   EXPECT_EQ(ask("POST", "/v1/queue/0000000000001234-1/drop").status, 404U);
   EXPECT_EQ(ask("GET", "/v1/queue/0000000000001234-1/bounce").status, 405U);
-  EXPECT_EQ(backend_.acted.size(), 4U);
+  EXPECT_EQ(backend_.acted.size(), 5U);
 }
 
 TEST_F(AdminApiTest, PassesOnWhyAnActionWasRefused) {
