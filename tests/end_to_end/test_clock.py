@@ -56,7 +56,7 @@ class Clock(LabCase):
         time.sleep(2.5)  # libfaketime looks once a second
         self.send("new@sink.example")
         self.next_hop.wait_for(delivered + 1, seconds=5)
-        self.assertEqual(self.states(), expected)
+        wait_until(lambda: self.states() == expected, 5, lambda: f"the record of the delivery: {self.states()}")
         # The next try comes when it is due by a clock that did not jump.
         wait_until(lambda: self.tries[-1] != last, RETRY + 8, f"the retry with the clock at {offset}")
         self.assertGreater(self.tries[-1] - last, RETRY - 2, f"a retry came early with the clock at {offset}")
