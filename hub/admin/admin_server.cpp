@@ -37,6 +37,8 @@ class Pace {
     free_at_ = std::max(free_at_, now - ahead_max) + cost;
     return std::max<Duration>(free_at_ - now, Duration{0});
   }
+  /// Who has gone before his turn came costs nothing.
+  void give_back(Duration cost) { free_at_ -= cost; }
 
  private:
   MonotonicTime free_at_ = MonotonicTime::min() + 1h;
@@ -252,7 +254,7 @@ class AdminServerImpl final : public AdminServer {
     const bool is_tls = begun.front() == tls_handshake_octet;
     session->wrap([&](auto below) { return std::make_unique<BegunStream>(std::move(below), std::move(begun)); });
     if (!is_tls) co_return true;
-    if (!co_await wait_turn(cost_of_handshake)) co_return false;
+    if (!co_await wait_turn(*session, strangers_, cost_of_handshake)) co_return false;
     auto context = tls_->context();
     if (!context) co_return false;
     TlsStream* tls = nullptr;
@@ -267,39 +269,40 @@ class AdminServerImpl final : public AdminServer {
     co_return true;
   }
 
-  /// False: the hub is stopping.
-  Task<bool> wait_turn(Duration cost) {
-    const auto wait = pace_.take(MonotonicClock::now(), cost);
-    if (wait == Duration{0}) co_return true;
-    Timer timer(io_);
-    co_return co_await timer.wait_for(wait);
+  /// False: the connection was closed before its turn came.
+  static Task<bool> wait_turn(HttpSession& session, Pace& pace, Duration cost) {
+    const auto wait = pace.take(MonotonicClock::now(), cost);
+    if (wait == Duration{0} || co_await session.pause(wait)) co_return true;
+    pace.give_back(cost);
+    co_return false;
   }
 
   Task<ApiResponse> answer_over_tcp(Shared session, std::shared_ptr<AdminEntrance> entrance, HttpRequest request) {
     const bool is_health = request.target.starts_with("/healthz/");
-    // A probe is not kept waiting: there are no more of them than connections are accepted.
-    if (is_health && session->is_first_request()) {
-      (void)pace_.take(MonotonicClock::now(), cost_of_health);
-    } else {
-      session->set_answering(false);
-      (void)co_await wait_turn(is_health ? cost_of_health : cost_of_request);
-    }
     ApiRequest asked{std::move(request.method), std::move(request.target), AdminRole::none, "nobody"};
     if (asked.target.starts_with("/v1") && doorkeeper_.has_credentials()) {
       auto verdict = doorkeeper_.look(*entrance, request.authorization, asked.method, asked.target);
       if (verdict.role == AdminRole::none) {
         api_.count_refused(verdict.refusal.status);
-        Timer timer(io_);
-        co_await timer.wait_for(Doorkeeper::refusal_delay);
+        session->set_answering(false);
+        if (co_await wait_turn(*session, strangers_, cost_of_request)) (void)co_await session->pause(Doorkeeper::refusal_delay);
         session->set_answering(true);
         co_return std::move(verdict.refusal);
       }
       asked.role = verdict.role;
       asked.by = std::move(verdict.by);
     }
+    const bool is_known = asked.role != AdminRole::none;
+    if (is_health && session->is_first_request()) {
+      // A probe is not kept waiting: there are no more of them than connections are accepted.
+      (void)strangers_.take(MonotonicClock::now(), cost_of_health);
+    } else {
+      // Operators wait for each other alone, and keep their connections: a flood of strangers does not lock them out.
+      session->set_answering(is_known);
+      if (!co_await wait_turn(*session, is_known ? known_ : strangers_, is_health ? cost_of_health : cost_of_request)) co_return error_answer(503, "closed");
+    }
     session->set_answering(true);
     const auto [by, method, target] = std::tuple(asked.by, asked.method, asked.target);
-    const bool is_known = asked.role != AdminRole::none;
     auto answer = co_await answer_here(std::move(asked));
     if (is_known && answer.status == 403) doorkeeper_.note_forbidden(*entrance, by, method, target);
     co_return answer;
@@ -321,7 +324,8 @@ class AdminServerImpl final : public AdminServer {
   std::string path_;
   Doorkeeper doorkeeper_;
   std::shared_ptr<TlsPlace> tls_;
-  Pace pace_;
+  Pace strangers_;
+  Pace known_;
   std::optional<HttpListener<LocalProtocol>> local_;
   std::optional<HttpListener<TcpProtocol>> tcp_;
   std::optional<Endpoint> address_;

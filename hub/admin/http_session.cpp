@@ -42,12 +42,17 @@ struct HttpSession::Reading {
 };
 
 HttpSession::HttpSession(asio::io_context& io, TaskScope& tasks, std::unique_ptr<Stream> stream, HttpLimits limits)
-    : tasks_(tasks), stream_(std::move(stream)), limits_(limits), timer_(io), buffer_(limits.header_octets_max + limits.body_octets_max) {}
+    : tasks_(tasks), stream_(std::move(stream)), limits_(limits), timer_(io), pause_(io), buffer_(limits.header_octets_max + limits.body_octets_max) {}
 
 void HttpSession::expires_after(Duration span) {
   timer_.call_at(MonotonicClock::now() + span, [weak = weak_from_this()](bool came) {
     if (auto self = came ? weak.lock() : nullptr) self->close();
   });
+}
+
+Task<bool> HttpSession::pause(Duration span) {
+  if (!is_closed_) (void)co_await pause_.wait_for(span);
+  co_return !is_closed_;
 }
 
 Task<void> HttpSession::run(Handler handler) {

@@ -39,7 +39,13 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   Task<void> run(Handler handler);
   /// run() ends soon.
-  void close() { stream_->close(); is_closed_ = true; }
+  void close() {
+    stream_->close();
+    is_closed_ = true;
+    pause_.cancel();
+  }
+  /// Before an answer. False: the connection was closed meanwhile, and nobody waits for it.
+  Task<bool> pause(Duration span);
 
   /// The hub works on an answer, or sends it. Else nobody is wronged who is closed in favour of another.
   [[nodiscard]] bool is_answering() const { return is_answering_; }
@@ -64,6 +70,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::unique_ptr<Stream> stream_;
   HttpLimits limits_;
   Timer timer_;
+  Timer pause_;
   boost::beast::flat_buffer buffer_;
   std::size_t requests_ = 0;
   bool is_answering_ = false;

@@ -11,7 +11,7 @@
 namespace umbra::hub {
 namespace {
 
-constexpr std::size_t gap = 2;
+constexpr std::size_t few_columns = 8;
 constexpr std::size_t columns_max = 10'000;
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0U) == 0x80; }
@@ -34,7 +34,7 @@ std::string tinted(const std::string& text, std::string_view colour) {
   return colour.empty() ? text : "\x1b[" + std::string(colour) + "m" + text + "\x1b[0m";
 }
 
-void shrink(std::vector<std::size_t>& widths, std::size_t columns) {
+void shrink(std::vector<std::size_t>& widths, std::size_t columns, std::size_t gap) {
   auto total = std::accumulate(widths.begin(), widths.end(), gap * (widths.size() - 1));
   while (total > columns) {
     auto widest = std::ranges::max_element(widths);
@@ -89,20 +89,27 @@ std::string table(const std::vector<std::vector<std::string>>& rows, const Scree
     widths.resize(std::max(widths.size(), row.size()));
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
   }
-  if (screen.columns > 0 && !widths.empty()) shrink(widths, screen.columns);
+  // Many columns stand closer together before any of them is cut.
+  const auto wanted = std::accumulate(widths.begin(), widths.end(), std::size_t{0});
+  const bool is_tight = screen.columns > 0 && widths.size() > few_columns && wanted + 2 * (widths.size() - 1) > screen.columns;
+  const std::size_t gap = is_tight ? 1 : 2;
+  if (screen.columns > 0 && !widths.empty()) shrink(widths, screen.columns, gap);
   std::string out;
   for (std::size_t number = 0; number < rows.size(); ++number) {
     const auto& row = rows[number];
     std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      auto cell = cut_to(row[i], widths[i]);
+    std::size_t left = screen.columns > 0 ? screen.columns : std::string::npos;
+    for (std::size_t i = 0; i < row.size() && left > 0; ++i) {
+      // What does not fit when all columns are as narrow as they may be.
+      auto cell = cut_to(cut_to(row[i], widths[i]), left);
       const auto width = width_of(cell);
+      left -= std::min(left, widths[i] + gap);
       if (screen.has_colours && !cell.empty()) cell = tinted(cell, number == 0 ? "1" : colour_of(row[i]));
       line += cell;
       if (i + 1 < row.size()) line.append(widths[i] - width + gap, ' ');
     }
     while (line.ends_with(' ')) line.pop_back();
-    out += (screen.columns > 0 && !screen.has_colours ? cut_to(line, screen.columns) : line) + '\n';
+    out += line + '\n';
   }
   return out;
 }

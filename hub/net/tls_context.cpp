@@ -53,9 +53,11 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::make(const TlsOptions& opt
     X509_up_ref(certificate.get());
     made->named_.push_back({std::move(*further), std::move(certificate)});
   }
-  if (!made->named_.empty()) {
+  if (!options.identities.empty()) {
     made->first_.reset(SSL_CTX_get0_certificate(made->context_.get()));
     X509_up_ref(made->first_.get());
+  }
+  if (!made->named_.empty()) {
     SSL_CTX_set_tlsext_servername_callback(made->context_.get(), choose_by_name);
     SSL_CTX_set_tlsext_servername_arg(made->context_.get(), made.get());
   }
