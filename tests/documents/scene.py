@@ -74,6 +74,9 @@ class Scene:
         secret = pathlib.Path("/etc/umbra/cluster.secret")
         secret.write_text("a secret for these three hubs only, 0123456789\n")
         secret.chmod(0o600)
+        tokens = pathlib.Path("/etc/umbra/admin.tokens")
+        tokens.write_text(f"monitoring:read:{'0123456789abcdef' * 4}\n")
+        tokens.chmod(0o600)
         self.start([str(places.UMBRA_LOAD), "sink", "--listen", SINK, "--ledger", str(self.scratch / "sink.ledger")], "sink")
         for number, name in enumerate(HUBS, 1):
             self.hub(name, number)
@@ -103,7 +106,7 @@ class Scene:
                        {"name": "partner", "domains": ["partner.example"], "hosts": [{"address": "10.0.0.9:25"}]},
                        {"name": "load", "domains": ["sink.example"], "hosts": ["127.0.0.1:2600"]},
                        {"name": "internet", "domains": ["*"], "hosts": [SINK]}],
-            "admin": {"socket": "/run/umbra/admin.sock" if first else f"/run/umbra/{name}.sock", "address": f"{host}:9625"},
+            "admin": {"socket": "/run/umbra/admin.sock" if first else f"/run/umbra/{name}.sock", "address": f"{host}:9625", "tokens_file": "/etc/umbra/admin.tokens"},
             "log": {"file": str(here / "hub.log")},
             "logs": {"folder": str(here / "logs")},
             "safety_net": {"keep": "2d", "size": "50MB"},
