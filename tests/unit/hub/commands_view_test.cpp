@@ -23,6 +23,16 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
+/// Without the colours.
+std::string bare(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\x1b') i = text.find('m', i);
+    else out += text[i];
+  }
+  return out;
+}
+
 TEST(Table, IsAsWideAsItsCellsWithoutALimit) {
   EXPECT_EQ(table({{"A", "LONG"}, {"abc", "x"}}), "A    LONG\nabc  x\n");
   EXPECT_EQ(table({}), "");
@@ -41,6 +51,13 @@ TEST(Table, NoLineIsWiderThanTheScreenWhateverItsCells) {
     for (const auto& line : lines_of(table(rows, {.columns = columns}))) EXPECT_LE(width_of(line), columns) << line;
 }
 
+TEST(Table, ManyColumnsFitWithColoursToo) {
+  const std::vector<std::vector<std::string>> rows(2, std::vector<std::string>(13, "HEADING"));
+  const auto coloured = table(rows, {.columns = 80, .has_colours = true});
+  EXPECT_EQ(bare(coloured), table(rows, {.columns = 80}));
+  for (const auto& line : lines_of(bare(coloured))) EXPECT_LE(width_of(line), 80U) << line;
+}
+
 TEST(Table, CutsBetweenCharacters) {
   EXPECT_EQ(cut_to("größe", 4), "grö…");
   EXPECT_EQ(cut_to("größe", 5), "größe");
@@ -52,12 +69,7 @@ TEST(Table, ColoursChangeNoWidth) {
   auto plain = lines_of(table({{"HUB", "STATE", "X"}, {"hub-1", "silent", "y"}}));
   auto coloured = table({{"HUB", "STATE", "X"}, {"hub-1", "silent", "y"}}, {.has_colours = true});
   EXPECT_THAT(coloured, HasSubstr("\x1b[31msilent\x1b[0m"));
-  std::string bare;
-  for (std::size_t i = 0; i < coloured.size(); ++i) {
-    if (coloured[i] == '\x1b') i = coloured.find('m', i);
-    else bare += coloured[i];
-  }
-  EXPECT_EQ(lines_of(bare), plain);
+  EXPECT_EQ(lines_of(bare(coloured)), plain);
 }
 
 TEST(SearchView, ShowsWhereEachIsAndNamesHubsThatDidNotAnswer) {
