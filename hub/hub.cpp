@@ -388,6 +388,8 @@ class WiredHub final : public Hub, public AdminBackend {
       co_return ActionOutcome{ActionOutcome::Kind::refused, "the message is being handed over to another hub"};
     if (action == QueueAction::bounce) {
       auto bounced = co_await outbound_->bounce(row, "bounced by the operator");
+      if (!bounced && bounced.error().code == std::errc::device_or_resource_busy)
+        co_return ActionOutcome{ActionOutcome::Kind::refused, "it is being sent this moment"};
       if (!bounced) co_return std::unexpected(bounced.error());
       co_return ActionOutcome{};
     }

@@ -62,7 +62,10 @@ class Description(LabCase):
             ask("POST", "/v1/queue/search/" + action, "?sender=nobody%40source.example")
             ask("POST", "/v1/queue/search/" + action, expected=400)
         ask("POST", "/v1/queue/{id}/delete", expected=404, id="0123456789abcdef-1")
-        ask("POST", "/v1/queue/{id}/bounce", id=message)
+        # What is being sent this moment is refused: the retry has begun an attempt.
+        bounced = wait_until(lambda: (answer := admin.ask(hub, "POST", f"/v1/queue/{message}/bounce", local=True)).status == 200 and answer, 10, "bounced")
+        admin.check("POST", "/v1/queue/{id}/bounce", bounced)
+        asked.add(("POST", "/v1/queue/{id}/bounce"))
         ask("POST", "/v1/reload")
         ask("POST", "/v1/drain", "?verb=pause")
         ask("POST", "/v1/undrain")
