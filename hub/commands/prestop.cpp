@@ -5,8 +5,10 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <expected>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -26,6 +28,7 @@ using namespace std::chrono_literals;
 
 constexpr auto api_timeout = 5s;
 constexpr auto no_answer_max = 5s;  // of the hub: one whose epoch another one has ended is back in less
+constexpr auto no_reply_max = 30s;  // to one question, when the deadline leaves so much
 constexpr auto margin = 2s;         // of the deadline, for the hub to say "incomplete" in
 constexpr int look_every_ms = 200;
 constexpr std::string_view service_account = "/var/run/secrets/kubernetes.io/serviceaccount/";
@@ -48,8 +51,9 @@ std::optional<std::uint64_t> ordinal_of(const std::string& name) {
   return dash == std::string::npos ? std::nullopt : parse_number(std::string_view(name).substr(dash + 1));
 }
 
-Task<void> get(HttpClient& client, HttpRequest request, std::string& body, std::string& trouble) {
-  auto response = co_await client.send(std::move(request), MonotonicClock::now() + api_timeout);
+Task<void> get(HttpClient& client, HttpRequest request, MonotonicTime until, std::string& body,
+               std::string& trouble) {
+  auto response = co_await client.send(std::move(request), until);
   client.close();
   if (!response) {
     trouble = response.error().what + ": " + response.error().code.message();
@@ -62,7 +66,7 @@ Task<void> get(HttpClient& client, HttpRequest request, std::string& body, std::
 
 /// The pod's StatefulSet, as the API server has it; empty, with a word on standard output, when it cannot be
 /// had.
-std::string ask_for_set() {
+std::string ask_for_set(MonotonicTime until) {
   auto set = environment("UMBRA_STATEFULSET");
   auto name_space =
       environment("UMBRA_NAMESPACE", first_line_of(fmt::format("{}namespace", service_account)));
@@ -90,7 +94,7 @@ std::string ask_for_set() {
                      {{"Authorization",
                        "Bearer " + first_line_of((std::filesystem::path(folder) / "token").string())}},
                      {}},
-                    body, trouble));
+                    until, body, trouble));
     io.run();
   }
   if (!trouble.empty())
@@ -111,15 +115,33 @@ bool is_over(const Json& report) {
   return state == "active" || state == "drained" || state == "incomplete" || state == "left";
 }
 
+/// Asks the hub, and waits no longer than the hook may: a hub that is there and does not answer must not hold
+/// a pod until the kubelet kills it.
+std::expected<Json, AdminRefusal> ask(const std::string& socket, const std::string& method,
+                                      const std::string& target, MonotonicTime deadline) {
+  auto left = std::clamp<Duration>(deadline - MonotonicClock::now(), 100ms, no_reply_max);
+  auto answer = ask_hub(socket, method, target, left);
+  if (!answer) {
+    bool late = answer.error().code == std::errc::timed_out;
+    return std::unexpected(AdminRefusal{0, answer.error().what + (late ? ": no answer" : "")});
+  }
+  auto json = Json::parse(answer->body, nullptr, false);
+  if (answer->status == 200 && json.is_object()) return json;
+  bool has_words = json.is_object() && json.contains("error") && json["error"].is_string();
+  return std::unexpected(
+      AdminRefusal{answer->status, has_words ? json["error"].get<std::string>()
+                                             : fmt::format("the hub answered {}", answer->status)});
+}
+
 /// What the order came to. One that is under way already is joined, a pause is ended for it.
 std::string order_and_follow(const std::string& socket, bool leaves, MonotonicTime deadline) {
-  auto report = ask_hub_json(socket, "POST", drain_target(leaves, deadline - MonotonicClock::now()));
+  auto report = ask(socket, "POST", drain_target(leaves, deadline - MonotonicClock::now()), deadline);
   if (!report && report.error().status == 409) {
     std::printf("%s: following what is under way\n", report.error().why.c_str());
-    report = ask_hub_json(socket, "GET", "/v1/drain");
+    report = ask(socket, "GET", "/v1/drain", deadline);
     if (report && report->value("state", std::string()) == "paused") {
-      (void)ask_hub_json(socket, "POST", "/v1/undrain");
-      report = ask_hub_json(socket, "POST", drain_target(leaves, deadline - MonotonicClock::now()));
+      (void)ask(socket, "POST", "/v1/undrain", deadline);
+      report = ask(socket, "POST", drain_target(leaves, deadline - MonotonicClock::now()), deadline);
     }
   }
   auto heard = MonotonicClock::now();
@@ -136,9 +158,10 @@ std::string order_and_follow(const std::string& socket, bool leaves, MonotonicTi
     } else if (now > heard + no_answer_max) {
       return report.error().why + (last.empty() ? "" : "; last heard: " + last);
     }
-    if (now > deadline) return "the deadline of the hook has passed: " + last;
+    if (now > deadline)
+      return "the deadline of the hook has passed: " + (last.empty() && !report ? report.error().why : last);
     (void)::poll(nullptr, 0, look_every_ms);
-    report = ask_hub_json(socket, "GET", "/v1/drain");
+    report = ask(socket, "GET", "/v1/drain", deadline);
   }
 }
 
@@ -176,7 +199,9 @@ int run_prestop(const std::string& socket) {
   auto span = parse_duration(environment("UMBRA_PRESTOP_DEADLINE", "180s")).value_or(180s);
   auto deadline = MonotonicClock::now() + span;
   try {
-    bool leaves = is_scaled_away(environment("UMBRA_HUB_NAME"), ask_for_set());
+    bool leaves =
+        is_scaled_away(environment("UMBRA_HUB_NAME"),
+                       ask_for_set(MonotonicClock::now() + std::min<Duration>(api_timeout, span / 4)));
     leave_word(order_and_follow(socket, leaves, deadline));
   } catch (const std::exception& error) {  // an answer of another shape
     leave_word(std::string("the hub was not understood: ") + error.what());
