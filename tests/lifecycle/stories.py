@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-from story import need
+from story import Failed, need
 
 ALL = {}
 
@@ -146,6 +146,31 @@ def grace_too_short(run):
     run.cluster.controller.scale(3)
     run.cluster.wait_settled(90)
     need(any(ending.was_killed or ending.hook_code != 0 for ending in endings), "nothing was cut off")
+
+
+@story()
+def hook_removed(run):
+    """The emulator's own test: without the preStop hook, a hub that is scaled away leaves mail on its disk, and `scale` must say so."""
+    def remove(stateful_set):
+        del stateful_set["spec"]["template"]["spec"]["containers"][0]["lifecycle"]
+    run.begin(change=remove)
+    # The next hop is away: there is mail in the queue.
+    run.sink.stop()
+    run.wait_for_mail(500)
+    run.fault(lasts=60)
+    try:
+        scale(run, 2)
+    except Failed as failed:
+        run.say(f"found, as it must be: {failed}")
+    else:
+        raise Failed("a hub without a hook went away, and nobody noticed")
+    left = run.mail_on_disk(2)
+    run.say(f"{left} messages are on its disk")
+    need(left > 0, "nothing is left on the disk of a hub that had no hook")
+    run.sink.start()
+    # Its mail is with the others too: with the ordinal back, the ledger must be whole.
+    run.cluster.controller.scale(3)
+    run.cluster.wait_settled(90)
 
 
 @story(short=True)
