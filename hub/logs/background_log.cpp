@@ -46,13 +46,14 @@ bool BackgroundLog::write_note() {
 }
 
 void BackgroundLog::round_ended() {
-  if (note_.empty()) {
-    const auto dropped = writer_.state(0).lines_dropped;
-    if (dropped == told_dropped_) return;
-    own_lines_.line(note_, WallClock::now(), LogLevel::warning, "the log could not keep up",
-                    {{"lines_dropped", static_cast<std::int64_t>(dropped - told_dropped_)}});
-    told_dropped_ = dropped;
-  }
+  // First the note of an earlier round: more may have been lost since it was made, and this may be the last round.
+  if (!note_.empty() && !is_line_torn_) (void)write_note();
+  if (!note_.empty()) return;
+  const auto dropped = writer_.state(0).lines_dropped;
+  if (dropped == told_dropped_) return;
+  own_lines_.line(note_, WallClock::now(), LogLevel::warning, "the log could not keep up",
+                  {{"lines_dropped", static_cast<std::int64_t>(dropped - told_dropped_)}});
+  told_dropped_ = dropped;
   if (!is_line_torn_) (void)write_note();
 }
 
