@@ -14,8 +14,8 @@ def _pod(name, image, node, command):
 
 
 def sink(image, node):
-    """A next hop that puts off a third of what it is offered."""
-    command = ["/usr/bin/umbra-load", "sink", "--listen", "0.0.0.0:2600", "--ledger", "/ledger/sink", "--delay", "20", "--odds-4xx", "0.3", "--quiet"]
+    """A next hop that takes its time and puts off a third of what it is offered: hubs have mail on its way and mail that waits."""
+    command = ["/usr/bin/umbra-load", "sink", "--listen", "0.0.0.0:2600", "--ledger", "/ledger/sink", "--delay", "300", "--odds-4xx", "0.3", "--quiet"]
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sink"}, "spec": {"selector": {"test": "sink"}, "ports": [{"port": 2600}]}}
     return [service, _pod("sink", image, node, command)]
 

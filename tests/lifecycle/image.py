@@ -1,20 +1,16 @@
 """The image of the emulator: a folder with the programs, the libraries they are linked with and the few files of /etc that a libc looks at.
-Which program is the entry point is read from the Dockerfile. archive() makes of it what `docker load` and containerd take, for clusters where
-no Docker is at hand."""
-import hashlib
+Which program is the entry point is read from the Dockerfile."""
 import json
 import pathlib
 import re
 import shutil
 import subprocess
-import tarfile
-import tempfile
 
 from lab import places
 
 PROGRAM, USER = "/usr/bin/umbra", 10025
 # What the chart's test pods and its reload container call; the real image has them from Debian.
-TOOLS = ("bash", "cat", "find", "grep", "pkill", "rm", "sha256sum", "sleep", "sort")
+TOOLS = ("bash", "cat", "find", "grep", "rm", "sha256sum", "sleep", "sort")
 
 
 def entry_point():
@@ -55,21 +51,3 @@ def build(folder):
     (folder / "tmp").chmod(0o1777)
     (folder / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
     return folder
-
-
-def archive(folder, name, file):
-    """One layer, as `docker save` writes it. `name` is REPOSITORY:TAG."""
-    file = pathlib.Path(file)
-    with tempfile.TemporaryDirectory() as temporary:
-        parts = pathlib.Path(temporary)
-        with tarfile.open(parts / "layer.tar", "w") as layer:
-            layer.add(folder, arcname=".")
-        digest = hashlib.sha256((parts / "layer.tar").read_bytes()).hexdigest()
-        config = {"architecture": "amd64", "os": "linux", "config": {"Entrypoint": entry_point(), "User": f"{USER}:{USER}", "Env": ["PATH=/usr/bin"]},
-                  "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]}}
-        (parts / "config.json").write_text(json.dumps(config))
-        (parts / "manifest.json").write_text(json.dumps([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]))
-        with tarfile.open(file, "w") as out:
-            for part in ("config.json", "manifest.json", "layer.tar"):
-                out.add(parts / part, arcname=part)
-    return file
