@@ -15,15 +15,15 @@ def _pod(name, image, node, command):
 
 def sink(image, node):
     """A next hop that takes its time and puts off a third of what it is offered: hubs have mail on its way and mail that waits."""
-    command = ["/usr/bin/umbra-load", "sink", "--listen", "0.0.0.0:2600", "--ledger", "/ledger/sink", "--delay", "300", "--odds-4xx", "0.3", "--quiet"]
+    command = ["/usr/bin/umbra-load", "sink", "--listen", "0.0.0.0:2600", "--ledger", "/ledger/sink", "--delay", "250", "--odds-4xx", "0.3", "--quiet"]
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "sink"}, "spec": {"selector": {"test": "sink"}, "ports": [{"port": 2600}]}}
     return [service, _pod("sink", image, node, command)]
 
 
 def source(image, node, address, rate):
-    """A client that sends through the client service until it is ended."""
+    """A client that sends through the client service until it is ended, on a connection for each message: all hubs get their share."""
     command = ["/usr/bin/umbra-load", "source", "--to", address, "--ledger", "/ledger/source", "--sessions", "12", "--messages", "9000000", "--rate", str(rate),
-               "--give-up-ms", "240000", "--timeout-ms", "5000", "--quiet"]
+               "--fresh-connections", "--give-up-ms", "240000", "--timeout-ms", "5000", "--quiet"]
     return [_pod("source", image, node, command)]
 
 

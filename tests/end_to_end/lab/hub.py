@@ -44,6 +44,7 @@ class Hub:
                               bounce_profiles=bounce_profiles, filters=filters, logs=logs, admin=admin or {})
         self.zone = zone
         self.host, self.wrapper = host, wrapper
+        self.program = places.UMBRA
         self.members = members
         self.cluster_address = f"{host}:{self.cluster_port}"
         self.resolver = None  # the address of a name server; else the system's
@@ -106,7 +107,7 @@ class Hub:
         self.spool.mkdir(parents=True, exist_ok=True)
         self.socket.parent.mkdir(parents=True, exist_ok=True)
         self.write_config()
-        self.process = Process([places.UMBRA, "run", "--config", self.config], self.folder / "hub.out", wrapper=wrapper or self.wrapper)
+        self.process = Process([self.program, "run", "--config", self.config], self.folder / "hub.out", wrapper=wrapper or self.wrapper)
         if wait:
             self.wait_ready()
         return self
