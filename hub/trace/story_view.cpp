@@ -30,13 +30,14 @@ struct Verb {
   std::string_view source;  ///< empty: any
   std::string_view text;
 };
-constexpr std::array<Verb, 20> verbs = {{{"RECEIVE", "REDUNDANCY", "handed over to it"},
+constexpr std::array<Verb, 22> verbs = {{{"RECEIVE", "REDUNDANCY", "handed over to it"},
                                          {"RECEIVE", "", "accepted"},
                                          {"SEND", "", "delivered"},
                                          {"FAIL", "", "failed for good"},
                                          {"DEFER", "", "deferred"},
                                          {"DSN", "", "made as a notification"},
                                          {"DROP", "AGENT", "dropped by a content filter"},
+                                         {"DROP", "ADMIN", "deleted by the operator"},
                                          {"DROP", "", "refused"},
                                          {"RESUBMIT", "SAFETYNET", "sent again from the safety net"},
                                          {"RESUBMIT", "", "taken over"},
@@ -46,6 +47,7 @@ constexpr std::array<Verb, 20> verbs = {{{"RECEIVE", "REDUNDANCY", "handed over 
                                          {"HOLD", "", "held"},
                                          {"RELEASE", "ADMIN", "released by the operator"},
                                          {"RELEASE", "", "released"},
+                                         {"REROUTE", "", "sent another way by the operator"},
                                          {"HAREDIRECT", "", "copy made"},
                                          {"HAREDIRECTFAIL", "", "copy not made"},
                                          {"HARECEIVE", "", "copy received"},

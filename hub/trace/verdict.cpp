@@ -63,7 +63,8 @@ Json of_owner(const Json& owner, const std::vector<std::string>& copies) {
 
 /// How each recipient ended, as the records say.
 struct Outcomes {
-  std::map<std::string, std::string> by_recipient;  // event
+  std::map<std::string, std::string> by_recipient;  // event; "DELETE": dropped by the operator
+  std::string deleted_at;
   std::string next_hop;
   std::string hub;  // that sent it last
   std::string dropped;
@@ -74,6 +75,8 @@ Outcomes outcomes_of(const Json& records) {
   for (const auto& record : records) {
     const auto event = text_of(member(record, "event"));
     const bool is_end = event == "SEND" || event == "FAIL" || event == "DROP";
+    const bool is_deletion = event == "DROP" && text_of(member(record, "source")) == "ADMIN";
+    if (is_deletion) outcomes.deleted_at = text_of(member(record, "hub"));
     if (event == "DROP") outcomes.dropped = "by " + text_of(member(record, "hub")) + ": " + text_of(member(record, "source-context"));
     // A shadow is no delivery.
     if (!is_end && event != "RECEIVE" && event != "RESUBMIT" && event != "DEFER" && event != "EXPAND") continue;
@@ -83,7 +86,7 @@ Outcomes outcomes_of(const Json& records) {
       rest.remove_prefix(std::min(one.size() + 1, rest.size()));
       if (one == "...") continue;  // more than the record has room for: each has one of its own in the end
       auto& known = outcomes.by_recipient[one];
-      if (is_end) known = event;
+      if (is_end) known = is_deletion ? "DELETE" : event;
     }
     if (event != "SEND") continue;
     outcomes.hub = text_of(member(record, "hub"));
@@ -96,14 +99,19 @@ Json of_records(const Json& records, const std::vector<std::string>& copies) {
   const auto outcomes = outcomes_of(records);
   std::size_t sent = 0;
   std::size_t failed = 0;
+  std::size_t deleted = 0;
   std::size_t open = 0;
-  for (const auto& [recipient, event] : outcomes.by_recipient) ++(event == "SEND" ? sent : event.empty() ? open : failed);
-  if (sent + failed == 0) return outcomes.dropped.empty() ? Json(nullptr) : verdict("refused", {}, copies, "refused or dropped " + outcomes.dropped);
+  for (const auto& [recipient, event] : outcomes.by_recipient) ++(event == "SEND" ? sent : event == "DELETE" ? deleted : event.empty() ? open : failed);
+  if (sent + failed + deleted == 0) return outcomes.dropped.empty() ? Json(nullptr) : verdict("refused", {}, copies, "refused or dropped " + outcomes.dropped);
   const auto where = outcomes.hub.empty() ? std::string() : " by " + outcomes.hub + (outcomes.next_hop.empty() ? "" : " to " + outcomes.next_hop);
   const auto left = copies.empty() ? std::string("; no copy is left") : "; " + copies_text(copies);
-  if (failed == 0 && open == 0) return verdict("delivered", outcomes.hub, copies, "delivered" + where + left);
-  if (sent == 0 && open == 0) return verdict("bounced", {}, copies, "bounced" + left);
-  return verdict("partly_delivered", outcomes.hub, copies, fmt::format("{} recipients delivered{}, {} failed, {} not known", sent, where, failed, open) + left);
+  const auto deletion = "deleted by the operator at " + outcomes.deleted_at;
+  if (failed + deleted + open == 0) return verdict("delivered", outcomes.hub, copies, "delivered" + where + left);
+  if (sent + deleted + open == 0) return verdict("bounced", {}, copies, "bounced" + left);
+  if (sent + failed + open == 0) return verdict("deleted", outcomes.deleted_at, copies, deletion + left);
+  auto text = fmt::format("{} recipients delivered{}, {} failed, {} not known", sent, where, failed, open);
+  if (deleted != 0) text += fmt::format(", {} {}", deleted, deletion);
+  return verdict(sent == 0 && open == 0 ? "deleted" : "partly_delivered", sent == 0 ? outcomes.deleted_at : outcomes.hub, copies, text + left);
 }
 
 }  // namespace
@@ -150,7 +158,7 @@ Json verdict_of(const Json& facts, const Json& records, const std::vector<std::s
   }
   if (const Json* done = latest(facts, "done")) {
     const auto at = text_of(member(*done, "hub"));
-    return verdict("ended", at, copies, "finished at " + at + ": delivered or bounced");
+    return verdict("ended", at, copies, "finished at " + at + ": delivered, bounced or deleted");
   }
   const auto unheard = silent.empty() ? std::string() : "; not asked, or no answer: " + names(silent);
   if (!records.empty()) return verdict("unknown", {}, copies, "no hub that answered has it, and no log says how it ended" + unheard);

@@ -18,7 +18,7 @@ std::string custom_of(const Json& record, std::string_view name);
 /// To whom a record says that a message was sent; empty: it does not.
 std::string next_hop_of(const Json& record);
 
-/// {"state": queued | held | handing_over | copies_only | delivered | bounced | partly_delivered | refused | ended | unknown, "at": hub or null,
+/// {"state": queued | held | handing_over | copies_only | delivered | bounced | deleted | partly_delivered | refused | ended | unknown, "at": hub or null,
 /// "copies": [hubs], "text": a sentence}. `facts` and `records` as hub/trace/stories.h has them, by time; `silent`: hubs that did not answer.
 Json verdict_of(const Json& facts, const Json& records, const std::vector<std::string>& silent);
 

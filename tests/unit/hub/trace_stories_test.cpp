@@ -98,6 +98,22 @@ TEST(Stories, BouncedPartlyDeliveredAndUnknown) {
   EXPECT_EQ(state(tell({story("a", {}, {record("a", "2026-11-27T12:00:00.000Z", "RECEIVE")})})), "unknown") << "nobody says how it ended";
 }
 
+TEST(Stories, DeletedIsNotBounced) {
+  const auto received = record("a", "2026-11-27T12:00:00.000Z", "RECEIVE", {{"recipient-address", "r@sink.example;s@sink.example"}});
+  auto deleted = [](const std::string& recipient) { return record("a", "2026-11-27T12:00:02.000Z", "DROP", {{"source", "ADMIN"}, {"recipient-address", recipient}}); };
+  auto answer = tell({story("a", {}, {received, deleted("r@sink.example"), deleted("s@sink.example")})});
+  EXPECT_EQ(state(answer), "deleted");
+  EXPECT_EQ(answer["messages"][0]["verdict"]["at"], "a");
+  EXPECT_EQ(text(answer), "deleted by the operator at a; no copy is left");
+  EXPECT_THAT(story_view(answer), HasSubstr("deleted by the operator for r@sink.example"));
+  answer = tell({story("a", {}, {received, record("a", "2026-11-27T12:00:01.000Z", "SEND"), deleted("s@sink.example")})});
+  EXPECT_EQ(state(answer), "partly_delivered");
+  EXPECT_THAT(text(answer), HasSubstr("1 recipients delivered by a, 0 failed, 0 not known, 1 deleted by the operator at a"));
+  answer = tell({story("a", {}, {received, record("a", "2026-11-27T12:00:01.000Z", "FAIL"), deleted("s@sink.example")})});
+  EXPECT_EQ(state(answer), "deleted");
+  EXPECT_THAT(text(answer), HasSubstr("1 failed"));
+}
+
 TEST(Stories, RefusedIsNotAccepted) {
   auto answer = tell({story("a", {}, {Json{{"time", "2026-11-27T12:00:00.000Z"}, {"hub", "a"}, {"event", "DROP"}, {"source", "SMTP"}, {"source-context", "451 4.4.0 not redundant"}}})});
   EXPECT_EQ(state(answer), "refused");
