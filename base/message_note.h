@@ -1,5 +1,5 @@
-// What a holder knows of a message beyond its envelope and the recipients that are done: whether the operator held it, the next alarm,
-// what was attempted, and who owned it. Told between hubs (XNOTE), kept with message and shadow in the spool.
+// What a holder knows of a message beyond its envelope and the recipients that are done: whether the operator held it or sent it another
+// way, the next alarm, what was attempted, and who owned it. Told between hubs (XNOTE), kept with message and shadow in the spool.
 #pragma once
 
 #include <cstdint>
@@ -33,11 +33,13 @@ struct MessageNote {
   std::vector<std::pair<std::string, std::uint32_t>> attempts;  ///< by destination, where there were any
   std::string last_error;
   std::vector<OwnerRecord> history;  ///< by generation; the present owner is the last
+  std::string next_hop = {};  ///< the destination that the operator said; empty: as the routes say
   [[nodiscard]] bool is_empty() const { return *this == MessageNote{}; }
   bool operator==(const MessageNote&) const = default;
 };
 inline constexpr std::size_t owner_records_max = 16;      ///< the first, and the latest
 inline constexpr std::size_t noted_destinations_max = 32;
+inline constexpr std::size_t next_hop_octets_max = 280;  ///< of a destination that an operator said: a name of 253 octets, kind and port
 /// At most owner_records_max are kept.
 void add_owner(std::vector<OwnerRecord>& history, OwnerRecord owner);
 

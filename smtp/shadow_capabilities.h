@@ -19,19 +19,21 @@ inline constexpr std::string_view held_capability = "XHELD";              ///< X
 inline constexpr std::string_view protection_capability = "XPROTECTION";  ///< copies and zones in an envelope's flags
 inline constexpr std::string_view resent_capability = "XRESENT";          ///< the flag of an envelope that was sent from a safety net
 inline constexpr std::string_view note_capability = "XNOTE";              ///< XNOTE, NOTE in XCOPY, the history in XHAND's record
+inline constexpr std::string_view next_hop_capability = "XNEXTHOP";       ///< the next hop in XNOTE, NOTE and the record of XHAND
 inline constexpr std::string_view gone_capability = "XGONE";              ///< XGONE
 inline constexpr std::string_view over_capability = "XOVER";              ///< XOVER
 inline constexpr std::string_view level_capability = "XLEVEL";            ///< XLEVEL
 inline constexpr std::string_view names_capability = "XNAMES";            ///< XCOPY with the names behind its line
 
 /// Offered by this program to every hub that has proved itself.
-inline constexpr std::array<std::string_view, 15> shadow_capabilities = {
+inline constexpr std::array<std::string_view, 16> shadow_capabilities = {
     "XSUSPECT", early_capability, protection_capability, resent_capability,
     "XHAND",  // hand-over of ownership: XHAND, XBACK, "superseded" in XDONE
     held_capability,
     "XDRAIN",                  // a hub is drained or leaves: XSTATE, XREHOME
     configuration_capability,  // hubs tell one another how they are configured
     note_capability,
+    next_hop_capability,
     gone_capability,  // which hubs have left, told by others
     names_capability,
     over_capability,  // which runs were ended, told by who takes over before it asks

@@ -125,12 +125,12 @@ std::string format_note(const NoteItem& item) {
   const auto& note = item.note;
   return to_string(item.id) + ' ' + std::to_string(item.generation.value) + ' ' + std::to_string(note.number) +
          (note.is_held ? " held " : " free ") + format_time(note.alarm_at) + ' ' + format_attempts(note) + ' ' + format_history(note) + ' ' +
-         to_xtext(std::string_view(note.last_error).substr(0, error_octets_max));
+         to_xtext(std::string_view(note.last_error).substr(0, error_octets_max)) + (note.next_hop.empty() ? "" : ' ' + to_xtext(note.next_hop));
 }
 
 std::optional<NoteItem> parse_note(std::string_view line) {
   auto words = split(line, ' ');
-  if (words.size() != 8) return std::nullopt;
+  if (words.size() != 8 && words.size() != 9) return std::nullopt;
   NoteItem item;
   auto id = parse_message_id(words[0]);
   auto generation = bounded<std::uint32_t>(words[1]);
@@ -145,6 +145,11 @@ std::optional<NoteItem> parse_note(std::string_view line) {
   item.note.is_held = *is_held;
   item.note.alarm_at = *alarm;
   item.note.last_error = std::move(*error);
+  if (words.size() == 9) {
+    auto next_hop = from_xtext(words[8], next_hop_octets_max);
+    if (!next_hop || next_hop->empty()) return std::nullopt;
+    item.note.next_hop = std::move(*next_hop);
+  }
   if (!parse_attempts(words[5], item.note) || !parse_history(words[6], item.note)) return std::nullopt;
   return item;
 }
@@ -156,13 +161,19 @@ std::string format_notes(const std::vector<NoteItem>& notes) {
 }
 
 std::string format_copy_note(const MessageNote& note) {
-  return "NOTE:" + std::to_string(note.number) + (note.is_held ? ":held:" : ":free:") + format_time(note.alarm_at);
+  return "NOTE:" + std::to_string(note.number) + (note.is_held ? ":held:" : ":free:") + format_time(note.alarm_at) +
+         (note.next_hop.empty() ? "" : ':' + to_xtext(note.next_hop));
 }
 
 std::optional<MessageNote> parse_copy_note(std::string_view word) {
   auto words = split(word, ':');
-  if (words.size() != 4 || words[0] != "NOTE") return std::nullopt;
+  if (words.size() < 4 || words[0] != "NOTE") return std::nullopt;
   MessageNote note;
+  if (words.size() > 4) {  // of all that is behind the alarm, colons too
+    auto next_hop = from_xtext(word.substr(static_cast<std::size_t>(words[4].data() - word.data())), next_hop_octets_max);
+    if (!next_hop || next_hop->empty()) return std::nullopt;
+    note.next_hop = std::move(*next_hop);
+  }
   auto number = bounded<std::uint32_t>(words[1]);
   auto is_held = parse_held(words[2]);
   auto alarm = parse_time(words[3]);

@@ -65,7 +65,7 @@ struct CopyOffer {
   std::vector<std::uint32_t> done;                       ///< recipients already finished, ascending
   std::string envelope;                                  ///< encoded (base/envelope.h)
   std::string body;                                      ///< when not streamed
-  MessageNote note;                                      ///< keyword XNOTE: number, hold and alarm; number 0: nothing
+  MessageNote note;                                      ///< keyword XNOTE: number, hold, alarm and next hop; number 0: nothing
 };
 
 /// A message that is handed over: `envelope` of the offer is the whole record of it (docs/xshadow.md section 12).
@@ -226,7 +226,7 @@ std::string format_ask(const std::vector<MessageId>& ids);
 std::string format_notes(const std::vector<NoteItem>& notes);
 std::string format_note(const NoteItem& item);
 std::optional<NoteItem> parse_note(std::string_view line);
-/// The last word of XCOPY: number, hold and alarm of a note.
+/// The last word of XCOPY: number, hold, alarm and next hop of a note.
 std::string format_copy_note(const MessageNote& note);
 std::optional<MessageNote> parse_copy_note(std::string_view word);
 std::string format_noted(MessageId id, NotedState state);

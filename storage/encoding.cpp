@@ -110,6 +110,7 @@ std::string encode_note(const MessageNote& note) {
   put_string(out, encode_queue(attempts));
   put_string(out, note.last_error);
   put_string(out, encode_history(note.history));
+  put_string(out, note.next_hop);
   return out;
 }
 
@@ -122,6 +123,7 @@ std::optional<MessageNote> decode_note(std::string_view octets) {
   auto attempts = decode_queue(reader.string());
   note.last_error = reader.string();
   auto history = decode_history(reader.string());
+  if (!reader.at_end()) note.next_hop = reader.string();  // before schema 11 there was none
   if (!reader.at_end() || !attempts || !history) return std::nullopt;
   for (auto& entry : *attempts) note.attempts.emplace_back(std::move(entry.destination), entry.attempts);
   note.history = std::move(*history);

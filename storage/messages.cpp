@@ -35,11 +35,16 @@ bool is_held(const MessageRow& message) {
 
 /// Something that a holder has to know to go on where this hub was.
 bool is_note_changed(const MessageRow& before, const MessageRow& after) {
-  if (is_held(before) != is_held(after) || before.alarm_at != after.alarm_at) return true;
+  if (is_held(before) != is_held(after) || before.alarm_at != after.alarm_at || before.next_hop != after.next_hop) return true;
   return std::ranges::any_of(after.queue, [&](const QueueEntry& entry) {
     auto earlier = std::ranges::find(before.queue, entry.destination, &QueueEntry::destination);
     return entry.attempts > (earlier == before.queue.end() ? 0 : earlier->attempts);
   });
+}
+
+/// Of next_hop: NULL where there is none, which is nearly always.
+std::optional<std::string_view> next_hop_column(const std::string& next_hop) {
+  return next_hop.empty() ? std::nullopt : std::optional<std::string_view>(next_hop);
 }
 
 bool same_entries(const MessageRow& a, const MessageRow& b) {
@@ -115,16 +120,16 @@ void Messages::insert(const NewMessage& message, Entered how, Counts& counts) {
   std::optional<Blob> envelope_inline;
   if (!is_large) envelope_inline = Blob{envelope};
   // With an owner before this one there is a history to be told.
-  std::uint32_t noted = message.history.empty() ? 0 : 1;
-  std::string owners = noted == 0 ? std::string() : encode_history(message.history);
+  std::uint32_t noted = message.history.empty() && message.next_hop.empty() ? 0 : 1;
+  std::string owners = message.history.empty() ? std::string() : encode_history(message.history);
   std::optional<Blob> history;
-  if (noted != 0) history = Blob{owners};
+  if (!message.history.empty()) history = Blob{owners};
   insert_.run(message.row.value, origin_spool, origin_number, message.generation.value,
               static_cast<int>(MessageState::queued),
               protection_column(message.is_protected, message.holders), message.size,
               to_column(message.alarm_at), recipients, done, Blob{encode_holders(message.holders)},
               Blob{encode_queue(message.queue)}, message.last_error, envelope_inline, message.envelope.protection.copies,
-              held_by_column(message.holders), noted, history);
+              held_by_column(message.holders), noted, history, next_hop_column(message.next_hop));
   if (message.holders.size() > 1) name_further_holders(message.row, message.holders);
   if (is_large) insert_envelope_.run(message.row.value, Blob{envelope});
   for (const auto& entry : message.queue) queue_.add(message.row, entry);
@@ -146,7 +151,7 @@ void Messages::update(const MessageRow& before, const MessageRow& after, Counts&
   update_.run(after.row.value, after.generation.value, static_cast<int>(after.state),
               protection_column(after.is_protected, after.holders), to_column(after.alarm_at), after.done,
               Blob{encode_holders(after.holders)}, Blob{encode_queue(after.queue)}, forks_column,
-              after.last_error, held_by_column(after.holders), noted);
+              after.last_error, held_by_column(after.holders), noted, next_hop_column(after.next_hop));
   if (noted != 0) {
     if (before.holders != after.holders)
       for (const auto& holder : before.holders)
@@ -244,6 +249,7 @@ std::optional<MessageRow> Messages::read(const Statement::Rows& rows) {
   message.last_error = rows.octets(13);
   message.copies = static_cast<std::uint32_t>(rows.number(14));
   message.noted = static_cast<std::uint32_t>(rows.number(15));
+  if (!rows.is_null(16)) message.next_hop = rows.octets(16);
   if (!holders || !queue) {
     database_.fail(SQLITE_CORRUPT, "message row");
     return std::nullopt;
@@ -272,15 +278,16 @@ std::optional<StoredMessage> Messages::load(RowId row) {
     message.queue = std::move(found->queue);
     message.last_error = std::move(found->last_error);
     message.noted = found->noted;
-    if (!rows.is_null(17)) {
-      auto history = decode_history(rows.octets(17));
+    message.next_hop = std::move(found->next_hop);
+    if (!rows.is_null(18)) {
+      auto history = decode_history(rows.octets(18));
       if (!history) {
         database_.fail(SQLITE_CORRUPT, "history");
         return std::nullopt;
       }
       message.history = std::move(*history);
     }
-    auto envelope = decode_sealed(rows.octets(16));
+    auto envelope = decode_sealed(rows.octets(17));
     if (!envelope) {
       database_.fail(SQLITE_CORRUPT, "envelope");
       return std::nullopt;

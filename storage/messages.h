@@ -33,6 +33,7 @@ struct MessageRow {
   std::vector<std::uint64_t> forks;  ///< ascending
   std::string last_error;
   std::uint32_t noted = 0;
+  std::string next_hop = {};
 };
 
 /// How often each kind is there; kept in `meta`.
@@ -119,23 +120,23 @@ class Messages {
   Holds holds_{database_};
 
   Statement insert_{database_,
-                    "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)"};
+                    "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?)"};
   Statement insert_envelope_{database_, "INSERT INTO envelopes VALUES(?, ?)"};
   Statement update_{
       database_,
       "UPDATE messages SET generation = ?2, state = ?3, protection = ?4, alarm_at = ?5, done = ?6, "
-      "holders = ?7, queue = ?8, forks = ?9, last_error = ?10, held_by = ?11, noted = ?12 WHERE row = ?1"};
+      "holders = ?7, queue = ?8, forks = ?9, last_error = ?10, held_by = ?11, noted = ?12, next_hop = ?13 WHERE row = ?1"};
   Statement remove_{database_, "DELETE FROM messages WHERE row = ?"};
   Statement remove_envelope_{database_, "DELETE FROM envelopes WHERE row = ?"};
   Statement remove_progress_{database_, "DELETE FROM progress WHERE row = ?"};
   Statement row_{database_,
                  "SELECT row, origin_spool, origin_number, generation, state, protection, size, alarm_at, "
                  "recipients, done, "
-                 "holders, queue, forks, last_error, copies, noted FROM messages WHERE row = ?"};
+                 "holders, queue, forks, last_error, copies, noted, next_hop FROM messages WHERE row = ?"};
   Statement row_and_envelope_{database_,
                               "SELECT row, origin_spool, origin_number, generation, state, protection, size, "
                               "alarm_at, recipients, done, holders, "
-                              "queue, forks, last_error, copies, noted, coalesce(envelope, (SELECT envelope FROM envelopes "
+                              "queue, forks, last_error, copies, noted, next_hop, coalesce(envelope, (SELECT envelope FROM envelopes "
                               "e WHERE e.row = messages.row)), history "
                               "FROM messages WHERE row = ?"};
   Statement recipient_state_{database_, "SELECT state FROM progress WHERE row = ? AND recipient = ?"};

@@ -13,6 +13,7 @@ MessageNote note_of(const StoredMessage& message) {
     if (entry.attempts != 0 && note.attempts.size() < noted_destinations_max) note.attempts.emplace_back(entry.destination, entry.attempts);
   note.last_error = message.last_error;
   note.history = message.history;
+  note.next_hop = message.next_hop;
   if (!note.history.empty())
     for (const auto& entry : message.queue) note.history.back().attempts = std::max(note.history.back().attempts, entry.attempts);
   return note;

@@ -196,7 +196,12 @@ CREATE TABLE holds(
   before INTEGER NOT NULL);        -- how long it was on hold before that, in microseconds
 )";
 
-constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}, {version_8, nullptr}, {version_9, nullptr}, {version_10, nullptr}};
+// Where the operator sends a message in place of its routes; the form of a note (shadows) has a word more for it.
+constexpr const char* version_11 = R"(
+ALTER TABLE messages ADD COLUMN next_hop TEXT;  -- a destination; NULL: as the routes say
+)";
+
+constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}, {version_8, nullptr}, {version_9, nullptr}, {version_10, nullptr}, {version_11, nullptr}};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {

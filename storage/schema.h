@@ -14,7 +14,7 @@
 
 namespace umbra::storage {
 
-inline constexpr std::int64_t schema_version = 10;
+inline constexpr std::int64_t schema_version = 11;
 
 /// Brings the file to schema_version. A new file gets its spool id from `random`, and epoch 0.
 Result<void> migrate(Database& database, Random& random);

@@ -102,6 +102,7 @@ struct NewMessage {
   std::string last_error{};
   Entered entered =
       Entered::accepted;  ///< for the ledger; take_over() and accept_hand_over() know it themselves
+  std::string next_hop{};  ///< as in StoredMessage; take_over() puts what was noted in its place
 };
 
 struct StoredMessage {
@@ -120,6 +121,7 @@ struct StoredMessage {
   std::string last_error;
   std::uint32_t noted = 0;           ///< number of its note; 0: there is nothing that its holders need be told
   std::vector<OwnerRecord> history;  ///< empty: accepted here
+  std::string next_hop = {};         ///< the destination of all that is left, as the operator said; empty: as the routes say
 };
 /// What its holders are to know.
 MessageNote note_of(const StoredMessage& message);
@@ -324,8 +326,10 @@ class Writer {
   /// queued <-> held. Leaving `queued` takes the entries out of the due queue; `queue` are those of a message
   /// that becomes queued (ignored otherwise).
   virtual Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) = 0;
-  /// Replaces all queue entries (retry now, reroute).
+  /// Replaces all queue entries (retry now, routes that have changed).
   virtual Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) = 0;
+  /// The operator sends it another way, or (empty) as the routes say again. `queue`: the entries that follow, of a held one for later.
+  virtual Result<void> set_next_hop(RowId row, const std::string& next_hop, const std::vector<QueueEntry>& queue) = 0;
 
   // Shadows.
   /// Idempotent per (id, generation). An older generation of the same id is replaced; a newer one, or owning the message
@@ -348,7 +352,7 @@ class Writer {
   /// the "done" by this one stay so. (It is not given up: the owner may have no other copy yet.)
   virtual Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) = 0;
   /// The shadow becomes a message of ours: same row, body and id; `message` carries the new generation, holders and queue.
-  /// What was noted of the shadow holds on: it stays held, the next alarm, the attempts, the history. `applied`: what that was.
+  /// What was noted of the shadow holds on: it stays held, its next hop, the next alarm, the attempts, the history. `applied`: what that was.
   virtual Result<void> take_over(const NewMessage& message, MessageNote* applied) = 0;
   Result<void> take_over(const NewMessage& message) { return take_over(message, nullptr); }
 

@@ -212,6 +212,16 @@ Result<void> SpoolWriter::set_queue(RowId row, const std::vector<QueueEntry>& qu
   return change_message(row, "set queue", [&](MessageRow& message) { message.queue = queue; });
 }
 
+Result<void> SpoolWriter::set_next_hop(RowId row, const std::string& next_hop, const std::vector<QueueEntry>& queue) {
+  // What is being handed over may have an owner elsewhere, which goes its own way.
+  if (auto before = messages_.find_row(row); before && is_handing_over(before->state))
+    return failure(std::errc::device_or_resource_busy, fmt::format("set next hop of {}: it is being handed over", to_string(before->id)));
+  return change_message(row, "set next hop", [&](MessageRow& message) {
+    message.next_hop = next_hop;
+    message.queue = queue;
+  });
+}
+
 // ---------------------------------------------------------------------------------------------- shadows
 
 Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
@@ -240,6 +250,7 @@ Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
         note.number = shadow.note.number;
         note.is_held = shadow.note.is_held;
         note.alarm_at = shadow.note.alarm_at;
+        note.next_hop = shadow.note.next_hop;
         shadows_.set_note(present->row, note);
       }
       if (!database_.ok()) return std::unexpected(*database_.error());
@@ -252,6 +263,7 @@ Result<bool> SpoolWriter::insert_shadow(const Shadow& shadow) {
     if (shadow.note.number != 0) {
       stored.note.is_held = shadow.note.is_held;
       stored.note.alarm_at = shadow.note.alarm_at;
+      stored.note.next_hop = shadow.note.next_hop;
     }
     stored.offered = with_owed(std::move(stored.offered), present->offered);
     shadows_.remove(present->row, counts);
@@ -379,6 +391,7 @@ Result<void> SpoolWriter::take_over(const NewMessage& message, MessageNote* appl
     for (const auto& [destination, attempts] : note.attempts)
       if (entry.destination == destination) entry.attempts = std::max(entry.attempts, attempts);
   taken.last_error = note.last_error;
+  taken.next_hop = note.next_hop;
   shadows_.remove(shadow->row, counts);
   messages_.insert(taken, Entered::taken_over, counts);
   // A giver knows what it gave; whoever got a copy of an owner that is gone does not know of this one.

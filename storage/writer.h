@@ -37,6 +37,7 @@ class SpoolWriter final : public Writer {
   Result<void> set_generation(RowId row, Generation generation) override;
   Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) override;
   Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) override;
+  Result<void> set_next_hop(RowId row, const std::string& next_hop, const std::vector<QueueEntry>& queue) override;
   Result<bool> insert_shadow(const Shadow& shadow) override;
   Result<Discarded> apply_discard(const OutboxItem& item, SpoolId from) override;
   Result<bool> finish_shadow(MessageId id, Generation up_to) override;

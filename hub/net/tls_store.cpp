@@ -75,6 +75,7 @@ TlsStore::Places make_places(const Config& config) {
     if (listener.tls.mode != ListenerTlsConfig::Mode::none) add("listeners." + listener.name, options_of(listener.tls));
   for (const auto& route : config.routes)
     if (route.tls.policy != RouteTlsConfig::Policy::none) add("routes." + route.name, options_of(route.tls));
+  add("named_hosts", options_of(RouteTlsConfig{}));
   if (config.cluster.tls.enabled()) add("cluster", options_of(config));
   if (config.admin.tls.enabled()) add("admin", options_of(config.admin.tls));
   return places;

@@ -72,6 +72,8 @@ class TlsStore {
   /// Null where TLS is not used.
   std::shared_ptr<TlsPlace> listener(const std::string& name) { return find("listeners." + name); }
   std::shared_ptr<TlsPlace> route(const std::string& name) { return find("routes." + name); }
+  /// Next hops that the operator named, and no route: encrypted where they offer it.
+  std::shared_ptr<TlsPlace> named_hosts() { return find("named_hosts"); }
   std::shared_ptr<TlsPlace> cluster() { return find("cluster"); }
   std::shared_ptr<TlsPlace> admin() { return find("admin"); }
 

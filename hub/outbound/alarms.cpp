@@ -193,7 +193,7 @@ Task<Result<void>> Alarms::expire(Original original, const DueByClock& due) {
   std::map<std::string, storage::AttemptRecord> records;
   for (std::uint32_t i = 0; i < due.expired.size(); ++i) {
     if (!due.expired[i]) continue;
-    auto destination = parts_.router.destination_of(message.envelope.recipients[i].address, message.envelope.trail);
+    auto destination = parts_.router.destination_of(message.envelope.recipients[i].address, message.envelope.trail, message.next_hop);
     auto& record = records[destination];
     record.row = message.row;
     record.destination = destination;

@@ -7,6 +7,7 @@
 #include "hub/outbound/destination.h"
 #include "hub/outbound/eight_bit.h"
 #include "hub/outbound/hop.h"
+#include "hub/outbound/next_hop.h"
 #include "hub/spool_tasks.h"
 
 namespace umbra::hub {
@@ -239,7 +240,7 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
 Task<void> Connection::start_tls(HostAddress host) {
   const auto& route = *route_;
   has_begun_tls_ = true;
-  auto place = parts_.runtime.tls->route(route.name);
+  auto place = is_named_by_operator(route.name) ? parts_.runtime.tls->named_hosts() : parts_.runtime.tls->route(route.name);
   auto context = place == nullptr ? nullptr : place->context();
   if (context == nullptr) co_return session_->lost("4.7.5 TLS is not set up: " + (place == nullptr ? "" : place->problem()));
   TlsServerName server{host.name, {}, host.name + " " + to_string(host.endpoint)};

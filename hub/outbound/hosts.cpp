@@ -4,6 +4,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <map>
 
+#include "hub/outbound/next_hop.h"
 #include "smtp/address.h"
 
 namespace umbra::hub {
@@ -70,6 +71,8 @@ HostPlan literal_host(const Target& target) {
   return plan;
 }
 
+Task<HostPlan> exchangers_of(Resolver& resolver, Target target, OwnNames own);
+
 }  // namespace
 
 OwnNames own_names(const Config& config) {
@@ -86,6 +89,18 @@ OwnNames own_names(const Config& config) {
 Task<HostPlan> find_hosts(Resolver& resolver, Target target, OwnNames own) {
   if (target.domain.empty()) co_return co_await smart_hosts(resolver, target);
   if (target.domain.starts_with('[') && target.domain.ends_with(']')) co_return literal_host(target);
+  auto plan = co_await exchangers_of(resolver, target, std::move(own));
+  // A domain that an operator has mistyped is no reason to give his mail up.
+  if (plan.bounce && is_named_by_operator(target.route->name)) {
+    plan.defer = "4.4.4 " + plan.bounce->text;
+    plan.bounce.reset();
+  }
+  co_return plan;
+}
+
+namespace {
+
+Task<HostPlan> exchangers_of(Resolver& resolver, Target target, OwnNames own) {
   HostPlan plan;
   auto exchangers = co_await resolver.mail_exchangers(target.domain);
   if (!exchangers) {
@@ -133,6 +148,8 @@ Task<HostPlan> find_hosts(Resolver& resolver, Target target, OwnNames own) {
   }
   co_return plan;
 }
+
+}  // namespace
 
 void shuffle_equal(std::vector<HostAddress>& hosts, Random& random) {
   // A random rank per (preference, name), in order of first appearance.

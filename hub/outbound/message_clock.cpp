@@ -9,7 +9,7 @@ namespace {
 
 WallClock::duration to_wall(Duration span) { return std::chrono::duration_cast<WallClock::duration>(span); }
 
-/// The profiles of a message's destinations.
+/// The profiles of a message's destinations, as its routes say: the operator's word on its next hop changes neither how long it is tried nor what its sender hears.
 class Profiles {
  public:
   Profiles(const Config& config, const Router& router, const Envelope& envelope) : config_(config), router_(router), envelope_(envelope) {
@@ -71,7 +71,7 @@ DueByClock due_by_clock(const Config& config, const Router& router, const Suspen
     const auto& profile = profiles.of(recipients[i]);
     auto expiry = profiles.expiry(profile) + to_wall(held_for);
     if (suspensions != nullptr) {
-      const auto destination = router.destination_of(recipients[i].address, message.envelope.trail);
+      const auto destination = router.destination_of(recipients[i].address, message.envelope.trail, message.next_hop);
       const MailPath path{destination, message.envelope.sender, recipients[i].address};
       expiry += to_wall(suspensions->held_back_for(path, message.envelope.accepted_at, now));
       // It is put off from moment to moment.

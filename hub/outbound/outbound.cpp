@@ -44,8 +44,11 @@ class OutboundHub final : public Outbound {
 
   std::vector<storage::QueueEntry> entries_for(const Envelope& envelope,
                                                const std::vector<storage::RecipientOutcome>& progress,
-                                               WallTime due) override {
-    return parts_.router.entries_for(envelope, progress, due);
+                                               WallTime due, const std::string& next_hop) override {
+    return parts_.router.entries_for(envelope, progress, due, next_hop);
+  }
+  std::string why_not_reroute(const storage::StoredMessage& message, const std::string& next_hop) override {
+    return parts_.router.why_not_reroute(message, next_hop);
   }
   WallTime mail_time() override { return parts_.due_clock.now(); }
   WallTime expiry_of(const Envelope& envelope, WallTime accepted_at) override {

@@ -108,9 +108,12 @@ class Outbound {
   virtual WallTime mail_time() { return WallClock::now(); }
   /// The queue entries of a new message: one per destination of its recipients, due at `due`. A recipient
   /// that no route takes gets the destination "unroutable", whose attempt bounces it with 5.4.4.
+  /// `next_hop`: as in storage::StoredMessage; empty for a new message.
   virtual std::vector<storage::QueueEntry> entries_for(const Envelope& envelope,
                                                        const std::vector<storage::RecipientOutcome>& progress,
-                                                       WallTime due) = 0;
+                                                       WallTime due, const std::string& next_hop = {}) = 0;
+  /// Why a message may not be sent to that next hop (a destination) in place of its routes; empty: it may.
+  virtual std::string why_not_reroute(const storage::StoredMessage& /*message*/, const std::string& /*next_hop*/) { return {}; }
   /// When a message that is accepted at `accepted_at` expires as a whole, by the bounce profiles of its destinations.
   virtual WallTime expiry_of(const Envelope& envelope, WallTime accepted_at) = 0;
   /// When the message must be looked at even if nothing is tried: the first warning of a delay, or end of a recipient.

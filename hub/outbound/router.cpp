@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hub/outbound/next_hop.h"
 #include "smtp/address.h"
 
 namespace umbra::hub {
@@ -70,7 +71,14 @@ const RouteConfig* Router::route_for(const std::string& domain, const std::vecto
   return route != nullptr ? route : first(domain, [](const RouteConfig&) { return true; });
 }
 
-std::string Router::destination_of(std::string_view address, const std::vector<std::string>& trail) const {
+bool Router::is_next_hop(const std::string& destination) const {
+  if (destination.empty()) return false;
+  const auto there = target(destination);
+  return there && (is_named_by_operator(destination) || !there->route->hosts.empty());
+}
+
+std::string Router::destination_of(std::string_view address, const std::vector<std::string>& trail, const std::string& next_hop) const {
+  if (is_next_hop(next_hop)) return next_hop;
   std::string domain = lower(smtp::domain_of(address));
   if (domain.ends_with('.')) domain.pop_back();
   if (domain.empty()) return std::string(unroutable);
@@ -87,6 +95,7 @@ std::optional<Target> Router::target(std::string_view destination) const {
     if (found == by_name_.end() || (found->second->hosts.empty() && found->second->hubs.empty())) return std::nullopt;
     return Target{{configured_, found->second}, ""};
   }
+  if (is_named_by_operator(destination)) return target_named_by_operator(destination);
   std::string domain(destination);
   // Behind a route to hubs, perhaps.
   const RouteConfig* route = first(domain, [](const RouteConfig& r) { return r.hubs.empty(); });
@@ -123,9 +132,12 @@ std::vector<std::string> Router::next_hubs(const Envelope& envelope) const {
 
 std::vector<storage::QueueEntry> Router::entries_for(const Envelope& envelope,
                                                      const std::vector<storage::RecipientOutcome>& progress,
-                                                     WallTime due) const {
+                                                     WallTime due, const std::string& next_hop) const {
   std::vector<std::string> names;
-  if (envelope.recipients.size() == 1 && progress.empty()) {
+  if (is_next_hop(next_hop)) {
+    const auto pending = pending_recipients(envelope.recipients.size(), progress);
+    if (std::ranges::find(pending, true) != pending.end()) names.push_back(next_hop);
+  } else if (envelope.recipients.size() == 1 && progress.empty()) {
     names.push_back(destination_of(envelope.recipients.front().address, envelope.trail));
   } else {
     auto pending = pending_recipients(envelope.recipients.size(), progress);
@@ -145,6 +157,13 @@ std::vector<std::uint32_t> Router::recipients_for(const storage::StoredMessage& 
                                                   std::string_view destination) const {
   std::vector<std::uint32_t> result;
   const auto& recipients = message.envelope.recipients;
+  if (is_next_hop(message.next_hop)) {
+    if (destination != message.next_hop) return result;
+    auto pending = pending_recipients(recipients.size(), message.progress);
+    for (std::uint32_t i = 0; i < pending.size(); ++i)
+      if (pending[i]) result.push_back(i);
+    return result;
+  }
   if (recipients.size() == 1 && message.progress.empty()) {
     if (destination_of(recipients.front().address, message.envelope.trail) == destination) result.push_back(0);
     return result;
@@ -153,6 +172,21 @@ std::vector<std::uint32_t> Router::recipients_for(const storage::StoredMessage& 
   for (std::uint32_t i = 0; i < pending.size(); ++i)
     if (pending[i] && destination_of(recipients[i].address, message.envelope.trail) == destination) result.push_back(i);
   return result;
+}
+
+std::string Router::why_not_reroute(const storage::StoredMessage& message, const std::string& next_hop) const {
+  if (next_hop.empty()) return {};
+  if (!is_next_hop(next_hop)) return "there is no route with hosts of that name: " + next_hop;
+  if (!is_named_by_operator(next_hop)) return {};
+  const auto& recipients = message.envelope.recipients;
+  const auto pending = pending_recipients(recipients.size(), message.progress);
+  for (std::size_t i = 0; i < pending.size(); ++i) {
+    if (!pending[i]) continue;
+    const auto from = target(destination_of(recipients[i].address, message.envelope.trail));
+    if (from && from->route->tls.policy > RouteTlsConfig::Policy::opportunistic)
+      return "route " + from->route->name + " asks for encryption, and a host named here would get it without where it offers none: say route:NAME of a route that has what is needed";
+  }
+  return {};
 }
 
 }  // namespace umbra::hub

@@ -6,6 +6,9 @@
 // A route to hubs has a destination "route:NAME" too. It is passed over by the hubs named in it, and for a message that all of them have
 // handed on already: then the next one that fits counts, which may be for the same domains. Where there is none, such a message stays
 // with the route, and waits: nobody is handed a message twice.
+//
+// Where the operator has said a next hop (`next_hop`, hub/outbound/next_hop.h) all of a message goes there, whatever the routes are. One that this
+// hub does not know, a route that is gone, counts for nothing.
 #pragma once
 
 #include <map>
@@ -45,7 +48,7 @@ class Router {
 
   /// Of a recipient's address. An address without domain has no destination but `unroutable`.
   /// `trail`: of its envelope.
-  [[nodiscard]] std::string destination_of(std::string_view address, const std::vector<std::string>& trail = {}) const;
+  [[nodiscard]] std::string destination_of(std::string_view address, const std::vector<std::string>& trail = {}, const std::string& next_hop = {}) const;
   /// The hubs that the mail of a destination may be handed to, as configured; this one never among them. Empty: no hubs.
   [[nodiscard]] std::vector<std::string> hubs_of(std::string_view destination) const;
   [[nodiscard]] bool leads_to_hubs(std::string_view destination) const { return !hubs_of(destination).empty(); }
@@ -57,15 +60,20 @@ class Router {
   /// One queue entry per destination of the recipients that are still pending, by name.
   [[nodiscard]] std::vector<storage::QueueEntry> entries_for(const Envelope& envelope,
                                                              const std::vector<storage::RecipientOutcome>& progress,
-                                                             WallTime due) const;
+                                                             WallTime due, const std::string& next_hop = {}) const;
   /// The pending recipients that go to `destination`, ascending.
   [[nodiscard]] std::vector<std::uint32_t> recipients_for(const storage::StoredMessage& message,
                                                           std::string_view destination) const;
+  /// Why the operator may not send a message there (a destination) in place of its routes; empty: he may. Mail whose route asks for encryption
+  /// goes to no host that is merely named, which would get it without.
+  [[nodiscard]] std::string why_not_reroute(const storage::StoredMessage& message, const std::string& next_hop) const;
 
  private:
   using Routes = std::vector<const RouteConfig*>;
   template <class Fits>
   const RouteConfig* first(const std::string& domain, Fits fits) const;
+  /// A next hop of the operator's that this hub knows.
+  [[nodiscard]] bool is_next_hop(const std::string& destination) const;
   const RouteConfig* route_for(const std::string& domain, const std::vector<std::string>& trail) const;
 
   std::shared_ptr<const std::vector<RouteConfig>> configured_;

@@ -148,7 +148,7 @@ void Scheduler::deliver(ReadyMessage ready) {
   const WallTime now = parts_.due_clock.now();
   // The routes may have changed since its entries were made, in the middle of its acceptance. Of one recipient the job shows it, below.
   if (message->envelope.recipients.size() > 1) {
-    auto needed = parts_.router.entries_for(message->envelope, message->progress, now);
+    auto needed = parts_.router.entries_for(message->envelope, message->progress, now, message->next_hop);
     if (!std::ranges::equal(needed, message->queue, {}, &storage::QueueEntry::destination, &storage::QueueEntry::destination))
       return reroute(*message, std::move(needed));
   }

@@ -134,7 +134,7 @@ void Scheduler::take_loaded(Destination& d, Loaded& loaded) {
       continue;
     }
     // Every pending recipient needs an entry, and every entry a recipient: routes may have changed since.
-    auto needed = parts_.router.entries_for(item.message.envelope, item.message.progress, parts_.due_clock.now());
+    auto needed = parts_.router.entries_for(item.message.envelope, item.message.progress, parts_.due_clock.now(), item.message.next_hop);
     bool is_as_queued = std::ranges::equal(needed, item.message.queue, {}, &storage::QueueEntry::destination,
                                            &storage::QueueEntry::destination);
     if (!is_as_queued) {

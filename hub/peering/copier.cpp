@@ -153,6 +153,7 @@ Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<s
   if (!offer.streamed) offer.body = *source.body;
   offer.done = source.done;
   if (member.data->offers(smtp::note_capability)) offer.note = source.note;
+  if (!member.data->offers(smtp::next_hop_capability)) offer.note.next_hop.clear();
   for (const auto& holder : holders)
     if (holder.spool != to) offer.offered.emplace_back(holder.hub, holder.spool);
   offer.offered.emplace_back(member.name(), to);

@@ -280,7 +280,7 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
       message.holders.push_back({holder.hub, holder.spool, state});
     }
     message.alarm_at = outbound_->first_alarm(shadow.envelope);
-    message.queue = outbound_->entries_for(shadow.envelope, message.progress, now);
+    message.queue = outbound_->entries_for(shadow.envelope, message.progress, now, shadow.note.next_hop);
     message.envelope = std::move(shadow.envelope);
     message.is_protected = message.envelope.protection.copies == 0;
     auto how = event == MessageEvent::recovered ? OwnerRecord::How::recovered : OwnerRecord::How::taken_over;
@@ -322,6 +322,7 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
                   {"generation", static_cast<std::int64_t>(message.generation.value)},
                   {"from", from},
                   {"state", applied.is_held ? "held" : "queued"},
+                  {"destination", applied.next_hop},
                   {"history", to_text(applied.history)},
                   {"last_error", applied.last_error}});
   outbound_->look_again();

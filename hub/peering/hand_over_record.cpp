@@ -16,6 +16,7 @@ constexpr std::uint64_t format_version = 1;
 constexpr std::uint64_t list_max = 100'000;  // as many as an envelope has recipients at most: memory for no more
 constexpr std::uint64_t flag_held = 1;
 constexpr std::uint64_t flag_history = 2;
+constexpr std::uint64_t flag_next_hop = 4;
 constexpr std::size_t destination_octets_max = 1024;
 constexpr std::size_t detail_octets_max = 512;
 
@@ -30,7 +31,7 @@ std::string encode(const HandOverRecord& record) {
   std::string out;
   put_number(out, format_version);
   put_string(out, encode(record.envelope));
-  put_number(out, (record.is_held ? flag_held : 0) | (record.history.empty() ? 0 : flag_history));
+  put_number(out, (record.is_held ? flag_held : 0) | (record.history.empty() ? 0 : flag_history) | (record.next_hop.empty() ? 0 : flag_next_hop));
   put_number(out, to_number(record.alarm_at));
   put_number(out, record.queue.size());
   for (const auto& entry : record.queue) {
@@ -62,6 +63,7 @@ std::string encode(const HandOverRecord& record) {
     }
     put_string(out, record.last_error);
   }
+  if (!record.next_hop.empty()) put_string(out, record.next_hop);
   return out;
 }
 
@@ -74,7 +76,7 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
   if (!envelope) return std::unexpected(envelope.error());
   record.envelope = std::move(*envelope);
   auto flags = in.number();
-  if (flags > (flag_held | flag_history)) return bad("unknown flags");
+  if (flags > (flag_held | flag_history | flag_next_hop)) return bad("unknown flags");
   record.is_held = (flags & flag_held) != 0;
   record.alarm_at = to_time(in.number());
   auto count = in.number();
@@ -135,6 +137,10 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
     }
     record.last_error = in.string();
     if (record.last_error.size() > detail_octets_max || has_line_end(record.last_error)) return bad("a last error");
+  }
+  if (in.ok() && (flags & flag_next_hop) != 0) {
+    record.next_hop = in.string();
+    if (record.next_hop.empty() || record.next_hop.size() > next_hop_octets_max || has_line_end(record.next_hop)) return bad("a next hop");
   }
   if (!in.at_end()) return bad(in.ok() ? "trailing octets" : "cut short");
   return record;

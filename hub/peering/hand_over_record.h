@@ -15,6 +15,7 @@ struct HandOverRecord {
   std::vector<storage::Holder> holders;  ///< of the generation before; the receiver is not among them
   std::vector<OwnerRecord> history{};    ///< of the generations before; sent to hubs that offer XNOTE, else empty
   std::string last_error{};              ///< with it
+  std::string next_hop{};                ///< as in StoredMessage; sent to hubs that offer XNEXTHOP, else empty
 };
 
 std::string encode(const HandOverRecord& record);

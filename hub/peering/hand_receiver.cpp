@@ -61,6 +61,7 @@ Result<storage::NewMessage> HandReceiver::make_message(const Offered& offered, H
   message.queue = std::move(record.queue);
   message.alarm_at = record.alarm_at;
   message.last_error = std::move(record.last_error);
+  message.next_hop = record.next_hop;
   message.history = std::move(record.history);
   if (message.history.empty() && message.generation.value > 1) {  // a giver of an older release
     bool is_second = message.generation == Generation{2};
@@ -77,7 +78,7 @@ Result<storage::NewMessage> HandReceiver::make_message(const Offered& offered, H
   }
   // The giver keeps it until it has heard the answer, and after that if it stays.
   message.holders.push_back({offered.peer.hub, offered.peer.spool, Holder::State::holds});
-  if (message.queue.empty()) message.queue = outbound_->entries_for(record.envelope, message.progress, outbound_->mail_time());
+  if (message.queue.empty()) message.queue = outbound_->entries_for(record.envelope, message.progress, outbound_->mail_time(), record.next_hop);
   message.is_protected = storage::copies_held(message.holders) >= record.envelope.protection.copies;
   message.envelope = std::move(record.envelope);
   return message;

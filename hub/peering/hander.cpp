@@ -132,6 +132,7 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
   record.alarm_at = message.alarm_at;
   record.queue = message.queue;
   record.progress = message.progress;
+  if (member.data->offers(smtp::next_hop_capability)) record.next_hop = message.next_hop;
   bool may_be_held = false;
   if (member.data->offers(smtp::note_capability)) {
     record.history = note_of(message).history;

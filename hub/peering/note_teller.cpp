@@ -78,6 +78,8 @@ Task<void> NoteTeller::tell(std::string hub, SpoolId spool) {
     if (items.empty()) continue;
     auto* member = members_.find(hub);
     if (member == nullptr || !member->identity || member->identity->spool != spool || !member->control->offers(smtp::note_capability)) co_return;
+    if (!member->control->offers(smtp::next_hop_capability))
+      for (auto& item : items) item.note.next_hop.clear();
     auto outcome = co_await member->control->call(smtp::format_notes(items), reply_timeout);
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return;
     std::vector<std::pair<RowId, std::uint32_t>> confirmed;
@@ -112,7 +114,7 @@ bool NoteTeller::is_gone(const storage::Holder& holder) {
   return member != nullptr && member->identity && member->identity->spool != holder.spool;
 }
 
-Task<std::vector<std::string>> NoteTeller::told(RowId row) {
+Task<std::vector<std::string>> NoteTeller::told(RowId row, std::string_view what) {
   ++waiting_;
   std::vector<std::string> names;
   auto deadline = MonotonicClock::now() + patience;
@@ -134,6 +136,15 @@ Task<std::vector<std::string>> NoteTeller::told(RowId row) {
     }
     if (!is_copying) look();
     co_await pause.wait_for(told_look);
+  }
+  // A hub of an earlier release confirms a note without the word that it does not know.
+  if (what != smtp::note_capability) {
+    auto message = co_await query<std::optional<storage::StoredMessage>>(runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
+    if (message && *message)
+      for (const auto& holder : (*message)->holders)
+        if (auto* member = members_.find(holder.hub); member != nullptr && member->has_spool(holder.spool) && member->control->is_open() &&
+                                                       !member->control->offers(what) && std::ranges::find(names, holder.hub) == names.end())
+          names.push_back(holder.hub);
   }
   --waiting_;
   co_return names;

@@ -27,7 +27,8 @@ class NoteTeller {
   }
   /// Waits, for a bounded time, until every hub that may hold a copy of the message has confirmed its note. The names of those
   /// that have not, once nobody is left who could be told now.
-  Task<std::vector<std::string>> told(RowId row);
+  /// `what`: the keyword of what the note is about; a hub that does not offer it is named too.
+  Task<std::vector<std::string>> told(RowId row, std::string_view what = smtp::note_capability);
 
  private:
   Task<void> loop();

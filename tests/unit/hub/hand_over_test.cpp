@@ -134,6 +134,7 @@ TEST_F(HandOverTests, CarriesWhatIsKnownOfTheMessage) {
   m.queue = {{"example.com", WallClock::now() + 7min, 5}};
   m.progress = {{1, storage::RecipientOutcome::State::delivered, "250"}};
   put(m);
+  must([&](storage::Writer& w) { return w.set_next_hop(m.row, "host:relay.example:25", m.queue); });
   must([&](storage::Writer& w) { return w.set_state(m.row, storage::MessageState::held, {}); });
   answer_hand(Reply{250, "2.6.0", "owned"});
   hand(m.row, true);
@@ -142,6 +143,7 @@ TEST_F(HandOverTests, CarriesWhatIsKnownOfTheMessage) {
   auto r = decode_hand_over(offers[0].copy.envelope);
   ASSERT_TRUE(r) << r.error().what;
   EXPECT_TRUE(r->is_held);
+  EXPECT_EQ(r->next_hop, "") << "hub2 does not know the word";
   EXPECT_EQ(r->queue, m.queue);
   EXPECT_EQ(r->progress, m.progress);
   EXPECT_EQ(r->alarm_at, m.alarm_at);
@@ -578,8 +580,12 @@ TEST_F(HandOverTests, TakesNoRecordThatIsWrong) {
   for (std::size_t length = 0; length < good.size(); ++length) EXPECT_FALSE(decode_hand_over(std::string_view(good).substr(0, length)));
   EXPECT_TRUE(decode_hand_over(good));
   EXPECT_FALSE(decode_hand_over(good + "x"));
-  // Twenty octets of memory for one on the wire, were there no bound.
   HandOverRecord many = *decode_hand_over(good);
+  for (const auto& next_hop : {std::string("a\r\nb"), std::string(next_hop_octets_max + 1, 'x'), std::string("host:relay.example:25")}) {
+    many.next_hop = next_hop;
+    EXPECT_EQ(decode_hand_over(encode(many)).has_value(), next_hop.starts_with("host:")) << next_hop;
+  }
+  // Twenty octets of memory for one on the wire, were there no bound.
   many.progress.assign(100'001, {0, storage::RecipientOutcome::State::delivered, ""});
   EXPECT_FALSE(decode_hand_over(encode(many)));
   auto caller = caller_hub2();

@@ -1,5 +1,6 @@
 // Which way mail goes: routes, smart hosts, mail exchangers, and what happens when a host does not want it.
 #include "hub/outbound/hosts.h"
+#include "hub/outbound/next_hop.h"
 #include "hub/outbound/router.h"
 
 #include "tests/unit/hub/outbound_fixture.h"
@@ -24,6 +25,87 @@ RouteConfig by_mx(std::string name, std::vector<std::string> domains) {
   route.name = std::move(name);
   route.domains = std::move(domains);
   return route;
+}
+
+TEST(OutboundNextHop, IsWhatRoutesTakeAsAHostAndNothingElse) {
+  EXPECT_EQ(parse_next_hop("Relay.Example"), "host:relay.example:25");
+  EXPECT_EQ(parse_next_hop("relay.example:2525"), "host:relay.example:2525");
+  EXPECT_EQ(parse_next_hop("192.0.2.9"), "host:192.0.2.9:25");
+  EXPECT_EQ(parse_next_hop("[2001:db8::1]"), "host:[2001:db8::1]:25");
+  EXPECT_EQ(parse_next_hop("[2001:db8::1]:587"), "host:[2001:db8::1]:587");
+  EXPECT_EQ(parse_next_hop("mx:Example.ORG"), "mx:example.org:25");
+  EXPECT_EQ(parse_next_hop("route:smart"), "route:smart");
+  EXPECT_EQ(parse_next_hop("config"), "");
+  for (const std::string wrong : {"", ":25", "relay.example:", "relay.example:0", "relay.example:65536", "relay.example:x", "2001:db8::1", "[2001:db8::1", "[192.0.2.1]:25",
+                                  "a b", "relay.example:25 ", "relay.example:25:26", "mx:", "mx:192.0.2.1", "mx:[2001:db8::1]", "route:", "-", "a..b", "x\r\ny", "[]:25"}) {
+    ASSERT_FALSE(parse_next_hop(wrong)) << wrong;
+    EXPECT_THAT(parse_next_hop(wrong).error(), HasSubstr("is no next hop: ")) << wrong;
+  }
+  EXPECT_FALSE(parse_next_hop(std::string(next_hop_octets_max + 1, 'a')));
+}
+
+TEST(OutboundNextHop, StandsForAHostOrAnExchangerAndIsReadStrictly) {
+  auto host = target_named_by_operator("host:[2001:db8::1]:587");
+  ASSERT_TRUE(host);
+  EXPECT_EQ(host->route->hosts, (std::vector<RouteHost>{{{"2001:db8::1", 587}, 0}}));
+  EXPECT_EQ(host->route->name, "host:[2001:db8::1]:587");
+  EXPECT_TRUE(host->domain.empty());
+  auto exchanger = target_named_by_operator("mx:example.org:26");
+  ASSERT_TRUE(exchanger);
+  EXPECT_TRUE(exchanger->route->hosts.empty());
+  EXPECT_EQ(exchanger->domain, "example.org");
+  EXPECT_EQ(exchanger->route->mx_port, 26);
+  // What another hub has told may be anything.
+  for (const auto* wrong : {"host:", "host:a b:25", "mx:192.0.2.1:25", "mx:", "route:smart", "example.org", "host:relay.example:0"})
+    EXPECT_FALSE(target_named_by_operator(wrong)) << wrong;
+}
+
+TEST(OutboundNextHop, TakesAllThatIsLeftOfAMessageAndCountsForNothingWhereItIsNotKnown) {
+  Router router({smart("smart", {"*.example"}), by_mx("mx", {"*"})});
+  Envelope envelope;
+  for (const auto* address : {"a@x.example", "b@y.org", "c@z.org"}) envelope.recipients.push_back({address, {}, 0});
+  const std::vector<storage::RecipientOutcome> progress = {{1, storage::RecipientOutcome::State::delivered, "250"}};
+  storage::StoredMessage message;
+  message.envelope = envelope;
+  message.progress = progress;
+  auto names = [&](const std::string& next_hop) {
+    std::vector<std::string> list;
+    for (const auto& entry : router.entries_for(envelope, progress, WallTime{}, next_hop)) list.push_back(entry.destination);
+    return list;
+  };
+  EXPECT_THAT(names(""), ElementsAre("route:smart", "z.org"));
+  for (const std::string to : {"host:relay.example:25", "mx:other.org:25", "route:smart"}) {
+    EXPECT_THAT(names(to), ElementsAre(to));
+    message.next_hop = to;
+    EXPECT_THAT(router.recipients_for(message, to), ElementsAre(0, 2)) << "what was delivered stays so";
+    EXPECT_THAT(router.recipients_for(message, "z.org"), IsEmpty());
+    EXPECT_EQ(router.destination_of("c@z.org", {}, to), to);
+    EXPECT_TRUE(router.target(to));
+  }
+  for (const std::string unknown : {"route:gone", "host:a b:25", "nonsense"}) {
+    EXPECT_THAT(names(unknown), ElementsAre("route:smart", "z.org")) << unknown;
+    message.next_hop = unknown;
+    EXPECT_THAT(router.recipients_for(message, "z.org"), ElementsAre(2));
+  }
+  const std::vector<storage::RecipientOutcome> all = {{0, storage::RecipientOutcome::State::delivered, ""}, {1, storage::RecipientOutcome::State::failed, ""}, {2, storage::RecipientOutcome::State::delivered, ""}};
+  EXPECT_THAT(router.entries_for(envelope, all, WallTime{}, "host:relay.example:25"), IsEmpty());
+}
+
+TEST(OutboundNextHop, DoesNotTakeAwayTheEncryptionThatARouteAsksFor) {
+  auto secret = smart("secret", {"x.example"});
+  secret.tls.policy = RouteTlsConfig::Policy::verify;
+  auto hubs = by_mx("hubs", {"h.example"});
+  hubs.hubs = {"b"};
+  Router router({secret, smart("smart", {"*.example"}), by_mx("mx", {"*"}), hubs});
+  storage::StoredMessage message;
+  message.envelope.recipients = {{"a@x.example", {}, 0}, {"b@y.org", {}, 0}};
+  EXPECT_THAT(router.why_not_reroute(message, "host:relay.example:25"), HasSubstr("route secret asks for encryption"));
+  EXPECT_EQ(router.why_not_reroute(message, "route:smart"), "") << "as the operator has configured it";
+  EXPECT_EQ(router.why_not_reroute(message, ""), "");
+  EXPECT_THAT(router.why_not_reroute(message, "route:gone"), HasSubstr("there is no route with hosts"));
+  EXPECT_THAT(router.why_not_reroute(message, "route:hubs"), HasSubstr("there is no route with hosts"));
+  message.progress = {{0, storage::RecipientOutcome::State::delivered, "250"}};
+  EXPECT_EQ(router.why_not_reroute(message, "host:relay.example:25"), "") << "what asked for it is delivered";
 }
 
 TEST(OutboundRouter, TakesTheMostSpecificRoute) {
@@ -173,6 +255,36 @@ TEST_F(OutboundRouting, BouncesMailForADomainThatDoesNotExist) {
   start();
   accept();
   expect_bounce("5.1.2");
+}
+
+TEST_F(OutboundRouting, KeepsMailThatAnOperatorSendsToADomainThatDoesNotExist) {
+  smart_host();
+  start(false);
+  auto row = accept({.hand_over = false});
+  std::optional<Result<void>> done;
+  auto reroute = [&](const std::string& to, WallTime due) {
+    done.reset();
+    spool->write([&](storage::Writer& w) { return w.set_next_hop(row, to, {{to, due, 0}}); }, 1, [&](Result<void> result) { done = std::move(result); });
+    ASSERT_TRUE(run_until([&] { return done.has_value(); }));
+  };
+  reroute("mx:nowhere.example:25", WallClock::now());
+  stop();
+  start();
+  run_for(2s);
+  ASSERT_TRUE(stored(row)) << "a typing error is no reason to give it up";
+  EXPECT_THAT(stored(row)->last_error, HasSubstr("does not exist"));
+  EXPECT_THAT(stored(row)->queue, SizeIs(1));
+  EXPECT_EQ(stored(row)->queue.at(0).destination, "mx:nowhere.example:25");
+  // What is right goes there, though its route is another one.
+  resolver.mx["other.example"] = {{0, "mx.other.example"}};
+  resolver.a["mx.other.example"] = {"192.0.2.7"};
+  host("192.0.2.7");
+  reroute("mx:other.example:25", WallClock::now());
+  outbound->look_again();
+  run_for(2s);
+  EXPECT_THAT(host("192.0.2.7").mails, SizeIs(1));
+  EXPECT_THAT(host("192.0.2.1").mails, IsEmpty());
+  EXPECT_FALSE(stored(row));
 }
 
 TEST_F(OutboundRouting, BouncesMailForANullMx) {

@@ -179,8 +179,8 @@ class NoOutbound final : public Outbound {
   void set_loading(bool is_on) override { is_loading = is_on; }
   Task<void> stop() override { co_return; }
   std::vector<storage::QueueEntry> entries_for(const Envelope&, const std::vector<storage::RecipientOutcome>&,
-                                               WallTime due) override {
-    return {{"example.com", due, 0}};
+                                               WallTime due, const std::string& next_hop) override {
+    return {{next_hop.empty() ? "example.com" : next_hop, due, 0}};
   }
   WallTime expiry_of(const Envelope&, WallTime accepted_at) override { return accepted_at + std::chrono::hours(48); }
   WallTime first_alarm(const Envelope& envelope) override { return envelope.expires_at; }

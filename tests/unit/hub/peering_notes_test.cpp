@@ -46,12 +46,12 @@ class PeeringNotes : public PeeringTest {
     return ask([row](storage::Reader& r) { return r.not_told(row); });
   }
   /// What an operator's command waits for.
-  std::optional<std::vector<std::string>> told(RowId row, Duration patience) {
+  std::optional<std::vector<std::string>> told(RowId row, Duration patience, std::string_view what = smtp::note_capability) {
     struct Asking {
-      static Task<void> run(Peering& peering, RowId row, std::optional<std::vector<std::string>>& to) { to = co_await peering.notes().told(row); }
+      static Task<void> run(Peering& peering, RowId row, std::string_view what, std::optional<std::vector<std::string>>& to) { to = co_await peering.notes().told(row, what); }
     };
     answer.reset();
-    scope.spawn("told", Asking::run(*peering, row, answer));
+    scope.spawn("told", Asking::run(*peering, row, what, answer));
     pass(patience);
     return answer;
   }
@@ -169,6 +169,38 @@ TEST_F(PeeringNotes, OfAHoldThatCameWhileTheCopyWasOnItsWayAreWaitedFor) {
   EXPECT_THAT(not_told(m.row), IsEmpty());
   EXPECT_TRUE(notes().back().note.is_held);
   EXPECT_EQ(message(m.row)->holders, (std::vector<Holder>{{"hub2", spool2, Holder::State::holds}}));
+}
+
+TEST_F(PeeringNotes, OfANextHopAreToldToWhoKnowsTheWordAndGoOnAfterATakeOver) {
+  answer_notes(NotedState::noted);
+  start();
+  pass(2s);
+  auto m = protected_message();
+  auto reroute = [&](const std::string& to) { must([&](storage::Writer& w) { return w.set_next_hop(m.row, to, m.queue); }); };
+  reroute("host:relay.example:25");
+  EXPECT_THAT(told(m.row, 300ms, smtp::next_hop_capability).value(), ElementsAre("hub2")) << "of an earlier release: the operator hears it";
+  EXPECT_EQ(notes().back().note.next_hop, "");
+  hub2().keywords += "\nXNEXTHOP";
+  network.cut(hub2());
+  pass(30s);
+  reroute("host:other.example:25");
+  EXPECT_THAT(told(m.row, 300ms, smtp::next_hop_capability).value(), IsEmpty());
+  EXPECT_EQ(notes().back().note.next_hop, "host:other.example:25");
+}
+
+TEST_F(PeeringNotes, OfANextHopAreWhereATakeOverSendsTheMessage) {
+  hub2().is_up = false;
+  start();
+  std::unique_ptr<Caller> owner;
+  ASSERT_THAT(call(owner, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  auto id = hold_shadow(1, Epoch{1});
+  MessageNote note{.number = 1, .is_held = false, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}, .next_hop = "host:relay.example:25"};
+  EXPECT_THAT(say(*owner, smtp::format_notes({{id, Generation{1}, note}})), HasSubstr(" noted"));
+  pass(45s);
+  auto row = ask([id](storage::Reader& r) { return r.find_message(id); });
+  ASSERT_TRUE(row);
+  EXPECT_EQ(message(*row)->next_hop, "host:relay.example:25");
+  EXPECT_EQ(message(*row)->queue.at(0).destination, "host:relay.example:25");
 }
 
 TEST_F(PeeringNotes, OfAnOwnerThatIsGoneHold) {

@@ -214,7 +214,10 @@ TEST(XNote, SurvivesItsTextFormAndNothingElseIsOne) {
                  .history = {{Generation{1}, OwnerRecord::How::accepted, "hub-1", SpoolId{7}, when, 2},
                              {Generation{3}, OwnerRecord::How::handed_over, "hub-2", SpoolId{8}, WallTime{}, 0}}}};
   NoteItem empty{id, Generation{1}, {.number = 1, .is_held = false, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}}};
-  for (const auto& item : {full, empty}) {
+  auto elsewhere = full;
+  elsewhere.note.next_hop = "host:[2001:db8::1]:2525";
+  EXPECT_EQ(format_note(elsewhere), format_note(full) + " host:[2001:db8::1]:2525") << "a word that only a hub gets that offers the keyword";
+  for (const auto& item : {full, empty, elsewhere}) {
     auto line = format_note(item);
     EXPECT_EQ(line.find_first_of("\r\n"), std::string::npos);
     ASSERT_TRUE(parse_note(line)) << line;
@@ -232,6 +235,10 @@ TEST(XNote, SurvivesItsTextFormAndNothingElseIsOne) {
   offered.note = {.number = 4, .is_held = true, .alarm_at = when, .attempts = {}, .last_error = "", .history = {}};
   EXPECT_EQ(parse_all(format_copy(offered), 1000)[0].copy.note, offered.note);
   EXPECT_EQ(parse_all(format_copy(offered), 1000)[0].copy.done, offered.done);
+  offered.note.next_hop = "mx:a-b.example:25";
+  EXPECT_EQ(parse_all(format_copy(offered), 1000)[0].copy.note, offered.note);
+  for (const auto* word : {"NOTE:1:free:0:", "NOTE:1:free:0:-", "NOTE:1:free:0:a+0Ab", "NOTE:1:free"}) EXPECT_FALSE(parse_copy_note(word)) << word;
+  EXPECT_FALSE(parse_copy_note("NOTE:1:free:0:" + std::string(next_hop_octets_max + 1, 'x')));
 
   const auto text = to_string(id);
   std::string many = text + " 1 1 held 0 ";
@@ -242,7 +249,7 @@ TEST(XNote, SurvivesItsTextFormAndNothingElseIsOne) {
                            text + " 1 1 held x - - -", text + " 1 1 held 99999999999999999999 - - -", text + " 1 1 held 0 a - -",
                            text + " 1 1 held 0 a/4294967296 - -", text + " 1 1 held 0 - accepted/1/hub - -",
                            text + " 1 1 held 0 - stolen/1/hub/0000000000000007/0/0 -", text + " 1 1 held 0 - accepted/1/h@b/0000000000000007/0/0 -",
-                           text + " 1 1 held 0 - accepted/0/hub/0000000000000007/0/0 -", text + " 1 1 held 0 - - a+0Db", text + " 1 1 held 0 - - a b",
+                           text + " 1 1 held 0 - accepted/0/hub/0000000000000007/0/0 -", text + " 1 1 held 0 - - a+0Db", text + " 1 1 held 0 - - a +0A", text + " 1 1 held 0 - - a -", text + " 1 1 held 0 - - a b c", text + " 1 1 held 0 - - a " + std::string(next_hop_octets_max + 1, 'x'),
                            text + " 1 1 held 0 - - " + std::string(513, 'x'), many + " - -", text + " 1 1 held 0 - " + owners + " -"})
     EXPECT_FALSE(parse_note(line)) << line;
   EXPECT_EQ(parse_noted(format_noted(id, NotedState::wait)), (std::pair{id, NotedState::wait}));

@@ -226,6 +226,69 @@ TEST_F(NotesTest, StayWhenTheOwnerChangesUntilTheNewOneTellsMore) {
   EXPECT_FALSE(note_of(copy.id).is_held) << "the same copy, offered again";
 }
 
+TEST_F(NotesTest, TellWhereTheOperatorSendsAMessageAndThatItGoesAsTheRoutesSayAgain) {
+  auto message = protected_message();
+  must([&](Writer& writer) { return writer.set_next_hop(message.row, "host:relay.example:25", {{"host:relay.example:25", at(5), 0}}); });
+  lose_power();
+  auto now = ask([&](Reader& reader) { return reader.message(message.row); });
+  ASSERT_TRUE(now);
+  EXPECT_EQ(now->next_hop, "host:relay.example:25");
+  EXPECT_EQ(now->queue, (std::vector<QueueEntry>{{"host:relay.example:25", at(5), 0}}));
+  EXPECT_EQ(ask([](Reader& reader) { return reader.due("host:relay.example:25", at(5), 10, {}); }).size(), 1U);
+  EXPECT_TRUE(ask([](Reader& reader) { return reader.due("example.com", at(1000), 10, {}); }).empty());
+  auto notes = owed(second);
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_EQ(notes[0].note.next_hop, "host:relay.example:25");
+  told(message.row, second, notes[0].note.number);
+  // A hub that it is ceded to, and one that takes it over from there, goes on with it.
+  must([&](Writer& writer) { return writer.set_next_hop(message.row, "", {{"example.com", at(6), 0}}); });
+  ASSERT_EQ(owed(second).size(), 1U);
+  EXPECT_EQ(owed(second)[0].note.next_hop, "");
+  EXPECT_EQ(ask([&](Reader& reader) { return reader.message(message.row); })->next_hop, "");
+  must([&](Writer& writer) { return writer.set_next_hop(message.row, "mx:example.org:25", {{"mx:example.org:25", at(7), 0}}); });
+  must([&](Writer& writer) { return writer.cede(message.row, Generation{2}, "hub2", second, Epoch{3}); });
+  EXPECT_EQ(note_of(message.id).next_hop, "mx:example.org:25");
+}
+
+TEST_F(NotesTest, AHeldMessageIsSentAnotherWayWhenItIsReleased) {
+  auto message = protected_message();
+  set_state(message.row, MessageState::held);
+  must([&](Writer& writer) { return writer.set_next_hop(message.row, "route:other", {{"route:other", at(5), 0}}); });
+  EXPECT_TRUE(ask([](Reader& reader) { return reader.due("route:other", at(1000), 10, {}); }).empty()) << "held: never due";
+  auto now = ask([&](Reader& reader) { return reader.message(message.row); });
+  EXPECT_EQ(now->state, MessageState::held);
+  EXPECT_EQ(now->next_hop, "route:other");
+}
+
+TEST_F(NotesTest, OfANextHopGoOnWithTheMessageThatIsTakenOverOrHandedOver) {
+  auto copy = held();
+  put(copy);
+  auto told_of = a_note(4, false);
+  told_of.next_hop = "host:relay.example:25";
+  note(copy.id, Generation{1}, owner, told_of);
+  must([&](Writer& writer) { return writer.take_over(taken(copy)); });
+  lose_power();
+  EXPECT_EQ(ask([&](Reader& reader) { return reader.message(copy.row); })->next_hop, "host:relay.example:25");
+  ASSERT_EQ(owed(third).size(), 1U);
+  EXPECT_EQ(owed(third)[0].note.next_hop, "host:relay.example:25") << "its next holder has to know";
+
+  auto message = protected_message();
+  message.id = {owner, 7700};
+  message.row = spool().next_row();
+  message.generation = Generation{4};
+  message.next_hop = "route:other";
+  must([&](Writer& writer) -> Result<void> {
+    auto accepted = writer.accept_hand_over(message, false);
+    if (!accepted) return std::unexpected(accepted.error());
+    return writer.put_chunk(accepted->row, 0, "body\n");
+  });
+  EXPECT_EQ(ask([&](Reader& reader) { return reader.message(message.row); })->next_hop, "route:other");
+  // Who gave it knows it; a hub that gets a copy now is told.
+  must([&](Writer& writer) { return writer.owe_note(message.row, second); });
+  ASSERT_EQ(owed(second).size(), 1U);
+  EXPECT_EQ(owed(second)[0].note.next_hop, "route:other");
+}
+
 TEST_F(NotesTest, OfAMessageThatIsCededAreKeptWithTheShadow) {
   auto message = protected_message();
   set_state(message.row, MessageState::held);
@@ -332,9 +395,13 @@ TEST_F(NotesTest, KeepTheFirstOwnerAndTheLatest) {
 TEST(Notes, AreReadAsTheyWereWrittenAndNotWhenDamaged) {
   MessageNote note{.number = 7, .is_held = true, .alarm_at = at(3), .attempts = {{"example.com", 2}}, .last_error = "451",
                    .history = {{Generation{1}, How::accepted, "a", owner, at(1), 2}}};
+  const auto before_11 = encode_note(note).size() - 1;
+  EXPECT_EQ(decode_note(encode_note(note).substr(0, before_11)), note) << "as it was written before there was a next hop in it";
+  note.next_hop = "host:relay.example:25";
   auto octets = encode_note(note);
   EXPECT_EQ(decode_note(octets), note);
-  for (std::size_t size = 0; size < octets.size(); ++size) EXPECT_FALSE(decode_note(octets.substr(0, size))) << size;
+  for (std::size_t size = 0; size < octets.size(); ++size)
+    if (size != before_11) EXPECT_FALSE(decode_note(octets.substr(0, size))) << size;
 }
 
 }  // namespace

@@ -164,7 +164,7 @@ TEST_F(OpeningTest, BringsAnOlderSpoolUpToDateWithItsHoldersIndexed) {
   message.holders = {holder("hub2", 22, Holder::State::offered), holder("hub3", 33)};
   ASSERT_TRUE(box->write([&](Writer& writer) { return accept(writer, message); }));
   box->close();
-  sql("DROP TABLE holds; DROP INDEX outbox_superseded; DROP TABLE untold; ALTER TABLE messages DROP COLUMN noted; ALTER TABLE messages DROP COLUMN history; ALTER TABLE shadows DROP COLUMN note;"
+  sql("DROP TABLE holds; DROP INDEX outbox_superseded; DROP TABLE untold; ALTER TABLE messages DROP COLUMN noted; ALTER TABLE messages DROP COLUMN history; ALTER TABLE messages DROP COLUMN next_hop; ALTER TABLE shadows DROP COLUMN note;"
       "DROP TABLE kept; DROP TABLE resends; ALTER TABLE meta DROP COLUMN kept; ALTER TABLE meta DROP COLUMN kept_octets;"
       "ALTER TABLE progress DROP COLUMN next_hop;"
       "DROP TABLE notes; DROP INDEX messages_handing_over; DROP INDEX messages_held_by; DROP TABLE further_holders; ALTER TABLE messages DROP COLUMN held_by;"
@@ -178,6 +178,26 @@ TEST_F(OpeningTest, BringsAnOlderSpoolUpToDateWithItsHoldersIndexed) {
   EXPECT_TRUE(box->read([](Reader& r) { return r.notes_owed(SpoolId{33}, RowId{0}, 9); }).value().empty());
   ASSERT_TRUE(box->write([&](Writer& writer) { return writer.set_state(message.row, MessageState::held, {}); }));
   EXPECT_EQ(box->read([](Reader& r) { return r.notes_owed(SpoolId{33}, RowId{0}, 9); }).value().size(), 1U);
+}
+
+TEST_F(OpeningTest, BringsASpoolOfBeforeTheNextHopsUpToDate) {
+  open();
+  auto message = new_message(*box->spool, {"a@example.com"});
+  message.holders = {holder("hub2", 22)};
+  ASSERT_TRUE(box->write([&](Writer& writer) { return accept(writer, message); }));
+  ASSERT_TRUE(box->write([&](Writer& writer) { return writer.set_state(message.row, MessageState::held, {}); }));
+  box->close();
+  sql("ALTER TABLE messages DROP COLUMN next_hop; PRAGMA user_version=10");
+  open();
+  auto read = [&] { return box->read([&](Reader& r) { return r.message(message.row); }).value(); };
+  ASSERT_TRUE(read());
+  EXPECT_EQ(read()->state, MessageState::held);
+  EXPECT_EQ(read()->next_hop, "");
+  EXPECT_EQ(read()->noted, 1U);
+  ASSERT_TRUE(box->write([&](Writer& writer) { return writer.set_next_hop(message.row, "host:relay.example:25", {}); }));
+  box->close();
+  open();
+  EXPECT_EQ(read()->next_hop, "host:relay.example:25");
 }
 
 TEST_F(OpeningTest, RefusesARestoredBackup) {
