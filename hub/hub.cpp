@@ -155,6 +155,10 @@ class WiredHub final : public Hub, public AdminBackend {
   Task<HubAnswer> order_hub(std::string hub, std::string by, std::string target) override {
     return peering_.questions().order(std::move(hub), std::move(by), std::move(target), hubs_answer_within);
   }
+  Task<std::vector<HubAnswer>> order_hubs(std::string by, std::string target) override {
+    if (!config_.cluster.enabled()) co_return std::vector<HubAnswer>{};
+    co_return co_await peering_.questions().order_all(std::move(by), std::move(target), hubs_answer_within);
+  }
   SessionRecords* session_records() override { return &records_; }
   std::string why_not_suspend(const Suspension& suspension) const override {
     if (suspension.what != Suspension::What::listener) return {};
@@ -374,18 +378,14 @@ class WiredHub final : public Hub, public AdminBackend {
 
   std::vector<CertificateReport> reload_certificates() override { return tls_.reload(log_, metrics_); }
 
-  Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
+  Task<Result<ActionOutcome>> act(MessageId id, QueueAction action, std::string next_hop) override {
+    if (action == QueueAction::reroute) co_return co_await reroute(id, std::move(next_hop));
     auto found = co_await message(id);
     if (!found) co_return std::unexpected(found.error());
     if (!*found) co_return ActionOutcome{ActionOutcome::Kind::not_found, ""};
     auto& stored = **found;
     auto row = stored.row;
-    if (peering_.pending().contains(id))
-      co_return ActionOutcome{ActionOutcome::Kind::refused, "the message is being accepted or taken over this moment"};
-    if (peering_.is_returning() && row < spool_->first_row_of_epoch())
-      co_return ActionOutcome{ActionOutcome::Kind::refused, "this hub is still asking who owns the message"};
-    if (storage::is_handing_over(stored.state))
-      co_return ActionOutcome{ActionOutcome::Kind::refused, "the message is being handed over to another hub"};
+    if (auto why = why_not_change(stored); !why.empty()) co_return ActionOutcome{ActionOutcome::Kind::refused, why};
     if (action == QueueAction::bounce) {
       auto bounced = co_await outbound_->bounce(row, "bounced by the operator");
       if (!bounced && bounced.error().code == std::errc::device_or_resource_busy)
@@ -407,7 +407,7 @@ class WiredHub final : public Hub, public AdminBackend {
     if (action == QueueAction::release && waiting_mail_.waits(stored.envelope))
       co_return ActionOutcome{ActionOutcome::Kind::refused, "it waits for content filter " + stored.envelope.waits_for.front() + ", and is released when that is back"};
     if (action == QueueAction::retry && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held: release it"};
-    auto entries = outbound_->entries_for(stored.envelope, stored.progress, outbound_->mail_time());
+    auto entries = outbound_->entries_for(stored.envelope, stored.progress, outbound_->mail_time(), stored.next_hop);
     bool is_claimed = action == QueueAction::hold && outbound_->claim(row);
     auto changed = co_await commit(runtime_.io, *spool_, [row, id, action, entries](storage::Writer& w) -> Result<void> {
       if (action == QueueAction::hold) return w.set_state(row, MessageState::held, {});
@@ -432,17 +432,35 @@ class WiredHub final : public Hub, public AdminBackend {
     log_.message(is_hold ? MessageEvent::held : MessageEvent::released, id, {});
     ActionOutcome outcome;
     if (is_hold && !is_claimed) outcome.remark = "an attempt is under way, and may still deliver it";
+    remark_untold(outcome, id, is_hold ? "held" : "released",
+                  is_hold ? "may deliver it after a take-over" : "hold it after a take-over", co_await peering_.notes().told(row));
+    co_return outcome;
+  }
+
+  Task<Result<ActionOutcome>> reroute(MessageId id, std::string next_hop) {
+    auto found = co_await message(id);
+    if (!found) co_return std::unexpected(found.error());
+    if (!*found) co_return ActionOutcome{ActionOutcome::Kind::not_found, ""};
+    auto& stored = **found;
+    auto row = stored.row;
+    auto why = why_not_change(stored);
+    if (why.empty()) why = outbound_->why_not_reroute(stored, next_hop);
+    if (why.empty() && next_hop.empty() && stored.next_hop.empty()) why = "it goes as the routes say already";
+    if (why.empty() && waiting_mail_.waits(stored.envelope)) why = "it waits for content filter " + stored.envelope.waits_for.front() + ", and is routed when that is back";
+    // Two next hops must not have it at once.
+    if (why.empty() && !outbound_->claim(row)) why = "it is being sent this moment";
+    if (!why.empty()) co_return ActionOutcome{ActionOutcome::Kind::refused, why};
+    auto entries = outbound_->entries_for(stored.envelope, stored.progress, outbound_->mail_time(), next_hop);
+    auto changed = co_await commit(runtime_.io, *spool_, [row, next_hop, entries](storage::Writer& w) { return w.set_next_hop(row, next_hop, entries); });
+    outbound_->give_up_claim(row);
+    outbound_->look_again();
+    if (!changed) co_return std::unexpected(changed.error());
+    ++metrics_.messages_rerouted_total;
+    log_.message(MessageEvent::rerouted, id, {{"destination", next_hop.empty() ? std::string_view("config") : std::string_view(next_hop)}});
+    ActionOutcome outcome;
+    if (stored.state == MessageState::held) outcome.remark = "it is held: release it";
     // Whoever takes the message over goes on from what it was told.
-    auto not_told = co_await peering_.notes().told(row);
-    if (!not_told.empty()) {
-      std::string names;
-      for (const auto& name : not_told) names += (names.empty() ? "" : ", ") + name;
-      if (!outcome.remark.empty()) outcome.remark += "; ";
-      outcome.remark += std::string(is_hold ? "may deliver it after a take-over, as they do not know of it yet: "
-                                            : "hold it after a take-over, as they do not know of it yet: ") +
-                        names;
-      log_.line(LogLevel::warning, "holders do not know yet", {{"id", to_string(id)}, {"what", is_hold ? "held" : "released"}, {"hubs", names}});
-    }
+    remark_untold(outcome, id, "rerouted", "send it elsewhere after a take-over", co_await peering_.notes().told(row, smtp::next_hop_capability));
     co_return outcome;
   }
 
@@ -450,6 +468,22 @@ class WiredHub final : public Hub, public AdminBackend {
   storage::AttemptMarks* marks() {
     if (attempts_.region == nullptr) return nullptr;
     return &marks_.emplace(*attempts_.region, spool_->id(), spool_->epoch());
+  }
+  /// What becomes of it is not for this hub alone to say now; empty: it is.
+  std::string why_not_change(const storage::StoredMessage& stored) {
+    if (peering_.pending().contains(stored.id)) return "the message is being accepted or taken over this moment";
+    if (peering_.is_returning() && stored.row < spool_->first_row_of_epoch()) return "this hub is still asking who owns the message";
+    if (storage::is_handing_over(stored.state)) return "the message is being handed over to another hub";
+    return {};
+  }
+  /// Whoever takes the message over goes on from what it was told.
+  void remark_untold(ActionOutcome& outcome, MessageId id, std::string_view what, const std::string& then, const std::vector<std::string>& hubs) {
+    if (hubs.empty()) return;
+    std::string names;
+    for (const auto& name : hubs) names += (names.empty() ? "" : ", ") + name;
+    if (!outcome.remark.empty()) outcome.remark += "; ";
+    outcome.remark += then + ", as they do not know of it yet: " + names;
+    log_.line(LogLevel::warning, "holders do not know yet", {{"id", to_string(id)}, {"what", what}, {"hubs", names}});
   }
   ConfigReload refused(std::vector<ConfigProblem> problems) {
     live_.refuse(std::move(problems));

@@ -90,6 +90,7 @@ constexpr CounterRow counters[] = {
     {"recipients_bounced_total", "Recipients given up.", &Metrics::recipients_bounced_total},
     {"recipients_deleted_total", "Recipients discarded by the operator (`umbra queue delete`): neither delivered nor bounced.", &Metrics::recipients_deleted_total},
     {"messages_deleted_total", "Messages that the operator deleted, with what was left of them.", &Metrics::messages_deleted_total},
+    {"messages_rerouted_total", "Messages that the operator sent another way (`umbra queue reroute`), or back.", &Metrics::messages_rerouted_total},
     {"notifications_total", "Delivery status notifications made.", &Metrics::notifications_total},
     {"messages_poisoned_total",
      "Messages held because the hub ended again and again while it was delivering them.",

@@ -60,6 +60,7 @@ struct Metrics {
   std::uint64_t recipients_bounced_total = 0;
   std::uint64_t recipients_deleted_total = 0;  ///< by the operator
   std::uint64_t messages_deleted_total = 0;    ///< with what was left of them
+  std::uint64_t messages_rerouted_total = 0;   ///< by the operator, there or back
   std::uint64_t notifications_total = 0;  ///< DSNs made
   std::uint64_t messages_poisoned_total = 0;  ///< held because the hub ended during their attempts
   std::uint64_t connections_out_total = 0;

@@ -75,9 +75,9 @@ class AdminApi {
   Task<ApiResponse> status();
   Task<ApiResponse> queue(std::string query);
   Task<ApiResponse> search_queue(std::string query, bool is_passed_on);
-  Task<ApiResponse> act_on_found(std::string query, QueueAction action);
+  Task<ApiResponse> act_on_found(ApiCall call, QueueAction action);
   Task<ApiResponse> one_message(std::string id);
-  Task<ApiResponse> act(std::string id, std::string action);
+  Task<ApiResponse> act(std::string id, QueueAction action, std::string query);
   Task<ApiResponse> shadows(std::string query);
   Task<ApiResponse> trace(ApiCall call);
   ApiResponse watch(std::string_view query);

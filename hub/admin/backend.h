@@ -58,7 +58,8 @@ enum class QueueAction : std::uint8_t {
   hold,     ///< not delivered until released
   release,  ///< held -> queued, due now
   bounce,   ///< every recipient that is left fails; the sender is told
-  remove    ///< "delete": it is gone, and nobody is told
+  remove,   ///< "delete": it is gone, and nobody is told
+  reroute   ///< all that is left of it goes to another destination than its routes say, or as they say again; due now
 };
 
 struct ActionOutcome {
@@ -84,11 +85,12 @@ class AdminBackend {
   virtual SafetyNetControl& safety_net() = 0;
   virtual TraceControl& tracer() = 0;
   virtual Suspensions& suspensions() = 0;
-  /// Asks every other hub of the cluster, or gives one an order: path and query of a route that is for hubs. Who does not answer in time is
+  /// Asks every other hub of the cluster, or one, or gives it an order: path and query of a route that is for hubs. Who does not answer in time is
   /// named (hub/peering/questions.h). Without a cluster there is nobody.
   virtual Task<std::vector<HubAnswer>> ask_hubs(std::string target) = 0;
   virtual Task<HubAnswer> ask_hub(std::string hub, std::string target) = 0;
   virtual Task<HubAnswer> order_hub(std::string hub, std::string by, std::string target) = 0;
+  virtual Task<std::vector<HubAnswer>> order_hubs(std::string by, std::string target) = 0;
   /// For those who watch sessions. Null: there is nothing to watch.
   virtual SessionRecords* session_records() { return nullptr; }
   /// Empty: there is such a listener, or it is a delivery, whose destination may come later.
@@ -114,7 +116,8 @@ class AdminBackend {
   virtual std::vector<CertificateReport> reload_certificates() = 0;
 
   /// Durable when it returns.
-  virtual Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) = 0;
+  /// `next_hop`: of reroute, a destination (parse_next_hop()); empty: as the routes say again.
+  virtual Task<Result<ActionOutcome>> act(MessageId id, QueueAction action, std::string next_hop) = 0;
 };
 
 }  // namespace umbra::hub

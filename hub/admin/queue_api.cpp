@@ -1,9 +1,9 @@
 // The admin API's part for the queue and the shadows:
 //   GET  /v1/queue?state=queued|held&after=ROW&limit=N   messages of this hub, by row
 //   GET  /v1/queue/ID                                    one of them, or the copy that is held of it
-//   POST /v1/queue/ID/ACTION                             retry, hold, release, bounce, delete
+//   POST /v1/queue/ID/ACTION                             retry, hold, release, bounce, delete, reroute?to=NEXTHOP
 //   GET  /v1/queue/search?FILTER&scope=hub|cluster&after=KEY&limit=N   (FILTER: hub/admin/queue_search.h)
-//   POST /v1/queue/search/ACTION?FILTER&after=ROW&limit=N              of this hub alone
+//   POST /v1/queue/search/ACTION?FILTER&scope=hub|cluster&after=KEY&limit=N  (without a scope: of this hub alone)
 //   GET  /v1/shadows?after=ROW&limit=N
 //
 // One answer to a search looks at a bounded number of rows: it may have found nothing and still say where to go on. Its KEY says for each hub
@@ -13,6 +13,7 @@
 
 #include "hub/admin/answers.h"
 #include "hub/admin/query.h"
+#include "hub/outbound/next_hop.h"
 #include "hub/safety_net/filter.h"
 #include "smtp/shadow_queries.h"
 
@@ -25,6 +26,7 @@ constexpr std::size_t search_rows_max = 20'000;            ///< looked at for on
 constexpr std::size_t search_octets_max = 512 * 1024;      ///< of an answer: other hubs' must fit in one (smtp::answer_octets_max)
 constexpr std::size_t acted_max = 500;                     ///< in one answer
 constexpr Duration acting_max = 10s;                       ///< and for so long
+constexpr Duration acting_for_hub_max = 3s;                ///< by way of another hub, which waits for 10 s
 constexpr std::size_t refused_shown_max = 100;
 
 struct Page {
@@ -59,13 +61,37 @@ Json next_page(const std::vector<Row>& rows, const Page& page) {
   return std::to_string(rows.back().row.value);
 }
 
-std::optional<QueueAction> parse_action(std::string_view text) {
-  if (text == "retry") return QueueAction::retry;
-  if (text == "hold") return QueueAction::hold;
-  if (text == "release") return QueueAction::release;
-  if (text == "bounce") return QueueAction::bounce;
-  if (text == "delete") return QueueAction::remove;
-  return std::nullopt;
+std::string_view name_of(QueueAction action) {
+  switch (action) {
+    case QueueAction::retry: return "retry";
+    case QueueAction::hold: return "hold";
+    case QueueAction::release: return "release";
+    case QueueAction::bounce: return "bounce";
+    case QueueAction::remove: return "delete";
+    case QueueAction::reroute: return "reroute";
+  }
+  return {};
+}
+
+constexpr const char* expected_to = "expected to=NEXTHOP, percent-encoded: HOST, HOST:PORT, [IPv6]:PORT, mx:DOMAIN, route:NAME or config";
+
+/// Takes "to=NEXTHOP" out of the query of a reroute; of other actions there is none.
+std::expected<std::string, std::string> take_next_hop(std::string& query, QueueAction action) {
+  if (action != QueueAction::reroute) return std::string();
+  std::optional<std::string> to;
+  std::string others;
+  for (const auto& part : split_query(query)) {
+    if (part.key != "to") {
+      others.append(others.empty() ? "" : "&").append(part.key).append("=").append(part.value);
+      continue;
+    }
+    if (to) return std::unexpected(expected_to);
+    to = percent_decoded(part.value);
+    if (!to) return std::unexpected(expected_to);
+  }
+  query = std::move(others);
+  if (!to) return std::unexpected(expected_to);
+  return parse_next_hop(*to);
 }
 
 std::optional<RowId> parse_row(std::string_view text) {
@@ -77,7 +103,7 @@ std::optional<RowId> parse_row(std::string_view text) {
 struct Search {
   QueueFilter filter;
   std::size_t limit = page_rows_default;
-  bool is_cluster = true;
+  std::optional<bool> is_cluster;           ///< whether of all hubs; nothing: not said
   std::map<std::string, RowId, std::less<>> after;  ///< empty: from the beginning, of every hub
 };
 
@@ -119,8 +145,8 @@ std::string key_of(const std::map<std::string, RowId, std::less<>>& after) {
 }
 
 /// The same for hubs, each of which is to give its part of the rows.
-std::string target_of(const Search& search, std::size_t limit) {
-  auto target = "/v1/queue/search?scope=hub&limit=" + std::to_string(limit);
+std::string target_of(const Search& search, std::size_t limit, const std::string& action = {}) {
+  auto target = "/v1/queue/search" + action + "?scope=hub&limit=" + std::to_string(limit);
   if (auto filter = to_query(search.filter); !filter.empty()) target += "&" + filter;
   if (!search.after.empty()) target += "&after=" + percent_encoded(key_of(search.after));
   return target;
@@ -174,6 +200,37 @@ void take(const HubAnswer& answer, Json& messages, Json& hubs, std::map<std::str
   hubs.push_back(std::move(hub));
 }
 
+/// What another hub has done of an order: hostile until parsed. {"hub", "answered", "why", "done", "refused"}.
+Json take_acted(const HubAnswer& answer, Json& reasons, std::map<std::string, RowId, std::less<>>& next) {
+  Json hub = {{"hub", answer.hub}, {"answered", false}, {"why", answer.why}, {"done", 0U}, {"refused", 0U}};
+  if (answer.status == 404) hub["why"] = "it is of an earlier release, which takes no such order";
+  if (answer.status == 0) hub["why"] = answer.why + "; whether it has done any of it is not known";
+  auto told = answer.status == 0 || answer.status == 404 ? Json(nullptr) : Json::parse(answer.body, nullptr, false);
+  if (answer.status != 0 && answer.status != 404 && answer.status != 200) {
+    const bool has_words = told.is_object() && told.contains("error") && told["error"].is_string();
+    hub["why"] = (has_words ? told["error"].get<std::string>() : "it answered") + " (" + std::to_string(answer.status) + ")";
+  }
+  if (answer.status != 200) return hub;
+  hub["why"] = "its answer cannot be read; whether it has done any of it is not known";
+  if (!told.is_object()) return hub;
+  for (const char* count : {"done", "refused"}) {
+    const auto found = told.find(count);
+    if (found == told.end() || !found->is_number_unsigned()) return hub;
+    hub[count] = *found;
+  }
+  hub["answered"] = true;
+  hub["why"] = nullptr;
+  if (auto list = told.find("reasons"); list != told.end() && list->is_array())
+    for (const auto& reason : *list)
+      if (reasons.size() < refused_shown_max && reason.is_object() && reason.contains("id") && reason["id"].is_string() && reason.contains("why") && reason["why"].is_string())
+        reasons.push_back({{"hub", answer.hub}, {"id", reason["id"]}, {"why", reason["why"]}});
+  if (auto key = told.find("next"); key != told.end() && key->is_string()) {
+    auto text = key->get<std::string>();
+    if (auto row = parse_row(std::string_view(text).substr(text.rfind(':') + 1)); row && text.starts_with(answer.hub + ":")) next.emplace(answer.hub, *row);
+  }
+  return hub;
+}
+
 }  // namespace
 
 Task<ApiResponse> AdminApi::queue(std::string query) {
@@ -200,16 +257,16 @@ Task<ApiResponse> AdminApi::one_message(std::string id) {
   co_return error_answer(404, "this hub has no message " + to_string(*parsed));
 }
 
-Task<ApiResponse> AdminApi::act(std::string id, std::string action) {
+Task<ApiResponse> AdminApi::act(std::string id, QueueAction action, std::string query) {
   auto parsed = parse_message_id(id);
   if (!parsed) co_return error_answer(400, "a message id is <16 hexadecimal digits>-<hexadecimal number>");
-  auto known = parse_action(action);
-  if (!known) co_return error_answer(404, "expected retry, hold, release, bounce or delete");
-  auto outcome = co_await backend_.act(*parsed, *known);
+  auto next_hop = take_next_hop(query, action);
+  if (!next_hop) co_return error_answer(400, next_hop.error());
+  auto outcome = co_await backend_.act(*parsed, action, *next_hop);
   if (!outcome) co_return unavailable(outcome.error());
   switch (outcome->kind) {
     case ActionOutcome::Kind::done:
-      co_return json_answer({{"id", to_string(*parsed)}, {"done", action}, {"remark", outcome->remark}});
+      co_return json_answer({{"id", to_string(*parsed)}, {"done", name_of(action)}, {"remark", outcome->remark}});
     case ActionOutcome::Kind::not_found:
       co_return error_answer(404, "this hub has no message " + to_string(*parsed) + " in delivery");
     case ActionOutcome::Kind::refused:
@@ -222,7 +279,7 @@ Task<ApiResponse> AdminApi::search_queue(std::string query, bool is_passed_on) {
   auto search = parse_search(query);
   if (!search) co_return error_answer(400, search.error());
   // A question that has been passed on is not passed on again.
-  if (is_passed_on) search->is_cluster = false;
+  const bool is_cluster = search->is_cluster.value_or(true) && !is_passed_on;
   const auto own = backend_.identity().hub;
   std::vector<HubAnswer> others;
   auto limit = search->limit;
@@ -230,7 +287,7 @@ Task<ApiResponse> AdminApi::search_queue(std::string query, bool is_passed_on) {
   Json hubs = Json::array();
   std::map<std::string, RowId, std::less<>> next;
   std::uint64_t looked_at = 0;
-  if (search->is_cluster) {
+  if (is_cluster) {
     // Each gives its part, so that the rows of all are not more than were asked for, but one of each.
     const auto asked = search->after.empty() ? backend_.peers().size() + 1 : search->after.size();
     limit = std::max<std::size_t>(limit / std::max<std::size_t>(asked, 1), 1);
@@ -257,46 +314,73 @@ Task<ApiResponse> AdminApi::search_queue(std::string query, bool is_passed_on) {
       {{"messages", std::move(messages)}, {"next", next.empty() ? Json(nullptr) : Json(key_of(next))}, {"looked_at", looked_at}, {"hubs", std::move(hubs)}});
 }
 
-Task<ApiResponse> AdminApi::act_on_found(std::string query, QueueAction action) {
+// This hub's part first, then those of the others, all at the same time. Each hub does a portion and says where to go on.
+Task<ApiResponse> AdminApi::act_on_found(ApiCall call, QueueAction action) {
+  auto query = std::move(call.query);
+  std::string to;
+  for (const auto& part : split_query(query))
+    if (part.key == "to") to = part.value;
+  auto next_hop = take_next_hop(query, action);
+  if (!next_hop) co_return error_answer(400, next_hop.error());
   auto search = parse_search(query);
   if (!search) co_return error_answer(400, search.error());
   if (search->filter.is_empty()) co_return error_answer(400, "say which messages: sender=, recipient=, next-hop=, error=, state=, since= or until=");
+  const bool is_cluster = search->is_cluster.value_or(false) && !call.is_passed_on;
   const auto own = backend_.identity().hub;
+  auto target = target_of(*search, search->limit, "/" + std::string(name_of(action))) + (to.empty() ? "" : "&to=" + to);
+  if (is_cluster && target.size() > smtp::query_octets_max) co_return error_answer(400, "the search is too long to be passed on to other hubs");
   std::uint64_t done = 0;
   std::uint64_t refused = 0;
   Json shown = Json::array();
-  auto looked = co_await look(backend_, search->filter, search->after.empty() ? RowId{} : search->after[own], std::min(search->limit, acted_max));
-  if (!looked) co_return unavailable(looked.error());
-  const auto began = MonotonicClock::now();
-  RowId acted;
-  for (const auto& row : looked->found) {
-    if (acted != RowId{} && MonotonicClock::now() - began > acting_max) {
-      looked->is_end = false;
-      looked->reached = acted;
-      break;
+  Json hubs = Json::array();
+  std::map<std::string, RowId, std::less<>> next;
+  // A key that does not name this hub: it has nothing more.
+  if (search->after.empty() || search->after.contains(own)) {
+    auto looked = co_await look(backend_, search->filter, search->after.empty() ? RowId{} : search->after[own], std::min(search->limit, acted_max));
+    if (!looked) co_return unavailable(looked.error());
+    const auto began = MonotonicClock::now();
+    const auto longest = call.is_passed_on ? acting_for_hub_max : acting_max;
+    RowId acted;
+    for (const auto& row : looked->found) {
+      if (acted != RowId{} && MonotonicClock::now() - began > longest) {
+        looked->is_end = false;
+        looked->reached = acted;
+        break;
+      }
+      auto outcome = co_await backend_.act(row.id, action, *next_hop);
+      acted = row.row;
+      std::string why;
+      if (!outcome) {
+        if (outcome.error().code != std::errc::device_or_resource_busy) co_return unavailable(outcome.error());
+        why = outcome.error().what;
+      } else if (outcome->kind == ActionOutcome::Kind::done) {
+        ++done;
+        continue;
+      } else if (outcome->kind == ActionOutcome::Kind::not_found) {
+        continue;  // it has ended by itself
+      } else {
+        why = outcome->why;
+      }
+      ++refused;
+      if (shown.size() < refused_shown_max) shown.push_back({{"hub", own}, {"id", to_string(row.id)}, {"why", why}});
     }
-    auto outcome = co_await backend_.act(row.id, action);
-    acted = row.row;
-    std::string why;
-    if (!outcome) {
-      if (outcome.error().code != std::errc::device_or_resource_busy) co_return unavailable(outcome.error());
-      why = outcome.error().what;
-    } else if (outcome->kind == ActionOutcome::Kind::done) {
-      ++done;
-      continue;
-    } else if (outcome->kind == ActionOutcome::Kind::not_found) {
-      continue;  // it has ended by itself
-    } else {
-      why = outcome->why;
-    }
-    ++refused;
-    if (shown.size() < refused_shown_max) shown.push_back({{"id", to_string(row.id)}, {"why", why}});
+    if (!looked->is_end) next.emplace(own, looked->reached);
+    hubs.push_back({{"hub", own}, {"answered", true}, {"why", nullptr}, {"done", done}, {"refused", refused}});
   }
+  const bool is_own_alone = search->after.size() == 1 && search->after.contains(own);
+  if (is_cluster && !is_own_alone)
+    for (const auto& answer : co_await backend_.order_hubs(call.by, std::move(target))) {
+      if (!search->after.empty() && !search->after.contains(answer.hub)) continue;
+      hubs.push_back(take_acted(answer, shown, next));
+      done += hubs.back()["done"].get<std::uint64_t>();
+      refused += hubs.back()["refused"].get<std::uint64_t>();
+    }
   co_return json_answer({{"hub", own},
                          {"done", done},
                          {"refused", refused},
                          {"reasons", std::move(shown)},
-                         {"next", looked->is_end ? Json(nullptr) : Json(own + ":" + std::to_string(looked->reached.value))}});
+                         {"hubs", std::move(hubs)},
+                         {"next", next.empty() ? Json(nullptr) : Json(key_of(next))}});
 }
 
 Task<ApiResponse> AdminApi::shadows(std::string query) {

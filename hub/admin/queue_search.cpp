@@ -26,8 +26,8 @@ bool contains(std::string_view text, std::string_view wanted) {
 
 bool is_next_hop(std::string_view destination, std::string_view wanted) {
   if (smtp::equals_ignoring_case(destination, wanted)) return true;
-  constexpr std::string_view prefix = "route:";
-  return destination.starts_with(prefix) && destination.substr(prefix.size()) == wanted;
+  constexpr std::string_view kinds[] = {"route:", "host:", "mx:"};
+  return std::ranges::any_of(kinds, [&](std::string_view kind) { return destination.starts_with(kind) && destination.substr(kind.size()) == wanted; });
 }
 
 /// Between two octets of UTF-8 it is not cut; what is no UTF-8 is replaced when it becomes text.

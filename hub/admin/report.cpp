@@ -260,6 +260,7 @@ Json message_report(const storage::StoredMessage& message, const std::string& th
   if (message.receiver) holders.push_back(*message.receiver);
   report["holders"] = holders_report(holders);
   report["next_alarm"] = to_text(message.alarm_at);
+  report["next_hop"] = message.next_hop.empty() ? Json(nullptr) : Json(message.next_hop);
   auto history = storage::note_of(message).history;
   if (history.empty() && message.generation == Generation{1})
     history.push_back({message.generation, OwnerRecord::How::accepted, this_hub, message.id.spool, message.envelope.accepted_at, attempts_of(message)});
@@ -292,6 +293,7 @@ Json shadow_report(const storage::Shadow& shadow) {
   const auto& note = shadow.note;
   report["held"] = note.is_held;
   report["next_alarm"] = note.alarm_at == WallTime{} ? Json(nullptr) : Json(to_text(note.alarm_at));
+  report["next_hop"] = note.next_hop.empty() ? Json(nullptr) : Json(note.next_hop);
   report["last_error"] = note.last_error;
   Json attempts = Json::object();
   for (const auto& [destination, count] : note.attempts) attempts[destination] = count;

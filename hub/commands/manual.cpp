@@ -22,8 +22,12 @@ const std::map<std::string, std::string>& prose() {
       {"umbra-queue",
        "A search looks at all of the queue, in portions that do not keep the hub from its mail; the conditions hold together. It may end with a key for --after "
        "when there is more. Hubs that did not answer are named, and the exit code is 1 then.\n\n"
-       "An action takes a message id, or --all-matching with conditions: then it is done to every message of the hub that is asked, and of no other one. "
-       "Without --yes it is only said how many that would be.\n\n"
+       "An action takes a message id of the hub that is asked, or --all-matching with conditions: then it is done to every message that fits, of all hubs of the cluster, "
+       "or with --here of the one that is asked. Without --yes it is only said how many that would be. Each hub says what it has done; one that did not answer is named, "
+       "and the exit code is 1 then: it may have done some of it.\n\n"
+       "reroute sends what is left of a message to another next hop than its routes say, at once, and so that it lasts: over a restart, and with a hub that takes the "
+       "message over. --to takes a host or an address as routes do, mx: and a domain whose mail exchangers are asked for, route: and the name of a route that has hosts, "
+       "or config for what the routes say. A host that is merely named gets TLS where it offers it; mail whose route asks for encryption is not sent there.\n\n"
        "delete discards mail that was acknowledged: it is neither delivered nor bounced, and nobody is told. It is written to the event log and the tracking log, "
        "and counted (umbra_messages_deleted_total). Hubs that hold a copy are told that the message is done, so that no take-over brings it back; a hub that is "
        "cut off hears it when it is back, and may deliver the message if it takes this hub over before."},

@@ -12,6 +12,8 @@
 #include "hub/commands/asking.h"
 #include "hub/commands/commands.h"
 #include "hub/commands/views.h"
+#include "hub/outbound/next_hop.h"
+#include "hub/safety_net/filter.h"
 
 namespace umbra::hub {
 namespace {
@@ -24,6 +26,7 @@ struct QueueOptions : ListOptions {
   std::string error;
   std::string older_than;
   std::string newer_than;
+  std::string to;
   bool only_here = false;
   bool all_matching = false;
   bool is_sure = false;
@@ -97,46 +100,73 @@ int search(const QueueOptions& options) {
   return (*found)["messages"].empty() ? static_cast<int>(not_found) : static_cast<int>(done);
 }
 
-/// On everything of this hub that fits: in portions, each answered by the hub with where to go on.
+bool is_answered(const Json& hub) { return hub["answered"].get<bool>(); }
+
+/// What would be done, and nothing is.
+int only_say(const QueueOptions& options, const std::string& query, const std::string& action) {
+  QueueOptions looking = options;
+  looking.limit = 1'000'000;
+  auto found = find(looking, query);
+  if (!found) return found.error();
+  for (const auto& hub : (*found)["hubs"])
+    if (!is_answered(hub)) (void)say(hub["hub"].get<std::string>() + " did not say what it has: " + hub["why"].get<std::string>(), problem);
+  const auto of = options.only_here ? " messages of this hub" : " messages of " + std::to_string(std::ranges::count_if((*found)["hubs"], is_answered)) + " hub(s)";
+  return say("this would " + action + " " + std::to_string((*found)["messages"].size()) + of + "; nothing was done: add --yes", usage);
+}
+
+/// Adds what one answer says to what the answers before it said; of each hub, too.
+void add_part(Json& all, Json part) {
+  auto add = [](Json& sum, const Json& one) {
+    for (const char* count : {"done", "refused"}) sum[count] = sum[count].get<std::uint64_t>() + one[count].get<std::uint64_t>();
+  };
+  all["hub"] = part["hub"];
+  add(all, part);
+  for (auto& reason : part["reasons"])
+    if (all["reasons"].size() < 100) all["reasons"].push_back(std::move(reason));
+  for (auto& hub : part["hubs"]) {
+    auto known = std::ranges::find_if(all["hubs"], [&](const Json& one) { return one["hub"] == hub["hub"]; });
+    if (known == all["hubs"].end()) {
+      all["hubs"].push_back(std::move(hub));
+      continue;
+    }
+    add(*known, hub);
+    for (const char* word : {"answered", "why"}) (*known)[word] = hub[word];
+  }
+}
+
+/// On everything that fits, of all hubs or of this one: in portions, each answered with where to go on.
 int act_on_all(const QueueOptions& options, const std::string& action) {
   auto query = filter_query(options);
   if (!query) return query.error();
   if (query->empty()) return say("say which: --sender, --recipient, --next-hop, --error, --state, --older-than or --newer-than", usage);
-  if (!options.is_sure) {
-    QueueOptions looking = options;
-    looking.only_here = true;
-    looking.limit = 1'000'000;
-    auto found = find(looking, *query);
-    if (!found) return found.error();
-    return say("this would " + action + " " + std::to_string((*found)["messages"].size()) + " messages of this hub; nothing was done: add --yes", usage);
-  }
-  Json all = {{"hub", nullptr}, {"done", std::uint64_t{0}}, {"refused", std::uint64_t{0}}, {"reasons", Json::array()}};
+  if (!options.is_sure) return only_say(options, *query, action);
+  Json all = {{"hub", nullptr}, {"done", std::uint64_t{0}}, {"refused", std::uint64_t{0}}, {"reasons", Json::array()}, {"hubs", Json::array()}};
   std::string after;
   do {
-    auto target = "/v1/queue/search/" + action + "?limit=500&" + *query;
-    if (!after.empty()) target += "&after=" + after;
+    auto target = "/v1/queue/search/" + action + "?limit=500&scope=" + (options.only_here ? "hub" : "cluster") + "&" + *query;
+    if (!options.to.empty()) target += "&to=" + percent_encoded(options.to);
+    if (!after.empty()) target += "&after=" + percent_encoded(after);
     auto part = ask(options, "POST", target);
     if (!part) {
-      std::fprintf(stderr, "umbra: %s done before that\n", all["done"].dump().c_str());
+      if (!after.empty()) std::fprintf(stderr, "umbra: %s done before that\n", all["done"].dump().c_str());
       return part.error();
     }
-    all["hub"] = (*part)["hub"];
-    for (const char* count : {"done", "refused"}) all[count] = all[count].get<std::uint64_t>() + (*part)[count].get<std::uint64_t>();
-    for (auto& reason : (*part)["reasons"])
-      if (all["reasons"].size() < 100) all["reasons"].push_back(std::move(reason));
     after = (*part)["next"].is_null() ? std::string() : (*part)["next"].get<std::string>();
+    add_part(all, std::move(*part));
   } while (!after.empty());
-  const bool is_refused = all["refused"].get<std::uint64_t>() > 0;
-  const bool is_none = !is_refused && all["done"].get<std::uint64_t>() == 0;
+  const bool is_whole = all["refused"].get<std::uint64_t>() == 0 && std::ranges::all_of(all["hubs"], is_answered);
+  const bool is_none = is_whole && all["done"].get<std::uint64_t>() == 0;
   const int code = show(options, all, [&](const Json& json) { return acted_view(json, action); });
-  return code != done ? code : is_refused ? problem : is_none ? not_found : done;
+  return code != done ? code : !is_whole ? problem : is_none ? not_found : done;
 }
 
 int act(const QueueOptions& options, const std::string& action) {
   if (options.id.empty() != options.all_matching) return say("say a message id, or --all-matching with what is to match", usage);
+  if (action == "reroute")
+    if (auto next_hop = parse_next_hop(options.to); !next_hop) return say(next_hop.error(), usage);
   if (options.all_matching) return act_on_all(options, action);
   if (auto query = filter_query(options); !query || !query->empty()) return say("a message id and a filter are not said together", usage);
-  auto answer = ask(options, "POST", "/v1/queue/" + options.id + "/" + action);
+  auto answer = ask(options, "POST", "/v1/queue/" + options.id + "/" + action + (options.to.empty() ? "" : "?to=" + percent_encoded(options.to)));
   return show(options, answer, [&](const Json& json) {
     auto remark = json.value("remark", std::string());
     return json["id"].get<std::string>() + ": " + action + " done" + (remark.empty() ? "" : "; " + remark) + "\n";
@@ -148,13 +178,17 @@ void add_actions(CLI::App* queue, const std::shared_ptr<QueueOptions>& options, 
                                                          {"hold", "Keep a message from being delivered"},
                                                          {"release", "Let a held message go on"},
                                                          {"bounce", "Give a message up and tell its sender"},
-                                                         {"delete", "Discard a message: neither delivered nor bounced, and nobody is told"}};
+                                                         {"delete", "Discard a message: neither delivered nor bounced, and nobody is told"},
+                                                         {"reroute", "Send what is left of a message to another next hop than its routes say, at once"}};
   for (const auto& [name, help] : actions) {
     auto* command = queue->add_subcommand(name, help);
     add_admin_options(command, *options);
     add_message_id(command, options->id)->required(false);
-    command->add_flag("--all-matching", options->all_matching, "In place of an id: every message of this hub that fits all of the following");
+    command->add_flag("--all-matching", options->all_matching, "In place of an id: every message, of all hubs of the cluster, that fits all of the following");
+    command->add_flag("--here", options->only_here, "With --all-matching: only of this hub");
     add_filter(command, *options);
+    if (std::string_view(name) == "reroute")
+      command->add_option("--to", options->to, "The next hop: HOST[:PORT], [IPv6]:PORT, mx:DOMAIN, route:NAME; config: what the routes say")->required();
     command->add_flag("--yes", options->is_sure, "Do it; without this it is only said how many would be meant");
     command->callback([options, &chosen, action = std::string(name)] { chosen = [options, action] { return act(*options, action); }; });
   }

@@ -74,6 +74,10 @@ std::string search_view(const Json& answer, WallTime now, const Screen& screen) 
 
 std::string acted_view(const Json& answer, const std::string& action) {
   auto out = fmt::format("{}: {} of {} messages done\n", action, number(answer["done"]), number(answer["done"]) + number(answer["refused"]));
+  if (answer["hubs"].size() > 1)
+    for (const auto& hub : answer["hubs"])
+      if (at(hub, "answered") == true) out += fmt::format("{}: {} done, {} refused\n", plain(at(hub, "hub")), number(at(hub, "done")), number(at(hub, "refused")));
+  out += unanswered(answer["hubs"]);
   for (const auto& reason : answer["reasons"]) out += fmt::format("{}: refused: {}\n", plain(at(reason, "id")), plain(at(reason, "why")));
   if (const auto left = number(answer["refused"]) - static_cast<std::int64_t>(answer["reasons"].size()); left > 0) out += fmt::format("... and {} more refused\n", left);
   return out;

@@ -42,6 +42,8 @@ std::string_view to_string(MessageEvent event) {
       return "expired";
     case MessageEvent::held:
       return "held";
+    case MessageEvent::rerouted:
+      return "rerouted";
     case MessageEvent::released:
       return "released";
     case MessageEvent::forgotten:

@@ -34,6 +34,7 @@ enum class MessageEvent : std::uint8_t {
   expired,
   held,
   released,
+  rerouted,                     ///< by the operator: to another next hop than its routes say, or back
   forgotten,
   deleted,                      ///< by the operator: neither delivered nor bounced
   resent,                       ///< made from what the safety net keeps

@@ -75,6 +75,7 @@ What what_of(MessageEvent event) {
     case MessageEvent::delayed: return {"AGENTINFO", "QUEUE"};
     case MessageEvent::held: return {"HOLD", "QUEUE"};
     case MessageEvent::released: return {"RELEASE", "QUEUE"};
+    case MessageEvent::rerouted: return {"REROUTE", "ADMIN"};
     case MessageEvent::filtered:
     case MessageEvent::filter_bypassed: return {"AGENTINFO", "AGENT"};
     case MessageEvent::possible_duplicate:

@@ -24,8 +24,8 @@ struct Questions::Round {
   Event ended;
 };
 
-Task<std::vector<HubAnswer>> Questions::ask_all(std::string target, Duration timeout) {
-  auto round = std::make_shared<Round>(runtime_.io, std::string(), std::move(target), MonotonicClock::now() + timeout);
+Task<std::vector<HubAnswer>> Questions::address_all(std::string by, std::string target, Duration timeout) {
+  auto round = std::make_shared<Round>(runtime_.io, std::move(by), std::move(target), MonotonicClock::now() + timeout);
   auto members = members_.all();
   std::ranges::sort(members, {}, [](const auto& member) { return member->name(); });
   for (const auto& member : members) round->answers.push_back({member->name(), 0, {}, "it was not asked: this hub is stopping"});

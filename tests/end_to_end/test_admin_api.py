@@ -52,12 +52,20 @@ class Description(LabCase):
         ask("GET", "/v1/hubs/{hub}/drain", expected=404, hub="nobody")
         ask("POST", "/v1/resume", "?what=delivery&name=*")
         ask("POST", "/v1/resume", "?what=delivery&name=*", expected=404)
+        ask("POST", "/v1/queue/{id}/hold", id=message)
+        ask("POST", "/v1/queue/{id}/reroute", "?to=config", expected=409, id=message)
+        ask("POST", "/v1/queue/{id}/reroute", "?to=127.0.0.1%3A0", expected=400, id=message)
+        for to in ("127.0.0.1%3A9", "config"):
+            ask("POST", "/v1/queue/{id}/reroute", "?to=" + to, id=message)
+            ask("GET", "/v1/queue/{id}", id=message)
+        ask("POST", "/v1/queue/{id}/release", id=message)
         for action in ("hold", "release", "retry"):
             ask("POST", "/v1/queue/{id}/" + action, id=message)
         ask("GET", "/v1/queue/search", "?scope=everywhere", expected=400)
         for action in ("hold", "release", "retry"):
             done = ask("POST", "/v1/queue/search/" + action, "?sender=a%40source.example").json()
             self.assertEqual(done["done"], 1, done)
+        ask("POST", "/v1/queue/search/reroute", "?sender=nobody%40source.example&to=config&scope=cluster")
         for action in ("bounce", "delete"):
             ask("POST", "/v1/queue/search/" + action, "?sender=nobody%40source.example")
             ask("POST", "/v1/queue/search/" + action, expected=400)

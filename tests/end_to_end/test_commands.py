@@ -118,6 +118,7 @@ class QueueActions(CommandCase):
         self.assertEqual((first.metric("umbra_messages_deleted_total"), first.metric("umbra_recipients_deleted_total")), (1, 1))
         wait_until(lambda: [event["id"] for event in first.events("deleted")] == [gone], 10, lambda: f"the event: {first.events('deleted')}")
         wait_until(lambda: second.counts()["shadows"] + third.counts()["shadows"] == 1, 10, lambda: "the holder has heard")
+        wait_until(lambda: "=> deleted by the operator at hub-1" in third.umbra("trace", gone, check=False).stdout, 10, lambda: third.umbra("trace", gone, check=False).stdout)
         # The hub is lost: what it deleted does not come back, what it had does.
         first.kill()
         wait_until(lambda: any(row["id"] == stays for hub in (second, third) for row in hub.queue()), 20, lambda: "the other is taken over")
@@ -161,6 +162,110 @@ class QueueActions(CommandCase):
         wait_until(lambda: hub.umbra("queue", "delete", "--all-matching", "--sender", "mine@source.example", "--yes", check=False).returncode in (0, 4), 20, lambda: "deleted")
         self.assertEqual([row["id"] for row in hub.queue()], [other])
         self.run_on(hub, "queue", "delete", "--all-matching", "--sender", "mine@source.example", "--yes", code=4)
+
+
+class Reroute(CommandCase):
+    def refusing(self, *addresses):
+        """A next hop that takes nothing for these recipients now."""
+        away = self.capture()
+        away.rcpt_reply = lambda address: "451 4.2.0 not now" if address in addresses else None
+        return away
+
+    def reroute(self, hub, name, to):
+        # What is being sent this moment is refused.
+        wait_until(lambda: hub.umbra("queue", "reroute", name, "--to", to, check=False).returncode == 0, 20, lambda: f"{name} goes to {to}")
+
+    def test_what_is_left_goes_to_the_other_host_at_once_and_over_a_restart(self):
+        away, other = self.refusing("late@sink.example"), self.capture()
+        hub = self.hub(away.address, **WAITING)
+        name = self.send(hub, recipients=("done@sink.example", "late@sink.example"))
+        away.wait_for(1)
+        nowhere = f"127.0.0.1:{places.free_port()}"
+        self.reroute(hub, name, nowhere)
+        hub.kill()
+        hub.start()
+        shown = self.asked(hub, "queue", "show", name)
+        self.assertEqual(shown["next_hop"], "host:" + nowhere)
+        self.assertEqual([entry["destination"] for entry in shown["queue"]], ["host:" + nowhere])
+        self.assertEqual(self.found(hub, "--next-hop", nowhere), [name])
+        self.assertEqual(other.messages, [])
+        self.reroute(hub, name, other.address)
+        # An hour is between two attempts otherwise.
+        self.assertEqual(other.wait_for(1)[0].addresses, ["late@sink.example"])
+        wait_until(lambda: hub.queue() == [], 10, "it is done")
+        self.assertEqual([message.addresses for message in away.messages], [["done@sink.example"]], "what was delivered is not sent again")
+        self.assertEqual([event["destination"] for event in hub.events("rerouted")], ["host:" + other.address], "of this run")
+        wait_until(lambda: "sent another way by the operator" in hub.umbra("trace", name, check=False).stdout, 10, "its story")
+
+    def test_back_to_what_the_routes_say(self):
+        away, other = self.deferring(), self.deferring()
+        hub = self.hub(routes=[route_to(away.address, name="away"), route_to(other.address, name="other", domains=["other.test"])], **WAITING)
+        name = self.send(hub)
+        wait_until(lambda: hub.queue()[0]["attempts"], 10, "an attempt")
+        self.reroute(hub, name, "route:other")
+        wait_until(lambda: any("RCPT" in line for line in other.lines), 10, "it was tried there")
+        away.rcpt_reply = lambda address: None
+        self.reroute(hub, name, "config")
+        away.wait_for(1)
+        self.assertEqual(other.messages, [])
+        wait_until(lambda: hub.queue() == [], 10, "it is done")
+
+    def test_what_is_no_next_hop_is_refused(self):
+        away = self.deferring()
+        hub = self.hub(routes=[route_to(away.address, name="away"), route_to("192.0.2.1:25", name="secret", domains=["secret.test"], tls={"policy": "encrypt"})], **WAITING)
+        name, secret = self.send(hub), self.send(hub, recipients=("a@secret.test",))
+        for wrong in ("", "a b", "relay.example:0", "relay.example:65536", "::1", "[::1", "mx:", "mx:127.0.0.1", "route:"):
+            self.assertIn("no next hop", self.run_on(hub, "queue", "reroute", name, "--to", wrong, code=2).stderr, wrong)
+        self.run_on(hub, "queue", "reroute", name, code=2)
+        wait_until(lambda: hub.queue()[0]["attempts"], 10, "an attempt")
+        self.assertIn("no route", self.run_on(hub, "queue", "reroute", name, "--to", "route:nowhere", code=1).stderr)
+        self.assertIn("already", self.run_on(hub, "queue", "reroute", name, "--to", "config", code=1).stderr)
+        self.assertIn("asks for encryption", self.run_on(hub, "queue", "reroute", secret, "--to", away.address, code=1).stderr)
+        self.run_on(hub, "queue", "reroute", "0000000000000001-1", "--to", away.address, code=4)
+
+    def test_the_hub_that_takes_it_over_sends_it_there(self):
+        away, other = self.deferring(), self.capture()
+        hubs = self.cluster(2, away.address, shadow="require", lease="2s", **WAITING)
+        first, second = hubs.hubs
+        name = self.send(first)
+        wait_until(lambda: first.queue()[0]["attempts"], 10, "an attempt")
+        self.run_on(first, "queue", "hold", name)
+        said = self.run_on(first, "queue", "reroute", name, "--to", other.address).stdout
+        self.assertIn("it is held", said)
+        self.assertNotIn("do not know", said)
+        self.assertEqual(self.asked(second, "queue", "show", name)["next_hop"], "host:" + other.address)
+        away.rcpt_reply = lambda address: None  # where it would go if the other hub did not know
+        first.kill()
+        wait_until(lambda: [row["state"] for row in second.queue()] == ["held"], 30, "taken over")
+        self.run_on(second, "queue", "release", name)
+        other.wait_for(1)
+        wait_until(lambda: second.queue() == [], 10, "it is done")
+        self.assertEqual(away.messages, [])
+
+    def test_everything_that_waits_in_the_cluster_goes_another_way(self):
+        away, other = self.deferring(), self.capture()
+        hubs = self.cluster(3, away.address, shadow="require", lease="30s", **WAITING)
+        first, second, third = hubs.hubs
+        sent = sorted(self.send(hub) for hub in (first, second, second))
+        stays = self.send(second, sender="other@else.test")
+        wait_until(lambda: all(row["attempts"] for hub in (first, second) for row in hub.queue()), 20, "attempts")
+        every = ("queue", "reroute", "--all-matching", "--sender", "a@source.example", "--to", other.address)
+        self.assertIn("3 messages of 3 hub", self.run_on(third, *every, code=2).stderr)
+        self.assertEqual(self.asked(third, *every, "--here", "--yes", code=4)["hubs"], [{"hub": "hub-3", "answered": True, "why": None, "done": 0, "refused": 0}])
+        answer = self.asked(third, *every, "--yes")
+        self.assertEqual({hub["hub"]: hub["done"] for hub in answer["hubs"]}, {"hub-1": 1, "hub-2": 2, "hub-3": 0})
+        self.assertEqual((answer["done"], answer["refused"]), (3, 0))
+        other.wait_for(3)
+        wait_until(lambda: self.found(third) == [stays], 10, lambda: f"all but one are done, of {sent}")
+        # A hub that cannot be asked is named, and the exit code says that it was not all.
+        first.kill()
+        answer = self.asked(third, "queue", "hold", "--all-matching", "--sender", "@else.test", "--yes", code=1)
+        self.assertEqual({hub["hub"]: hub["answered"] for hub in answer["hubs"]}, {"hub-1": False, "hub-2": True, "hub-3": True})
+        self.assertEqual(answer["done"], 1)
+        self.assertEqual([row["state"] for row in second.queue()], ["held"])
+        text = self.run_on(third, "queue", "release", "--all-matching", "--sender", "@else.test", "--yes", code=1).stdout
+        self.assertIn("hub-1 did not answer: ", text)
+        self.assertIn("hub-2: 1 done, 0 refused", text)
 
 
 class Configuration(CommandCase):

@@ -112,7 +112,7 @@ hub::Task<void> HubProcess::carry_out(Order order, std::uint64_t pick, Ledger& l
   for (std::size_t i = 0; found && i < found->size() && !is_stopping_; ++i) {
     auto id = (*found)[i];
     if (order != Order::hold) ledger.released(to_string(id));
-    auto done = co_await dynamic_cast<hub::AdminBackend&>(*hub_).act(id, order == Order::hold ? hub::QueueAction::hold : hub::QueueAction::release);
+    auto done = co_await dynamic_cast<hub::AdminBackend&>(*hub_).act(id, order == Order::hold ? hub::QueueAction::hold : hub::QueueAction::release, {});
     bool is_done = !is_dead_ && done && done->kind == hub::ActionOutcome::Kind::done;
     if (is_done && order == Order::hold && done->remark.empty()) {
       host_.world().say(host_.name(), "the operator holds {}", to_string(id));

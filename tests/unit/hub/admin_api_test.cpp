@@ -370,6 +370,23 @@ TEST_F(AdminApiTest, DoesWhatItIsToldAndSaysSo) {
   EXPECT_EQ(backend_.acted.size(), 5U);
 }
 
+TEST_F(AdminApiTest, ReroutesToANextHopThatIsOne) {
+  backend_.add(1);
+  const std::string path = "/v1/queue/0000000000001234-1/reroute";
+  EXPECT_EQ(json::parse(ask("POST", path + "?to=relay.example%3A2525").body)["done"], "reroute");
+  EXPECT_EQ(ask("POST", path + "?to=config").status, 200U);
+  EXPECT_THAT(backend_.rerouted_to, ElementsAre("host:relay.example:2525", ""));
+  for (const auto* wrong : {"", "?to=", "?to=relay.example%3A0", "?to=2001:db8::1", "?to=a&to=b", "?to=%zz"}) {
+    auto answer = ask("POST", path + wrong);
+    EXPECT_EQ(answer.status, 400U) << wrong;
+  }
+  EXPECT_THAT(ask("POST", path + "?to=a%20b").body, HasSubstr("is no next hop"));
+  EXPECT_EQ(ask("POST", "/v1/queue/search/reroute?sender=@example.com").status, 400U);
+  EXPECT_EQ(json::parse(ask("POST", "/v1/queue/search/reroute?sender=@example.com&to=mx%3Aexample.org").body)["done"], 1);
+  EXPECT_EQ(backend_.rerouted_to.back(), "mx:example.org:25");
+  EXPECT_EQ(backend_.rerouted_to.size(), 3U);
+}
+
 TEST_F(AdminApiTest, PassesOnWhyAnActionWasRefused) {
   backend_.add(1);
   backend_.answer = {ActionOutcome::Kind::refused, "a delivery is under way"};
@@ -466,6 +483,38 @@ TEST_F(AdminApiTest, ASearchAsksTheOtherHubsAndNamesThoseThatDoNotAnswer) {
   for (const char* body : {"", "[]", "{}", R"({"messages":5})", R"({"messages":[],"next":"hub-x:5"})", R"({"messages":[],"next":7})"}) {
     backend_.hub_answers = {{"hub-b", 200, body, ""}};
     EXPECT_EQ(get("/v1/queue/search?error=later")["next"], nullptr) << body;
+  }
+}
+
+TEST_F(AdminApiTest, AnActionOnAllThatMatchesIsPassedOnAndEachHubSaysWhatItHasDone) {
+  backend_.add(1);
+  backend_.hub_answers = {{"hub-b", 200, R"({"hub":"hub-b","done":2,"refused":1,"reasons":[{"hub":"x","id":"00-9","why":"sent"}],"next":"hub-b:9"})", ""},
+                          {"hub-c", 0, "", "no session"},
+                          {"hub-d", 404, R"({"error":"not answered to other hubs"})", ""},
+                          {"hub-e", 503, R"({"error":"no spool"})", ""}};
+  const std::string path = "/v1/queue/search/reroute?sender=@example.com&to=relay.example";
+  auto answer = json::parse(ask("POST", path + "&scope=cluster").body);
+  EXPECT_THAT(backend_.passed_on, ElementsAre("socket /v1/queue/search/reroute?scope=hub&limit=100&sender=@example.com&to=relay.example"));
+  EXPECT_EQ(answer["done"], 3);
+  EXPECT_EQ(answer["refused"], 1);
+  EXPECT_EQ(answer["reasons"][0]["hub"], "hub-b") << "who said it, whatever it says";
+  EXPECT_EQ(answer["next"], "hub-b:9");
+  ASSERT_EQ(answer["hubs"].size(), 5U);
+  EXPECT_EQ(answer["hubs"][0]["done"], 1);
+  EXPECT_EQ(answer["hubs"][1]["done"], 2);
+  EXPECT_THAT(answer["hubs"][2]["why"].get<std::string>(), HasSubstr("no session; whether it has done any of it is not known"));
+  EXPECT_THAT(answer["hubs"][3]["why"].get<std::string>(), HasSubstr("an earlier release"));
+  EXPECT_EQ(answer["hubs"][4]["why"], "no spool (503)");
+  for (int i : {2, 3, 4}) EXPECT_FALSE(answer["hubs"][static_cast<std::size_t>(i)]["answered"].get<bool>());
+  // Who has no more does nothing more, here neither.
+  answer = json::parse(ask("POST", path + "&scope=cluster&after=hub-b:9").body);
+  EXPECT_EQ(answer["hubs"].size(), 1U);
+  EXPECT_EQ(backend_.acted.size(), 1U);
+  // Without a word of the cluster, and by way of another hub, it is of this hub alone.
+  EXPECT_EQ(json::parse(ask("POST", path).body)["hubs"].size(), 1U);
+  for (const char* body : {"", "[]", "{}", R"({"done":-1,"refused":0})", R"({"done":"x","refused":0})"}) {
+    backend_.hub_answers = {{"hub-b", 200, body, ""}};
+    EXPECT_FALSE(json::parse(ask("POST", path + "&scope=cluster").body)["hubs"][1]["answered"].get<bool>()) << body;
   }
 }
 

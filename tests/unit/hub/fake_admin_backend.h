@@ -107,6 +107,10 @@ class FakeAdminBackend final : public AdminBackend {
       if (said.hub == hub) co_return said;
     co_return HubAnswer{hub, 404, {}, "there is no hub of that name in this cluster"};
   }
+  Task<std::vector<HubAnswer>> order_hubs(std::string by, std::string target) override {
+    passed_on.push_back(by + " " + target);
+    co_return hub_answers;
+  }
   std::vector<std::string> passed_on;
   std::vector<HubAnswer> hub_answers;
   std::string why_not_suspend(const Suspension& suspension) const override { return suspension.name == "none" ? "there is no listener none" : ""; }
@@ -139,9 +143,10 @@ class FakeAdminBackend final : public AdminBackend {
   std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration() const override { return preview; }
   std::vector<CertificateReport> certificates() override { return loaded_certificates; }
   std::vector<CertificateReport> reload_certificates() override { return loaded_certificates; }
-  Task<Result<ActionOutcome>> act(MessageId id, QueueAction action) override {
+  Task<Result<ActionOutcome>> act(MessageId id, QueueAction action, std::string next_hop) override {
     if (!find(queue, id)) co_return ActionOutcome{ActionOutcome::Kind::not_found, {}};
     acted.emplace_back(id, action);
+    if (action == QueueAction::reroute) rerouted_to.push_back(std::move(next_hop));
     co_return answer;
   }
 
@@ -178,6 +183,7 @@ class FakeAdminBackend final : public AdminBackend {
   std::vector<storage::StoredMessage> queue;
   std::vector<storage::Shadow> held;
   std::vector<std::pair<MessageId, QueueAction>> acted;
+  std::vector<std::string> rerouted_to;
   ActionOutcome answer;
   std::vector<CertificateReport> loaded_certificates;
   std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview;
