@@ -413,6 +413,11 @@ class ExitCodes(CommandCase):
         self.run_on(hub, "resume", "delivery", "route:nowhere", code=4)
         self.run_on(hub, "queue", "search", "--sender", "nobody@else.test", code=4)
         self.run_on(hub, "safety-net", "cancel", "never-asked", code=5)
+        with subprocess.Popen([str(places.UMBRA), "pause", "--unready-wait", "30s", "--socket", str(hub.socket)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pausing:
+            wait_until(lambda: not hub.ready(), 10, "the pause has begun")
+            self.run_on(hub, "resume")
+            said, _ = pausing.communicate(timeout=20)
+            self.assertEqual(pausing.returncode, 6, said)
         hub.stop()
         spool = next(hub.spool.glob("spool.db"))
         with contextlib.closing(sqlite3.connect(spool)) as database:
