@@ -7,20 +7,12 @@
 #include <algorithm>
 
 #include "hub/admin/answers.h"
+#include "hub/admin/heard.h"
 #include "hub/admin/query.h"
 #include "smtp/shadow_queries.h"
 
 namespace umbra::hub {
 namespace {
-
-constexpr int depth_max = 32;
-
-/// What a hub answered; nothing: no object.
-std::optional<Json> parse_answer(const std::string& body) {
-  auto is_shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= depth_max; };
-  auto parsed = Json::parse(body, is_shallow, false);
-  return parsed.is_object() ? std::optional(std::move(parsed)) : std::nullopt;
-}
 
 /// {"hub", "answered", "why", name: what it said}.
 Json part_of(const std::string& hub, const char* name, std::optional<Json> said, const std::string& why) {
@@ -30,7 +22,7 @@ Json part_of(const std::string& hub, const char* name, std::optional<Json> said,
 
 Json part_of(const HubAnswer& answer, const char* name) {
   if (answer.status == 0) return part_of(answer.hub, name, std::nullopt, answer.why);
-  auto said = parse_answer(answer.body);
+  auto said = parse_heard(answer.body);
   if (!said) return part_of(answer.hub, name, std::nullopt, "its answer is no JSON");
   if (answer.status == 200) return part_of(answer.hub, name, std::move(said), {});
   const auto error = said->find("error");
@@ -55,7 +47,7 @@ ApiResponse of_cluster(Json parts) {
 ApiResponse passed_back(const HubAnswer& answer, bool is_order) {
   if (answer.status == 0)
     return error_answer(504, answer.hub + " did not answer: " + answer.why + (is_order ? "; whether it has taken the order is not known" : ""));
-  auto said = parse_answer(answer.body);
+  auto said = parse_heard(answer.body);
   if (!said) {
     if (answer.status == 404) return error_answer(404, answer.why);
     return error_answer(502, "the answer of " + answer.hub + " is no JSON");

@@ -12,6 +12,7 @@
 #include <map>
 
 #include "hub/admin/answers.h"
+#include "hub/admin/heard.h"
 #include "hub/admin/query.h"
 #include "hub/outbound/next_hop.h"
 #include "hub/safety_net/filter.h"
@@ -182,7 +183,7 @@ Task<Result<Looked>> look(AdminBackend& backend, QueueFilter filter, RowId after
 void take(const HubAnswer& answer, Json& messages, Json& hubs, std::map<std::string, RowId, std::less<>>& next, std::uint64_t& looked_at) {
   Json hub = {{"hub", answer.hub}, {"answered", false}, {"why", answer.status == 0 ? answer.why : "it answered " + std::to_string(answer.status)}};
   if (answer.status == 404) hub["why"] = "it is of an earlier release, which does not search its queue";
-  auto told = answer.status == 200 ? Json::parse(answer.body, nullptr, false) : Json(nullptr);
+  auto told = answer.status == 200 ? parse_heard(answer.body).value_or(Json(nullptr)) : Json(nullptr);
   if (answer.status == 200) hub["why"] = "its answer cannot be read";
   if (told.is_object() && told.contains("messages") && told["messages"].is_array() && told["messages"].size() <= page_rows_max) {
     hub = {{"hub", answer.hub}, {"answered", true}, {"why", nullptr}};
@@ -205,7 +206,7 @@ Json take_acted(const HubAnswer& answer, Json& reasons, std::map<std::string, Ro
   Json hub = {{"hub", answer.hub}, {"answered", false}, {"why", answer.why}, {"done", 0U}, {"refused", 0U}};
   if (answer.status == 404) hub["why"] = "it is of an earlier release, which takes no such order";
   if (answer.status == 0) hub["why"] = answer.why + "; whether it has done any of it is not known";
-  auto told = answer.status == 0 || answer.status == 404 ? Json(nullptr) : Json::parse(answer.body, nullptr, false);
+  auto told = answer.status == 0 || answer.status == 404 ? Json(nullptr) : parse_heard(answer.body).value_or(Json(nullptr));
   if (answer.status != 0 && answer.status != 404 && answer.status != 200) {
     const bool has_words = told.is_object() && told.contains("error") && told["error"].is_string();
     hub["why"] = (has_words ? told["error"].get<std::string>() : "it answered") + " (" + std::to_string(answer.status) + ")";

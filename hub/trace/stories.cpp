@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/iso_time.h"
+#include "hub/admin/heard.h"
 #include "hub/trace/by_time.h"
 #include "hub/trace/verdict.h"
 
@@ -75,7 +76,7 @@ Json record_report(const std::string& hub, const TrackingRecord& record) {
 
 HubStory parse_story(const std::string& hub, const std::string& body, std::size_t messages_max) {
   HubStory story{.hub = hub};
-  auto json = Json::parse(body, nullptr, false);
+  const auto json = parse_heard(body).value_or(Json(nullptr));
   const auto& messages = member(json, "messages");
   if (!messages.is_array()) {
     story.why_not = "its answer is not understood";

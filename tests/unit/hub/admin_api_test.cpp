@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "hub/admin/api.h"
+#include "hub/admin/heard.h"
 #include "hub/peering/open_queries.h"
 #include "smtp/shadow_queries.h"
 #include "tests/unit/hub/fake_admin_backend.h"
@@ -516,6 +517,21 @@ TEST_F(AdminApiTest, AnActionOnAllThatMatchesIsPassedOnAndEachHubSaysWhatItHasDo
     backend_.hub_answers = {{"hub-b", 200, body, ""}};
     EXPECT_FALSE(json::parse(ask("POST", path + "&scope=cluster").body)["hubs"][1]["answered"].get<bool>()) << body;
   }
+}
+
+TEST_F(AdminApiTest, WhatNestsDeeperThanAnyStackIsNoAnswerOfAHub) {
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  backend_.known_peers = {{"hub-b", {}, "alive", {}, {}, {}}};
+  backend_.hub_answers = {{"hub-b", 200, R"({"messages":[{"id":"0000000000000099-7","state":)" + deep + "}]}", ""}};
+  auto found = get("/v1/queue/search?error=later");
+  EXPECT_EQ(found["messages"].size(), 0U);
+  EXPECT_EQ(found["hubs"][1]["why"], "its answer cannot be read");
+  backend_.hub_answers = {{"hub-b", 200, R"({"copy":{"role":)" + deep + "}}", ""}};
+  EXPECT_EQ(get("/v1/messages/0000000000000099-7")["hubs"][1]["why"], "its answer is no JSON");
+  // As deep as is read, and one deeper.
+  auto nested = [](int levels) { return R"({"copy":)" + std::string(static_cast<std::size_t>(levels), '[') + std::string(static_cast<std::size_t>(levels), ']') + "}"; };
+  EXPECT_TRUE(parse_heard(nested(heard_depth_max - 1)));
+  EXPECT_FALSE(parse_heard(nested(heard_depth_max + 1)));
 }
 
 TEST_F(AdminApiTest, AnActionOnAllThatMatchesNeedsAConditionAndSaysWhatWasRefused) {

@@ -155,6 +155,9 @@ TEST(Stories, AreMadeOfWhateverAHubAnswers) {
     auto one = parse_story("b", text, 10);
     (void)story_view(tell_stories({id}, {one, silent("c")}));
   }
+  // What nests deeper than any stack.
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  EXPECT_NE(parse_story("b", R"({"messages":[{"id":"00000000000000aa-1","spool":[{"role":)" + deep + "}]}]}", 10).why_not, "");
   auto many = Json{{"messages", Json::array()}};
   for (int i = 1; i < 50; ++i) many["messages"].push_back({{"id", to_string(MessageId{SpoolId{0xaa}, static_cast<std::uint64_t>(i)})}});
   EXPECT_EQ(parse_story("b", many.dump(), 10).spool.size(), 10U);
