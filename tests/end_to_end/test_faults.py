@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-from lab import load
+from lab import duplicates, load
 from lab.case import LabCase
 from lab.process import wait_until
 from lab.talk import Talk, session
@@ -44,22 +44,14 @@ class DeadHubs(LabCase):
 
     def fault(self):
         """Notes the time of a fault: what was under way then may arrive twice."""
-        self.faults.append(time.time() * 1e6)
+        self.faults.append(duplicates.window(time.time(), after=0.1))
 
     def assert_duplicates_are_explained(self, ledger):
         """Every message that arrived twice was sent again by the source after a lost reply, was reported by a hub as a possible
         duplicate, or was being delivered when a fault struck: within the second before it (the reply, or the discard status
         after it, was on its way), or with its reply not yet seen."""
-        possible = {event["id"] for hub in self.hubs.hubs for event in hub.events("possible_duplicate")}
-        times = {}
-        for when, token, _ in self.target.deliveries():
-            times.setdefault(token, []).append(when)
-        unexplained = []
-        for unit in ledger["first_duplicated"]:
-            first = min(times[unit["token"]])
-            ids = {word.strip(",") for word in unit["acknowledgement"].split()}
-            if not (unit["resent"] or ids & possible or any(fault - 1e6 <= first <= fault + 0.1e6 for fault in self.faults)):
-                unexplained.append((unit, [(t - self.faults[0]) / 1e6 for t in times[unit["token"]]]))
+        announced = {event["id"] for hub in self.hubs.hubs for event in hub.events("possible_duplicate")}
+        _, unexplained = duplicates.explain(ledger, announced, self.target.delivery_times(), self.faults)
         self.assertEqual(unexplained, [])
 
     def test_killed_hub_with_its_disk_thrown_away(self):

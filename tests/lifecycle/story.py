@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from cluster import Cluster
-from lab import load, places
+from lab import duplicates, load, places
 from lab.process import wait_until
 from manifests import render
 
@@ -19,8 +19,6 @@ VALUES = HERE / "values.yaml"
 SECRET = "umbra-cluster"
 RELEASE = "umbra"
 COUNTS = ("attempted", "acknowledged", "delivered", "lost", "unexpected", "duplicated", "recovered", "undecided")
-# Between the reply of a next hop and the discard status at the holder lies the recorder's commit and up to 100 ms; on a busy machine more.
-WINDOW_BEFORE, WINDOW_AFTER = 1.0, 0.25
 
 
 class Failed(Exception):
@@ -90,7 +88,7 @@ class Story:
     def fault(self, lasts=0.0):
         """Now; what is delivered in the `lasts` seconds from now can be told to nobody."""
         now = time.time()
-        self.faults.append((now - WINDOW_BEFORE, now + lasts + WINDOW_AFTER))
+        self.faults.append(duplicates.window(now, lasts))
         return now
 
     def endings_since(self, count):
@@ -164,13 +162,15 @@ class Story:
         self.cluster.check()
         counts = load.ledger([self.source.ledger], [self.sink.ledger])
         codes = self.client_errors()
+        announced = {event["id"] for event in self.events("possible_duplicate")}
+        explained, unexplained = duplicates.explain(counts, announced, self.sink.delivery_times(), self.faults)
         self.outcome = {"story": self.name, "date": datetime.date.today().isoformat(), "build": places.BUILD.name, **{name: counts[name] for name in COUNTS},
-                        **self._explain(counts), "client": dict(codes), "resubmitted_after": None, "notes": self.notes}
+                        **explained, "client": dict(codes), "resubmitted_after": None, "notes": self.notes}
         need(counts["lost"] == 0, f"lost: {counts['first_lost'][:5]}")
         need(counts["unexpected"] == 0, f"unexpected: {counts['first_unexpected'][:5]}")
         need(self.sink.counts()["damaged"] == 0, "bodies were damaged")
         need(not any(code.startswith("5") for code in codes), f"permanent errors at the client: {dict(codes)}")
-        need(self.outcome["unexplained"] == 0, f"duplicates that nothing explains: {self.unexplained[:5]}")
+        need(not unexplained, f"duplicates that nothing explains: {unexplained[:5]}")
         return self.outcome
 
     def client_errors(self):
@@ -183,26 +183,6 @@ class Story:
                     found[words[5]] += 1
                 elif words[0] in ("unsent", "undecided"):
                     found[words[0]] += 1
-        return found
-
-    def _explain(self, counts):
-        """Each duplicate by its best explanation: sent again by the source; announced by a hub; delivered in the moment of a fault."""
-        announced = {event["id"] for event in self.events("possible_duplicate")}
-        times = self.sink.delivery_times()
-        found = {"resent": 0, "announced": 0, "window": 0, "unexplained": 0}
-        self.unexplained = []
-        for unit in counts["first_duplicated"]:
-            first = min(times[unit["token"]]) / 1e6
-            ids = {word.strip(",") for word in unit["acknowledgement"].split()}
-            if unit["resent"]:
-                found["resent"] += 1
-            elif ids & announced:
-                found["announced"] += 1
-            elif any(begin <= first <= end for begin, end in self.faults):
-                found["window"] += 1
-            else:
-                found["unexplained"] += 1
-                self.unexplained.append((unit["token"], unit["acknowledgement"]))
         return found
 
     def stop(self):

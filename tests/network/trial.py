@@ -6,15 +6,12 @@ import shutil
 import subprocess
 import time
 
-from lab import load
+from lab import duplicates, load
 from lab.etcd import Etcd
 from lab.hub import Cluster, Hub, route_to
 from lab.name_server import NameServer
 from lab.process import wait_until
 
-# Between the reply of a next hop and the discard status at the holder lies the recorder's commit and up to 100 ms; on a busy machine more.
-WINDOW_BEFORE = 1.0
-WINDOW_AFTER = 0.25
 HEARTBEAT = 0.5
 LEASE = 3.0
 
@@ -108,7 +105,7 @@ class Trial:
     def fault(self, lasts=0.0):
         """Now; what is delivered in the `lasts` seconds from now can be told to nobody."""
         now = time.time()
-        self.faults.append((now - WINDOW_BEFORE, now + lasts + WINDOW_AFTER))
+        self.faults.append(duplicates.window(now, lasts))
         return now
 
     def cut(self):
@@ -168,47 +165,26 @@ class Trial:
         self.target.stop()
         need(self.target.counts()["damaged"] == 0, "bodies were damaged")
         counts = load.ledger([self.load.ledger], [self.target.ledger])
+        announced = [event["id"] for hub in self.hubs for event in hub.events("possible_duplicate")]
+        explained, unexplained = duplicates.explain(counts, set(announced), self.target.delivery_times(), self.faults)
         outcome = {"scenario": self.name, "mode": self.mode, "hubs": len(self.hubs), "messages": self.messages,
                    **{name: counts[name] for name in ("attempted", "acknowledged", "delivered", "lost", "unexpected", "duplicated", "recovered", "undecided")},
-                   **self._explain(counts), "resubmitted_after": self._first_resubmitted(), "notes": self.notes,
-                   "announced_total": sum(1 for hub in self.hubs for _ in hub.events("possible_duplicate")),
+                   **explained, "resubmitted_after": self._first_resubmitted(), "notes": self.notes,
+                   "announced_total": len(announced),
                    "date": datetime.date.today().isoformat()}
         self.outcome = outcome
         (self.folder / "outcome.json").write_text(json.dumps(outcome, indent=1) + "\n")
         need(counts["lost"] == 0, f"lost: {counts['first_lost'][:5]}")
         need(counts["unexpected"] == 0, f"unexpected: {counts['first_unexpected'][:5]}")
         need(counts["acknowledged"] == self.messages, f"{counts['acknowledged']} of {self.messages} were acknowledged")
-        need(outcome["unexplained"] == 0, f"duplicates that nothing explains: {self.unexplained[:5]}")
+        need(not unexplained, f"duplicates that nothing explains: {unexplained[:5]}")
         return outcome
-
-    def _explain(self, counts):
-        """Each duplicate by its best explanation: sent again by the source; announced by a hub as possible duplicate; delivered in
-        the moment of a fault, so that nobody could be told."""
-        announced = {event["id"] for hub in self.hubs for event in hub.events("possible_duplicate")}
-        times = {}
-        for when, token, _ in self.target.deliveries():
-            times.setdefault(token, []).append(when / 1e6)
-        found = {"resent": 0, "announced": 0, "window": 0, "unexplained": 0}
-        self.unexplained = []
-        for unit in counts["first_duplicated"]:
-            first = min(times[unit["token"]])
-            ids = {word.strip(",") for word in unit["acknowledgement"].split()}
-            if unit["resent"]:
-                found["resent"] += 1
-            elif ids & announced:
-                found["announced"] += 1
-            elif any(begin <= first <= end for begin, end in self.faults):
-                found["window"] += 1
-            else:
-                found["unexplained"] += 1
-                self.unexplained.append((unit["token"], unit["acknowledgement"], [round(t - self.faults[0][0] - WINDOW_BEFORE, 3) if self.faults else t for t in sorted(times[unit["token"]])]))
-        return found
 
     def _first_resubmitted(self):
         """Seconds from the first fault to the first delivery by a hub of what it had taken over; None without one."""
         if not self.faults:
             return None
-        begun, best = self.faults[0][0] + WINDOW_BEFORE, None
+        begun, best = self.faults[0][0] + duplicates.WINDOW_BEFORE, None
         for hub in self.hubs:
             taken = {event["id"] for event in hub.events("taken_over")}
             for event in hub.events("delivered") if taken else ():
