@@ -263,6 +263,10 @@ class Pod:
                 except ProcessLookupError:
                     pass
 
+    def kill(self):
+        """The kernel ends the container, as it does when memory is short. Nothing else knows of it."""
+        self._signal(signal.SIGKILL)
+
     def vanish(self):
         """Its node is gone: nothing of it answers any more, not even with a reset. What the API server knows of it stays."""
         self._is_cut_off = True

@@ -2,6 +2,7 @@
 waits for the empty cluster and counts. Names are those of the command line.
 
 The acts are apart from the stories, so that `all_in_one` (make demo-kubernetes) can play them one after the other on one cluster."""
+import signal
 import subprocess
 import threading
 import time
@@ -9,6 +10,8 @@ import time
 from story import Failed, need
 
 ALL = {}
+# The wait for the endpoints (values.yaml: 2 s), two seconds after the last other hub has closed, and what a busy machine takes.
+ALL_GONE_SECONDS = 12
 
 
 def story(*, short=False):
@@ -57,7 +60,7 @@ def scale(run, replicas):
     run.say(f"scaled {now} -> {replicas} in {seconds:.0f} s; longest time without an acknowledgement {run.longest_silence(begun, time.time()):.1f} s")
     for ending in endings:
         ordinal = int(ending.pod.rpartition("-")[2])
-        left = run.mail_on_disk(ordinal)
+        left = sum(run.mail_on_disk(ordinal))
         need(ending.hook_code == 0 and not ending.was_killed, str(ending))
         need("left" in ending.message, f"{ending.pod}: its message does not say that it has left: {ending.message!r}")
         need(left == 0, f"{ending.pod} has left, and {left} messages are on its disk")
@@ -124,28 +127,81 @@ def disk_reused(run):
         run.wait_for_mail(300)
 
 
+def is_cut_off(run, pod):
+    """The pod is gone, and what its hub and its disk say is that it was in the middle of handing its mail over."""
+    run.cluster.wait(lambda: pod.is_gone, 60, f"the end of {pod.name}")
+    log, given, (messages, copies) = pod.log.read_text(errors="replace"), run.given_away(pod), run.mail_on_disk(pod.ordinal)
+    run.say(f"{pod.name} had handed over {given} messages; {messages} and {copies} copies are on its disk")
+    need('"leave begins"' in log and '"drain: left"' not in log, f"{pod.name} was not leaving, or was done with it")
+    need("left" not in pod.ending.message, f"{pod.name}: its message says that it has left: {pod.ending.message!r}")
+    need(given > 0, f"{pod.name} had not begun to hand over")
+    need(messages > 0, f"{pod.name} had handed over everything")
+
+
 @story(short=True)
 def grace_too_short(run):
-    """Somebody edited the grace down to three seconds: a hub that is scaled away is cut off in the middle of its hand-over; later its ordinal
-    is back, with what lay on its disk."""
+    """Somebody edited the grace down to three seconds: the hook of a hub that is scaled away is cut off in the middle of the hand-over; later
+    its ordinal is back, with what lay on its disk."""
     def shorten(stateful_set):
         stateful_set["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 3
     run.begin(change=shorten, rate=300, size=20000)
     # The next hop is away: what there is to hand over grows.
     run.sink.stop()
     run.wait_for_mail(3000)
-    before = len(run.cluster.endings)
+    before, pod = len(run.cluster.endings), run.cluster.pod(2)
     run.fault(lasts=60)
     run.cluster.controller.scale(2)
-    run.cluster.wait(lambda: len(run.cluster.controller.pods) == 2, 60, "two pods")
-    endings = run.endings_since(before)
-    left = run.mail_on_disk(2)
-    run.say(f"umbra-2 is gone in the middle of it: {left} messages are on its disk")
+    is_cut_off(run, pod)
+    (ending,) = run.endings_since(before)
+    need(ending.hook_code == "unfinished", f"the hook was not cut off: {ending}")
     run.sink.start()
     run.wait_for_mail(300)
     run.cluster.controller.scale(3)
     run.cluster.wait_settled(90)
-    need(any(ending.was_killed or ending.hook_code != 0 for ending in endings), "nothing was cut off")
+
+
+@story(short=True)
+def killed_in_hand_over(run):
+    """The kernel kills a hub that is scaled away (memory is short) in the middle of its hand-over, and the hook with it; later its ordinal
+    is back, with what lay on its disk."""
+    run.begin(rate=300, size=20000)
+    run.sink.stop()
+    run.wait_for_mail(3000)
+    before, pod = len(run.cluster.endings), run.cluster.pod(2)
+    run.fault(lasts=60)
+    run.cluster.controller.scale(2)
+    run.cluster.wait(lambda: run.given_away(pod) >= 50, 30, "the begin of the hand-over")
+    pod.kill()
+    is_cut_off(run, pod)
+    (ending,) = run.endings_since(before)
+    need(ending.code in (-signal.SIGKILL, 128 + signal.SIGKILL), f"it was not killed: {ending}")
+    run.sink.start()
+    run.wait_for_mail(300)
+    run.cluster.controller.scale(3)
+    run.cluster.wait_settled(90)
+
+
+@story()
+def all_gone(run):
+    """All hubs go at once with mail in their queues (`helm uninstall`, a namespace deleted): no hook waits for hubs that go, too. Then all are
+    there again, on their disks."""
+    run.begin()
+    run.sink.stop()
+    run.wait_for_mail(500)
+    before, pods = len(run.cluster.endings), list(run.cluster.controller.pods.values())
+    run.fault(lasts=60)
+    run.cluster.controller.scale(0)
+    run.cluster.wait(lambda: not run.cluster.controller.pods, 90, "no pods")
+    for ending in run.endings_since(before):
+        need(ending.hook_code == 0 and not ending.was_killed, str(ending))
+        need(ending.hook_seconds < ALL_GONE_SECONDS, f"{ending.pod}: its hook waited {ending.hook_seconds:.1f} s, with nobody to hand over to")
+    left = [run.mail_on_disk(pod.ordinal) for pod in pods]
+    run.say(f"on the disks of {len(pods)} hubs: {', '.join(f'{messages} messages and {copies} copies' for messages, copies in left)}")
+    need(all(messages > 0 for messages, _ in left), "a disk is empty")
+    run.sink.start()
+    run.cluster.controller.scale(len(pods))
+    run.cluster.wait_settled(120)
+    run.wait_for_mail(300)
 
 
 @story()
@@ -165,8 +221,8 @@ def hook_removed(run):
     else:
         raise Failed("a hub without a hook went away, and nobody noticed")
     left = run.mail_on_disk(2)
-    run.say(f"{left} messages are on its disk")
-    need(left > 0, "nothing is left on the disk of a hub that had no hook")
+    run.say(f"{left[0]} messages and {left[1]} copies are on its disk")
+    need(left[0] > 0, "nothing is left on the disk of a hub that had no hook")
     run.sink.start()
     # Its mail is with the others too: with the ordinal back, the ledger must be whole.
     run.cluster.controller.scale(3)
@@ -178,8 +234,9 @@ def pre_stop_twice(run):
     """The hook runs twice, at the same time and once more behind (a kubelet that restarts does so): each ends well, in time."""
     run.begin()
     pod = run.cluster.pod(2)
-    hook = pod.spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-    results = []
+    container = pod.spec["containers"][0]
+    hook, results = container["lifecycle"]["preStop"]["exec"]["command"], []
+    deadline = next(int(one["value"].removesuffix("s")) for one in container["env"] if one["name"] == "UMBRA_PRESTOP_DEADLINE")
 
     def call():
         begun = time.monotonic()
@@ -198,6 +255,8 @@ def pre_stop_twice(run):
     for code, seconds, said in results:
         run.say(f"preStop in {pod.name}: exit {code} after {seconds:.1f} s")
         need(code == 0, f"the hook ended with {code}: {said}")
+        need(seconds < deadline, f"the hook took {seconds:.1f} s, and its deadline is {deadline} s")
+    need(results[-1][1] < min(seconds for _, seconds, _ in results[:2]), "a hub that has drained did not say so at once")
     before = len(run.cluster.endings)
     pod.delete()  # the kubelet's own call is the fourth
     run.cluster.wait(lambda: len(run.cluster.endings) > before, 120, "the end of the pod")

@@ -103,6 +103,12 @@ class Story:
                 if f'"event":"{kind}"' in line:
                     yield json.loads(line)
 
+    @staticmethod
+    def given_away(pod):
+        """Messages that a hub has handed over to others, by its log."""
+        with open(pod.log, errors="replace") as lines:
+            return sum('"event":"handed_over"' in line and '"owner":' in line for line in lines)
+
     def longest_silence(self, begun, ended):
         """The longest time without an acknowledgement between two moments (Unix time)."""
         moments = [begun]
@@ -125,14 +131,15 @@ class Story:
         return best
 
     def mail_on_disk(self, ordinal):
-        """What lies on the disk of an ordinal whose pod is gone."""
-        found = 0
+        """(messages, copies held for others) on the disk of an ordinal whose pod is gone."""
+        found = {"messages": 0, "shadows": 0}
         for disk in self.cluster.disk(ordinal):
             for file in disk.rglob("*"):
                 if file.is_file() and file.read_bytes()[:15] == b"SQLite format 3":
                     with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as spool:
-                        found += sum(spool.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("messages", "shadows"))
-        return found
+                        for table in found:
+                            found[table] += spool.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return found["messages"], found["shadows"]
 
     # -- end -----------------------------------------------------------------------------------------------------------------
 
