@@ -5,6 +5,7 @@
 
 #include "hub/outbound/alarms.h"
 #include "hub/outbound/message_clock.h"
+#include "hub/outbound/resumption.h"
 #include "hub/outbound/scheduler.h"
 
 namespace umbra::hub {
@@ -32,9 +33,12 @@ class OutboundHub final : public Outbound {
 
   void set_suspensions(const Suspensions& suspensions) override {
     parts_.suspensions = &suspensions;
-    scheduler_.suspensions_changed();
+    suspensions_changed();
   }
-  void suspensions_changed() override { scheduler_.suspensions_changed(); }
+  void suspensions_changed() override {
+    scheduler_.suspensions_changed();
+    resumption_.look();
+  }
 
   Task<void> stop() override {
     scheduler_.stop(std::chrono::seconds(5));
@@ -82,6 +86,7 @@ class OutboundHub final : public Outbound {
   Parts parts_;
   Scheduler scheduler_{parts_};
   Alarms alarms_{parts_, scheduler_};
+  Resumption resumption_{parts_, scheduler_};
 };
 
 }  // namespace

@@ -33,6 +33,8 @@ class Suspensions {
 
   [[nodiscard]] bool is_suspended(Suspension::What what, const std::string& name) const;
   [[nodiscard]] const std::vector<Suspension>& list() const { return list_.now; }
+  /// Deliveries that were suspended once; `until` is when they ended.
+  [[nodiscard]] const std::vector<Suspension>& past() const { return list_.past; }
   /// That mail waits here.
   [[nodiscard]] bool holds_back(const MailPath& path) const;
   /// For how long, between the two times, it did.

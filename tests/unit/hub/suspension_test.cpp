@@ -218,12 +218,67 @@ TEST_F(SuspensionTests, OfADomainOrASenderLetOtherMailOfTheDestinationPass) {
   EXPECT_THAT(host.mails, SizeIs(1));
   EXPECT_TRUE(stored(waiting.front())) << "it has not aged";
   EXPECT_THAT(stored(waiting.front())->last_error, HasSubstr("is suspended"));
+  run_for(3min);
   EXPECT_TRUE(resume(What::domain, "back.example"));
-  run_for(6min);
-  EXPECT_THAT(host.mails, SizeIs(201));
+  run_for(5s);
+  EXPECT_THAT(host.mails, SizeIs(201)) << "at once, and nothing else";
   EXPECT_TRUE(resume(What::sender, "@noisy.example"));
-  run_for(6min);
+  run_for(5s);
   EXPECT_THAT(host.mails, SizeIs(401));
+  EXPECT_EQ(counts().messages, 0U);
+}
+
+TEST_F(SuspensionTests, WhatEndsByItselfIsDueAtOnceToo) {
+  FakeHost& host = smart_host();
+  begin();
+  suspend(What::domain, "example.com", 7min);
+  accept();
+  run_for(6min + 55s);
+  EXPECT_THAT(host.mails, IsEmpty());
+  run_for(10s);
+  EXPECT_THAT(host.mails, SizeIs(1));
+}
+
+TEST_F(SuspensionTests, MailThatWaitsForItsNextAttemptKeepsItsTimeWhenOtherMailIsResumed) {
+  FakeHost& host = smart_host();
+  config.delivery.retry = {{0, 4min}};
+  host.on_command = [&](const std::string& line) -> std::string { return line.starts_with("RCPT TO:<busy") ? "451 4.2.1 not now\r\n" : ""; };
+  begin();
+  MailOptions busy;
+  busy.recipients = {"busy@other.example"};
+  const RowId row = accept(busy);
+  suspend(What::domain, "example.com");
+  accept();
+  run_for(1min);
+  const auto due = stored(row)->queue.at(0);
+  EXPECT_TRUE(resume(What::domain, "example.com"));
+  run_for(5s);
+  EXPECT_THAT(host.mails, SizeIs(1));
+  EXPECT_EQ(stored(row)->queue.at(0), due);
+}
+
+TEST_F(SuspensionTests, AHubThatEndsWhileItMakesMailDueGoesOnWithTheRest) {
+  FakeHost& host = smart_host();
+  begin();
+  suspend(What::domain, "example.com");
+  std::vector<RowId> rows;
+  for (int i = 0; i < 1000; ++i) rows.push_back(accept());
+  run_for(1min);
+  ASSERT_THAT(host.mails, IsEmpty());
+  // The order is durable, and one page; the rest is not.
+  asio::co_spawn(io, suspensions->resume(What::domain, "example.com"), [](const std::exception_ptr&, const Result<bool>&) {});
+  ASSERT_TRUE(run_until([&] { return stored(rows.front())->queue.at(0).due <= WallClock::now(); }));
+  end();
+  const auto is_due = [&](RowId row) {
+    auto message = stored(row);
+    return !message || message->queue.at(0).due <= WallClock::now();
+  };
+  const auto made = std::ranges::count_if(rows, is_due);
+  ASSERT_GT(made, 0);
+  ASSERT_LT(made, 1000);
+  begin();
+  run_for(20s);
+  EXPECT_THAT(host.mails, SizeIs(1000));
   EXPECT_EQ(counts().messages, 0U);
 }
 
