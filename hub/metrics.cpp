@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "hub/admin/api.h"
 #include "hub/admin/build.h"
 #include "hub/admin/version.h"
 #include "hub/metric_families.h"
@@ -431,6 +432,24 @@ void add_record_logs(Families& families, const std::vector<Gauges::RecordLog>& l
   for (const auto& log : logs) families.value(log.trouble.empty() ? 0 : 1, {{"log", log.name}});
 }
 
+// Other classes of status are not answered with.
+constexpr std::pair<const char*, std::size_t> answer_classes[] = {{"2xx", 1}, {"4xx", 3}, {"5xx", 4}};
+
+void add_admin(Families& families, const Gauges& gauges) {
+  const auto routes = AdminApi::routes();
+  families.family("admin_requests_total",
+                  "Requests that the admin API has answered, by their path in its description (`/v1/openapi.json`); "
+                  "`none`: of no such path, or refused before it was looked at.",
+                  "route: `METHOD PATH` or `none`; class: 2xx, 4xx, 5xx");
+  for (std::size_t i = 0; i <= routes.size(); ++i) {
+    const auto route = i == routes.size() ? std::string("none") : std::string(routes[i].method) + " " + std::string(routes[i].pattern);
+    for (const auto& [name, at] : answer_classes) {
+      const auto count = i < gauges.admin_requests.size() ? gauges.admin_requests[i][at] : 0;
+      families.value(static_cast<double>(count), {{"route", route}, {"class", name}});
+    }
+  }
+}
+
 void add_state(Families& families, const Gauges& gauges) {
   families.family("ready", "1 when the hub takes mail.").value(gauges.ready ? 1 : 0);
   families.family("certificate_expiry_timestamp_seconds",
@@ -516,6 +535,7 @@ Families collect(const Metrics& metrics, const Gauges& gauges) {
   add_filters(families, gauges.content_filters);
   add_record_logs(families, gauges.record_logs);
   add_state(families, gauges);
+  add_admin(families, gauges);
   add_drain(families, metrics, gauges.drain);
   add_process(families, gauges);
   return families;

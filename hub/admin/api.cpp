@@ -71,6 +71,7 @@ ApiResponse AdminApi::health(bool ready) const {
 Task<ApiResponse> AdminApi::metrics() {
   auto gauges = co_await backend_.gauges();
   if (!gauges) co_return unavailable(gauges.error());
+  gauges->admin_requests = counts_.all();
   ApiResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   response.body = render_metrics(backend_.metrics(), *gauges);

@@ -110,7 +110,7 @@ class Page(MetricsCase):
         wait_until(lambda: hub.metric("umbra_recipients_delivered_total") == 100_000, 120, lambda: f"deliveries: {hub.metric('umbra_recipients_delivered_total')}")
         after = set(series(page(hub)))
         self.assertEqual(before, after)
-        self.assertLess(len(after), 600)
+        self.assertLess(len(after), 750)
         self.assertEqual(self.balance(hub)[1:3], ({"accepted": 100}, {"delivered": 100}))
 
 

@@ -554,6 +554,27 @@ TEST_F(AdminApiTest, AnActionOnAllThatMatchesNeedsAConditionAndSaysWhatWasRefuse
   EXPECT_EQ(answer["next"], nullptr);
 }
 
+TEST_F(AdminApiTest, MetricsCountItsRequestsByRouteAndClass) {
+  const auto series = [](const char* route, const char* kind, int count) {
+    return "umbra_admin_requests_total{route=\"" + std::string(route) + "\",class=\"" + kind + "\"} " + std::to_string(count) + "\n";
+  };
+  const auto before = ask("GET", "/metrics").body;
+  for (const auto& route : AdminApi::routes())
+    for (const char* kind : {"2xx", "4xx", "5xx"})
+      EXPECT_THAT(before, HasSubstr(series((std::string(route.method) + " " + std::string(route.pattern)).c_str(), kind, 0))) << "there before the first request";
+  backend_.add(1);
+  get("/v1/queue/0000000000001234-1");
+  get("/v1/queue/0000000000001234-2", 404);
+  get("/v1/queue/nonsense", 400);
+  EXPECT_EQ(ask("GET", "/no/such/path").status, 404U);
+  const auto after = ask("GET", "/metrics").body;
+  EXPECT_THAT(after, HasSubstr(series("GET /v1/queue/{id}", "2xx", 1)));
+  EXPECT_THAT(after, HasSubstr(series("GET /v1/queue/{id}", "4xx", 2)));
+  EXPECT_THAT(after, HasSubstr(series("GET /metrics", "2xx", 1)));
+  EXPECT_THAT(after, HasSubstr(series("none", "4xx", 1)));
+  EXPECT_THAT(after, Not(HasSubstr("no/such"))) << "nothing that a client says is a label";
+}
+
 TEST(MetricsReference, IsWhatTheDocumentsShow) {
   std::ifstream file("docs/metrics.md");
   std::ostringstream text;
