@@ -42,12 +42,31 @@ struct HttpSession::Reading {
 };
 
 HttpSession::HttpSession(asio::io_context& io, TaskScope& tasks, std::unique_ptr<Stream> stream, HttpLimits limits)
-    : tasks_(tasks), stream_(std::move(stream)), limits_(limits), timer_(io), pause_(io), buffer_(limits.header_octets_max + limits.body_octets_max) {}
+    : tasks_(tasks), stream_(std::move(stream)), limits_(limits), timer_(io), pause_(io), late_said_(io), buffer_(limits.header_octets_max + limits.body_octets_max) {}
 
 void HttpSession::expires_after(Duration span) {
   timer_.call_at(MonotonicClock::now() + span, [weak = weak_from_this()](bool came) {
     if (auto self = came ? weak.lock() : nullptr) self->close();
   });
+}
+
+void HttpSession::expects_request() {
+  is_reading_ = true;
+  has_request_begun_ = buffer_.size() != 0;
+  timer_.call_at(MonotonicClock::now() + limits_.request_timeout, [weak = weak_from_this()](bool came) {
+    auto self = came ? weak.lock() : nullptr;
+    if (!self || !self->is_reading_) return;
+    if (!self->has_request_begun_) return self->close();
+    self->is_late_ = true;
+    self->tasks_.spawn("admin client's late request", say_late(self));
+  });
+}
+
+/// While its request is still being read: a stream has room for one read and one write.
+Task<void> HttpSession::say_late(std::shared_ptr<HttpSession> self) {
+  self->expires_after(last_words_timeout);
+  if (co_await self->send(error_answer(408, "the request did not come in whole in time"), 11, false, false)) co_await self->stream_->finish();
+  self->late_said_.set();
 }
 
 Task<bool> HttpSession::pause(Duration span) {
@@ -63,8 +82,15 @@ Task<void> HttpSession::run(Handler handler) {
     reading.parser.header_limit(limits_.header_octets_max);
     reading.parser.body_limit(limits_.body_octets_max);
     reading.parser.eager(true);
-    expires_after(limits_.request_timeout);
-    if (!co_await read(reading)) break;
+    expects_request();
+    const bool is_read = co_await read(reading);
+    is_reading_ = false;
+    if (is_late_) {
+      handler.refused(408);
+      co_await late_said_.wait();
+      break;
+    }
+    if (!is_read) break;
     if (reading.error) {
       const bool is_large = reading.error == http::error::body_limit || reading.error == http::error::header_limit || reading.error == http::error::buffer_overflow;
       auto answer = error_answer(is_large ? 413U : 400U, is_large ? "too large" : "not HTTP");
@@ -113,6 +139,7 @@ Task<bool> HttpSession::read(Reading& reading) {
     }
     auto got = co_await stream_->read_some(buffer_.prepare(4096));
     if (got.error || is_closed_) co_return false;
+    has_request_begun_ = true;
     buffer_.commit(got.octets);
   }
 }

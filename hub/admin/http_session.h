@@ -60,6 +60,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
  private:
   struct Reading;
+  /// A request that has begun and does not end in time is answered 408; a connection that says nothing is closed.
+  void expects_request();
+  static Task<void> say_late(std::shared_ptr<HttpSession> self);
   Task<bool> read(Reading& reading);
   Task<bool> send(ApiResponse answer, unsigned protocol_version, bool keep, bool is_head);
   Task<void> stream_out(ApiResponse answer, unsigned protocol_version);
@@ -71,9 +74,13 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   HttpLimits limits_;
   Timer timer_;
   Timer pause_;
+  Event late_said_;
   boost::beast::flat_buffer buffer_;
   std::size_t requests_ = 0;
   bool is_answering_ = false;
+  bool is_reading_ = false;  ///< a request
+  bool has_request_begun_ = false;
+  bool is_late_ = false;  ///< the request under way: say_late() runs, or has run
   bool is_closed_ = false;
 };
 

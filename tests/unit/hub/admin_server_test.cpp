@@ -1,6 +1,7 @@
 // The admin server over real sockets: who may connect, slow and rude clients, files left behind.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -13,12 +14,15 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <list>
 #include <thread>
 
 #include "hub/admin/admin_server.h"
 #include "hub/admin/client.h"
 #include "hub/admin/drain_view.h"
+#include "hub/admin/http_session.h"
 #include "hub/logs/memory_log.h"
+#include "hub/net/socket_stream.h"
 #include "tests/unit/hub/fake_admin_backend.h"
 
 namespace umbra::hub {
@@ -235,6 +239,82 @@ TEST_F(AdminServerTest, DoesNotLetTheClientWaitForEver) {
   auto answer = ask_hub(config_.socket, "GET", "/v1/status", 50ms);
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, std::errc::timed_out);
+}
+
+/// A client that says something, and what it hears until the connection ends.
+class SlowClient {
+ public:
+  SlowClient(asio::io_context& io, TaskScope& tasks, std::string says, bool goes_on = false) {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()), 0);
+    SocketStream<asio::local::stream_protocol>::Socket near(io.get_executor());
+    near.assign(asio::local::stream_protocol(), ends[1]);
+    session_ = std::make_shared<HttpSession>(io, tasks, std::make_unique<SocketStream<asio::local::stream_protocol>>(std::move(near), Endpoint{}),
+                                             HttpLimits{.request_timeout = 300ms});
+    tasks.spawn("session", serve());
+    end_ = std::async(std::launch::async, listen, ends[0], std::move(says), goes_on);
+  }
+  struct Heard {
+    std::string text;
+    Duration after{};
+  };
+  Heard heard() { return end_.get(); }
+  std::vector<unsigned> refused;
+
+ private:
+  static Heard listen(int socket, std::string says, bool goes_on) {
+    const auto began = MonotonicClock::now();
+    EXPECT_EQ(::send(socket, says.data(), says.size(), MSG_NOSIGNAL), static_cast<ssize_t>(says.size()));
+    std::string text;
+    std::array<char, 512> octets{};
+    for (ssize_t got = 1; got != 0 && MonotonicClock::now() - began < 8s;) {
+      if (goes_on) (void)::send(socket, "x", 1, MSG_NOSIGNAL);
+      got = ::recv(socket, octets.data(), octets.size(), MSG_DONTWAIT);
+      if (got < 0 && errno != EAGAIN) break;
+      if (got > 0) text.append(octets.data(), static_cast<std::size_t>(got));
+      if (got < 0) std::this_thread::sleep_for(5ms);
+    }
+    ::close(socket);
+    return {text, MonotonicClock::now() - began};
+  }
+  Task<void> serve() {
+    co_await session_->run({[](std::shared_ptr<HttpSession>, HttpRequest) -> Task<ApiResponse> { co_return ApiResponse{.body = "fine"}; },
+                            [this](unsigned status) { refused.push_back(status); }});
+    session_->close();
+  }
+  std::shared_ptr<HttpSession> session_;
+  std::future<Heard> end_;
+};
+
+TEST(HttpSession, TellsWhoBeginsARequestAndDoesNotEndItThatItIsLate) {
+  asio::io_context io;
+  TaskScope tasks(io);
+  std::list<SlowClient> late;
+  late.emplace_back(io, tasks, "GE");
+  late.emplace_back(io, tasks, "GET /v1/status HTTP/1.1\r\nHost: h\r\nAccept: te");
+  late.emplace_back(io, tasks, "POST /v1/reload HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc");
+  late.emplace_back(io, tasks, "GET /v1/status HTTP/1.1\r\nHost: h\r\nX: ", true);
+  late.emplace_back(io, tasks, "GET /v1/status HTTP/1.1\r\nHost: h\r\n\r\nGET /v1/st");
+  std::list<SlowClient> silent;
+  silent.emplace_back(io, tasks, "");
+  silent.emplace_back(io, tasks, "GET /v1/status HTTP/1.1\r\nHost: h\r\n\r\n");
+  io.run_for(10s);
+  EXPECT_EQ(tasks.running(), 0U);
+  std::string last;
+  for (auto& client : late) {
+    const auto heard = client.heard();
+    last = heard.text;
+    EXPECT_THAT(heard.text, HasSubstr("HTTP/1.1 408 Request Timeout\r\n"));
+    EXPECT_THAT(heard.text, HasSubstr("Connection: close\r\n"));
+    EXPECT_EQ(client.refused, std::vector<unsigned>{408});
+    EXPECT_LT(heard.after, 5s) << "who says still more is not heard for ever";
+  }
+  EXPECT_THAT(last, StartsWith("HTTP/1.1 200 OK\r\n")) << "the one before was answered";
+  for (auto& client : silent) {
+    const auto heard = client.heard();
+    EXPECT_THAT(heard.text, Not(HasSubstr("408"))) << "it has begun none";
+    EXPECT_LT(heard.after, 2s);
+  }
 }
 
 }  // namespace
