@@ -15,7 +15,7 @@
 #include "hub/admin/heard.h"
 #include "hub/admin/query.h"
 #include "hub/outbound/next_hop.h"
-#include "hub/safety_net/filter.h"
+#include "hub/percent.h"
 #include "smtp/shadow_queries.h"
 
 namespace umbra::hub {

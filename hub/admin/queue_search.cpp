@@ -4,11 +4,11 @@
 
 #include <algorithm>
 
+#include "hub/address_match.h"
 #include "hub/admin/query.h"
 #include "hub/admin/report.h"
 #include "hub/outbound/router.h"
-#include "hub/safety_net/filter.h"
-#include "hub/trace/question.h"
+#include "hub/percent.h"
 #include "smtp/address.h"
 
 namespace umbra::hub {

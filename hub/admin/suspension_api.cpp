@@ -4,10 +4,9 @@
 //   POST /v1/resume?what=KIND&name=NAME                          404: it is not suspended
 // KIND: listener, delivery (to a destination), domain (of recipients), sender.
 // NAME and TEXT are percent-encoded (RFC 3986 section 2.1).
-#include <boost/url/pct_string_view.hpp>
-
 #include "hub/admin/answers.h"
 #include "hub/admin/query.h"
+#include "hub/percent.h"
 
 namespace umbra::hub {
 namespace {
@@ -17,10 +16,8 @@ constexpr std::size_t text_octets_max = 500;
 constexpr const char* expected_words = "expected what=listener|delivery|domain|sender, name=NAME, seconds=1..31622400, reason=TEXT of at most 500 octets";
 
 std::optional<std::string> decode(std::string_view text) {
-  auto encoded = boost::urls::make_pct_string_view({text.data(), text.size()});
-  if (!encoded) return std::nullopt;
-  std::string decoded = encoded->decode();
-  if (decoded.size() > text_octets_max) return std::nullopt;
+  auto decoded = percent_decoded(text);
+  if (decoded && decoded->size() > text_octets_max) return std::nullopt;
   return decoded;
 }
 

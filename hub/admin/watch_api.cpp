@@ -3,11 +3,11 @@
 // The answer goes on, one JSON object a line: records ("event" and its fields); {"dropped": N}, so many were lost here because they were not
 // taken in time; {"session": ID, "not_kept": N}, so many of the beginning of a session that is shown from now on; {"end": WHY}, the last one.
 // 503: as many watch as may. Values are percent-encoded (RFC 3986 section 2.1).
-#include <boost/url/pct_string_view.hpp>
 
 #include "hub/admin/answers.h"
 #include "hub/admin/query.h"
 #include "hub/logs/session_record.h"
+#include "hub/percent.h"
 
 namespace umbra::hub {
 namespace {
@@ -30,10 +30,9 @@ std::optional<Wanted> parse(std::string_view query) {
       wanted.span = std::chrono::seconds(*part.number);
       continue;
     }
-    auto encoded = boost::urls::make_pct_string_view({part.value.data(), part.value.size()});
-    if (!encoded) return std::nullopt;
-    std::string value = encoded->decode();
-    if (value.empty() || value.size() > text_octets_max) return std::nullopt;
+    auto decoded = percent_decoded(part.value);
+    if (!decoded || decoded->empty() || decoded->size() > text_octets_max) return std::nullopt;
+    std::string& value = *decoded;
     if (part.key == "client") {
       filter.client = AddressRange::parse(value);
       if (!filter.client) return std::nullopt;

@@ -15,6 +15,7 @@
 #include "hub/admin/moment.h"
 #include "hub/admin/text_view.h"
 #include "hub/config/units.h"
+#include "hub/percent.h"
 #include "hub/safety_net/filter.h"
 #include "hub/commands/asking.h"
 #include "hub/commands/commands.h"

@@ -5,7 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "smtp/address.h"
+#include "hub/address_match.h"
+#include "hub/percent.h"
 
 namespace umbra::hub {
 namespace {
@@ -20,25 +21,11 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 std::optional<WallTime> parse_time(std::string_view text) {
   std::int64_t number = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size() || number < 0) return std::nullopt;
   return WallTime(WallClock::duration(number));
-}
-
-bool matches_address(std::string_view address, std::string_view wanted) {
-  if (wanted.empty()) return true;
-  if (wanted == "<>") return address.empty();
-  if (wanted.starts_with('@')) return lower(smtp::domain_of(address)) == lower(wanted.substr(1));
-  return lower(address) == lower(wanted);
 }
 
 /// `next_hop` is a destination and, when they are known, a host and an address with its port.
@@ -56,33 +43,6 @@ bool matches_next_hop(std::string_view next_hop, std::string_view wanted) {
 }
 
 }  // namespace
-
-std::string percent_encoded(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_' || c == '@';
-    if (is_plain) out.push_back(c);
-    else out += fmt::format("%{:02X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-  }
-  return out;
-}
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out.push_back(text[i]);
-      continue;
-    }
-    if (i + 2 >= text.size()) return std::nullopt;
-    int high = hex_digit(text[i + 1]);
-    int low = hex_digit(text[i + 2]);
-    if (high < 0 || low < 0) return std::nullopt;
-    out.push_back(static_cast<char>(high * 16 + low));
-    i += 2;
-  }
-  return out;
-}
 
 std::expected<KeptFilter, std::string> parse_kept_filter(std::string_view query, const std::vector<std::string_view>& others) {
   KeptFilter filter;

@@ -29,10 +29,6 @@ std::expected<KeptFilter, std::string> parse_kept_filter(std::string_view query,
 /// The same words for the same filter.
 std::string to_query(const KeptFilter& filter);
 
-std::string percent_encoded(std::string_view text);
-/// Nothing: not in that form.
-std::optional<std::string> percent_decoded(std::string_view text);
-
 /// The recipients that are meant, ascending; none: the message is not. Of what another hub delivered the next hop is not known:
 /// then it is where this hub would send it now.
 std::vector<std::uint32_t> matching_recipients(const storage::KeptMessage& message, const KeptFilter& filter, const Router& router);

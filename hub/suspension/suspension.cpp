@@ -1,21 +1,11 @@
 // What a suspension is about.
 #include "hub/suspension/suspension.h"
 
-#include <algorithm>
-
+#include "hub/address_match.h"
 #include "hub/config/units.h"
 #include "smtp/address.h"
 
 namespace umbra::hub {
-namespace {
-
-bool is_sender(std::string_view name, std::string_view sender) {
-  if (name == "<>") return sender.empty();
-  return smtp::equals_ignoring_case(name, name.starts_with('@') && !sender.empty() ? sender.substr(std::min(sender.rfind('@'), sender.size())) : sender);
-}
-
-}  // namespace
-
 std::string_view to_string(Suspension::What what) {
   switch (what) {
     case Suspension::What::listener:
@@ -52,7 +42,7 @@ bool holds_back(const Suspension& suspension, const MailPath& path) {
     case Suspension::What::domain:
       return smtp::equals_ignoring_case(suspension.name, smtp::domain_of(path.recipient));
     case Suspension::What::sender:
-      return is_sender(suspension.name, path.sender);
+      return matches_address(path.sender, suspension.name);
   }
   return false;
 }

@@ -3,8 +3,7 @@
 #include <fmt/format.h>
 
 #include "hub/admin/query.h"
-#include "hub/safety_net/filter.h"
-#include "smtp/address.h"
+#include "hub/percent.h"
 #include "smtp/shadow_queries.h"
 
 namespace umbra::hub {
@@ -84,13 +83,6 @@ std::string trace_target(const TraceQuestion& question) {
   if (question.since != WallTime{}) target += fmt::format("&since={}", question.since.time_since_epoch().count());
   if (question.until != WallTime::max()) target += fmt::format("&until={}", question.until.time_since_epoch().count());
   return target;
-}
-
-bool matches_address(std::string_view address, std::string_view wanted) {
-  if (wanted.empty()) return true;
-  if (wanted == "<>") return address.empty() || address == "<>";
-  if (wanted.starts_with('@')) return smtp::equals_ignoring_case(smtp::domain_of(address), wanted.substr(1));
-  return smtp::equals_ignoring_case(address, wanted);
 }
 
 }  // namespace umbra::hub

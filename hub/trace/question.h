@@ -32,7 +32,4 @@ std::expected<TraceQuestion, std::string> parse_trace_question(std::string_view 
 /// Path and query of the same question; at most smtp::query_octets_max octets.
 std::string trace_target(const TraceQuestion& question);
 
-/// As `umbra safety-net` has it: an address in any case, "@domain", "<>".
-bool matches_address(std::string_view address, std::string_view wanted);
-
 }  // namespace umbra::hub

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "hub/address_match.h"
 #include "hub/logs/log_line.h"
 #include "hub/spool_tasks.h"
 

@@ -13,6 +13,7 @@
 #include <set>
 
 #include "base/iso_time.h"
+#include "hub/address_match.h"
 #include "hub/trace/by_time.h"
 #include "smtp/address.h"
 
