@@ -23,6 +23,25 @@ void set_digits(std::string& text, std::size_t at, std::size_t count, std::int64
   for (; count > 0; value /= 10) text[at + --count] = static_cast<char>('0' + value % 10);
 }
 
+/// With so many digits of the second, at most six.
+std::string with_digits(WallTime time, std::size_t count) {
+  using namespace std::chrono;
+  const sys_time<microseconds> at{std::clamp(time.time_since_epoch(), WallClock::duration{0}, latest)};
+  const auto day = floor<days>(at);
+  const year_month_day date{day};
+  const hh_mm_ss clock{at - day};
+  std::string text = "0000-00-00T00:00:00.000000";
+  set_digits(text, 0, 4, static_cast<int>(date.year()));
+  set_digits(text, 5, 2, static_cast<unsigned>(date.month()));
+  set_digits(text, 8, 2, static_cast<unsigned>(date.day()));
+  set_digits(text, 11, 2, clock.hours().count());
+  set_digits(text, 14, 2, clock.minutes().count());
+  set_digits(text, 17, 2, clock.seconds().count());
+  set_digits(text, 20, 6, clock.subseconds().count());
+  text.resize(20 + count);
+  return text += 'Z';
+}
+
 bool skip(std::string_view& text, char c) {
   if (text.empty() || text.front() != c) return false;
   text.remove_prefix(1);
@@ -31,22 +50,9 @@ bool skip(std::string_view& text, char c) {
 
 }  // namespace
 
-std::string iso_time(WallTime time) {
-  using namespace std::chrono;
-  const sys_time<microseconds> at{std::clamp(time.time_since_epoch(), WallClock::duration{0}, latest)};
-  const auto day = floor<days>(at);
-  const year_month_day date{day};
-  const hh_mm_ss clock{floor<milliseconds>(at - day)};
-  std::string text = "0000-00-00T00:00:00.000Z";
-  set_digits(text, 0, 4, static_cast<int>(date.year()));
-  set_digits(text, 5, 2, static_cast<unsigned>(date.month()));
-  set_digits(text, 8, 2, static_cast<unsigned>(date.day()));
-  set_digits(text, 11, 2, clock.hours().count());
-  set_digits(text, 14, 2, clock.minutes().count());
-  set_digits(text, 17, 2, clock.seconds().count());
-  set_digits(text, 20, 3, clock.subseconds().count());
-  return text;
-}
+std::string iso_time(WallTime time) { return with_digits(time, 3); }
+
+std::string iso_time_microseconds(WallTime time) { return with_digits(time, 6); }
 
 std::optional<WallTime> parse_iso_time(std::string_view text) {
   using namespace std::chrono;

@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <filesystem>
 
 #include <fmt/format.h>
 
+#include "base/iso_time.h"
 #include "storage/memory_disk.h"
 #include "storage/spool_files.h"
 
@@ -29,12 +29,9 @@ std::unexpected<Error> system_failure(int error, const std::string& what) {
 
 /// set-aside-20261122T201344.123456Z: sorts by time, and two in one second differ.
 std::string folder_name(WallTime now) {
-  auto micros = now.time_since_epoch().count();
-  auto seconds = static_cast<std::time_t>(micros / 1'000'000);
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  return fmt::format("{}{:04}{:02}{:02}T{:02}{:02}{:02}.{:06}Z", folder_prefix, utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-                     utc.tm_hour, utc.tm_min, utc.tm_sec, micros % 1'000'000);
+  auto time = iso_time_microseconds(now);
+  std::erase_if(time, [](char c) { return c == '-' || c == ':'; });
+  return std::string(folder_prefix) + time;
 }
 
 bool is_folder_name(std::string_view name) {

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <ctime>
 
+#include "base/iso_time.h"
 #include "hub/admin/text_view.h"
 
 namespace umbra::hub {
@@ -30,12 +30,12 @@ std::string span_text(std::int64_t seconds) {
 }
 
 std::string age(const Json& value, WallTime now, bool ahead) {
-  std::tm parts{};
-  auto text = plain(value);
-  if (::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) return "-";
-  auto seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count() - ::timegm(&parts);
-  if (!ahead) return span_text(seconds);
-  return seconds >= 0 ? std::string("now") : span_text(-seconds);
+  const auto time = parse_iso_time(plain(value));
+  if (!time) return "-";
+  using std::chrono::floor, std::chrono::seconds;
+  const auto span = (floor<seconds>(now) - floor<seconds>(*time)).count();
+  if (!ahead) return span_text(span);
+  return span >= 0 ? std::string("now") : span_text(-span);
 }
 
 std::string size_text(const Json& value) {

@@ -2,8 +2,8 @@
 
 #include <array>
 #include <charconv>
-#include <ctime>
 
+#include "base/iso_time.h"
 #include "hub/logs/trace_context.h"
 
 namespace umbra::hub {
@@ -75,12 +75,7 @@ void append_fields(std::string& out, std::initializer_list<LogField> fields) {
 }
 
 std::string second_as_text(std::int64_t second) {
-  std::tm parts{};
-  auto time = static_cast<std::time_t>(second);
-  ::gmtime_r(&time, &parts);
-  std::array<char, 32> text{};
-  auto length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
-  return {text.data(), length};
+  return iso_time(WallTime(std::chrono::seconds(second))).substr(0, 19);
 }
 
 void append_microseconds(std::string& out, std::int64_t microseconds) {
@@ -158,12 +153,7 @@ std::string to_text(const std::vector<OwnerRecord>& history) {
   return text;
 }
 
-std::string to_text(WallTime time) {
-  auto [second, microseconds] = split(time);
-  auto text = second_as_text(second);
-  append_microseconds(text, microseconds);
-  return text;
-}
+std::string to_text(WallTime time) { return iso_time_microseconds(time); }
 
 LogLineWriter::LogLineWriter(std::string_view hub) : hub_hash_(hash_of_hub(hub)), hub_("\",\"hub\":") {
   append_json_string(hub_, hub);

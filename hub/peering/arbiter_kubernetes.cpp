@@ -1,12 +1,12 @@
 #include "hub/peering/arbiter_kubernetes.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/iso_time.h"
 #include "smtp/shadow_verbs.h"
 
 namespace umbra::hub {
@@ -70,9 +70,7 @@ std::optional<ArbiterRecord> record_of(const Json& item) {
 }  // namespace
 
 std::string kubernetes_lease(const std::string& prefix, const std::string& name_space, const ArbiterRecord& record, WallTime now) {
-  auto microseconds = now.time_since_epoch().count();
-  std::time_t seconds = microseconds / 1'000'000;
-  auto stamp = fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(seconds), microseconds % 1'000'000);
+  const auto stamp = iso_time_microseconds(now);
   Json metadata{{"name", object_name(prefix, record.hub)},
                 {"namespace", name_space},
                 {"labels", {{"app.kubernetes.io/managed-by", "umbra"}}},

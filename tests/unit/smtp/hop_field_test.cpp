@@ -98,6 +98,7 @@ TEST(IsoTime, IsWrittenAndReadInMilliseconds) {
   auto time = parse_iso_time("2026-11-27T23:10:00.123Z");
   ASSERT_TRUE(time);
   EXPECT_EQ(iso_time(*time), "2026-11-27T23:10:00.123Z");
+  EXPECT_EQ(iso_time_microseconds(*time + WallClock::duration(45)), "2026-11-27T23:10:00.123045Z");
   EXPECT_EQ(parse_iso_time("2026-11-28T01:10:00.123+02:00"), time);
   EXPECT_EQ(parse_iso_time("2026-11-27 23:10:00.123999999Z"), *time + 999us);
   EXPECT_EQ(iso_time(WallTime{}), "1970-01-01T00:00:00.000Z");
