@@ -326,6 +326,8 @@ class Writer {
   /// queued <-> held. Leaving `queued` takes the entries out of the due queue; `queue` are those of a message
   /// that becomes queued (ignored otherwise).
   virtual Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) = 0;
+  /// That entry becomes due at `due`; nothing when it is not there as it was (attempted, held or ended meanwhile).
+  virtual Result<void> bring_forward(RowId row, const QueueEntry& as_it_was, WallTime due) = 0;
   /// Replaces all queue entries (retry now, routes that have changed).
   virtual Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) = 0;
   /// The operator sends it another way, or (empty) as the routes say again. `queue`: the entries that follow, of a held one for later.

@@ -208,6 +208,17 @@ Result<void> SpoolWriter::set_state(RowId row, MessageState state, const std::ve
   });
 }
 
+Result<void> SpoolWriter::bring_forward(RowId row, const QueueEntry& as_it_was, WallTime due) {
+  auto before = messages_.find_row(row);
+  if (!before || before->state != MessageState::queued) return database_.outcome();
+  MessageRow after = *before;
+  auto entry = std::ranges::find(after.queue, as_it_was);
+  if (entry == after.queue.end()) return database_.outcome();
+  entry->due = due;
+  messages_.update(*before, after, counts);
+  return database_.outcome();
+}
+
 Result<void> SpoolWriter::set_queue(RowId row, const std::vector<QueueEntry>& queue) {
   return change_message(row, "set queue", [&](MessageRow& message) { message.queue = queue; });
 }

@@ -36,6 +36,7 @@ class SpoolWriter final : public Writer {
   Result<void> change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) override;
   Result<void> set_generation(RowId row, Generation generation) override;
   Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) override;
+  Result<void> bring_forward(RowId row, const QueueEntry& as_it_was, WallTime due) override;
   Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) override;
   Result<void> set_next_hop(RowId row, const std::string& next_hop, const std::vector<QueueEntry>& queue) override;
   Result<bool> insert_shadow(const Shadow& shadow) override;

@@ -13,7 +13,7 @@
 #include "hub/commands/commands.h"
 #include "hub/commands/views.h"
 #include "hub/outbound/next_hop.h"
-#include "hub/safety_net/filter.h"
+#include "hub/percent.h"
 
 namespace umbra::hub {
 namespace {

@@ -120,14 +120,8 @@ Task<Result<std::uint64_t>> Resumption::bring_forward_at(std::string destination
       auto written = co_await commit(
           parts_.runtime.io, parts_.spool,
           [waited = std::move(page->waited), from](storage::Writer& writer) -> Result<void> {
-            for (const auto& one : waited) {
-              storage::AttemptRecord record;
-              record.row = one.row;
-              record.destination = one.entry.destination;
-              record.again.push_back({one.entry.destination, from, one.entry.attempts});
-              if (auto effect = writer.record_attempt(record); !effect)
-                return std::unexpected(effect.error());
-            }
+            for (const auto& one : waited)
+              if (auto done = writer.bring_forward(one.row, one.entry, from); !done) return done;
             return {};
           },
           count * 128);

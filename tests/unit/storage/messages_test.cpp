@@ -265,6 +265,22 @@ TEST_F(MessagesTest, MovesInTheQueueWhenReroutedOrRetriedNow) {
   EXPECT_TRUE(due("third", at(1000)).empty()) << "held is held";
 }
 
+TEST_F(MessagesTest, AnEntryIsBroughtForwardOnlyAsItWasSeen) {
+  auto message = accepted({"a@example.com"});
+  const QueueEntry late{"relay", at(300), 2};
+  must([&](Writer& writer) { return writer.set_queue(message.row, {late}); });
+  must([&](Writer& writer) { return writer.bring_forward(message.row, {"relay", at(299), 2}, at(0)); });
+  EXPECT_TRUE(due("relay", at(1)).empty()) << "it was attempted after it was seen";
+  must([&](Writer& writer) { return writer.bring_forward(message.row, late, at(0)); });
+  auto rows = due("relay", at(1));
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].entry.attempts, 2U);
+  must([&](Writer& writer) { return writer.set_state(message.row, MessageState::held, {}); });
+  must([&](Writer& writer) { return writer.bring_forward(message.row, {"relay", at(0), 2}, at(-1)); });
+  EXPECT_EQ(stored(message.row)->queue.at(0).due, at(0)) << "held is held";
+  must([&](Writer& writer) { return writer.bring_forward(RowId{12345}, late, at(0)); });  // ended meanwhile
+}
+
 TEST_F(MessagesTest, GivesDueMessagesByTimeWithoutThoseUnderWay) {
   std::vector<NewMessage> messages;
   for (int i = 0; i < 5; ++i) {
