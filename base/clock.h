@@ -33,12 +33,13 @@ struct WallClock {
 using MonotonicTime = MonotonicClock::time_point;
 using WallTime = WallClock::time_point;
 
-/// Timers kept by a simulation itself: equal deadlines fire in the order they were set, and no system call is made.
+/// Timers kept by a simulation itself: equal deadlines fire in the order they were set, and no system call is
+/// made.
 class VirtualTimers {
  public:
   virtual ~VirtualTimers() = default;
-  /// Calls back once: with true when the time has come, with false when it was cancelled (from within cancel(), so the
-  /// callback only posts). The number is never 0.
+  /// Calls back once: with true when the time has come, with false when it was cancelled (from within
+  /// cancel(), so the callback only posts). The number is never 0.
   virtual std::uint64_t start(MonotonicTime when, std::move_only_function<void(bool)> callback) = 0;
   /// Does nothing when the callback is already on its way.
   virtual void cancel(std::uint64_t timer) noexcept = 0;

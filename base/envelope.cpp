@@ -11,17 +11,22 @@ constexpr std::uint64_t trail_max = 1'000;
 constexpr std::size_t hub_name_octets_max = 64;
 constexpr std::uint64_t filters_max = 100;
 
-std::uint64_t to_number(WallTime t) { return static_cast<std::uint64_t>(t.time_since_epoch().count()); }
-// Bit 7: a trail follows the recipients. Bit 8: sent again from a safety net. Bit 9: behind all that follow the content filters it waits for.
-// Protection among the flags: from bit 2 three bits, 0 one copy, 1 no copy, else so many; from bit 5 two bits, the zones.
+std::uint64_t to_number(WallTime t) {
+  return static_cast<std::uint64_t>(t.time_since_epoch().count());
+}
+// Bit 7: a trail follows the recipients. Bit 8: sent again from a safety net. Bit 9: behind all that follow
+// the content filters it waits for. Protection among the flags: from bit 2 three bits, 0 one copy, 1 no copy,
+// else so many; from bit 5 two bits, the zones.
 std::uint64_t to_flags(const Envelope& e) {
   std::uint64_t copies = e.protection.copies > 1 ? e.protection.copies : 1U - e.protection.copies;
   return (e.body_8bit ? 1U : 0U) | (e.smtputf8 ? 2U : 0U) | copies << 2U |
-         static_cast<std::uint64_t>(e.protection.zones) << 5U | (e.trail.empty() ? 0U : 128U) | (e.resent ? 256U : 0U) |
-         (e.waits_for.empty() ? 0U : 512U);
+         static_cast<std::uint64_t>(e.protection.zones) << 5U | (e.trail.empty() ? 0U : 128U) |
+         (e.resent ? 256U : 0U) | (e.waits_for.empty() ? 0U : 512U);
 }
 
-WallTime to_time(std::uint64_t n) { return WallTime{WallTime::duration{static_cast<std::int64_t>(n)}}; }
+WallTime to_time(std::uint64_t n) {
+  return WallTime{WallTime::duration{static_cast<std::int64_t>(n)}};
+}
 
 }  // namespace
 
@@ -92,7 +97,8 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     if (!in.ok() || hubs == 0 || hubs > trail_max) return bad("number of hubs in the trail");
     for (std::uint64_t i = 0; i < hubs && in.ok(); ++i) {
       e.trail.emplace_back(in.string());
-      if (in.ok() && (e.trail.back().empty() || e.trail.back().size() > hub_name_octets_max)) return bad("a hub in the trail");
+      if (in.ok() && (e.trail.back().empty() || e.trail.back().size() > hub_name_octets_max))
+        return bad("a hub in the trail");
     }
   }
   if ((flags & 512U) != 0) {
@@ -100,20 +106,24 @@ Result<Envelope> decode_envelope(std::string_view bytes) {
     if (!in.ok() || filters == 0 || filters > filters_max) return bad("number of content filters");
     for (std::uint64_t i = 0; i < filters && in.ok(); ++i) {
       e.waits_for.emplace_back(in.string());
-      if (in.ok() && (e.waits_for.back().empty() || e.waits_for.back().size() > hub_name_octets_max)) return bad("a content filter");
+      if (in.ok() && (e.waits_for.back().empty() || e.waits_for.back().size() > hub_name_octets_max))
+        return bad("a content filter");
     }
   }
   if (!in.at_end()) return bad(in.ok() ? "trailing octets" : "cut short");
   for (const auto* text : {&e.sender, &e.envelope_id, &e.client_address, &e.client_helo})
-    if (text->find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) return bad("line end in a value");
+    if (text->find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+      return bad("line end in a value");
   for (const auto& r : e.recipients)
     if (r.address.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos ||
         r.original_recipient.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
       return bad("line end in a recipient");
   for (const auto& hub : e.trail)
-    if (hub.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) return bad("line end in the trail");
+    if (hub.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+      return bad("line end in the trail");
   for (const auto& filter : e.waits_for)
-    if (filter.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) return bad("line end in a content filter");
+    if (filter.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+      return bad("line end in a content filter");
   return e;
 }
 

@@ -1,4 +1,5 @@
-// Identities: strong types, their text forms and how they compare. Text forms are what logs, XSHADOW and scripts see.
+// Identities: strong types, their text forms and how they compare. Text forms are what logs, XSHADOW and
+// scripts see.
 #pragma once
 
 #include <compare>
@@ -25,12 +26,12 @@ using Epoch = StrongNumber<struct EpochTag>;
 using Generation = StrongNumber<struct GenerationTag, std::uint32_t>;
 /// Per spool: number of committed batches. Told to peers; going backwards means a restored backup.
 using Sequence = StrongNumber<struct SequenceTag>;
-/// Key of a message or shadow, and of its body, inside one spool. Only grows: (epoch << 40 | counter), so it is
-/// never used twice and inserts append.
+/// Key of a message or shadow, and of its body, inside one spool. Only grows: (epoch << 40 | counter), so it
+/// is never used twice and inserts append.
 using RowId = StrongNumber<struct RowIdTag, std::int64_t>;
 
-/// The name of a message for its whole life, whoever owns it: where it was accepted first, and its number there.
-/// Text: "<spool id>-<number in hexadecimal>", e.g. "9f86d081884c7d65-10000000002".
+/// The name of a message for its whole life, whoever owns it: where it was accepted first, and its number
+/// there. Text: "<spool id>-<number in hexadecimal>", e.g. "9f86d081884c7d65-10000000002".
 struct MessageId {
   SpoolId spool;
   std::uint64_t number = 0;

@@ -50,9 +50,13 @@ bool skip(std::string_view& text, char c) {
 
 }  // namespace
 
-std::string iso_time(WallTime time) { return with_digits(time, 3); }
+std::string iso_time(WallTime time) {
+  return with_digits(time, 3);
+}
 
-std::string iso_time_microseconds(WallTime time) { return with_digits(time, 6); }
+std::string iso_time_microseconds(WallTime time) {
+  return with_digits(time, 6);
+}
 
 std::optional<WallTime> parse_iso_time(std::string_view text) {
   using namespace std::chrono;

@@ -14,8 +14,8 @@ std::string iso_time(WallTime time);
 /// The same with microseconds: "2026-11-27T23:10:00.123456Z".
 std::string iso_time_microseconds(WallTime time);
 
-/// The same, with any number of digits of a second or none (what is below a microsecond is cut off), and "Z" or a zone offset "+hh:mm" behind it.
-/// Hostile until parsed.
+/// The same, with any number of digits of a second or none (what is below a microsecond is cut off), and "Z"
+/// or a zone offset "+hh:mm" behind it. Hostile until parsed.
 std::optional<WallTime> parse_iso_time(std::string_view text);
 
 }  // namespace umbra

@@ -1,5 +1,5 @@
-// How many copies a message must have on other hubs, and where: what its receive connector asked for. It goes with the message
-// (base/envelope.h), so that every later owner knows when the message is unprotected.
+// How many copies a message must have on other hubs, and where: what its receive connector asked for. It goes
+// with the message (base/envelope.h), so that every later owner knows when the message is unprotected.
 #pragma once
 
 #include <cstdint>

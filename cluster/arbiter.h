@@ -1,10 +1,12 @@
-// Ownership by an arbiter: an engine that the user runs already (etcd, the Kubernetes API) keeps one record per hub, with its
-// spool, its epoch and a lease; the end of an epoch is a compare-and-swap on that record. Here are the port to such an engine
-// and the decisions; hub/peering/arbiter_* implements the one and carries out the others.
+// Ownership by an arbiter: an engine that the user runs already (etcd, the Kubernetes API) keeps one record
+// per hub, with its spool, its epoch and a lease; the end of an epoch is a compare-and-swap on that record.
+// Here are the port to such an engine and the decisions; hub/peering/arbiter_* implements the one and carries
+// out the others.
 //
-// No wall clock is compared: whoever looks at a record times on its own clock how long it stays as it is, and the hub that
-// renews it counts from when it asked, so it stops believing first. What makes it exclusive is the swap, not the time: an
-// epoch that is over cannot be renewed, and one that was renewed since somebody looked cannot be ended by what he saw.
+// No wall clock is compared: whoever looks at a record times on its own clock how long it stays as it is, and
+// the hub that renews it counts from when it asked, so it stops believing first. What makes it exclusive is
+// the swap, not the time: an epoch that is over cannot be renewed, and one that was renewed since somebody
+// looked cannot be ended by what he saw.
 #pragma once
 
 #include <functional>
@@ -22,16 +24,17 @@ struct ArbiterRecord {
   std::string hub;
   SpoolId spool;
   Epoch epoch;
-  bool is_over = false;     ///< this epoch and every earlier one of this spool are
-  bool is_settled = true;   ///< false: an earlier epoch was ended, and the hub has not learnt yet what was taken over
-  Duration lease{};         ///< how long it lives without a renewal
-  std::string renewal;      ///< another text with every renewal
-  std::string version;      ///< of the record in the engine, for the swap; empty: it is not there
+  bool is_over = false;  ///< this epoch and every earlier one of this spool are
+  bool is_settled =
+      true;  ///< false: an earlier epoch was ended, and the hub has not learnt yet what was taken over
+  Duration lease{};     ///< how long it lives without a renewal
+  std::string renewal;  ///< another text with every renewal
+  std::string version;  ///< of the record in the engine, for the swap; empty: it is not there
   bool operator==(const ArbiterRecord&) const = default;
 };
 
-/// The engine. Called on the home thread, which it answers on, each call once and within `arbiter_patience`. At most one write
-/// and one list are under way at a time.
+/// The engine. Called on the home thread, which it answers on, each call once and within `arbiter_patience`.
+/// At most one write and one list are under way at a time.
 class Arbiter {
  public:
   enum class Written : std::uint8_t {

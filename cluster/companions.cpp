@@ -7,7 +7,7 @@
 namespace umbra::cluster {
 namespace {
 
-constexpr std::size_t neighbours = 4;         // on each side of the ring
+constexpr std::size_t neighbours = 4;          // on each side of the ring
 constexpr std::size_t distant_neighbours = 2;  // on each side, of other zones
 
 }  // namespace
@@ -42,9 +42,11 @@ std::set<std::string, std::less<>> companions_of(const ZonedHub& own, const std:
     }
     return false;
   };
-  auto self = static_cast<std::size_t>(std::ranges::find(ring, &own, [](const auto& entry) { return entry.second; }) - ring.begin());
+  auto self = static_cast<std::size_t>(
+      std::ranges::find(ring, &own, [](const auto& entry) { return entry.second; }) - ring.begin());
   for (std::size_t at = 0; at < size; ++at)
-    if (at != self && (is_neighbour(self, at) || is_distant_neighbour(self, at) || is_distant_neighbour(at, self)))
+    if (at != self &&
+        (is_neighbour(self, at) || is_distant_neighbour(self, at) || is_distant_neighbour(at, self)))
       found.insert(ring[at].second->name);
   return found;
 }

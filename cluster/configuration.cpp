@@ -5,7 +5,8 @@
 namespace umbra::cluster {
 namespace {
 
-std::optional<std::uint64_t> number_of(const Configuration& configuration, std::string_view key, std::string_view unit) {
+std::optional<std::uint64_t> number_of(const Configuration& configuration, std::string_view key,
+                                       std::string_view unit) {
   auto at = configuration.find(key);
   if (at == configuration.end() || !at->second.ends_with(unit)) return std::nullopt;
   return parse_number(std::string_view(at->second).substr(0, at->second.size() - unit.size()));
@@ -16,8 +17,8 @@ std::string lease_misfit(const Configuration& giver, const Configuration& taker)
   auto lease = time_of(giver, "lease");
   auto heartbeat = time_of(taker, "heartbeat");
   if (!lease || !heartbeat || *heartbeat * heartbeats_per_lease <= *lease) return {};
-  return "a lease of " + giver.find("lease")->second + " is shorter than " + std::to_string(heartbeats_per_lease) +
-         " heartbeats of " + taker.find("heartbeat")->second;
+  return "a lease of " + giver.find("lease")->second + " is shorter than " +
+         std::to_string(heartbeats_per_lease) + " heartbeats of " + taker.find("heartbeat")->second;
 }
 
 }  // namespace
@@ -36,7 +37,9 @@ std::vector<Difference> compare(const Configuration& here, const Configuration& 
   std::vector<Difference> found;
   auto misfit = lease_misfit(here, there);
   if (misfit.empty()) misfit = lease_misfit(there, here);
-  auto is_majority = [](const Configuration& c) { return c.contains("ownership") && c.find("ownership")->second == "majority"; };
+  auto is_majority = [](const Configuration& c) {
+    return c.contains("ownership") && c.find("ownership")->second == "majority";
+  };
   for (const auto& [key, ours] : here) {
     auto at = there.find(key);
     // Each hub tells its own zone: to be in different ones is what they are for.

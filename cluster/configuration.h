@@ -1,5 +1,6 @@
-// Configuration drift: what differs between two hubs of one cluster, and which of it is unsafe. Both sides compare the same two
-// sets of values, so both come to the same answer. Everything here is a warning but for what `is_refused` says (docs/decisions/0017).
+// Configuration drift: what differs between two hubs of one cluster, and which of it is unsafe. Both sides
+// compare the same two sets of values, so both come to the same answer. Everything here is a warning but for
+// what `is_refused` says (docs/decisions/0017).
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ struct Difference {
   bool operator==(const Difference&) const = default;
 };
 
-/// In the order of the keys. A key that only one of them has says nothing: the hubs are of different releases.
+/// In the order of the keys. A key that only one of them has says nothing: the hubs are of different
+/// releases.
 std::vector<Difference> compare(const Configuration& here, const Configuration& there);
 
 /// The value of a key that is a time, an hour at most.

@@ -8,18 +8,24 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Clients that neither end nor send anything are not waited for any longer; their sessions end by their own deadlines.
+/// Clients that neither end nor send anything are not waited for any longer; their sessions end by their own
+/// deadlines.
 constexpr Duration closing_wait = 12s;
 /// A hub that restarts is back after less.
 constexpr Duration targets_wait = 2s;
 
 constexpr std::array<std::string_view, 3> verbs = {"pause", "drain", "leave"};
-constexpr std::array<std::string_view, 8> states = {"active", "unready", "closing", "handing_over", "paused", "drained", "incomplete", "left"};
+constexpr std::array<std::string_view, 8> states = {"active", "unready", "closing",    "handing_over",
+                                                    "paused", "drained", "incomplete", "left"};
 
 }  // namespace
 
-std::string_view to_string(DrainVerb verb) { return verbs[static_cast<std::size_t>(verb)]; }
-std::string_view to_string(DrainState state) { return states[static_cast<std::size_t>(state)]; }
+std::string_view to_string(DrainVerb verb) {
+  return verbs[static_cast<std::size_t>(verb)];
+}
+std::string_view to_string(DrainState state) {
+  return states[static_cast<std::size_t>(state)];
+}
 
 std::optional<DrainVerb> parse_drain_verb(std::string_view text) {
   for (std::size_t i = 0; i < verbs.size(); ++i)
@@ -65,9 +71,12 @@ bool Drain::end_incomplete(std::string why, MonotonicTime now) {
 
 std::uint64_t Drain::remaining(const DrainView& view) const {
   switch (order_.verb) {
-    case DrainVerb::pause: return view.sessions;
-    case DrainVerb::drain: return std::max(view.due, view.unprotected) + view.outbox;
-    case DrainVerb::leave: return view.queue + view.shadows + view.outbox;
+    case DrainVerb::pause:
+      return view.sessions;
+    case DrainVerb::drain:
+      return std::max(view.due, view.unprotected) + view.outbox;
+    case DrainVerb::leave:
+      return view.queue + view.shadows + view.outbox;
   }
   return 0;
 }
@@ -100,10 +109,12 @@ bool Drain::step(const DrainView& view) {
     if (view.now >= *without_targets_since_ + targets_wait)
       return end_incomplete("no other hub is active: the mail stays here", view.now);
   }
-  bool is_only_holder = order_.verb == DrainVerb::leave && view.queue == 0 && view.outbox == 0 && view.shadows != 0 &&
-                        view.shadows_nobody_else_can_hold == view.shadows;
+  bool is_only_holder = order_.verb == DrainVerb::leave && view.queue == 0 && view.outbox == 0 &&
+                        view.shadows != 0 && view.shadows_nobody_else_can_hold == view.shadows;
   if (is_only_holder)
-    return end_incomplete("no other hub can hold the copies that are held here: this hub stays their holder until it is gone", view.now);
+    return end_incomplete(
+        "no other hub can hold the copies that are held here: this hub stays their holder until it is gone",
+        view.now);
   return false;
 }
 
@@ -111,9 +122,12 @@ int exit_code(DrainState state, std::uint64_t unprotected) {
   switch (state) {
     case DrainState::drained:
     case DrainState::left:
-    case DrainState::paused: return 0;
-    case DrainState::active: return 6;
-    default: return unprotected == 0 ? 3 : 4;
+    case DrainState::paused:
+      return 0;
+    case DrainState::active:
+      return 6;
+    default:
+      return unprotected == 0 ? 3 : 4;
   }
 }
 

@@ -12,7 +12,8 @@ HandOverDecision decide_hand_over(Generation own, const Receiver& receiver, std:
       best = {What::finish, a.hub, a.spool, a.epoch, a.generation};
       return true;
     }
-    // Who hands on an earlier generation than ours waits for what we are about to say: it comes to a later one only by us.
+    // Who hands on an earlier generation than ours waits for what we are about to say: it comes to a later
+    // one only by us.
     if (a.is_undecided(own)) must_wait = true;
     if (a.generation <= best.generation) return false;
     if (a.owns())
@@ -29,10 +30,12 @@ HandOverDecision decide_hand_over(Generation own, const Receiver& receiver, std:
   best.generation = own;
   if (must_wait) return best;
   if (receiver.is_gone) {
-    // It may have owned the message when it went. As its holder this hub takes it over by the rules for every holder.
+    // It may have owned the message when it went. As its holder this hub takes it over by the rules for every
+    // holder.
     return {What::follow, receiver.hub, receiver.spool, receiver.epoch, Generation{own.value + 1}};
   }
-  // Whatever else it said: it does not own it under the generation it was offered, and refuses that offer from now on.
+  // Whatever else it said: it does not own it under the generation it was offered, and refuses that offer
+  // from now on.
   if (receiver.answer) best.what = What::own;
   return best;
 }

@@ -1,5 +1,6 @@
-// Who is this hub that says its name? Decides from what is remembered of it whether it is the same run, a restart, a new
-// spool, a run whose epoch is over, or a spool that was rolled back (a restored backup). Never from addresses.
+// Who is this hub that says its name? Decides from what is remembered of it whether it is the same run, a
+// restart, a new spool, a run whose epoch is over, or a spool that was rolled back (a restored backup). Never
+// from addresses.
 #pragma once
 
 #include <optional>
@@ -12,7 +13,7 @@ namespace umbra::cluster {
 /// What is known of another hub; durable.
 struct Identity {
   SpoolId spool;
-  Epoch epoch;        ///< the lowest epoch that is accepted from it: ending an epoch is remembering the next one
+  Epoch epoch;  ///< the lowest epoch that is accepted from it: ending an epoch is remembering the next one
   Sequence sequence;  ///< highest heard
   bool operator==(const Identity&) const = default;
 };
@@ -27,10 +28,11 @@ enum class Standing : std::uint8_t {
   rolled_back,  ///< its history went backwards: a restored backup, not to be trusted with any mail
 };
 
-/// Judges a hub that opens a session. Does not change anything. Never says name_taken: who has heard the other one lately knows. `live`: the epoch of its run that this run of ours has heard
-/// from last, 0 when it has not heard of it yet. (Identity::epoch is not that: it is one more once that run has been ended.)
-/// `before`: what was remembered already when the hello that says `heard` was made. A backup may begin the very epoch that is heard,
-/// and only by this it is told from a run whose sessions race.
+/// Judges a hub that opens a session. Does not change anything. Never says name_taken: who has heard the
+/// other one lately knows. `live`: the epoch of its run that this run of ours has heard from last, 0 when it
+/// has not heard of it yet. (Identity::epoch is not that: it is one more once that run has been ended.)
+/// `before`: what was remembered already when the hello that says `heard` was made. A backup may begin the
+/// very epoch that is heard, and only by this it is told from a run whose sessions race.
 Standing judge(const std::optional<Identity>& remembered, Epoch live, const Identity& heard,
                const std::optional<Identity>& before = std::nullopt);
 

@@ -1,6 +1,6 @@
-// Leases: how a holder knows that an owner is alive, and how an owner knows that no holder has taken over. Both count on
-// their own monotonic clock. The owner counts a promise from when it asked, the holder from when it heard: so the one who
-// relies on it stops believing first.
+// Leases: how a holder knows that an owner is alive, and how an owner knows that no holder has taken over.
+// Both count on their own monotonic clock. The owner counts a promise from when it asked, the holder from
+// when it heard: so the one who relies on it stops believing first.
 #pragma once
 
 #include <algorithm>
@@ -13,23 +13,27 @@ namespace umbra::cluster {
 /// The owner's side: a holder's promise not to take over before a time.
 class Promise {
  public:
-  /// `asked_at`: when the beat left; `lease`: what the holder granted. A tenth is kept back for clocks that drift.
+  /// `asked_at`: when the beat left; `lease`: what the holder granted. A tenth is kept back for clocks that
+  /// drift.
   void granted(MonotonicTime asked_at, Duration lease) {
     until_ = std::max(until_, asked_at + lease - lease / 10);
     if (lease > Duration{0}) asked_at_ = std::max(asked_at_, asked_at);
   }
   void broken() { until_ = asked_at_ = MonotonicTime::min(); }
   [[nodiscard]] bool is_fresh(MonotonicTime now) const { return now < until_; }
-  /// Fresh, and given not longer than `span` ago. Who has just been cut off still has a lease, but what it finishes now it can
-  /// tell nobody, and is finished again by whoever takes over.
-  [[nodiscard]] bool is_recent(MonotonicTime now, Duration span) const { return is_fresh(now) && now - span < asked_at_; }
+  /// Fresh, and given not longer than `span` ago. Who has just been cut off still has a lease, but what it
+  /// finishes now it can tell nobody, and is finished again by whoever takes over.
+  [[nodiscard]] bool is_recent(MonotonicTime now, Duration span) const {
+    return is_fresh(now) && now - span < asked_at_;
+  }
 
  private:
   MonotonicTime asked_at_ = MonotonicTime::min();
   MonotonicTime until_ = MonotonicTime::min();
 };
 
-/// The holder's side: watches one owner. Silence counts from the last word heard, and never from before `begin`.
+/// The holder's side: watches one owner. Silence counts from the last word heard, and never from before
+/// `begin`.
 class Watch {
  public:
   /// A hub that has just started takes nothing over before its restart grace has passed.
@@ -55,8 +59,8 @@ class Watch {
   MonotonicTime silent_from_ = MonotonicTime::max();
 };
 
-/// Notices that the process stood still (SIGSTOP, a stalled machine): ticks come every `period`; a gap of more than four is
-/// a pause.
+/// Notices that the process stood still (SIGSTOP, a stalled machine): ticks come every `period`; a gap of
+/// more than four is a pause.
 class PauseDetector {
  public:
   explicit PauseDetector(Duration period) : period_(period) {}

@@ -1,5 +1,5 @@
-// What a spool remembers of a leave, so that one that was interrupted goes on as it was ordered: "leave rate=100 to=a,b". Written before
-// the first message is handed over. An earlier release wrote "leave" alone.
+// What a spool remembers of a leave, so that one that was interrupted goes on as it was ordered: "leave
+// rate=100 to=a,b". Written before the first message is handed over. An earlier release wrote "leave" alone.
 #pragma once
 
 #include <optional>

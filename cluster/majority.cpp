@@ -21,7 +21,9 @@ std::string agreement_of(std::string_view mode, std::vector<std::string> names) 
 }
 
 namespace {
-Vote no(std::string_view why) { return {false, Epoch{0}, why}; }
+Vote no(std::string_view why) {
+  return {false, Epoch{0}, why};
+}
 }  // namespace
 
 Vote decide_vote(const Voter& voter, SpoolId spool, Epoch over_below) {
@@ -30,8 +32,8 @@ Vote decide_vote(const Voter& voter, SpoolId spool, Epoch over_below) {
   if (voter.remembered && voter.remembered->spool != spool) return no("another spool of that hub is known");
   if (!voter.is_silent) return no("it was heard within a lease");
   auto lowest = voter.remembered ? voter.remembered->epoch : Epoch{0};
-  // The run that the voter knows ends too: it may have heard of a later one than the asker has. After its own restart the voter
-  // does not know whether the lowest epoch it accepts has ever run: that one ends as well.
+  // The run that the voter knows ends too: it may have heard of a later one than the asker has. After its own
+  // restart the voter does not know whether the lowest epoch it accepts has ever run: that one ends as well.
   bool ends_lowest = voter.remembered && !voter.is_fenced && (voter.live == lowest || voter.live.value == 0);
   if (ends_lowest) lowest.value += 1;
   return {true, std::max(lowest, over_below), {}};

@@ -15,14 +15,15 @@ int distance_rank(const std::string& zone, const ZoneWish& wish) {
 
 /// The first that differs decides. The next hop suits every zone: the body has to go there.
 auto reasons_against(const Candidate& candidate, int rank) {
-  return std::tuple(candidate.is_too_small, candidate.pressure == PressureLevel::high, candidate.is_next_hop ? 0 : rank,
-                    candidate.pressure == PressureLevel::medium, !candidate.is_next_hop, rank, !candidate.is_companion, candidate.under_way);
+  return std::tuple(candidate.is_too_small, candidate.pressure == PressureLevel::high,
+                    candidate.is_next_hop ? 0 : rank, candidate.pressure == PressureLevel::medium,
+                    !candidate.is_next_hop, rank, !candidate.is_companion, candidate.under_way);
 }
 
 }  // namespace
 
-std::optional<std::size_t> Placement::choose(std::span<const Candidate> candidates, std::span<const std::string> excluded,
-                                             const ZoneWish& wish) {
+std::optional<std::size_t> Placement::choose(std::span<const Candidate> candidates,
+                                             std::span<const std::string> excluded, const ZoneWish& wish) {
   std::optional<std::size_t> best;
   int best_rank = 0;
   ++turn_;

@@ -1,3 +1,5 @@
+// Where all parts of a hub are made, joined, and ended. This file is long because there are many, and the order
+// in which they are made and ended is to be read in one place.
 #include "hub/hub.h"
 
 #include <algorithm>
@@ -51,12 +53,21 @@ class WiredHub final : public Hub, public AdminBackend {
         config_(live_.now()),
         own_tls_(parts.runtime.tls != nullptr ? nullptr : std::make_unique<TlsStore>(config_)),
         tls_(parts.runtime.tls != nullptr ? *parts.runtime.tls : *own_tls_),
-        authenticators_(parts.runtime.io, parts.runtime.network, parts.password_lane != nullptr ? *parts.password_lane : parts.reader_lane, parts.log),
+        authenticators_(parts.runtime.io, parts.runtime.network,
+                        parts.password_lane != nullptr ? *parts.password_lane : parts.reader_lane, parts.log),
         log_(parts.log),
-        own_record_logs_(parts.record_logs != nullptr ? nullptr : std::make_unique<RecordLogs>(RecordLogsConfig{}, log_)),
+        own_record_logs_(
+            parts.record_logs != nullptr ? nullptr : std::make_unique<RecordLogs>(RecordLogsConfig{}, log_)),
         record_logs_(parts.record_logs != nullptr ? *parts.record_logs : *own_record_logs_),
-        records_(parts.runtime.io, parts.runtime.random, {&record_logs_.receive(), &record_logs_.send(), &record_logs_.connectivity()}),
-        runtime_{parts.runtime.io, parts.runtime.random, parts.runtime.network, parts.runtime.resolver, &tls_, &authenticators_, &records_},
+        records_(parts.runtime.io, parts.runtime.random,
+                 {&record_logs_.receive(), &record_logs_.send(), &record_logs_.connectivity()}),
+        runtime_{parts.runtime.io,
+                 parts.runtime.random,
+                 parts.runtime.network,
+                 parts.runtime.resolver,
+                 &tls_,
+                 &authenticators_,
+                 &records_},
         spool_(std::move(spool)),
         attempts_(std::move(attempts)),
         peering_(runtime_, config_, *spool_, log_, metrics_, parts.arbiter),
@@ -68,11 +79,19 @@ class WiredHub final : public Hub, public AdminBackend {
         client_hosts_(runtime_, config_.throttling_policies, throttle_, parts.log),
         pressure_watch_(runtime_, *spool_, parts.pressure, pressure_),
         acceptor_(runtime_, config_, *spool_, peering_, *outbound_, net_keeper_, log_, metrics_),
-        drainer_(runtime_, config_, *spool_, peering_, {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); }, [this](const std::string& destination) { return can_reach(destination); }},
+        drainer_(runtime_, config_, *spool_, peering_,
+                 {[this](bool is_closed) { close_to_clients(is_closed); }, [this] { return sessions(); },
+                  [this](const std::string& destination) { return can_reach(destination); }},
                  log_, metrics_, parts.drain),
-        resender_(runtime_, config_, *spool_, peering_, *outbound_,
-                  [this] { return drainer_.drain().is_ready() ? std::string() : std::string("the hub is being drained"); }, log_, metrics_),
-        tracer_(runtime_, config_, *spool_, parts.trace_lane != nullptr ? *parts.trace_lane : parts.reader_lane, config_.cluster.enabled() ? &peering_.questions() : nullptr),
+        resender_(
+            runtime_, config_, *spool_, peering_, *outbound_,
+            [this] {
+              return drainer_.drain().is_ready() ? std::string() : std::string("the hub is being drained");
+            },
+            log_, metrics_),
+        tracer_(runtime_, config_, *spool_,
+                parts.trace_lane != nullptr ? *parts.trace_lane : parts.reader_lane,
+                config_.cluster.enabled() ? &peering_.questions() : nullptr),
         filters_(runtime_, config_, *spool_, log_, metrics_),
         waiting_mail_(runtime_, config_, *spool_, peering_, *outbound_, filters_, log_, metrics_),
         intake_(runtime_, acceptor_, filters_, waiting_mail_, *spool_, log_, metrics_),
@@ -105,8 +124,9 @@ class WiredHub final : public Hub, public AdminBackend {
       if (!started) return std::unexpected(started.error());
       admin_ = std::move(*started);
     }
-    log_.line(LogLevel::info, "started",
-              {{"spool", to_string(spool_->id())}, {"epoch", static_cast<std::int64_t>(spool_->epoch().value)}});
+    log_.line(
+        LogLevel::info, "started",
+        {{"spool", to_string(spool_->id())}, {"epoch", static_cast<std::int64_t>(spool_->epoch().value)}});
     return {};
   }
 
@@ -151,7 +171,9 @@ class WiredHub final : public Hub, public AdminBackend {
     if (!config_.cluster.enabled()) co_return std::vector<HubAnswer>{};
     co_return co_await peering_.questions().ask_all(std::move(target), hubs_answer_within);
   }
-  Task<HubAnswer> ask_hub(std::string hub, std::string target) override { return peering_.questions().ask_hub(std::move(hub), std::move(target), hubs_answer_within); }
+  Task<HubAnswer> ask_hub(std::string hub, std::string target) override {
+    return peering_.questions().ask_hub(std::move(hub), std::move(target), hubs_answer_within);
+  }
   Task<HubAnswer> order_hub(std::string hub, std::string by, std::string target) override {
     return peering_.questions().order(std::move(hub), std::move(by), std::move(target), hubs_answer_within);
   }
@@ -163,28 +185,35 @@ class WiredHub final : public Hub, public AdminBackend {
   std::string why_not_suspend(const Suspension& suspension) const override {
     if (suspension.what != Suspension::What::listener) return {};
     if (suspension.name == "*") return {};
-    bool is_known = std::ranges::any_of(config_.listeners, [&](const auto& listener) { return listener.name == suspension.name; });
+    bool is_known = std::ranges::any_of(
+        config_.listeners, [&](const auto& listener) { return listener.name == suspension.name; });
     return is_known ? std::string() : "there is no listener " + suspension.name;
   }
   bool is_returning() const override { return peering_.is_returning(); }
   const std::optional<Ended>& ended() const override {
     if (auto failed = spool_->unhealthy(); failed && !ended_) {
       // Started again, it meets the mark of the damage and sets the spool aside.
-      ended_ = Ended{storage::is_damage(*failed) && sets_aside(config_), "the spool has failed: " + failed->what};
+      ended_ =
+          Ended{storage::is_damage(*failed) && sets_aside(config_), "the spool has failed: " + failed->what};
     }
     return ended_ ? ended_ : const_cast<Peering&>(peering_).members().ended();
   }
 
   // AdminBackend
-  HubIdentity identity() const override { return {config_.hub_name, config_.host_name, spool_->id(), spool_->epoch()}; }
+  HubIdentity identity() const override {
+    return {config_.hub_name, config_.host_name, spool_->id(), spool_->epoch()};
+  }
 
   Health health() const override {
     Health health;
     health.live = !spool_->unhealthy();
     health.reason = const_cast<MessageAcceptor&>(acceptor_).why_not_ready();
     if (health.reason.empty()) health.reason = waiting_mail_.why_not_ready();
-    if (health.reason.empty() && listeners_.are_all_suspended()) health.reason = "the listeners are suspended";
-    if (!drainer_.drain().is_ready()) health.reason = std::string(to_string(drainer_.drain().order().verb)) + ": " + std::string(to_string(drainer_.drain().state()));
+    if (health.reason.empty() && listeners_.are_all_suspended())
+      health.reason = "the listeners are suspended";
+    if (!drainer_.drain().is_ready())
+      health.reason = std::string(to_string(drainer_.drain().order().verb)) + ": " +
+                      std::string(to_string(drainer_.drain().state()));
     health.ready = health.live && health.reason.empty();
     health.mail_waits = const_cast<Peering&>(peering_).ownership().why_mail_waits();
     return health;
@@ -209,8 +238,11 @@ class WiredHub final : public Hub, public AdminBackend {
       } else {
         report.spool = member->identity->spool;
         report.epoch = member->identity->epoch;
-        report.state = member->watch.is_silent(now) ? "silent" : member->control->is_open() ? "alive" : "unreachable";
-        if (member->state != smtp::HubState::active) report.state += ", " + std::string(smtp::to_string(member->state));
+        report.state = member->watch.is_silent(now) ? "silent"
+                       : member->control->is_open() ? "alive"
+                                                    : "unreachable";
+        if (member->state != smtp::HubState::active)
+          report.state += ", " + std::string(smtp::to_string(member->state));
         if (auto heard_at = member->watch.heard_at()) report.silent_for = now - *heard_at;
       }
       reports.push_back(std::move(report));
@@ -219,7 +251,8 @@ class WiredHub final : public Hub, public AdminBackend {
   }
 
   Task<Result<Gauges>> gauges() override {
-    auto counts = co_await query<storage::QueueCounts>(runtime_.io, *spool_, [](storage::Reader& r) { return r.counts(); });
+    auto counts = co_await query<storage::QueueCounts>(runtime_.io, *spool_,
+                                                       [](storage::Reader& r) { return r.counts(); });
     if (!counts) co_return std::unexpected(counts.error());
     // As of the last scrape, should the reader be far behind the writer this moment.
     auto balance = co_await query<storage::Balance>(runtime_.io, *spool_,
@@ -241,13 +274,15 @@ class WiredHub final : public Hub, public AdminBackend {
     g.queue_messages = counts->messages;
     g.queue_held = counts->held;
     g.unprotected_messages = counts->unprotected + peering_.short_messages();
-    g.takeover_wait_seconds = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(peering_.takeover_wait()).count());
+    g.takeover_wait_seconds = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(peering_.takeover_wait()).count());
     g.shadow_messages = counts->shadows;
     g.outbox_discards = counts->outbox;
     g.safety_net_messages = counts->kept;
     g.safety_net_octets = counts->kept_octets;
     if (counts->kept_oldest)
-      g.safety_net_oldest_age_seconds = std::max(0.0, std::chrono::duration<double>(WallClock::now() - *counts->kept_oldest).count());
+      g.safety_net_oldest_age_seconds =
+          std::max(0.0, std::chrono::duration<double>(WallClock::now() - *counts->kept_oldest).count());
     g.cluster_members = config_.cluster.enabled() ? peering_.members().size() + 1 : 0;
     g.cluster_members_alive = config_.cluster.enabled() ? 1 : 0;
     g.configuration_hash = digest_of(shared_configuration(config_));
@@ -256,7 +291,8 @@ class WiredHub final : public Hub, public AdminBackend {
                          peer.silent_for ? std::chrono::duration<double>(*peer.silent_for).count() : -1});
       if (peer.state.starts_with("alive")) ++g.cluster_members_alive;
       g.peer_pressure.emplace_back(peer.hub, static_cast<std::int64_t>(peer.pressure));
-      if (peer.drift) g.configuration_drift.emplace_back(peer.hub, static_cast<std::int64_t>(peer.drift->size()));
+      if (peer.drift)
+        g.configuration_drift.emplace_back(peer.hub, static_cast<std::int64_t>(peer.drift->size()));
     }
     auto statistics = spool_->statistics();
     g.spool_free_octets = spool_->free_octets();
@@ -280,12 +316,14 @@ class WiredHub final : public Hub, public AdminBackend {
     }
     const auto& state = live_.state();
     g.configuration_last_reload_successful = state.is_refused ? 0 : 1;
-    g.configuration_last_reload_success_timestamp_seconds = static_cast<std::uint64_t>(unix_seconds(state.read_at));
+    g.configuration_last_reload_success_timestamp_seconds =
+        static_cast<std::uint64_t>(unix_seconds(state.read_at));
     g.configuration_keys_waiting_for_restart = state.waiting.size();
     g.log_lines_dropped_total = log_.lines_dropped();
     g.log_octets_lost_total = log_.octets_lost();
     for (auto& one : record_logs_.state())
-      g.record_logs.push_back({std::move(one.name), one.buffer.lines_dropped, one.buffer.octets_lost, one.buffer.octets_waiting, std::move(one.trouble)});
+      g.record_logs.push_back({std::move(one.name), one.buffer.lines_dropped, one.buffer.octets_lost,
+                               one.buffer.octets_waiting, std::move(one.trouble)});
     g.pressure = pressure_.state();
     g.suspensions = suspensions_.list();
     g.content_filters = filters_.report();
@@ -324,16 +362,19 @@ class WiredHub final : public Hub, public AdminBackend {
 
   Task<Result<QueuePage>> search_queue(QueueFilter filter, RowId after, std::size_t limit) override {
     co_return co_await query<QueuePage>(runtime_.io, *spool_,
-                                        [filter = std::move(filter), after, limit](storage::Reader& r) { return look_at_queue(r, filter, after, limit); });
+                                        [filter = std::move(filter), after, limit](storage::Reader& r) {
+                                          return look_at_queue(r, filter, after, limit);
+                                        });
   }
 
   Task<Result<std::vector<Shadow>>> shadows(RowId after, std::size_t limit) override {
-    co_return co_await query<std::vector<Shadow>>(runtime_.io, *spool_,
-                                                  [after, limit](storage::Reader& r) { return r.shadows(after, limit); });
+    co_return co_await query<std::vector<Shadow>>(
+        runtime_.io, *spool_, [after, limit](storage::Reader& r) { return r.shadows(after, limit); });
   }
 
   Task<Result<std::optional<Shadow>>> shadow(MessageId id) override {
-    co_return co_await query<std::optional<Shadow>>(runtime_.io, *spool_, [id](storage::Reader& r) { return r.shadow(id); });
+    co_return co_await query<std::optional<Shadow>>(runtime_.io, *spool_,
+                                                    [id](storage::Reader& r) { return r.shadow(id); });
   }
 
   const ConfigState& configuration() const override { return live_.state(); }
@@ -346,7 +387,8 @@ class WiredHub final : public Hub, public AdminBackend {
     auto places = tls_.places_for(plan->next);
     if (!places) return refused({{config_.file, 0, places.error().what}});
     auto opened = listeners_.open(plan->next);
-    if (!opened) return refused({{config_.file, 0, opened.error().what + ": " + opened.error().code.message()}});
+    if (!opened)
+      return refused({{config_.file, 0, opened.error().what + ": " + opened.error().code.message()}});
 
     ConfigReload done{plan->changed, {}};
     const auto level = config_.log.level;
@@ -365,14 +407,20 @@ class WiredHub final : public Hub, public AdminBackend {
     resender_.configuration_changed();
     peering_.configuration_changed();
     if (admin_) admin_->configuration_changed();
-    log_.line(LogLevel::info, done.changed.empty() ? "configuration read again: nothing to change" : "configuration changed", {{"file", config_.file}});
-    for (const auto& change : done.changed) log_.line(LogLevel::info, "configuration key changed", {{"change", to_string(change)}});
+    log_.line(LogLevel::info,
+              done.changed.empty() ? "configuration read again: nothing to change" : "configuration changed",
+              {{"file", config_.file}});
+    for (const auto& change : done.changed)
+      log_.line(LogLevel::info, "configuration key changed", {{"change", to_string(change)}});
     for (const auto& change : done.state.waiting)
-      log_.line(LogLevel::warning, "configuration key changed in the file and needs a restart", {{"change", to_string(change)}});
+      log_.line(LogLevel::warning, "configuration key changed in the file and needs a restart",
+                {{"change", to_string(change)}});
     return done;
   }
 
-  std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration() const override { return live_.read(); }
+  std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration() const override {
+    return live_.read();
+  }
 
   std::vector<CertificateReport> certificates() override { return tls_.report(); }
 
@@ -385,7 +433,8 @@ class WiredHub final : public Hub, public AdminBackend {
     if (!*found) co_return ActionOutcome{ActionOutcome::Kind::not_found, ""};
     auto& stored = **found;
     auto row = stored.row;
-    if (auto why = why_not_change(stored); !why.empty()) co_return ActionOutcome{ActionOutcome::Kind::refused, why};
+    if (auto why = why_not_change(stored); !why.empty())
+      co_return ActionOutcome{ActionOutcome::Kind::refused, why};
     if (action == QueueAction::bounce) {
       auto bounced = co_await outbound_->bounce(row, "bounced by the operator");
       if (!bounced && bounced.error().code == std::errc::device_or_resource_busy)
@@ -402,21 +451,28 @@ class WiredHub final : public Hub, public AdminBackend {
       co_return ActionOutcome{};
     }
     bool is_held = stored.state == MessageState::held;
-    if (action == QueueAction::hold && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held already"};
-    if (action == QueueAction::release && !is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is not held"};
+    if (action == QueueAction::hold && is_held)
+      co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held already"};
+    if (action == QueueAction::release && !is_held)
+      co_return ActionOutcome{ActionOutcome::Kind::refused, "it is not held"};
     if (action == QueueAction::release && waiting_mail_.waits(stored.envelope))
-      co_return ActionOutcome{ActionOutcome::Kind::refused, "it waits for content filter " + stored.envelope.waits_for.front() + ", and is released when that is back"};
-    if (action == QueueAction::retry && is_held) co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held: release it"};
-    auto entries = outbound_->entries_for(stored.envelope, stored.progress, outbound_->mail_time(), stored.next_hop);
+      co_return ActionOutcome{ActionOutcome::Kind::refused, "it waits for content filter " +
+                                                                stored.envelope.waits_for.front() +
+                                                                ", and is released when that is back"};
+    if (action == QueueAction::retry && is_held)
+      co_return ActionOutcome{ActionOutcome::Kind::refused, "it is held: release it"};
+    auto entries =
+        outbound_->entries_for(stored.envelope, stored.progress, outbound_->mail_time(), stored.next_hop);
     bool is_claimed = action == QueueAction::hold && outbound_->claim(row);
-    auto changed = co_await commit(runtime_.io, *spool_, [row, id, action, entries](storage::Writer& w) -> Result<void> {
-      if (action == QueueAction::hold) return w.set_state(row, MessageState::held, {});
-      if (action == QueueAction::release) {
-        if (auto pardoned = w.forget_suspect(id); !pardoned) return pardoned;
-        return w.set_state(row, MessageState::queued, entries);
-      }
-      return w.set_queue(row, entries);
-    });
+    auto changed =
+        co_await commit(runtime_.io, *spool_, [row, id, action, entries](storage::Writer& w) -> Result<void> {
+          if (action == QueueAction::hold) return w.set_state(row, MessageState::held, {});
+          if (action == QueueAction::release) {
+            if (auto pardoned = w.forget_suspect(id); !pardoned) return pardoned;
+            return w.set_state(row, MessageState::queued, entries);
+          }
+          return w.set_queue(row, entries);
+        });
     if (is_claimed) outbound_->give_up_claim(row);
     if (!changed) {
       outbound_->look_again();
@@ -433,7 +489,8 @@ class WiredHub final : public Hub, public AdminBackend {
     ActionOutcome outcome;
     if (is_hold && !is_claimed) outcome.remark = "an attempt is under way, and may still deliver it";
     remark_untold(outcome, id, is_hold ? "held" : "released",
-                  is_hold ? "may deliver it after a take-over" : "hold it after a take-over", co_await peering_.notes().told(row));
+                  is_hold ? "may deliver it after a take-over" : "hold it after a take-over",
+                  co_await peering_.notes().told(row));
     co_return outcome;
   }
 
@@ -446,21 +503,28 @@ class WiredHub final : public Hub, public AdminBackend {
     auto why = why_not_change(stored);
     if (why.empty()) why = outbound_->why_not_reroute(stored, next_hop);
     if (why.empty() && next_hop.empty() && stored.next_hop.empty()) why = "it goes as the routes say already";
-    if (why.empty() && waiting_mail_.waits(stored.envelope)) why = "it waits for content filter " + stored.envelope.waits_for.front() + ", and is routed when that is back";
+    if (why.empty() && waiting_mail_.waits(stored.envelope))
+      why = "it waits for content filter " + stored.envelope.waits_for.front() +
+            ", and is routed when that is back";
     // Two next hops must not have it at once.
     if (why.empty() && !outbound_->claim(row)) why = "it is being sent this moment";
     if (!why.empty()) co_return ActionOutcome{ActionOutcome::Kind::refused, why};
     auto entries = outbound_->entries_for(stored.envelope, stored.progress, outbound_->mail_time(), next_hop);
-    auto changed = co_await commit(runtime_.io, *spool_, [row, next_hop, entries](storage::Writer& w) { return w.set_next_hop(row, next_hop, entries); });
+    auto changed = co_await commit(runtime_.io, *spool_, [row, next_hop, entries](storage::Writer& w) {
+      return w.set_next_hop(row, next_hop, entries);
+    });
     outbound_->give_up_claim(row);
     outbound_->look_again();
     if (!changed) co_return std::unexpected(changed.error());
     ++metrics_.messages_rerouted_total;
-    log_.message(MessageEvent::rerouted, id, {{"destination", next_hop.empty() ? std::string_view("config") : std::string_view(next_hop)}});
+    log_.message(
+        MessageEvent::rerouted, id,
+        {{"destination", next_hop.empty() ? std::string_view("config") : std::string_view(next_hop)}});
     ActionOutcome outcome;
     if (stored.state == MessageState::held) outcome.remark = "it is held: release it";
     // Whoever takes the message over goes on from what it was told.
-    remark_untold(outcome, id, "rerouted", "send it elsewhere after a take-over", co_await peering_.notes().told(row, smtp::next_hop_capability));
+    remark_untold(outcome, id, "rerouted", "send it elsewhere after a take-over",
+                  co_await peering_.notes().told(row, smtp::next_hop_capability));
     co_return outcome;
   }
 
@@ -471,25 +535,30 @@ class WiredHub final : public Hub, public AdminBackend {
   }
   /// What becomes of it is not for this hub alone to say now; empty: it is.
   std::string why_not_change(const storage::StoredMessage& stored) {
-    if (peering_.pending().contains(stored.id)) return "the message is being accepted or taken over this moment";
-    if (peering_.is_returning() && stored.row < spool_->first_row_of_epoch()) return "this hub is still asking who owns the message";
+    if (peering_.pending().contains(stored.id))
+      return "the message is being accepted or taken over this moment";
+    if (peering_.is_returning() && stored.row < spool_->first_row_of_epoch())
+      return "this hub is still asking who owns the message";
     if (storage::is_handing_over(stored.state)) return "the message is being handed over to another hub";
     return {};
   }
   /// Whoever takes the message over goes on from what it was told.
-  void remark_untold(ActionOutcome& outcome, MessageId id, std::string_view what, const std::string& then, const std::vector<std::string>& hubs) {
+  void remark_untold(ActionOutcome& outcome, MessageId id, std::string_view what, const std::string& then,
+                     const std::vector<std::string>& hubs) {
     if (hubs.empty()) return;
     std::string names;
     for (const auto& name : hubs) names += (names.empty() ? "" : ", ") + name;
     if (!outcome.remark.empty()) outcome.remark += "; ";
     outcome.remark += then + ", as they do not know of it yet: " + names;
-    log_.line(LogLevel::warning, "holders do not know yet", {{"id", to_string(id)}, {"what", what}, {"hubs", names}});
+    log_.line(LogLevel::warning, "holders do not know yet",
+              {{"id", to_string(id)}, {"what", what}, {"hubs", names}});
   }
   ConfigReload refused(std::vector<ConfigProblem> problems) {
     live_.refuse(std::move(problems));
     const auto& all = live_.state().problems;
     for (std::size_t i = 0; i < std::min(all.size(), problems_logged_max); ++i)
-      log_.line(LogLevel::error, "configuration refused, the former one stays in force", {{"problem", to_string(all[i])}});
+      log_.line(LogLevel::error, "configuration refused, the former one stays in force",
+                {{"problem", to_string(all[i])}});
     return {{}, live_.state()};
   }
   Task<QueryAnswer> answer_another_hub(PassedQuery query) {
@@ -500,8 +569,9 @@ class WiredHub final : public Hub, public AdminBackend {
     }
     const auto [hub, by, target] = query;
     auto answer = co_await passed_on_.passed_on(std::move(query));
-    log_.line(LogLevel::info, "order by way of another hub",
-              {{"hub", hub}, {"by", by}, {"order", target}, {"status", static_cast<std::int64_t>(answer.status)}});
+    log_.line(
+        LogLevel::info, "order by way of another hub",
+        {{"hub", hub}, {"by", by}, {"order", target}, {"status", static_cast<std::int64_t>(answer.status)}});
     co_return QueryAnswer{answer.status, std::move(answer.body)};
   }
   void close_to_clients(bool is_closed) { listeners_.set_draining(is_closed); }
@@ -515,14 +585,16 @@ class WiredHub final : public Hub, public AdminBackend {
   /// This one included.
   [[nodiscard]] std::size_t hubs_heard() {
     auto now = MonotonicClock::now();
-    auto heard = std::ranges::count_if(peering_.members().all(), [now](const auto& member) { return member->identity && !member->watch.is_silent(now); });
+    auto heard = std::ranges::count_if(peering_.members().all(), [now](const auto& member) {
+      return member->identity && !member->watch.is_silent(now);
+    });
     return static_cast<std::size_t>(heard) + 1;
   }
   [[nodiscard]] std::size_t sessions() const { return listeners_.sessions(); }
 
   const std::unique_ptr<LiveConfig> own_live_;  // unless one was passed in
   LiveConfig& live_;
-  const Config& config_;  // the one in force
+  const Config& config_;                     // the one in force
   const std::unique_ptr<TlsStore> own_tls_;  // unless one was passed in
   TlsStore& tls_;
   Authenticators authenticators_;
@@ -576,12 +648,16 @@ Result<std::unique_ptr<Hub>> Hub::make(const Config& config, HubParts parts) {
       attempts.mapped = std::move(*mapped);
       attempts.region = attempts.mapped.get();
     } else {
-      parts.log.line(LogLevel::warning, "attempts are not marked: a message that ends the hub again and again is not found out",
+      parts.log.line(LogLevel::warning,
+                     "attempts are not marked: a message that ends the hub again and again is not found out",
                      {{"reason", mapped.error().what}});
     }
   }
   if (attempts.region != nullptr) options.interrupted = storage::AttemptMarks::read(*attempts.region);
-  auto open = [&] { return storage::Spool::open(options, parts.runtime.random, parts.writer_lane, parts.reader_lane, parts.home); };
+  auto open = [&] {
+    return storage::Spool::open(options, parts.runtime.random, parts.writer_lane, parts.reader_lane,
+                                parts.home);
+  };
   auto spool = open();
   if (!spool) {
     if (auto recovered = recover_spool(config, parts.spool_vfs, spool.error(), parts.log); !recovered)

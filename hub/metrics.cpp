@@ -89,9 +89,14 @@ constexpr CounterRow counters[] = {
     {"recipients_deferred_total", "Attempts per recipient that ended with \"later\".",
      &Metrics::recipients_deferred_total},
     {"recipients_bounced_total", "Recipients given up.", &Metrics::recipients_bounced_total},
-    {"recipients_deleted_total", "Recipients discarded by the operator (`umbra queue delete`): neither delivered nor bounced.", &Metrics::recipients_deleted_total},
-    {"messages_deleted_total", "Messages that the operator deleted, with what was left of them.", &Metrics::messages_deleted_total},
-    {"messages_rerouted_total", "Messages that the operator sent another way (`umbra queue reroute`), or back.", &Metrics::messages_rerouted_total},
+    {"recipients_deleted_total",
+     "Recipients discarded by the operator (`umbra queue delete`): neither delivered nor bounced.",
+     &Metrics::recipients_deleted_total},
+    {"messages_deleted_total", "Messages that the operator deleted, with what was left of them.",
+     &Metrics::messages_deleted_total},
+    {"messages_rerouted_total",
+     "Messages that the operator sent another way (`umbra queue reroute`), or back.",
+     &Metrics::messages_rerouted_total},
     {"notifications_total", "Delivery status notifications made.", &Metrics::notifications_total},
     {"messages_poisoned_total",
      "Messages held because the hub ended again and again while it was delivering them.",
@@ -189,7 +194,8 @@ struct HistogramRow {
 };
 constexpr HistogramRow histograms[] = {
     {"accept_seconds", "From the end of a message's data to its reply.", &Metrics::accept_seconds},
-    {"content_filter_seconds", "How long content filters took for a message, each for itself.", &Metrics::content_filter_seconds},
+    {"content_filter_seconds", "How long content filters took for a message, each for itself.",
+     &Metrics::content_filter_seconds},
     {"shadow_seconds", "From the offer of a copy to its confirmation.", &Metrics::shadow_seconds},
 };
 
@@ -215,8 +221,8 @@ static_assert(sizeof(Metrics) == sizeof(std::uint64_t) * (std::size(counters) + 
 constexpr std::array<std::string_view, storage::entered_words> entered_names = {
     "accepted", "received", "taken_over", "notification", "resent", "filtered"};
 constexpr std::array<std::string_view, storage::left_words> left_names = {
-    "delivered", "bounced",     "expired", "discarded", "deleted", "filtered",
-    "elsewhere", "handed_over", "ceded",   "withdrawn"};
+    "delivered", "bounced",   "expired",     "discarded", "deleted",
+    "filtered",  "elsewhere", "handed_over", "ceded",     "withdrawn"};
 
 struct GaugeRow {
   const char* name;
@@ -282,12 +288,15 @@ double processor_seconds() {
 struct DrainRow {
   const char* name;
   const char* help;
-  std::uint64_t DrainGauges::*value;
+  std::uint64_t DrainGauges::* value;
 };
 constexpr DrainRow drain_rows[] = {
     {"drain_initial_messages", "What was left when handing over began.", &DrainGauges::initial},
-    {"drain_remaining_queue", "Messages that a drain (what is due) or leave has still to deliver or hand over.", &DrainGauges::remaining_queue},
-    {"drain_remaining_shadows", "Shadows that a leave has still to find another holder for.", &DrainGauges::remaining_shadows},
+    {"drain_remaining_queue",
+     "Messages that a drain (what is due) or leave has still to deliver or hand over.",
+     &DrainGauges::remaining_queue},
+    {"drain_remaining_shadows", "Shadows that a leave has still to find another holder for.",
+     &DrainGauges::remaining_shadows},
     {"drain_remaining_outbox", "Discards that are still owed.", &DrainGauges::remaining_outbox},
     {"drain_remaining_connections", "Clients that are still there.", &DrainGauges::remaining_sessions},
     {"drain_in_flight", "Messages that are being handed over this moment.", &DrainGauges::in_flight},
@@ -437,12 +446,15 @@ constexpr std::pair<const char*, std::size_t> answer_classes[] = {{"2xx", 1}, {"
 
 void add_admin(Families& families, const Gauges& gauges) {
   const auto routes = AdminApi::routes();
-  families.family("admin_requests_total",
-                  "Requests that the admin API has answered, by their path in its description (`/v1/openapi.json`); "
-                  "`none`: of no such path, or refused before it was looked at.",
-                  "route: `METHOD PATH` or `none`; class: 2xx, 4xx, 5xx");
+  families.family(
+      "admin_requests_total",
+      "Requests that the admin API has answered, by their path in its description (`/v1/openapi.json`); "
+      "`none`: of no such path, or refused before it was looked at.",
+      "route: `METHOD PATH` or `none`; class: 2xx, 4xx, 5xx");
   for (std::size_t i = 0; i <= routes.size(); ++i) {
-    const auto route = i == routes.size() ? std::string("none") : std::string(routes[i].method) + " " + std::string(routes[i].pattern);
+    const auto route = i == routes.size()
+                           ? std::string("none")
+                           : std::string(routes[i].method) + " " + std::string(routes[i].pattern);
     for (const auto& [name, at] : answer_classes) {
       const auto count = i < gauges.admin_requests.size() ? gauges.admin_requests[i][at] : 0;
       families.value(static_cast<double>(count), {{"route", route}, {"class", name}});

@@ -61,8 +61,8 @@ struct Metrics {
   std::uint64_t recipients_deleted_total = 0;  ///< by the operator
   std::uint64_t messages_deleted_total = 0;    ///< with what was left of them
   std::uint64_t messages_rerouted_total = 0;   ///< by the operator, there or back
-  std::uint64_t notifications_total = 0;  ///< DSNs made
-  std::uint64_t messages_poisoned_total = 0;  ///< held because the hub ended during their attempts
+  std::uint64_t notifications_total = 0;       ///< DSNs made
+  std::uint64_t messages_poisoned_total = 0;   ///< held because the hub ended during their attempts
   std::uint64_t connections_out_total = 0;
   std::uint64_t connect_failures_total = 0;
   std::uint64_t tls_connections_out_total = 0;
@@ -80,19 +80,19 @@ struct Metrics {
   // back pressure
   std::uint64_t pressure_delays_total = 0;    ///< MAIL whose 250 was kept back
   std::uint64_t pressure_refusals_total = 0;  ///< MAIL that got 452 4.3.1
-  std::uint64_t throttled_total = 0;  ///< connections, MAIL and RCPT refused by a throttling policy
+  std::uint64_t throttled_total = 0;          ///< connections, MAIL and RCPT refused by a throttling policy
   // content filters
-  std::uint64_t content_filter_messages_total = 0;   ///< put before a filter
+  std::uint64_t content_filter_messages_total = 0;  ///< put before a filter
   std::uint64_t content_filter_refused_total = 0;
   std::uint64_t content_filter_discarded_total = 0;
   std::uint64_t content_filter_changed_total = 0;
   std::uint64_t content_filter_failures_total = 0;
-  std::uint64_t content_filter_bypassed_total = 0;   ///< messages taken unfiltered
-  std::uint64_t content_filter_down_total = 0;       ///< messages refused because a filter was down
+  std::uint64_t content_filter_bypassed_total = 0;  ///< messages taken unfiltered
+  std::uint64_t content_filter_down_total = 0;      ///< messages refused because a filter was down
   std::uint64_t content_filter_busy_total = 0;
   Histogram content_filter_seconds;
   // redundancy
-  std::uint64_t shadows_made_total = 0;  ///< copies of ours confirmed by another hub
+  std::uint64_t shadows_made_total = 0;        ///< copies of ours confirmed by another hub
   std::uint64_t shadows_made_early_total = 0;  ///< of these, copied while the body came in
   std::uint64_t shadow_failures_total = 0;
   std::uint64_t shadows_stored_total = 0;  ///< copies of others stored here
@@ -104,9 +104,9 @@ struct Metrics {
   std::uint64_t messages_taken_over_total = 0;
   std::uint64_t messages_ceded_total = 0;
   std::uint64_t messages_recovered_total = 0;
-  std::uint64_t messages_handed_over_total = 0;  ///< to other hubs
-  std::uint64_t handovers_refused_total = 0;     ///< offers that another hub did not take
-  std::uint64_t messages_received_total = 0;     ///< handed over by other hubs
+  std::uint64_t messages_handed_over_total = 0;          ///< to other hubs
+  std::uint64_t handovers_refused_total = 0;             ///< offers that another hub did not take
+  std::uint64_t messages_received_total = 0;             ///< handed over by other hubs
   std::uint64_t messages_handed_to_next_hubs_total = 0;  ///< of those handed over: by a route
   std::uint64_t handovers_without_body_total = 0;        ///< the receiver had the body, in the copy it held
   std::uint64_t handovers_not_held_total = 0;            ///< it was thought to hold one, and did not
@@ -115,7 +115,7 @@ struct Metrics {
   std::uint64_t hub_protocol_errors_total = 0;
   std::uint64_t discovery_failures_total = 0;
   std::uint64_t messages_resent_total = 0;  ///< from the safety net
-  Histogram shadow_seconds;  ///< offer of a copy to its confirmation
+  Histogram shadow_seconds;                 ///< offer of a copy to its confirmation
   std::array<std::uint64_t, drain_ends.size()> drain_results{};
 };
 
@@ -124,9 +124,9 @@ struct Gauges {
   struct ContentFilter {
     std::string name;
     bool is_down = false;
-    std::string why;     ///< of the last failure; empty: it is well
-    WallTime since{};    ///< of that
-    std::uint64_t waiting = 0;         ///< messages that are accepted and wait for it
+    std::string why;            ///< of the last failure; empty: it is well
+    WallTime since{};           ///< of that
+    std::uint64_t waiting = 0;  ///< messages that are accepted and wait for it
     std::uint64_t waiting_octets = 0;
     std::optional<WallTime> waiting_since{};  ///< the oldest of them
   };
@@ -136,7 +136,8 @@ struct Gauges {
   storage::Balance balance;
   double queue_oldest_age_seconds = 0;
   std::uint64_t unprotected_messages = 0;
-  std::uint64_t takeover_wait_seconds = 0;  ///< mail of a hub that is gone waits for the answer of another one
+  std::uint64_t takeover_wait_seconds =
+      0;                              ///< mail of a hub that is gone waits for the answer of another one
   std::uint64_t shadow_messages = 0;  ///< held for other hubs
   std::uint64_t outbox_discards = 0;  ///< discard status owed to other hubs
   std::uint64_t safety_net_messages = 0;
@@ -164,7 +165,8 @@ struct Gauges {
   std::uint64_t spool_failed_damaged = 0;
   std::uint64_t spool_epoch = 0;
   std::uint64_t spools_set_aside = 0;  ///< folders of damaged spools beside the present one
-  std::uint64_t certificates_refused = 0;  ///< places whose certificate is not what its files say, or not valid
+  std::uint64_t certificates_refused =
+      0;  ///< places whose certificate is not what its files say, or not valid
   /// Place and Unix time at which its certificate ends.
   std::vector<std::pair<std::string, std::int64_t>> certificate_expiry;
   /// Hub and number of differences between its configuration and this one's.
@@ -194,7 +196,8 @@ struct Gauges {
   std::vector<RecordLog> record_logs;
   std::uint64_t log_lines_dropped_total = 0;
   std::uint64_t log_octets_lost_total = 0;
-  /// Requests that the admin API has answered, by its routes (AdminApi::routes(), one more for those of none) and class of status, 1xx to 5xx.
+  /// Requests that the admin API has answered, by its routes (AdminApi::routes(), one more for those of none)
+  /// and class of status, 1xx to 5xx.
   std::vector<std::array<std::uint64_t, 5>> admin_requests;
   DrainGauges drain;
   bool ready = false;

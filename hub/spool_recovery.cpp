@@ -18,15 +18,19 @@ void name_what_only_it_had(const std::string& folder, const std::string& vfs, Ev
       count = unprotected->size();
       for (const auto& id : *unprotected) {
         if (named++ == named_max) break;
-        log.message(MessageEvent::unprotected, id, {{"reason", "its spool was set aside"}, {"folder", folder}});
+        log.message(MessageEvent::unprotected, id,
+                    {{"reason", "its spool was set aside"}, {"folder", folder}});
       }
     }
   }
   if (!count) {
-    log.line(LogLevel::error, "what only the damaged spool had could not be listed: run umbra spool export", {{"folder", folder}});
+    log.line(LogLevel::error, "what only the damaged spool had could not be listed: run umbra spool export",
+             {{"folder", folder}});
   } else if (*count > 0) {
-    log.line(LogLevel::error, "messages without a copy on another hub are in the spool that was set aside: run umbra spool export",
-             {{"folder", folder}, {"messages", static_cast<std::int64_t>(*count)}});
+    log.line(
+        LogLevel::error,
+        "messages without a copy on another hub are in the spool that was set aside: run umbra spool export",
+        {{"folder", folder}, {"messages", static_cast<std::int64_t>(*count)}});
   }
 }
 
@@ -41,9 +45,11 @@ Result<void> recover_spool(const Config& config, const std::string& vfs, const E
   if (!storage::is_damage(error)) return std::unexpected(error);
   const auto& directory = config.spool.directory;
   if (!sets_aside(config)) {
-    return failure(error.code, error.what + ". It is left as it is (spool.on_corruption). Look at it with `umbra spool check " +
-                                   directory + "`, then `umbra spool set-aside " + directory +
-                                   "` moves it away and `umbra spool export` writes out what is readable");
+    return failure(error.code,
+                   error.what +
+                       ". It is left as it is (spool.on_corruption). Look at it with `umbra spool check " +
+                       directory + "`, then `umbra spool set-aside " + directory +
+                       "` moves it away and `umbra spool export` writes out what is readable");
   }
   auto folder = storage::set_aside(directory, vfs, error.what, config.spool.set_aside_max);
   if (!folder) {

@@ -27,7 +27,8 @@ template <class T, class Question>
 Task<Result<T>> query(asio::io_context& io, storage::Spool& spool, Question question) {
   Event done(io);
   std::optional<Result<T>> result;
-  spool.read([&result, question = std::move(question)](storage::Reader& reader) mutable { result.emplace(question(reader)); },
+  spool.read([&result, question = std::move(question)](
+                 storage::Reader& reader) mutable { result.emplace(question(reader)); },
              [&done] { done.set(); });
   co_await done.wait();
   if (!result) co_return failure(std::errc::operation_canceled, "read the spool: it is stopped");

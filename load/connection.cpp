@@ -54,8 +54,9 @@ bool Connection::connect(const Address& address) {
   int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
   const bool is_prepared = prepare(fd);
-  if (!is_prepared || (::connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 &&
-                       errno != EINPROGRESS)) {
+  if (!is_prepared ||
+      (::connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 &&
+       errno != EINPROGRESS)) {
     ::close(fd);
     return false;
   }

@@ -30,10 +30,12 @@ std::string batch_of(const HostileCommand& command, HostileKind kind) {
   std::string batch;
   if (kind == HostileKind::recipients) {
     batch = "MAIL FROM:<bad@source.example>\r\n";
-    for (std::uint32_t i = 0; i < command.recipients; ++i) batch += "RCPT TO:<load-" + std::to_string(i) + "@sink.example>\r\n";
+    for (std::uint32_t i = 0; i < command.recipients; ++i)
+      batch += "RCPT TO:<load-" + std::to_string(i) + "@sink.example>\r\n";
     return batch + "RSET\r\n";
   }
-  auto line = (kind == HostileKind::slow_reader ? "EHLO" : command.verb) + (command.verb == "EHLO" || kind == HostileKind::slow_reader ? " hostile.example" : "");
+  auto line = (kind == HostileKind::slow_reader ? "EHLO" : command.verb) +
+              (command.verb == "EHLO" || kind == HostileKind::slow_reader ? " hostile.example" : "");
   for (std::size_t i = 0; i < commands_per_batch; ++i) batch += line + "\r\n";
   return batch;
 }
@@ -43,7 +45,8 @@ class Hostile {
   explicit Hostile(HostileField field) : field_(std::move(field)) {}
 
   int run() {
-    for (std::uint32_t i = 0; i < field_.command.connections; ++i) sessions_.push_back(std::make_unique<HostileSession>(loop_, field_, i));
+    for (std::uint32_t i = 0; i < field_.command.connections; ++i)
+      sessions_.push_back(std::make_unique<HostileSession>(loop_, field_, i));
     loop_.on_signal([this] { loop_.stop(); });
     begun_ = ticked_ = MonotonicClock::now();
     on_tick();
@@ -56,8 +59,11 @@ class Hostile {
   void on_tick() {
     const auto now = MonotonicClock::now();
     const auto& command = field_.command;
-    if (command.seconds > 0 && now - begun_ >= std::chrono::duration<double>(command.seconds)) return loop_.stop();
-    field_.connects_allowed = std::min(field_.connects_allowed + command.rate * std::chrono::duration<double>(now - ticked_).count(), command.rate);
+    if (command.seconds > 0 && now - begun_ >= std::chrono::duration<double>(command.seconds))
+      return loop_.stop();
+    field_.connects_allowed = std::min(
+        field_.connects_allowed + command.rate * std::chrono::duration<double>(now - ticked_).count(),
+        command.rate);
     ticked_ = now;
     std::size_t connects = 0;
     for (auto& session : sessions_) {
@@ -71,15 +77,16 @@ class Hostile {
   void write() {
     written_ = MonotonicClock::now();
     if (field_.command.json.empty()) return;
-    const nlohmann::ordered_json out = {{"kind", field_.command.kind},
-                                        {"open", field_.open},
-                                        {"in_place", field_.in_place},
-                                        {"connections", field_.connections},
-                                        {"failures", field_.failures},
-                                        {"closed_by_hub", field_.closed_by_hub},
-                                        {"octets_sent", field_.octets_sent},
-                                        {"octets_received", field_.octets_received},
-                                        {"seconds", std::chrono::duration<double>(written_ - begun_).count()}};
+    const nlohmann::ordered_json out = {
+        {"kind", field_.command.kind},
+        {"open", field_.open},
+        {"in_place", field_.in_place},
+        {"connections", field_.connections},
+        {"failures", field_.failures},
+        {"closed_by_hub", field_.closed_by_hub},
+        {"octets_sent", field_.octets_sent},
+        {"octets_received", field_.octets_received},
+        {"seconds", std::chrono::duration<double>(written_ - begun_).count()}};
     write_file(field_.command.json, out.dump() + "\n");
   }
 
@@ -94,7 +101,8 @@ class Hostile {
 }  // namespace
 
 const std::vector<std::string>& hostile_kinds() {
-  static const std::vector<std::string> names{"idle", "slow-commands", "slow-data", "slow-tls", "slow-reader", "flood", "recipients", "churn"};
+  static const std::vector<std::string> names{"idle",        "slow-commands", "slow-data",  "slow-tls",
+                                              "slow-reader", "flood",         "recipients", "churn"};
   return names;
 }
 

@@ -15,12 +15,14 @@ const int tiny_buffer_octets = 2048;
 constexpr std::size_t unread_octets_max = 64U << 10;  // said by a slow reader and not taken by the kernel yet
 
 /// The beginning of a ClientHello of 512 octets; its end never comes.
-constexpr std::array<unsigned char, 11> client_hello{0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03};
+constexpr std::array<unsigned char, 11> client_hello{0x16, 0x03, 0x01, 0x02, 0x00, 0x01,
+                                                     0x00, 0x01, 0xfc, 0x03, 0x03};
 
 /// What a client that is slow says, octet by octet, for as long as it is let.
 char slow_octet(HostileKind kind, std::size_t at) {
   constexpr std::string_view command = "MAIL FROM:<";
-  if (kind == HostileKind::slow_tls) return at < client_hello.size() ? static_cast<char>(client_hello[at]) : '\x5a';
+  if (kind == HostileKind::slow_tls)
+    return at < client_hello.size() ? static_cast<char>(client_hello[at]) : '\x5a';
   if (kind == HostileKind::slow_commands && at < command.size()) return command[at];
   return 'a';
 }
@@ -28,7 +30,8 @@ char slow_octet(HostileKind kind, std::size_t at) {
 }  // namespace
 
 bool HostileSession::prepare(int fd) {
-  if (field_.kind == HostileKind::slow_reader) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &tiny_buffer_octets, sizeof tiny_buffer_octets);
+  if (field_.kind == HostileKind::slow_reader)
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &tiny_buffer_octets, sizeof tiny_buffer_octets);
   if (field_.kind == HostileKind::churn) {
     // Gone without a trace, so that this machine does not run out of ports.
     const linger at_once{.l_onoff = 1, .l_linger = 0};
@@ -118,7 +121,8 @@ void HostileSession::on_received(std::string_view octets) {
     case HostileKind::slow_data:
       if (stage_ == Stage::greeting) {
         stage_ = Stage::introduction;
-        say("EHLO hostile.example\r\nMAIL FROM:<bad@source.example>\r\nRCPT TO:<load-0@sink.example>\r\nDATA\r\n");
+        say("EHLO hostile.example\r\nMAIL FROM:<bad@source.example>\r\nRCPT "
+            "TO:<load-0@sink.example>\r\nDATA\r\n");
       } else if (stage_ == Stage::introduction && octets.find("354 ") != std::string_view::npos) {
         come_to_place(now);
       }

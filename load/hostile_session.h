@@ -1,5 +1,5 @@
-// One bad client of `umbra-load hostile`: connects, misbehaves as its kind does, and comes again when it is closed. Owned by the command;
-// one thread.
+// One bad client of `umbra-load hostile`: connects, misbehaves as its kind does, and comes again when it is
+// closed. Owned by the command; one thread.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,24 @@
 
 namespace umbra::load {
 
-enum class HostileKind : std::uint8_t { idle, slow_commands, slow_data, slow_tls, slow_reader, flood, recipients, churn };
+enum class HostileKind : std::uint8_t {
+  idle,
+  slow_commands,
+  slow_data,
+  slow_tls,
+  slow_reader,
+  flood,
+  recipients,
+  churn
+};
 
 /// What all of them share. Outlives them.
 struct HostileField {
   HostileCommand command;
   HostileKind kind = HostileKind::idle;
   Address target;
-  std::string batch;              ///< what one that floods says at a time
-  double connects_allowed = 0;    ///< by the rate
+  std::string batch;            ///< what one that floods says at a time
+  double connects_allowed = 0;  ///< by the rate
   std::uint64_t open = 0;
   std::uint64_t in_place = 0;     ///< open, and at what it came for
   std::uint64_t connections = 0;  ///< made so far
@@ -31,7 +40,8 @@ struct HostileField {
 
 class HostileSession final : public Connection {
  public:
-  HostileSession(EventLoop& loop, HostileField& field, std::uint32_t number) : Connection(loop), field_(field), number_(number) {}
+  HostileSession(EventLoop& loop, HostileField& field, std::uint32_t number)
+      : Connection(loop), field_(field), number_(number) {}
 
   /// Every few milliseconds. True: it began to connect.
   bool tick(MonotonicTime now);
@@ -53,7 +63,7 @@ class HostileSession final : public Connection {
   HostileField& field_;
   std::uint32_t number_;
   Stage stage_ = Stage::closed;
-  MonotonicTime due_{};      ///< to connect again, or to send the next octet
+  MonotonicTime due_{};  ///< to connect again, or to send the next octet
   std::size_t dripped_ = 0;
 };
 

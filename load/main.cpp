@@ -99,16 +99,28 @@ void add_hostile(CLI::App& app, HostileCommand& hostile) {
   auto* cli = app.add_subcommand("hostile", "Many bad clients of one kind: no mail, only trouble");
   cli->add_option("--to", hostile.target, "HOST:PORT")->required();
   cli->add_option("--kind", hostile.kind, "What they do")->required()->check(CLI::IsMember(hostile_kinds()));
-  cli->add_option("--verb", hostile.verb, "What a flood says")->check(CLI::IsMember({"NOOP", "RSET", "EHLO"}))->capture_default_str();
-  cli->add_option("--connections", hostile.connections, "Connections at once")->check(CLI::Range(1, 60'000))->capture_default_str();
-  cli->add_option("--sources", hostile.sources, "Loopback addresses they come from, 127.77.0.1 and so on; 0: as the kernel has it")
+  cli->add_option("--verb", hostile.verb, "What a flood says")
+      ->check(CLI::IsMember({"NOOP", "RSET", "EHLO"}))
+      ->capture_default_str();
+  cli->add_option("--connections", hostile.connections, "Connections at once")
+      ->check(CLI::Range(1, 60'000))
+      ->capture_default_str();
+  cli->add_option("--sources", hostile.sources,
+                  "Loopback addresses they come from, 127.77.0.1 and so on; 0: as the kernel has it")
       ->check(CLI::Range(0, 60'000))
       ->capture_default_str();
-  cli->add_option("--drip-ms", hostile.drip_ms, "Between two octets of the slow ones")->check(CLI::Range(1, 3'600'000))->capture_default_str();
-  cli->add_option("--recipients", hostile.recipients, "Named in one transaction")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-  cli->add_option("--rate", hostile.rate, "Connections per second of all; 0: as fast as they come about")->check(CLI::NonNegativeNumber);
-  cli->add_option("--seconds", hostile.seconds, "Then it ends; 0: on SIGINT or SIGTERM")->check(CLI::NonNegativeNumber);
-  cli->add_option("--json", hostile.json, "Write the counts to this file, four times a second and at the end");
+  cli->add_option("--drip-ms", hostile.drip_ms, "Between two octets of the slow ones")
+      ->check(CLI::Range(1, 3'600'000))
+      ->capture_default_str();
+  cli->add_option("--recipients", hostile.recipients, "Named in one transaction")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  cli->add_option("--rate", hostile.rate, "Connections per second of all; 0: as fast as they come about")
+      ->check(CLI::NonNegativeNumber);
+  cli->add_option("--seconds", hostile.seconds, "Then it ends; 0: on SIGINT or SIGTERM")
+      ->check(CLI::NonNegativeNumber);
+  cli->add_option("--json", hostile.json,
+                  "Write the counts to this file, four times a second and at the end");
 }
 
 void add_ledger(CLI::App& app, LedgerCommand& ledger) {

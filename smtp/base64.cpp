@@ -11,7 +11,8 @@ constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 constexpr auto values = [] {
   std::array<std::int8_t, 256> table{};
   table.fill(-1);
-  for (std::size_t i = 0; i < letters.size(); ++i) table[static_cast<unsigned char>(letters[i])] = static_cast<std::int8_t>(i);
+  for (std::size_t i = 0; i < letters.size(); ++i)
+    table[static_cast<unsigned char>(letters[i])] = static_cast<std::int8_t>(i);
   return table;
 }();
 
@@ -23,7 +24,8 @@ std::string encode_base64(std::string_view octets) {
   for (std::size_t i = 0; i < octets.size(); i += 3) {
     const auto group = octets.substr(i, 3);
     std::uint32_t bits = 0;
-    for (std::size_t j = 0; j < 3; ++j) bits = bits << 8U | (j < group.size() ? static_cast<unsigned char>(group[j]) : 0U);
+    for (std::size_t j = 0; j < 3; ++j)
+      bits = bits << 8U | (j < group.size() ? static_cast<unsigned char>(group[j]) : 0U);
     for (std::size_t j = 0; j < 4; ++j) text += j <= group.size() ? letters[bits >> (18 - 6 * j) & 63U] : '=';
   }
   return text;

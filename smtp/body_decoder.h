@@ -3,11 +3,12 @@
 // removed. Called by ReceiveSession.
 //
 // Strict: only CRLF.CRLF ends a DATA body; CR and LF stand together or the message is refused (otherwise two
-// servers could disagree on where a message ends). Where the operator wants old applications' mail, `mending` makes lines of it, after its end
-// was found by the same rule and before anything else looks at it. A refused message is still read to its true end, so that
-// the next command is found, but nothing of it is kept: memory is bounded whatever comes. 8-bit octets
-// without BODY=8BITMIME are let through and noted: refusing them would stop mail of many old applications,
-// and clearing the high bit would damage it; the note lets delivery ask the next hop for 8BITMIME.
+// servers could disagree on where a message ends). Where the operator wants old applications' mail, `mending`
+// makes lines of it, after its end was found by the same rule and before anything else looks at it. A refused
+// message is still read to its true end, so that the next command is found, but nothing of it is kept: memory
+// is bounded whatever comes. 8-bit octets without BODY=8BITMIME are let through and noted: refusing them
+// would stop mail of many old applications, and clearing the high bit would damage it; the note lets delivery
+// ask the next hop for 8BITMIME.
 #pragma once
 
 #include <cstdint>
@@ -74,7 +75,7 @@ class BodyDecoder {
 
   const BodyLimits& limits_;
   const std::string& host_name_;
-  DotFramer framer_;         // of mending
+  DotFramer framer_;  // of mending
   LineMender mender_;
   std::string mended_;
   std::string scratch_;      // pieces of one feed() joined, when a dot was removed between them

@@ -1,6 +1,6 @@
 // The commands of SMTP as values: RFC 5321 section 4.1.1, with the parameters of SIZE (RFC 1870), 8BITMIME
-// (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461, RFC 6533), CHUNKING (RFC 3030), STARTTLS (RFC 3207) and AUTH (RFC 4954).
-// parse_command() in command_parser.h makes them.
+// (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461, RFC 6533), CHUNKING (RFC 3030), STARTTLS (RFC 3207) and
+// AUTH (RFC 4954). parse_command() in command_parser.h makes them.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,8 @@ struct Auth {
 };
 // And XClient (smtp/xclient.h), which is no RFC's.
 
-using Command = std::variant<Hello, MailFrom, RcptTo, Data, Bdat, Rset, Noop, Vrfy, Help, Quit, StartTls, Auth, XClient>;
+using Command =
+    std::variant<Hello, MailFrom, RcptTo, Data, Bdat, Rset, Noop, Vrfy, Help, Quit, StartTls, Auth, XClient>;
 
 /// A line that is no command of ours.
 struct CommandProblem {

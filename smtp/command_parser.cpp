@@ -99,17 +99,19 @@ std::optional<CommandProblem> take_mail_parameter(const Parameter& p, const Comm
       return refuse(501, "5.5.4", "ENVID is not xtext of printable characters, at most 100");
     mail.envelope_id = p.value;
   } else if (is("AUTH") && context.has_auth) {
-    // Who the sender is, says the client (RFC 4954 section 5). Nobody here believes it, and it goes no further.
+    // Who the sender is, says the client (RFC 4954 section 5). Nobody here believes it, and it goes no
+    // further.
     if (!once(auth)) return refuse(501, "5.5.4", "AUTH given twice");
-    if (!is_auth_identity(p.value)) return refuse(501, "5.5.4", "AUTH is <> or an address in xtext, at most 500");
+    if (!is_auth_identity(p.value))
+      return refuse(501, "5.5.4", "AUTH is <> or an address in xtext, at most 500");
   } else {
     return refuse(555, "5.5.4", "parameter not known");
   }
   return std::nullopt;
 }
 
-std::optional<CommandProblem> take_rcpt_parameter(const Parameter& p, const CommandContext& context, RcptTo& rcpt,
-                                                  unsigned& seen) {
+std::optional<CommandProblem> take_rcpt_parameter(const Parameter& p, const CommandContext& context,
+                                                  RcptTo& rcpt, unsigned& seen) {
   enum : unsigned { notify = 1, orcpt = 2 };
   auto refuse = [](int code, std::string_view text) {
     return CommandProblem{{code, "5.5.4", std::string(text)}};
@@ -215,10 +217,12 @@ Parsed parse_auth(std::string_view arguments) {
   Auth auth;
   for (char c : arguments.substr(0, space)) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_')) return problem(501, "5.5.4", "not the name of a mechanism");
+    if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+      return problem(501, "5.5.4", "not the name of a mechanism");
     auth.mechanism += c;
   }
-  if (auth.mechanism.empty() || auth.mechanism.size() > 20) return problem(501, "5.5.4", "syntax: AUTH mechanism [initial response]");
+  if (auth.mechanism.empty() || auth.mechanism.size() > 20)
+    return problem(501, "5.5.4", "syntax: AUTH mechanism [initial response]");
   if (space == std::string_view::npos) return auth;
   const auto initial = arguments.substr(space + 1);
   auth.initial = initial == "=" ? std::string() : decode_base64(initial);
@@ -271,8 +275,7 @@ Parsed parse_command(std::string_view line, const CommandContext& context) {
     if (arguments.empty()) return problem(501, "5.5.4", "syntax: VRFY text");
     return Vrfy{};
   }
-  if (is_one_of(verb, {"EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "XCLIENT",
-                       "XFORWARD"}))
+  if (is_one_of(verb, {"EXPN", "ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "XCLIENT", "XFORWARD"}))
     return problem(502, "5.5.1", "command not offered here");
   // A browser can be made to talk to port 25; what follows its request line must not be read as commands.
   if (is_one_of(verb, {"GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH", "CONNECT"})) {

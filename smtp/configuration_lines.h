@@ -1,5 +1,5 @@
-// XCONFIG: what a hub tells the others of its configuration (docs/xshadow.md section 17). Lines of a key and a value: what is not
-// that is refused as a whole, keys that are not known are the receiver's to pass over.
+// XCONFIG: what a hub tells the others of its configuration (docs/xshadow.md section 17). Lines of a key and
+// a value: what is not that is refused as a whole, keys that are not known are the receiver's to pass over.
 #pragma once
 
 #include <map>

@@ -12,9 +12,12 @@ namespace {
 using Action = DsnRecipient::Action;
 
 // What xtext stands for; what is not valid xtext is shown as it is.
-std::string decode_xtext(std::string_view text) { return parse_xtext(text).value_or(std::string(text)); }
+std::string decode_xtext(std::string_view text) {
+  return parse_xtext(text).value_or(std::string(text));
+}
 
-// Only what may stand in a header field: no line ends, no control characters; octets above 127 only where allowed.
+// Only what may stand in a header field: no line ends, no control characters; octets above 127 only where
+// allowed.
 std::string field_text(std::string_view text, bool utf8) {
   std::string result;
   for (char c : text) {
@@ -47,20 +50,28 @@ void add_field(std::string& out, std::string_view name, std::string_view value, 
 
 std::string_view to_text(Action action) {
   switch (action) {
-    case Action::failed: return "failed";
-    case Action::delayed: return "delayed";
-    case Action::delivered: return "delivered";
-    case Action::relayed: return "relayed";
+    case Action::failed:
+      return "failed";
+    case Action::delayed:
+      return "delayed";
+    case Action::delivered:
+      return "delivered";
+    case Action::relayed:
+      return "relayed";
   }
   return "failed";
 }
 
 std::string_view subject_of(Action action) {
   switch (action) {
-    case Action::failed: return "Undelivered mail returned to sender";
-    case Action::delayed: return "Delayed mail (still being retried)";
-    case Action::delivered: return "Successful mail delivery report";
-    case Action::relayed: return "Mail relayed to a system that sends no delivery reports";
+    case Action::failed:
+      return "Undelivered mail returned to sender";
+    case Action::delayed:
+      return "Delayed mail (still being retried)";
+    case Action::delivered:
+      return "Successful mail delivery report";
+    case Action::relayed:
+      return "Mail relayed to a system that sends no delivery reports";
   }
   return "Delivery report";
 }
@@ -68,11 +79,13 @@ std::string_view subject_of(Action action) {
 std::string_view explanation_of(Action action) {
   switch (action) {
     case Action::failed:
-      return "Your message could not be delivered to the recipients below.\r\nIt will not be tried again.\r\n";
+      return "Your message could not be delivered to the recipients below.\r\nIt will not be tried "
+             "again.\r\n";
     case Action::delayed:
       return "Your message has not been delivered to the recipients below yet.\r\n"
              "You need not send it again: it is still being tried.\r\n";
-    case Action::delivered: return "Your message was delivered to the recipients below.\r\n";
+    case Action::delivered:
+      return "Your message was delivered to the recipients below.\r\n";
     case Action::relayed:
       return "Your message was handed to a mail system that sends no delivery reports.\r\n"
              "You may hear nothing more about the recipients below.\r\n";
@@ -130,7 +143,8 @@ void add_status(std::string& out, const DsnText& dsn, bool utf8) {
     add_field(out, "Status", recipient.status, utf8);
     if (!recipient.remote_mta.empty()) add_field(out, "Remote-MTA", "dns; " + recipient.remote_mta, utf8);
     if (!recipient.diagnostic.empty())
-      add_field(out, "Diagnostic-Code", (recipient.is_smtp_reply ? "smtp; " : "x-umbra; ") + recipient.diagnostic, utf8);
+      add_field(out, "Diagnostic-Code",
+                (recipient.is_smtp_reply ? "smtp; " : "x-umbra; ") + recipient.diagnostic, utf8);
     add_field(out, "Last-Attempt-Date", date_time(dsn.now), utf8);
     if (recipient.action == Action::delayed && dsn.will_retry_until)
       add_field(out, "Will-Retry-Until", date_time(*dsn.will_retry_until), utf8);
@@ -146,8 +160,9 @@ std::string_view header_of(std::string_view message) {
 }
 
 DsnMessage make_dsn(const DsnText& dsn) {
-  const bool utf8 = !is_ascii(dsn.to) ||
-                    std::ranges::any_of(dsn.recipients, [](const auto& r) { return !is_ascii(r.recipient.address); });
+  const bool utf8 = !is_ascii(dsn.to) || std::ranges::any_of(dsn.recipients, [](const auto& r) {
+    return !is_ascii(r.recipient.address);
+  });
   // The worst of what is reported names the whole.
   Action action = Action::delivered;
   for (const auto& recipient : dsn.recipients) action = std::min(action, recipient.action);
@@ -171,25 +186,29 @@ DsnMessage make_dsn(const DsnText& dsn) {
   add_field(out, "Auto-Submitted", "auto-replied", utf8);
   add_field(out, "MIME-Version", "1.0", utf8);
   if (dsn.is_plain) {
-    out += std::string("Content-Type: text/plain; charset=") + (message.is_8bit ? "utf-8" : "us-ascii") + "\r\nContent-Transfer-Encoding: " +
-           body_encoding + "\r\n\r\n";
+    out += std::string("Content-Type: text/plain; charset=") + (message.is_8bit ? "utf-8" : "us-ascii") +
+           "\r\nContent-Transfer-Encoding: " + body_encoding + "\r\n\r\n";
     add_explanation(out, dsn, utf8);
-    if (!returned.empty()) out += (dsn.is_full ? "\r\nThe message:\r\n\r\n" : "\r\nThe header of the message:\r\n\r\n") + returned;
+    if (!returned.empty())
+      out += (dsn.is_full ? "\r\nThe message:\r\n\r\n" : "\r\nThe header of the message:\r\n\r\n") + returned;
     if (!out.ends_with("\r\n")) out += "\r\n";
     return message;
   }
-  out += "Content-Type: multipart/report; report-type=" + std::string(utf8 ? "global-delivery-status" : "delivery-status") +
-         ";\r\n boundary=\"" + dsn.boundary + "\"\r\n";
+  out += "Content-Type: multipart/report; report-type=" +
+         std::string(utf8 ? "global-delivery-status" : "delivery-status") + ";\r\n boundary=\"" +
+         dsn.boundary + "\"\r\n";
   out += std::string("Content-Transfer-Encoding: ") + body_encoding + "\r\n\r\n";
   out += "This is a MIME-encapsulated message.\r\n";
 
-  out += "\r\n--" + dsn.boundary + "\r\nContent-Description: Notification\r\nContent-Type: text/plain; charset=" +
-         (utf8 ? "utf-8" : "us-ascii") + "\r\nContent-Transfer-Encoding: " + (utf8 ? "8bit" : "7bit") + "\r\n\r\n";
+  out += "\r\n--" + dsn.boundary +
+         "\r\nContent-Description: Notification\r\nContent-Type: text/plain; charset=" +
+         (utf8 ? "utf-8" : "us-ascii") + "\r\nContent-Transfer-Encoding: " + (utf8 ? "8bit" : "7bit") +
+         "\r\n\r\n";
   add_explanation(out, dsn, utf8);
 
   out += "\r\n--" + dsn.boundary + "\r\nContent-Description: Delivery report\r\nContent-Type: message/" +
-         (utf8 ? "global-delivery-status" : "delivery-status") + "\r\nContent-Transfer-Encoding: " +
-         (utf8 ? "8bit" : "7bit") + "\r\n\r\n";
+         (utf8 ? "global-delivery-status" : "delivery-status") +
+         "\r\nContent-Transfer-Encoding: " + (utf8 ? "8bit" : "7bit") + "\r\n\r\n";
   add_status(out, dsn, utf8);
 
   if (returned.empty()) {

@@ -7,8 +7,9 @@
 
 namespace umbra::smtp {
 
-/// Those that can be switched off. What is off is not announced, and a command or parameter that belongs to it gets 502 or 555;
-/// but for PIPELINING, which a client needs nobody's word for to do damage with: the replies are the same.
+/// Those that can be switched off. What is off is not announced, and a command or parameter that belongs to
+/// it gets 502 or 555; but for PIPELINING, which a client needs nobody's word for to do damage with: the
+/// replies are the same.
 struct Extensions {
   bool pipelining = true;      ///< RFC 2920
   bool size = true;            ///< RFC 1870; a message that is too large is refused all the same

@@ -1,4 +1,5 @@
-// Which lines belong to the header section of a message, as far as one that takes whatever comes may say (RFC 5322 section 2.2).
+// Which lines belong to the header section of a message, as far as one that takes whatever comes may say (RFC
+// 5322 section 2.2).
 #pragma once
 
 #include <algorithm>
@@ -15,8 +16,8 @@ inline std::string_view field_name(std::string_view line) {
   return std::ranges::all_of(name, [](char c) { return c > 32 && c < 127; }) ? name : std::string_view{};
 }
 
-/// A line without its end, behind fields or (`has_field` is false) on top: it goes on with the header. "From " on top is what a mailbox
-/// file leaves behind; any other line that is no field begins the text.
+/// A line without its end, behind fields or (`has_field` is false) on top: it goes on with the header. "From
+/// " on top is what a mailbox file leaves behind; any other line that is no field begins the text.
 inline bool is_header_line(std::string_view line, bool has_field) {
   if (line.empty()) return false;
   if (line.front() == ' ' || line.front() == '\t') return has_field;

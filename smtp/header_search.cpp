@@ -5,8 +5,12 @@
 namespace umbra::smtp {
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
 
 /// What is behind the colon, if `line` begins a field of this name.
 bool begins(std::string_view line, std::string_view name, std::string_view& rest) {
@@ -42,7 +46,8 @@ void find_fields(std::string_view front, std::initializer_list<WantedField> want
       std::string_view rest;
       if (!field.value->empty() || !begins(line, field.name, rest)) continue;
       const auto from = static_cast<std::size_t>(rest.data() - front.data());
-      while (end + 1 < front.size() && (front[end + 1] == ' ' || front[end + 1] == '\t')) end = std::min(front.find('\n', end + 1), front.size());
+      while (end + 1 < front.size() && (front[end + 1] == ' ' || front[end + 1] == '\t'))
+        end = std::min(front.find('\n', end + 1), front.size());
       *field.value = unfolded(front.substr(from, end - from));
       --left;
       break;

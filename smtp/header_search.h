@@ -1,4 +1,5 @@
-// Looks fields up in the header section of a message (RFC 5322 section 2.2), for logs: takes whatever comes, in one pass over the header.
+// Looks fields up in the header section of a message (RFC 5322 section 2.2), for logs: takes whatever comes,
+// in one pass over the header.
 #pragma once
 
 #include <initializer_list>
@@ -9,7 +10,8 @@ namespace umbra::smtp {
 
 struct WantedField {
   std::string_view name;  ///< compared without regard to case
-  std::string* value;     ///< becomes the first one's, unfolded, without blanks at its ends, cut at header_search_octets_max
+  std::string* value;     ///< becomes the first one's, unfolded, without blanks at its ends, cut at
+                          ///< header_search_octets_max
 };
 
 inline constexpr std::size_t header_search_octets_max = 998;

@@ -16,10 +16,12 @@ constexpr std::size_t parameters_max = 64;
 constexpr std::uint64_t milliseconds_max = 366ULL * 24 * 3600 * 1000;
 
 constexpr std::array<std::string_view, 4> ways = {"unknown", "copy", "delayed", "none"};
-constexpr std::array<std::string_view, 5> hows = {"unknown", "accepted", "taken-over", "recovered", "handed-over"};
+constexpr std::array<std::string_view, 5> hows = {"unknown", "accepted", "taken-over", "recovered",
+                                                  "handed-over"};
 
 bool is_host_octet(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']';
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' ||
+         c == '_' || c == ':' || c == '[' || c == ']';
 }
 
 std::string harmless(std::string_view host) {
@@ -44,7 +46,9 @@ class Field {
     line_ += name.size() + 1 + value.size() + 1;
     is_first_ = false;
   }
-  void add(std::string_view name, std::chrono::milliseconds span) { add(name, std::to_string(std::max<std::int64_t>(span.count(), 0)) + "ms"); }
+  void add(std::string_view name, std::chrono::milliseconds span) {
+    add(name, std::to_string(std::max<std::int64_t>(span.count(), 0)) + "ms");
+  }
   std::string take() { return std::move(out_) + "\r\n"; }
 
  private:
@@ -78,7 +82,8 @@ std::optional<OwnerRecord> parse_owner(std::string_view text) {
   auto generation = parse_number(take_until(text, '/'));
   auto how = std::ranges::find(hows, take_until(text, '/'));
   auto hub = take_until(text, '/');
-  if (!generation || *generation == 0 || *generation > 0xffffffffU || how == hows.end() || !is_hub_name(hub)) return std::nullopt;
+  if (!generation || *generation == 0 || *generation > 0xffffffffU || how == hows.end() || !is_hub_name(hub))
+    return std::nullopt;
   OwnerRecord owner;
   owner.generation = Generation{static_cast<std::uint32_t>(*generation)};
   owner.how = static_cast<OwnerRecord::How>(how - hows.begin());
@@ -114,7 +119,9 @@ bool take(std::string_view name, std::string_view value, Hop& hop) {
     return true;
   }
   if (name == "host") {
-    if (!hop.host.empty() || value.empty() || value.size() > host_octets_max || !std::ranges::all_of(value, is_host_octet)) return false;
+    if (!hop.host.empty() || value.empty() || value.size() > host_octets_max ||
+        !std::ranges::all_of(value, is_host_octet))
+      return false;
     hop.host = value;
     return true;
   }
@@ -148,7 +155,9 @@ bool take(std::string_view name, std::string_view value, Hop& hop) {
 
 }  // namespace
 
-std::string_view to_string(RedundancyWay way) { return ways[static_cast<std::size_t>(way)]; }
+std::string_view to_string(RedundancyWay way) {
+  return ways[static_cast<std::size_t>(way)];
+}
 
 std::string hop_field(const Hop& hop) {
   Field field;
@@ -168,7 +177,8 @@ std::string hop_field(const Hop& hop) {
   if (hop.attempt != 0) field.add("attempt", std::to_string(hop.attempt));
   for (std::size_t named = 0; const auto& owner : hop.owners) {
     if (!is_hub_name(owner.hub) || owner.generation.value == 0 || named++ == owner_records_max) continue;
-    auto text = std::to_string(owner.generation.value) + '/' + std::string(hows[static_cast<std::size_t>(owner.how)]) + '/' + owner.hub;
+    auto text = std::to_string(owner.generation.value) + '/' +
+                std::string(hows[static_cast<std::size_t>(owner.how)]) + '/' + owner.hub;
     if (owner.since >= WallTime{std::chrono::milliseconds(1)}) text += '/' + iso_time(owner.since);
     field.add("owner", text);
   }

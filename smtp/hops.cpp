@@ -26,7 +26,8 @@ Line first_line(std::string_view text) {
 std::string misfit(const HopRead& read, std::set<MessageId>& seen) {
   if (!read.has_hop_field) return {};
   if (!read.hop) return "the Umbra-Hop field is not in the form of one";
-  if (!read.received) return "there is no Received field right below it, where the hub that wrote it has its own";
+  if (!read.received)
+    return "there is no Received field right below it, where the hub that wrote it has its own";
   const auto& hop = *read.hop;
   const bool is_same_id = hop.id && parse_message_id(read.received->id) == hop.id;
   const bool is_same_host = !hop.host.empty() && equals_ignoring_case(hop.host, read.received->by);
@@ -38,15 +39,19 @@ std::string misfit(const HopRead& read, std::set<MessageId>& seen) {
 void judge(std::vector<HopRead>& hops, const std::vector<std::string>& own) {
   std::set<MessageId> seen;
   auto is_own = [&](const HopRead& read) {
-    return read.received && std::ranges::any_of(own, [&](const auto& host) { return equals_ignoring_case(host, read.received->by); });
+    return read.received && std::ranges::any_of(own, [&](const auto& host) {
+             return equals_ignoring_case(host, read.received->by);
+           });
   };
   std::string came_with;  // whose word it is that all below came in with the message
   for (std::size_t i = 0; i < hops.size(); ++i) {
     auto& read = hops[i];
     read.doubt = misfit(read, seen);
-    if (read.doubt.empty() && !came_with.empty()) read.doubt = "it was in the message when " + came_with + " took it";
+    if (read.doubt.empty() && !came_with.empty())
+      read.doubt = "it was in the message when " + came_with + " took it";
     if (!came_with.empty()) continue;
-    // A field that does not fit is nobody's: it says nothing of what is below it. The Received field under it counts by itself.
+    // A field that does not fit is nobody's: it says nothing of what is below it. The Received field under it
+    // counts by itself.
     const bool is_hub = read.hop && read.doubt.empty();
     if (!is_hub && !is_own(read)) continue;
     if (i + 1 < hops.size() && !is_own(hops[i + 1])) came_with = !read.received ? "it" : read.received->by;
@@ -86,9 +91,12 @@ HopsRead read_hops(std::string_view message, const std::vector<std::string>& own
     const bool is_received = equals_ignoring_case(name, "Received");
     if (above && !is_received) result.hops.push_back(*std::exchange(above, std::nullopt));
     if (equals_ignoring_case(name, hop_field_name)) {
-      above = HopRead{.received = {}, .hop = parse_hop_field(value), .has_hop_field = true, .line = first, .doubt = {}};
+      above = HopRead{
+          .received = {}, .hop = parse_hop_field(value), .has_hop_field = true, .line = first, .doubt = {}};
     } else if (is_received) {
-      auto read = above ? *std::exchange(above, std::nullopt) : HopRead{.received = {}, .hop = {}, .has_hop_field = false, .line = first, .doubt = {}};
+      auto read =
+          above ? *std::exchange(above, std::nullopt)
+                : HopRead{.received = {}, .hop = {}, .has_hop_field = false, .line = first, .doubt = {}};
       read.received = parse_received(value);
       result.hops.push_back(std::move(read));
     }

@@ -1,9 +1,10 @@
-// The way of a delivered message, from its header: every Received field, and the Umbra-Hop fields above those of hubs. Pure and bounded,
-// for hostile input; called by `umbra headers`.
+// The way of a delivered message, from its header: every Received field, and the Umbra-Hop fields above those
+// of hubs. Pure and bounded, for hostile input; called by `umbra headers`.
 //
-// Anybody who had a message can have written any field below his own. Reading from the top, one hop after the other is believed as far as
-// the one above it is: a hub is believed about what it did, and what is below its Received field came in with the message. It is believed
-// on only where the host that wrote it is one of `own`.
+// Anybody who had a message can have written any field below his own. Reading from the top, one hop after the
+// other is believed as far as the one above it is: a hub is believed about what it did, and what is below its
+// Received field came in with the message. It is believed on only where the host that wrote it is one of
+// `own`.
 #pragma once
 
 #include <optional>
@@ -33,7 +34,8 @@ struct HopsRead {
   bool is_cut = false;        ///< the header goes on beyond what was read
 };
 
-/// `message`: its octets, or the first of them; line ends CRLF or LF; a "From " line on top is passed over. `own`: host names, in any case.
+/// `message`: its octets, or the first of them; line ends CRLF or LF; a "From " line on top is passed over.
+/// `own`: host names, in any case.
 HopsRead read_hops(std::string_view message, const std::vector<std::string>& own);
 
 }  // namespace umbra::smtp

@@ -1,5 +1,5 @@
-// Mutual proof of the cluster's secret: HMAC-SHA-256 over both hellos and the role. The secret itself is never sent, and a
-// proof fits one session only, since both sides put a nonce of theirs into it.
+// Mutual proof of the cluster's secret: HMAC-SHA-256 over both hellos and the role. The secret itself is
+// never sent, and a proof fits one session only, since both sides put a nonce of theirs into it.
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -8,19 +8,20 @@
 
 namespace umbra::smtp {
 
-std::string hub_proof(std::string_view secret, std::string_view role, const HubHello& client, const HubHello& server,
-                      ShadowVersion version) {
+std::string hub_proof(std::string_view secret, std::string_view role, const HubHello& client,
+                      const HubHello& server, ShadowVersion version) {
   std::string text = "umbra xshadow " + std::to_string(version.used);
   if (version.used != version.offered) text += " of " + std::to_string(version.offered);
   text += '\n';
   text += role;
   for (const auto* hello : {&client, &server})
-    text += '\n' + hello->hub + '\n' + to_string(hello->spool) + '\n' + std::to_string(hello->epoch.value) + '\n' +
-            std::to_string(hello->sequence.value) + '\n' + hello->nonce;
+    text += '\n' + hello->hub + '\n' + to_string(hello->spool) + '\n' + std::to_string(hello->epoch.value) +
+            '\n' + std::to_string(hello->sequence.value) + '\n' + hello->nonce;
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   UMBRA_ASSERT(HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-                    reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest, &size) != nullptr);
+                    reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest,
+                    &size) != nullptr);
   static constexpr char digits[] = "0123456789abcdef";
   std::string hex;
   for (unsigned int i = 0; i < size; ++i) {

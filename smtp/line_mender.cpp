@@ -7,10 +7,15 @@
 namespace umbra::smtp {
 namespace {
 
-bool is_blank(char octet) { return octet == ' ' || octet == '\t'; }
-bool continues_utf8(char octet) { return (static_cast<unsigned char>(octet) & 0xc0) == 0x80; }
+bool is_blank(char octet) {
+  return octet == ' ' || octet == '\t';
+}
+bool continues_utf8(char octet) {
+  return (static_cast<unsigned char>(octet) & 0xc0) == 0x80;
+}
 
-/// The last place of `line` where a word begins behind a blank and behind another word: a field may be folded before that blank. 0: none.
+/// The last place of `line` where a word begins behind a blank and behind another word: a field may be folded
+/// before that blank. 0: none.
 std::size_t place_to_fold(std::string_view line) {
   for (std::size_t i = line.size() - 1; i > 1; --i) {
     if (is_blank(line[i]) || !is_blank(line[i - 1])) continue;
@@ -19,7 +24,8 @@ std::size_t place_to_fold(std::string_view line) {
   return 0;
 }
 
-/// `at` (less than the size), or up to five octets before, where no character of UTF-8 and no octet in quoted-printable goes on.
+/// `at` (less than the size), or up to five octets before, where no character of UTF-8 and no octet in
+/// quoted-printable goes on.
 std::size_t between_characters(std::string_view line, std::size_t at) {
   for (int back = 0; back < 3 && at > 8 && continues_utf8(line[at]); ++back) --at;
   if (at > 8 && line[at - 1] == '=') return at - 1;
@@ -75,7 +81,8 @@ void LineMender::take(char octet, std::string& out) {
   if (line_.size() > room) break_line(out);
 }
 
-/// Nothing but blanks is left of a field that was folded. As a line of its own some would take it for the end of the header.
+/// Nothing but blanks is left of a field that was folded. As a line of its own some would take it for the end
+/// of the header.
 bool LineMender::is_blank_rest() const {
   auto line = std::string_view(line_).substr(0, line_.find_last_not_of("\r\n") + 1);
   return is_continued_ && in_header_ && line.find_first_not_of(" \t") == std::string_view::npos;

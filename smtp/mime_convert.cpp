@@ -49,7 +49,9 @@ bool starts_ignoring_case(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && equals_ignoring_case(text.substr(0, prefix.size()), prefix);
 }
 
-bool is_plain(unsigned char c) { return c >= 0x21 && c <= 0x7e && c != '='; }
+bool is_plain(unsigned char c) {
+  return c >= 0x21 && c <= 0x7e && c != '=';
+}
 
 // Appends one encoded octet or a blank; breaks the line softly when it would grow too long.
 void add_token(std::string& out, std::size_t& column, std::string_view token) {
@@ -76,7 +78,8 @@ std::string to_quoted_printable(std::string_view text) {
       continue;
     }
     bool is_blank = c == ' ' || c == '\t';
-    bool is_at_line_end = i + 1 == text.size() || (text[i + 1] == '\r' && i + 2 < text.size() && text[i + 2] == '\n');
+    bool is_at_line_end =
+        i + 1 == text.size() || (text[i + 1] == '\r' && i + 2 < text.size() && text[i + 2] == '\n');
     if (is_plain(c) || (is_blank && !is_at_line_end)) {
       add_token(out, column, text.substr(i, 1));
     } else {
@@ -123,7 +126,8 @@ std::expected<std::string, std::string_view> to_seven_bit(std::string_view messa
     if (equals_ignoring_case(field.name, "MIME-Version")) has_version = true;
     if (equals_ignoring_case(field.name, "Content-Type")) {
       if (starts_ignoring_case(field.value, "multipart/")) return std::unexpected("a multipart message");
-      if (starts_ignoring_case(field.value, "message/")) return std::unexpected("a message within the message");
+      if (starts_ignoring_case(field.value, "message/"))
+        return std::unexpected("a message within the message");
       has_type = true;
     }
     if (equals_ignoring_case(field.name, "Content-Transfer-Encoding")) {
@@ -138,7 +142,8 @@ std::expected<std::string, std::string_view> to_seven_bit(std::string_view messa
   std::string quoted = to_quoted_printable(body);
   std::string base64 = to_base64(body);
   bool is_quoted = quoted.size() <= base64.size();
-  kept += is_quoted ? "Content-Transfer-Encoding: quoted-printable\r\n\r\n" : "Content-Transfer-Encoding: base64\r\n\r\n";
+  kept += is_quoted ? "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+                    : "Content-Transfer-Encoding: base64\r\n\r\n";
   kept += is_quoted ? quoted : base64;
   return kept;
 }

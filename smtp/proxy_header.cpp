@@ -18,7 +18,8 @@ constexpr std::size_t fixed_octets = 16;
 
 std::string text_of(int family, const void* address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
-  return ::inet_ntop(family, address, text.data(), text.size()) == nullptr ? std::string{} : std::string(text.data());
+  return ::inet_ntop(family, address, text.data(), text.size()) == nullptr ? std::string{}
+                                                                           : std::string(text.data());
 }
 
 /// 16 octets of IPv6 as hub/net/tcp would say them.
@@ -31,7 +32,8 @@ std::string text_of_ipv6(const unsigned char* octets) {
 /// An address of version 1; nothing: it is none.
 std::optional<std::string> parse_address(std::string_view word, bool is_ipv6) {
   std::array<unsigned char, 16> octets{};
-  if (::inet_pton(is_ipv6 ? AF_INET6 : AF_INET, std::string(word).c_str(), octets.data()) != 1) return std::nullopt;
+  if (::inet_pton(is_ipv6 ? AF_INET6 : AF_INET, std::string(word).c_str(), octets.data()) != 1)
+    return std::nullopt;
   return is_ipv6 ? text_of_ipv6(octets.data()) : text_of(AF_INET, octets.data());
 }
 
@@ -80,7 +82,8 @@ ProxyHeaderReader::State ProxyHeaderReader::feed_text(std::string_view& input) {
   if (kept_.size() + piece.size() > text_octets_max) return bad("version 1: more than 107 octets");
   kept_.append(piece);
   input.remove_prefix(piece.size());
-  if (line_feed == std::string_view::npos) return kept_.size() == text_octets_max ? bad("version 1: more than 107 octets") : State::more;
+  if (line_feed == std::string_view::npos)
+    return kept_.size() == text_octets_max ? bad("version 1: more than 107 octets") : State::more;
   if (!kept_.ends_with("\r\n")) return bad("version 1: LF without CR");
   return take_text();
 }
@@ -94,7 +97,8 @@ ProxyHeaderReader::State ProxyHeaderReader::take_text() {
     return State::done;
   }
   if (family != "TCP4" && family != "TCP6") return bad("version 1: neither TCP4 nor TCP6 nor UNKNOWN");
-  if (std::ranges::count(rest, ' ') != 3 || rest.contains('\0')) return bad("version 1: not two addresses and two ports");
+  if (std::ranges::count(rest, ' ') != 3 || rest.contains('\0'))
+    return bad("version 1: not two addresses and two ports");
   const bool is_ipv6 = family == "TCP6";
   const auto client = parse_address(take_word(rest), is_ipv6);
   const auto here = parse_address(take_word(rest), is_ipv6);

@@ -1,7 +1,8 @@
-// The header of the PROXY protocol, versions 1 (text) and 2 (binary): what a proxy says in front of a connection of the client whose
-// connection it is. Octets in, one header out; no socket and no clock. Strict, since rights hang on the address: one blank between
-// words, no leading zeros, TCP over IPv4 or IPv6 only. Bounded: 107 octets for version 1, and of version 2 only the addresses are kept;
-// what stands behind them (TLVs) is skipped. Any split of the input gives the same. Called by hub/inbound/entrance.
+// The header of the PROXY protocol, versions 1 (text) and 2 (binary): what a proxy says in front of a
+// connection of the client whose connection it is. Octets in, one header out; no socket and no clock. Strict,
+// since rights hang on the address: one blank between words, no leading zeros, TCP over IPv4 or IPv6 only.
+// Bounded: 107 octets for version 1, and of version 2 only the addresses are kept; what stands behind them
+// (TLVs) is skipped. Any split of the input gives the same. Called by hub/inbound/entrance.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ struct ProxyHeader {
 class ProxyHeaderReader {
  public:
   enum class State : std::uint8_t { more, done, bad };
-  /// Removes from the front of `input` what belongs to the header, and nothing behind it. Not called any more after done or bad.
+  /// Removes from the front of `input` what belongs to the header, and nothing behind it. Not called any more
+  /// after done or bad.
   State feed(std::string_view& input);
   /// After done.
   [[nodiscard]] const ProxyHeader& header() const { return header_; }

@@ -22,10 +22,12 @@ constexpr std::uint64_t chunk_octets_worth_while = 512;
 const Reply ok{250, "2.0.0", "ok"};
 
 /// In a line that is no command: somebody may be logging on in a way of his own.
-constexpr std::initializer_list<std::string_view> words_of_secrets = {"AUTH", "LOGIN", "PASS", "PLAIN", "SCRAM"};
+constexpr std::initializer_list<std::string_view> words_of_secrets = {"AUTH", "LOGIN", "PASS", "PLAIN",
+                                                                      "SCRAM"};
 
 bool begins_with_one_of(std::string_view line, std::initializer_list<std::string_view> words) {
-  return std::ranges::any_of(words, [&](std::string_view word) { return equals_ignoring_case(line.substr(0, word.size()), word); });
+  return std::ranges::any_of(
+      words, [&](std::string_view word) { return equals_ignoring_case(line.substr(0, word.size()), word); });
 }
 
 bool holds_one_of(std::string_view line, std::initializer_list<std::string_view> words) {
@@ -62,7 +64,8 @@ ReceiveSession::Event ReceiveSession::next(std::string_view& input) {
     if (output_.size() >= output_octets_high) return {Event::Kind::flush, {}};
     if (commands_in_turn_ >= limits_.commands_at_once) {
       commands_in_turn_ = 0;
-      if (commands_without_mail_ > limits_.commands_without_mail_max) return {Event::Kind::rest, {}, nullptr, limits_.rest};
+      if (commands_without_mail_ > limits_.commands_without_mail_max)
+        return {Event::Kind::rest, {}, nullptr, limits_.rest};
       return {Event::Kind::flush, {}};
     }
     // A chunk of no octets, or one that is complete, goes on without more input.
@@ -129,8 +132,11 @@ void ReceiveSession::on_long_line(bool ends_with_crlf) {
   line_ = {};
   verb_ = Verb::other;
   may_be_confused_ = true;
-  if (observer_ != nullptr) observer_->heard("*", "a line of more than " + std::to_string(line_octets_max()) + " octets");
-  protocol_error({500, "5.5.2", (state_ == State::auth ? "line over " : "command line over ") + std::to_string(line_octets_max()) + " octets"});
+  if (observer_ != nullptr)
+    observer_->heard("*", "a line of more than " + std::to_string(line_octets_max()) + " octets");
+  protocol_error({500, "5.5.2",
+                  (state_ == State::auth ? "line over " : "command line over ") +
+                      std::to_string(line_octets_max()) + " octets"});
   if (state_ == State::auth) {
     auth_ = {};
     state_ = State::commands;
@@ -153,8 +159,9 @@ void ReceiveSession::on_line(std::string_view line) {
   }
   line.remove_suffix(1);
   if (state_ == State::auth) return on_auth_line(line);
-  auto command = parse_command(
-      line, {limits_.body.message_octets_max, limits_.auth.use != AuthLimits::Use::none, smtputf8_, limits_.extensions, policy_.trusts_xclient()});
+  auto command =
+      parse_command(line, {limits_.body.message_octets_max, limits_.auth.use != AuthLimits::Use::none,
+                           smtputf8_, limits_.extensions, policy_.trusts_xclient()});
   if (observer_ != nullptr) tell(line, command.has_value());
   if (command) {
     verb_ = verb_of(*command);
@@ -162,7 +169,8 @@ void ReceiveSession::on_line(std::string_view line) {
   }
   auto& bad = command.error();
   // Its message, or its password, may follow all the same.
-  may_be_confused_ = may_be_confused_ || begins_with_one_of(line, {"DATA", "BDAT"}) || holds_one_of(line, words_of_secrets);
+  may_be_confused_ =
+      may_be_confused_ || begins_with_one_of(line, {"DATA", "BDAT"}) || holds_one_of(line, words_of_secrets);
   chunk_is_last_ = false;
   if (bad.chunk_octets > 0) verb_ = Verb::bdat;
   if (bad.chunk_octets > 0) return skip_chunk(bad.chunk_octets, std::move(bad.reply), true);
@@ -170,13 +178,15 @@ void ReceiveSession::on_line(std::string_view line) {
   if (bad.must_close) state_ = State::closed;
 }
 
-/// `line` is without its line end. What is no command is told only while it can be neither a secret nor a piece of a message: a client that
-/// does not wait for the reply to AUTH or DATA goes on as if it were the right one, and one that miscounts a chunk has content left over.
+/// `line` is without its line end. What is no command is told only while it can be neither a secret nor a
+/// piece of a message: a client that does not wait for the reply to AUTH or DATA goes on as if it were the
+/// right one, and one that miscounts a chunk has content left over.
 void ReceiveSession::tell(std::string_view line, bool is_command, std::string_view context) {
   if (state_ == State::auth) return observer_->heard("*", context.empty() ? "answer in a log-on" : context);
   if (is_command) {
     // These take any words.
-    if (may_be_confused_ && begins_with_one_of(line, {"HELP", "NOOP", "VRFY"})) return observer_->heard(line.substr(0, 4), line.size() > 4 ? "and more" : context);
+    if (may_be_confused_ && begins_with_one_of(line, {"HELP", "NOOP", "VRFY"}))
+      return observer_->heard(line.substr(0, 4), line.size() > 4 ? "and more" : context);
     if (!begins_with_one_of(line, {"AUTH"})) return observer_->heard(line, context);
     const auto mechanism = line.find_first_not_of(' ', 4);
     const auto end = std::min(line.find(' ', mechanism), line.size());
@@ -185,7 +195,8 @@ void ReceiveSession::tell(std::string_view line, bool is_command, std::string_vi
   }
   const bool is_secret = may_be_confused_ || holds_one_of(line, words_of_secrets);
   if (!is_secret) return observer_->heard(line, context);
-  observer_->heard("*", context.empty() ? "no command; not shown, as it may be a secret or content" : context);
+  observer_->heard("*",
+                   context.empty() ? "no command; not shown, as it may be a secret or content" : context);
 }
 
 void ReceiveSession::on(const Hello& hello) {
@@ -196,13 +207,15 @@ void ReceiveSession::on(const Hello& hello) {
   const bool offers_tls = limits_.starttls != StartTlsOffer::none && !is_secured_;
   say({250, "",
        host_name_ + " greets " + hello_name_ + "\n" +
-           extension_lines({limits_.extensions, limits_.body.message_octets_max, offers_tls, policy_.trusts_xclient(),
+           extension_lines({limits_.extensions, limits_.body.message_octets_max, offers_tls,
+                            policy_.trusts_xclient(),
                             offers_auth() ? policy_.auth_mechanisms() : std::string()})});
 }
 
 void ReceiveSession::on(const StartTls&) {
   if (is_secured_) return protocol_error({503, "5.5.1", "TLS has begun already"});
-  if (limits_.starttls == StartTlsOffer::none) return protocol_error({502, "5.5.1", "command not offered here"});
+  if (limits_.starttls == StartTlsOffer::none)
+    return protocol_error({502, "5.5.1", "command not offered here"});
   if (!is_extended_ || hello_name_.empty()) return protocol_error({503, "5.5.1", "EHLO first"});
   if (in_transaction_) return protocol_error({503, "5.5.1", "a transaction is open"});
   awaiting_ = Awaiting::tls;
@@ -214,7 +227,8 @@ void ReceiveSession::on(XClient& said) {
   awaiting_ = Awaiting::introduction;
 }
 
-/// STARTTLS is the last command of a group (RFC 3207 section 4.1). What stands behind it was not encrypted: it may be anybody's.
+/// STARTTLS is the last command of a group (RFC 3207 section 4.1). What stands behind it was not encrypted:
+/// it may be anybody's.
 bool ReceiveSession::begins_tls(std::string_view& input) {
   if (input.empty()) {
     say({220, "2.0.0", "ready to start TLS"});
@@ -291,7 +305,8 @@ void ReceiveSession::on(const Data&) {
 void ReceiveSession::on(const Bdat& bdat) {
   may_be_confused_ = true;
   chunk_is_last_ = bdat.is_last;
-  if (!limits_.extensions.chunking) return skip_chunk(bdat.octets, {502, "5.5.1", "command not offered here"}, true);
+  if (!limits_.extensions.chunking)
+    return skip_chunk(bdat.octets, {502, "5.5.1", "command not offered here"}, true);
   if (auto reply = out_of_order_for_body()) return skip_chunk(bdat.octets, std::move(*reply), true);
   // Chunks already on their way when the first was refused are no error of the client (RFC 3030 section 2).
   if (chunks_refused_) return skip_chunk(bdat.octets, {503, "5.5.1", "an earlier chunk was refused"}, false);
@@ -374,7 +389,8 @@ std::optional<ReceiveSession::Event> ReceiveSession::take_chunk(std::string_view
 ReceiveSession::Event ReceiveSession::body_ended() {
   awaiting_ = Awaiting::end;
   refusal_ = decoder_.refusal();
-  if (observer_ != nullptr && !is_chunked_) observer_->heard(".", std::to_string(decoder_.octets()) + " octets of content");
+  if (observer_ != nullptr && !is_chunked_)
+    observer_->heard(".", std::to_string(decoder_.octets()) + " octets of content");
   return {Event::Kind::body_end, {}, refusal_ ? &*refusal_ : nullptr};
 }
 

@@ -1,9 +1,10 @@
 // The receiving side of one SMTP session: octets in, replies and events out. RFC 5321 with PIPELINING (RFC
 // 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), CHUNKING (RFC 3030), ENHANCEDSTATUSCODES
-// (RFC 2034), DSN (RFC 3461), STARTTLS (RFC 3207), AUTH (RFC 4954). No socket and no clock: the driver (hub/inbound/session) moves
-// octets, makes the TLS handshake, keeps deadlines and decides the fate of messages. Any split of the input gives
-// the same replies and the same message, but for octets behind STARTTLS: those that came with it end the session,
-// later ones reach the TLS layer, which takes them for a broken handshake. Nothing said before TLS is known after it.
+// (RFC 2034), DSN (RFC 3461), STARTTLS (RFC 3207), AUTH (RFC 4954). No socket and no clock: the driver
+// (hub/inbound/session) moves octets, makes the TLS handshake, keeps deadlines and decides the fate of
+// messages. Any split of the input gives the same replies and the same message, but for octets behind
+// STARTTLS: those that came with it end the session, later ones reach the TLS layer, which takes them for a
+// broken handshake. Nothing said before TLS is known after it.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +42,7 @@ class ReceivePolicy {
 
 /// What a session that is not encrypted yet says of STARTTLS.
 enum class StartTlsOffer : std::uint8_t {
-  none,     ///< nothing: 502
+  none,  ///< nothing: 502
   offered,
   required  ///< no mail without: 530 5.7.0
 };
@@ -62,16 +63,19 @@ struct AuthLimits {
 struct ReceiveSessionLimits {
   BodyLimits body;
   Extensions extensions;
-  std::string banner = "ESMTP Umbra";  ///< behind the host name, in the greeting
+  std::string banner = "ESMTP Umbra";       ///< behind the host name, in the greeting
   std::uint32_t recipients_max = 1000;      ///< then 452 4.5.3
   std::uint32_t command_octets_max = 2048;  ///< with CRLF, at least 64; then 500 5.5.2
   std::uint32_t errors_max = 10;            ///< protocol errors answered; the next one gets 421 4.7.0
   StartTlsOffer starttls = StartTlsOffer::none;
   AuthLimits auth;
-  std::uint32_t commands_at_once = 32;  ///< then their replies are written, and other sessions have their turn
-  std::uint32_t commands_without_mail_max = 1500;  ///< since the last message that was taken; whoever says more rests after each turn
+  std::uint32_t commands_at_once =
+      32;  ///< then their replies are written, and other sessions have their turn
+  std::uint32_t commands_without_mail_max =
+      1500;  ///< since the last message that was taken; whoever says more rests after each turn
   Duration rest = std::chrono::seconds(1);
-  Duration tarpit{};  ///< how long the 5xx reply to a command is kept back. Never one to BDAT, and never a reply that closes
+  Duration tarpit{};  ///< how long the 5xx reply to a command is kept back. Never one to BDAT, and never a
+                      ///< reply that closes
 };
 
 class ReceiveSession {
@@ -79,7 +83,8 @@ class ReceiveSession {
   /// The references must outlive the session. The greeting is in output() from the start.
   ReceiveSession(const std::string& host_name, const ReceiveSessionLimits& limits, ReceivePolicy& policy);
 
-  /// Is told the client's lines from now on (heard()); what is answered is output(), whole lines. Null: nobody.
+  /// Is told the client's lines from now on (heard()); what is answered is output(), whole lines. Null:
+  /// nobody.
   void observe(SessionObserver* observer) { observer_ = observer; }
 
   /// Counts replies there from now on; the greeting is none. Null: nowhere.
@@ -91,19 +96,22 @@ class ReceiveSession {
       flush,       ///< output() has grown long: write it, then call next() again
       data_begin,  ///< a body begins: envelope() is complete; call accept_body() or refuse_body()
       body,        ///< `octets` are the next piece of the message
-      body_end,  ///< the message is complete; call end_body(). With `refusal`, that is the reply to give and
-                 ///< nothing may be kept (after a refused BDAT chunk the client may go on: the session
-                 ///< handles that)
+      body_end,   ///< the message is complete; call end_body(). With `refusal`, that is the reply to give and
+                  ///< nothing may be kept (after a refused BDAT chunk the client may go on: the session
+                  ///< handles that)
       start_tls,  ///< write output(), make the handshake, forget what is left of the input (there is none),
                   ///< call tls_started(); when the handshake fails, close
-      introduce,  ///< the client speaks for somebody else: take_introduction(), write output(), and begin a new session for that one, whose greeting
-                  ///< is the reply. What is left of the input is for it; this session is over
-      authenticate,  ///< auth() is to be looked at; write output() later, and call auth_challenge(), auth_succeed() or auth_fail() now
-      rest,      ///< write output(), wait for `span`, and call next() again: the client says much and sends no mail
-      pause,     ///< wait for `span`; only then write output(), and call next() again
-      abandon,   ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
-                 ///< nothing
-      close      ///< write output(), then close
+      introduce,  ///< the client speaks for somebody else: take_introduction(), write output(), and begin a
+                  ///< new session for that one, whose greeting is the reply. What is left of the input is for
+                  ///< it; this session is over
+      authenticate,  ///< auth() is to be looked at; write output() later, and call auth_challenge(),
+                     ///< auth_succeed() or auth_fail() now
+      rest,     ///< write output(), wait for `span`, and call next() again: the client says much and sends no
+                ///< mail
+      pause,    ///< wait for `span`; only then write output(), and call next() again
+      abandon,  ///< the client gave up the message after data_begin (RSET, EHLO, QUIT between chunks): keep
+                ///< nothing
+      close     ///< write output(), then close
     };
     Kind kind;
     std::string_view octets;         ///< valid until the next call
@@ -122,8 +130,8 @@ class ReceiveSession {
   /// was open. Only where need_input, flush or rest was the last event.
   void close_with(const Reply& reply);
 
-  /// The connection is encrypted from now on: after start_tls, or before the first octet where TLS is implicit. Everything
-  /// the client has said is forgotten (RFC 3207 section 4.2).
+  /// The connection is encrypted from now on: after start_tls, or before the first octet where TLS is
+  /// implicit. Everything the client has said is forgotten (RFC 3207 section 4.2).
   void tls_started();
   [[nodiscard]] XClient take_introduction() { return std::move(*xclient_); }
   [[nodiscard]] bool is_secured() const { return is_secured_; }
@@ -141,7 +149,9 @@ class ReceiveSession {
   /// 535 (after the tarpit, and counted), 454, 501. 421 also closes.
   void auth_fail(const Reply& reply);
   /// An AUTH has begun and not ended.
-  [[nodiscard]] bool is_authenticating() const { return state_ == State::auth || awaiting_ == Awaiting::auth; }
+  [[nodiscard]] bool is_authenticating() const {
+    return state_ == State::auth || awaiting_ == Awaiting::auth;
+  }
   [[nodiscard]] bool is_authenticated() const { return is_authenticated_; }
   /// The client has logged on elsewhere, says one who may say so (XCLIENT).
   void note_authenticated() { is_authenticated_ = true; }
@@ -248,7 +258,8 @@ class ReceiveSession {
   bool chunk_is_error_ = false;
   bool abandon_pending_ = false;
   bool line_too_long_ = false;
-  bool may_be_confused_ = false;  // AUTH, DATA or BDAT was said: what is no command may be a secret, or content
+  bool may_be_confused_ =
+      false;             // AUTH, DATA or BDAT was said: what is no command may be a secret, or content
   char last_octet_ = 0;  // of a line too long to keep
 };
 

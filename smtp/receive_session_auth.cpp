@@ -1,5 +1,6 @@
-// AUTH in a receiving session (RFC 4954): the order of commands, base 64, and how often it may fail. Who knows the passwords is the driver's
-// matter. At most one log-on succeeds in a session; none begins in a transaction. Between AUTH and its end lines are not commands.
+// AUTH in a receiving session (RFC 4954): the order of commands, base 64, and how often it may fail. Who
+// knows the passwords is the driver's matter. At most one log-on succeeds in a session; none begins in a
+// transaction. Between AUTH and its end lines are not commands.
 #include <algorithm>
 #include <utility>
 
@@ -28,13 +29,16 @@ bool ReceiveSession::offers_auth() const {
 
 void ReceiveSession::on(Auth& auth) {
   may_be_confused_ = true;
-  if (limits_.auth.use == AuthLimits::Use::none) return protocol_error({502, "5.5.1", "command not offered here"});
+  if (limits_.auth.use == AuthLimits::Use::none)
+    return protocol_error({502, "5.5.1", "command not offered here"});
   if (!is_extended_ || hello_name_.empty()) return protocol_error({503, "5.5.1", "EHLO first"});
   if (is_authenticated_) return protocol_error({503, "5.5.1", "logged on already"});
   if (in_transaction_) return protocol_error({503, "5.5.1", "a transaction is open"});
   if (!offers_auth()) return protocol_error({538, "5.7.11", "encryption is needed for it: STARTTLS first"});
-  if (auth_failures_ >= limits_.auth.failures_max) return say({421, "4.7.0", "too many failed log-ons, closing"});
-  if (!is_named(policy_.auth_mechanisms(), auth.mechanism)) return protocol_error({504, "5.5.4", "mechanism not offered"});
+  if (auth_failures_ >= limits_.auth.failures_max)
+    return say({421, "4.7.0", "too many failed log-ons, closing"});
+  if (!is_named(policy_.auth_mechanisms(), auth.mechanism))
+    return protocol_error({504, "5.5.4", "mechanism not offered"});
   auth_ = {std::move(auth.mechanism), true, std::move(auth.initial)};
   awaiting_ = Awaiting::auth;
 }

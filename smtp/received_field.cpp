@@ -39,8 +39,10 @@ std::vector<Word> words_of(std::string_view value) {
     if (c == '\\' && (depth != 0 || is_quoted) && i + 1 < value.size()) {
       put(value[++i]);
     } else if (is_quoted) {
-      if (c == '"') is_quoted = false;
-      else put(c);
+      if (c == '"')
+        is_quoted = false;
+      else
+        put(c);
     } else if (depth != 0) {
       if (c == '(') ++depth;
       if (c == ')' && --depth == 0) {
@@ -72,13 +74,20 @@ std::size_t date_mark(std::string_view value) {
   bool is_quoted = false;
   for (std::size_t i = 0; i < value.size(); ++i) {
     const char c = value[i];
-    if (c == '\\') ++i;
-    else if (is_quoted) is_quoted = c != '"';
-    else if (c == '(') ++depth;
-    else if (c == ')') depth -= depth != 0 ? 1 : 0;
-    else if (depth != 0) continue;
-    else if (c == '"') is_quoted = true;
-    else if (c == ';') found = i;
+    if (c == '\\')
+      ++i;
+    else if (is_quoted)
+      is_quoted = c != '"';
+    else if (c == '(')
+      ++depth;
+    else if (c == ')')
+      depth -= depth != 0 ? 1 : 0;
+    else if (depth != 0)
+      continue;
+    else if (c == '"')
+      is_quoted = true;
+    else if (c == ';')
+      found = i;
   }
   return found;
 }
@@ -89,8 +98,10 @@ std::string literal_in(std::string_view text) {
   auto close = open == std::string_view::npos ? open : text.find(']', open);
   if (close == std::string_view::npos) return {};
   auto inside = text.substr(open + 1, close - open - 1);
-  const bool is_address = !inside.empty() && inside.size() <= 64 &&
-                          std::ranges::all_of(inside, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.' || c == ':' || c == 'I' || c == 'P' || c == 'v'; });
+  const bool is_address = !inside.empty() && inside.size() <= 64 && std::ranges::all_of(inside, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.' ||
+           c == ':' || c == 'I' || c == 'P' || c == 'v';
+  });
   return is_address ? std::string(inside) : std::string();
 }
 
@@ -109,7 +120,8 @@ std::optional<int> number(std::string_view text, std::size_t digits_min, std::si
 }
 
 std::optional<unsigned> month_of(std::string_view text) {
-  constexpr std::array<std::string_view, 12> months = {"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"};
+  constexpr std::array<std::string_view, 12> months = {"JAN", "FEB", "MAR", "APR", "MAY", "JUN",
+                                                       "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"};
   auto found = std::ranges::find(months, upper(text).substr(0, 3));
   if (text.size() < 3 || found == months.end()) return std::nullopt;
   return static_cast<unsigned>(found - months.begin()) + 1;
@@ -127,11 +139,19 @@ std::optional<int> zone_of(std::string_view text) {
     std::string_view name;
     int hours;
   };
-  constexpr std::array<Named, 8> named = {{{"EST", -5}, {"EDT", -4}, {"CST", -6}, {"CDT", -5}, {"MST", -7}, {"MDT", -6}, {"PST", -8}, {"PDT", -7}}};
+  constexpr std::array<Named, 8> named = {{{"EST", -5},
+                                           {"EDT", -4},
+                                           {"CST", -6},
+                                           {"CDT", -5},
+                                           {"MST", -7},
+                                           {"MDT", -6},
+                                           {"PST", -8},
+                                           {"PDT", -7}}};
   const auto name = upper(text);
   for (const auto& zone : named)
     if (zone.name == name) return zone.hours * 60;
-  const bool is_name = !name.empty() && name.size() <= 5 && std::ranges::all_of(name, [](char c) { return c >= 'A' && c <= 'Z'; });
+  const bool is_name = !name.empty() && name.size() <= 5 &&
+                       std::ranges::all_of(name, [](char c) { return c >= 'A' && c <= 'Z'; });
   return is_name ? std::optional(0) : std::nullopt;
 }
 
@@ -147,9 +167,12 @@ std::optional<Clock> clock_of(std::string_view text) {
   auto second = text.find(':', first + 1);
   Clock clock;
   auto hour = number(text.substr(0, first), 1, 2);
-  auto minute = number(text.substr(first + 1, second == std::string_view::npos ? second : second - first - 1), 2, 2);
+  auto minute =
+      number(text.substr(first + 1, second == std::string_view::npos ? second : second - first - 1), 2, 2);
   // Some put a fraction behind the seconds.
-  auto seconds = second == std::string_view::npos ? std::optional(0) : number(text.substr(second + 1, text.find('.', second) - second - 1), 2, 2);
+  auto seconds = second == std::string_view::npos
+                     ? std::optional(0)
+                     : number(text.substr(second + 1, text.find('.', second) - second - 1), 2, 2);
   if (!hour || !minute || !seconds || *hour > 23 || *minute > 59 || *seconds > 60) return std::nullopt;
   clock = {*hour, *minute, *seconds};
   return clock;
@@ -175,7 +198,8 @@ std::optional<WallTime> parse_date_time(std::string_view text) {
   for (auto& word : words_of(spaced))
     if (!word.is_comment && word.text != ",") parts.push_back(std::move(word.text));
   std::size_t at = 0;
-  if (!parts.empty() && parts[0].find_first_of("0123456789") == std::string::npos) ++at;  // the day of the week
+  if (!parts.empty() && parts[0].find_first_of("0123456789") == std::string::npos)
+    ++at;  // the day of the week
   if (parts.size() < at + 5) return std::nullopt;
   auto day = number(parts[at], 1, 2);
   auto month = month_of(parts[at + 1]);
@@ -184,9 +208,11 @@ std::optional<WallTime> parse_date_time(std::string_view text) {
   auto zone = zone_of(parts[at + 4]);
   if (!day || !month || !year || !clock || !zone) return std::nullopt;
   using namespace std::chrono;
-  const year_month_day date{std::chrono::year{*year}, std::chrono::month{*month}, std::chrono::day{static_cast<unsigned>(*day)}};
+  const year_month_day date{std::chrono::year{*year}, std::chrono::month{*month},
+                            std::chrono::day{static_cast<unsigned>(*day)}};
   if (!date.ok()) return std::nullopt;
-  const auto moment = sys_days{date} + hours(clock->hour) + minutes(clock->minute) + seconds(clock->second) - minutes(*zone);
+  const auto moment =
+      sys_days{date} + hours(clock->hour) + minutes(clock->minute) + seconds(clock->second) - minutes(*zone);
   return WallTime{duration_cast<WallClock::duration>(moment.time_since_epoch())};
 }
 

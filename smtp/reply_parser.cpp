@@ -6,7 +6,9 @@
 namespace umbra::smtp {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // One to three digits at the front of `text`, taken off it.
 bool skip_number(std::string_view& text) {
@@ -17,7 +19,8 @@ bool skip_number(std::string_view& text) {
   return true;
 }
 
-// The length of an enhanced code of class `first` at the front of `text` (followed by a blank or the end), else 0.
+// The length of an enhanced code of class `first` at the front of `text` (followed by a blank or the end),
+// else 0.
 std::size_t enhanced_length(std::string_view text, char first) {
   if (text.size() < 5 || text[0] != first || text[1] != '.') return 0;
   std::string_view rest = text.substr(2);

@@ -1,9 +1,10 @@
-// Reads the replies of a next hop (RFC 5321 section 4.2): a push parser for hostile octets. Called by SendSession, and
-// by whoever else talks SMTP as a client. Success is a whole reply; what cannot be a reply is `malformed`, after which
-// the session is over.
+// Reads the replies of a next hop (RFC 5321 section 4.2): a push parser for hostile octets. Called by
+// SendSession, and by whoever else talks SMTP as a client. Success is a whole reply; what cannot be a reply
+// is `malformed`, after which the session is over.
 //
-// Tolerated: a bare LF as line end, text after the code without a blank missing ("250"), control characters in the text
-// (shown as '?'). Not tolerated: another code within one reply, codes outside 200..599, more than 64 KB or 500 lines.
+// Tolerated: a bare LF as line end, text after the code without a blank missing ("250"), control characters
+// in the text (shown as '?'). Not tolerated: another code within one reply, codes outside 200..599, more than
+// 64 KB or 500 lines.
 #pragma once
 
 #include <cstddef>
@@ -45,7 +46,8 @@ class ReplyParser {
   bool is_over_ = false;
 };
 
-/// True for "2.1.5" and the like: class 2, 4 or 5, subject and detail of one to three digits (RFC 3463 section 2).
+/// True for "2.1.5" and the like: class 2, 4 or 5, subject and detail of one to three digits (RFC 3463
+/// section 2).
 bool is_enhanced_code(std::string_view text);
 
 }  // namespace umbra::smtp

@@ -31,7 +31,9 @@ RecipientResult::State state_for(const Reply& reply) {
   return reply.is_permanent() ? RecipientResult::State::failed : RecipientResult::State::deferred;
 }
 
-Reply unanswered(std::string_view why) { return Reply{0, "", std::string(why)}; }
+Reply unanswered(std::string_view why) {
+  return Reply{0, "", std::string(why)};
+}
 
 }  // namespace
 
@@ -61,7 +63,8 @@ NextHopExtensions parse_extensions(std::string_view text) {
   return found;
 }
 
-std::optional<Reply> refuses(const NextHopExtensions& next_hop, const Envelope& envelope, std::uint64_t size) {
+std::optional<Reply> refuses(const NextHopExtensions& next_hop, const Envelope& envelope,
+                             std::uint64_t size) {
   if (envelope.smtputf8 && !next_hop.smtputf8)
     return Reply{550, "5.6.7", "the next hop does not offer SMTPUTF8, which this message needs"};
   if (next_hop.size_max != 0 && size > next_hop.size_max) {
@@ -81,7 +84,8 @@ SendSession::SendSession(std::string helo_name, StartTlsUse starttls, bool logs_
 
 void SendSession::feed(std::string_view octets) {
   while (!octets.empty() && phase_ != Phase::over) {
-    if (phase_ == Phase::handshake) return broken("octets behind the reply to STARTTLS that are not encrypted");
+    if (phase_ == Phase::handshake)
+      return broken("octets behind the reply to STARTTLS that are not encrypted");
     auto step = parser_.feed(octets);
     octets.remove_prefix(step.consumed);
     if (step.status == ReplyParser::Status::malformed) return broken(parser_.problem());
@@ -167,8 +171,11 @@ void SendSession::take_starttls(const Reply& reply) {
   if (reply.code == 220) {
     phase_ = Phase::handshake;
     awaits_hello_after_tls_ = true;
-  } else if (reply.code == 421 || starttls_ == StartTlsUse::always || reply.is_positive() || reply.is_intermediate()) {
-    end(reply.is_permanent() || reply.is_transient() ? reply : unanswered("protocol error: reply to STARTTLS: " + to_line(reply)));
+  } else if (reply.code == 421 || starttls_ == StartTlsUse::always || reply.is_positive() ||
+             reply.is_intermediate()) {
+    end(reply.is_permanent() || reply.is_transient()
+            ? reply
+            : unanswered("protocol error: reply to STARTTLS: " + to_line(reply)));
   } else {
     phase_ = logs_on_ ? Phase::log_on : Phase::ready;
   }
@@ -297,7 +304,8 @@ void SendSession::finish_first() {
 // ---- commands
 
 void SendSession::send(Command command, std::string_view line, bool is_next, std::uint32_t recipient) {
-  if (observer_ != nullptr && command != Command::auth && command != Command::content) observer_->said(line.substr(0, line.size() - 2), {});
+  if (observer_ != nullptr && command != Command::auth && command != Command::content)
+    observer_->said(line.substr(0, line.size() - 2), {});
   output_.append(line);
   expected_.push_back({command, recipient, is_next});
 }
@@ -321,7 +329,8 @@ void SendSession::tell_reply(const Reply& reply) {
 bool SendSession::can_begin() const {
   if (phase_ != Phase::ready) return false;
   if (active_.empty()) return true;
-  return active_.size() == 1 && extensions_.pipelining && active_.front().is_end_sent && !active_.front().is_at_once;
+  return active_.size() == 1 && extensions_.pipelining && active_.front().is_end_sent &&
+         !active_.front().is_at_once;
 }
 
 bool SendSession::can_send_at_once() const {
@@ -373,7 +382,8 @@ void SendSession::send_group(Active& active, bool is_next) {
   while (active.sent < all) {
     std::size_t unanswered_count = active.sent - std::min(active.answered, active.sent);
     if (extensions_.pipelining ? unanswered_count >= unanswered_commands_max : unanswered_count != 0) return;
-    bool is_hopeless = active.mail_refused || (active.sent == 1 + recipients && unanswered_count == 0 && active.accepted == 0);
+    bool is_hopeless = active.mail_refused ||
+                       (active.sent == 1 + recipients && unanswered_count == 0 && active.accepted == 0);
     if (is_hopeless && active.sent != 0) {
       if (unanswered_count != 0) return;  // the rest of the replies first
       if (!active.mail_refused) needs_reset_ = true;
@@ -415,7 +425,8 @@ void SendSession::append_mail(const Active& active) {
 }
 
 void SendSession::append_rcpt(const Active& active, std::uint32_t position) {
-  const Recipient& recipient = active.transaction.envelope->recipients[active.transaction.recipients[position]];
+  const Recipient& recipient =
+      active.transaction.envelope->recipients[active.transaction.recipients[position]];
   const auto from = output_.size();
   output_ += "RCPT TO:<";
   output_ += recipient.address;
@@ -436,7 +447,8 @@ void SendSession::append_rcpt(const Active& active, std::uint32_t position) {
 }
 
 bool SendSession::wants_content() const {
-  return phase_ == Phase::ready && !active_.empty() && active_.front().is_content_open && !active_.front().is_end_sent;
+  return phase_ == Phase::ready && !active_.empty() && active_.front().is_content_open &&
+         !active_.front().is_end_sent;
 }
 
 std::uint64_t SendSession::content_key() const {
@@ -454,11 +466,14 @@ void SendSession::end_content() {
   UMBRA_ASSERT(wants_content());
   encoder_.finish(output_);
   active_.front().is_end_sent = true;
-  if (observer_ != nullptr) observer_->said(".", std::to_string(active_.front().content_octets) + " octets of content");
+  if (observer_ != nullptr)
+    observer_->said(".", std::to_string(active_.front().content_octets) + " octets of content");
   send(Command::content, ".\r\n", false);
 }
 
-bool SendSession::awaits_final_reply() const { return !active_.empty() && active_.front().is_end_sent; }
+bool SendSession::awaits_final_reply() const {
+  return !active_.empty() && active_.front().is_end_sent;
+}
 
 TransactionResult SendSession::next_result() {
   UMBRA_ASSERT(!results_.empty());

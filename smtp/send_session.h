@@ -1,20 +1,24 @@
-// The client side of an SMTP connection, sans-I/O: replies in, commands out (RFC 5321; PIPELINING RFC 2920, SIZE 1870,
-// 8BITMIME 6152, SMTPUTF8 6531, CHUNKING 3030, DSN 3461, ENHANCEDSTATUSCODES 2034, STARTTLS 3207, AUTH 4954). Driven by
-// hub/outbound/connection.
+// The client side of an SMTP connection, sans-I/O: replies in, commands out (RFC 5321; PIPELINING RFC 2920,
+// SIZE 1870, 8BITMIME 6152, SMTPUTF8 6531, CHUNKING 3030, DSN 3461, ENHANCEDSTATUSCODES 2034, STARTTLS 3207,
+// AUTH 4954). Driven by hub/outbound/connection.
 //
-// Logging on is a dialog of the caller's (a SASL library): the session says that it is time (log_on), carries challenges and
-// responses, and becomes ready only when the caller agrees that the other side has shown who it is too.
+// Logging on is a dialog of the caller's (a SASL library): the session says that it is time (log_on), carries
+// challenges and responses, and becomes ready only when the caller agrees that the other side has shown who
+// it is too.
 //
-// What was sent and what was answered have cursors of their own. Transactions come one after another on one connection;
-// two may be under way: with PIPELINING the MAIL..DATA group of the next one may follow the final dot of the present one
-// in the same write (RFC 2920 section 3.1), so a kept connection needs one write and one read per message. With CHUNKING
-// and PIPELINING a message whose octets are at hand goes out whole in one write (MAIL, RCPT, BDAT LAST).
+// What was sent and what was answered have cursors of their own. Transactions come one after another on one
+// connection; two may be under way: with PIPELINING the MAIL..DATA group of the next one may follow the final
+// dot of the present one in the same write (RFC 2920 section 3.1), so a kept connection needs one write and
+// one read per message. With CHUNKING and PIPELINING a message whose octets are at hand goes out whole in one
+// write (MAIL, RCPT, BDAT LAST).
 //
-// The step that cannot be undone is end_content(), or begin() with a body: whoever calls them has asked before whether the
-// message may be delivered. A recipient counts as delivered only by a 2xx reply to the end of data.
+// The step that cannot be undone is end_content(), or begin() with a body: whoever calls them has asked
+// before whether the message may be delivered. A recipient counts as delivered only by a 2xx reply to the end
+// of data.
 //
-// Any reply that cannot belong to what was sent ends the session. A 421 anywhere ends it too. So does anything that is not
-// encrypted behind the reply to STARTTLS: it may be anybody's. What was said before TLS is forgotten; EHLO is said again.
+// Any reply that cannot belong to what was sent ends the session. A 421 anywhere ends it too. So does
+// anything that is not encrypted behind the reply to STARTTLS: it may be anybody's. What was said before TLS
+// is forgotten; EHLO is said again.
 #pragma once
 
 #include <cstdint>
@@ -55,11 +59,11 @@ std::optional<Reply> refuses(const NextHopExtensions& next_hop, const Envelope& 
 
 /// One message to the recipients that go this way.
 struct Transaction {
-  std::uint64_t key = 0;               ///< the caller's; comes back with the result
-  const Envelope* envelope = nullptr;  ///< must live until the result
+  std::uint64_t key = 0;                  ///< the caller's; comes back with the result
+  const Envelope* envelope = nullptr;     ///< must live until the result
   std::vector<std::uint32_t> recipients;  ///< indexes into envelope->recipients, at least one
   std::uint64_t size = 0;                 ///< octets of the content, for SIZE=
-  bool is_8bit = false;                   ///< the content as sent has 8-bit octets: BODY=8BITMIME where offered
+  bool is_8bit = false;  ///< the content as sent has 8-bit octets: BODY=8BITMIME where offered
 };
 
 /// How far the dialog had come when an outcome was decided.
@@ -75,9 +79,10 @@ struct RecipientResult {
 
 struct TransactionResult {
   std::uint64_t key = 0;
-  bool was_attempted = true;         ///< false: the connection ended before anything about it was answered; try elsewhere
-  bool possible_duplicate = false;   ///< the end of data was sent, and no reply came (RFC 1047)
-  bool passed_dsn = false;           ///< the next hop took over the DSN parameters
+  bool was_attempted =
+      true;  ///< false: the connection ended before anything about it was answered; try elsewhere
+  bool possible_duplicate = false;          ///< the end of data was sent, and no reply came (RFC 1047)
+  bool passed_dsn = false;                  ///< the next hop took over the DSN parameters
   std::vector<RecipientResult> recipients;  ///< none is pending
 };
 
@@ -91,9 +96,9 @@ enum class StartTlsUse : std::uint8_t {
 class SendSession {
  public:
   enum class Phase : std::uint8_t {
-    greeting,  ///< waits for the greeting
-    hello,     ///< EHLO or HELO is out
-    tls,       ///< STARTTLS is out
+    greeting,   ///< waits for the greeting
+    hello,      ///< EHLO or HELO is out
+    tls,        ///< STARTTLS is out
     handshake,  ///< the next hop said 220 to it: make the handshake, then call tls_started()
     log_on,     ///< EHLO is answered: call auth()
     auth,       ///< AUTH or a response is out
@@ -106,14 +111,16 @@ class SendSession {
 
   /// `helo_name`: what EHLO says.
   /// `logs_on`: no mail before the next hop knows who this is.
-  explicit SendSession(std::string helo_name, StartTlsUse starttls = StartTlsUse::never, bool logs_on = false);
+  explicit SendSession(std::string helo_name, StartTlsUse starttls = StartTlsUse::never,
+                       bool logs_on = false);
 
   /// Is told every command and reply from now on. Null: nobody.
   void observe(SessionObserver* observer) { observer_ = observer; }
 
   /// Octets from the next hop. Afterwards look at phase(), wants_content(), results() and output().
   void feed(std::string_view octets);
-  /// The connection has ended or must end (`why`, for display): everything unfinished gets its result. Phase: over.
+  /// The connection has ended or must end (`why`, for display): everything unfinished gets its result. Phase:
+  /// over.
   void lost(std::string_view why);
 
   /// The handshake is done: everything the next hop said is forgotten, EHLO is in output().
@@ -122,7 +129,8 @@ class SendSession {
   /// STARTTLS was answered with 220, and nothing was understood since.
   [[nodiscard]] bool awaits_hello_after_tls() const { return awaits_hello_after_tls_; }
 
-  /// In phase log_on. `initial`: octets of the initial response (RFC 4954 section 4), not yet in base64; nothing: none.
+  /// In phase log_on. `initial`: octets of the initial response (RFC 4954 section 4), not yet in base64;
+  /// nothing: none.
   void auth(std::string_view mechanism, const std::optional<std::string>& initial);
   /// Decoded.
   [[nodiscard]] const std::string& auth_challenge() const { return challenge_; }
@@ -144,8 +152,8 @@ class SendSession {
   /// True when begin() may be given the whole body (BDAT in the same write).
   [[nodiscard]] bool can_send_at_once() const;
   void begin(Transaction transaction);
-  /// With the whole content, which is `front` and `body`: everything, the end of data included, is in output() afterwards. Only if
-  /// can_send_at_once().
+  /// With the whole content, which is `front` and `body`: everything, the end of data included, is in
+  /// output() afterwards. Only if can_send_at_once().
   void begin(Transaction transaction, std::string_view body, std::string_view front = {});
 
   /// True after 354 for the present transaction: content(), then end_content().
@@ -160,7 +168,9 @@ class SendSession {
   /// Number of transactions begun and without result.
   [[nodiscard]] std::size_t under_way() const { return active_.size(); }
   /// A reply to something is awaited.
-  [[nodiscard]] bool awaits_reply() const { return phase_ != Phase::over && (phase_ == Phase::greeting || !expected_.empty()); }
+  [[nodiscard]] bool awaits_reply() const {
+    return phase_ != Phase::over && (phase_ == Phase::greeting || !expected_.empty());
+  }
 
   [[nodiscard]] bool has_result() const { return !results_.empty(); }
   TransactionResult next_result();

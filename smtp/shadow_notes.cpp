@@ -1,4 +1,5 @@
-// XNOTE: what an owner tells the holders of a message besides which recipients are done (docs/xshadow.md section 16), as lines.
+// XNOTE: what an owner tells the holders of a message besides which recipients are done (docs/xshadow.md
+// section 16), as lines.
 #include <algorithm>
 #include <charconv>
 #include <iterator>
@@ -26,7 +27,8 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
-/// xtext, with what separates things here written as "+XX" too; "-" stands for nothing. Control characters become "?".
+/// xtext, with what separates things here written as "+XX" too; "-" stands for nothing. Control characters
+/// become "?".
 std::string to_xtext(std::string_view text) {
   static constexpr char digits[] = "0123456789ABCDEF";
   if (text.empty()) return "-";
@@ -67,7 +69,9 @@ std::optional<WallTime> parse_time(std::string_view text) {
   return WallTime{WallTime::duration{static_cast<std::int64_t>(*micros)}};
 }
 
-std::string format_time(WallTime time) { return std::to_string(std::max<std::int64_t>(time.time_since_epoch().count(), 0)); }
+std::string format_time(WallTime time) {
+  return std::to_string(std::max<std::int64_t>(time.time_since_epoch().count(), 0));
+}
 
 std::optional<bool> parse_held(std::string_view text) {
   if (text != "held" && text != "free") return std::nullopt;
@@ -77,7 +81,9 @@ std::optional<bool> parse_held(std::string_view text) {
 std::string format_attempts(const MessageNote& note) {
   std::string out;
   for (const auto& [destination, attempts] : note.attempts)
-    out += (out.empty() ? "" : ",") + to_xtext(std::string_view(destination).substr(0, destination_octets_max)) + '/' + std::to_string(attempts);
+    out += (out.empty() ? "" : ",") +
+           to_xtext(std::string_view(destination).substr(0, destination_octets_max)) + '/' +
+           std::to_string(attempts);
   return out.empty() ? "-" : out;
 }
 
@@ -97,8 +103,9 @@ bool parse_attempts(std::string_view text, MessageNote& note) {
 std::string format_history(const MessageNote& note) {
   std::string out;
   for (const auto& owner : note.history)
-    out += (out.empty() ? "" : ",") + std::string(hows[static_cast<std::size_t>(owner.how)]) + '/' + std::to_string(owner.generation.value) +
-           '/' + owner.hub + '/' + to_string(owner.spool) + '/' + format_time(owner.since) + '/' + std::to_string(owner.attempts);
+    out += (out.empty() ? "" : ",") + std::string(hows[static_cast<std::size_t>(owner.how)]) + '/' +
+           std::to_string(owner.generation.value) + '/' + owner.hub + '/' + to_string(owner.spool) + '/' +
+           format_time(owner.since) + '/' + std::to_string(owner.attempts);
   return out.empty() ? "-" : out;
 }
 
@@ -112,9 +119,11 @@ bool parse_history(std::string_view text, MessageNote& note) {
     auto spool = parse_spool_id(words[3]);
     auto since = parse_time(words[4]);
     auto attempts = bounded<std::uint32_t>(words[5]);
-    if (how == std::end(hows) || !generation || *generation == 0 || !is_hub_name(words[2]) || !spool || !since || !attempts) return false;
-    note.history.push_back({Generation{*generation}, static_cast<OwnerRecord::How>(how - std::begin(hows)), std::string(words[2]), *spool,
-                            *since, *attempts});
+    if (how == std::end(hows) || !generation || *generation == 0 || !is_hub_name(words[2]) || !spool ||
+        !since || !attempts)
+      return false;
+    note.history.push_back({Generation{*generation}, static_cast<OwnerRecord::How>(how - std::begin(hows)),
+                            std::string(words[2]), *spool, *since, *attempts});
   }
   return true;
 }
@@ -123,9 +132,11 @@ bool parse_history(std::string_view text, MessageNote& note) {
 
 std::string format_note(const NoteItem& item) {
   const auto& note = item.note;
-  return to_string(item.id) + ' ' + std::to_string(item.generation.value) + ' ' + std::to_string(note.number) +
-         (note.is_held ? " held " : " free ") + format_time(note.alarm_at) + ' ' + format_attempts(note) + ' ' + format_history(note) + ' ' +
-         to_xtext(std::string_view(note.last_error).substr(0, error_octets_max)) + (note.next_hop.empty() ? "" : ' ' + to_xtext(note.next_hop));
+  return to_string(item.id) + ' ' + std::to_string(item.generation.value) + ' ' +
+         std::to_string(note.number) + (note.is_held ? " held " : " free ") + format_time(note.alarm_at) +
+         ' ' + format_attempts(note) + ' ' + format_history(note) + ' ' +
+         to_xtext(std::string_view(note.last_error).substr(0, error_octets_max)) +
+         (note.next_hop.empty() ? "" : ' ' + to_xtext(note.next_hop));
 }
 
 std::optional<NoteItem> parse_note(std::string_view line) {
@@ -138,7 +149,8 @@ std::optional<NoteItem> parse_note(std::string_view line) {
   auto is_held = parse_held(words[3]);
   auto alarm = parse_time(words[4]);
   auto error = from_xtext(words[7], error_octets_max);
-  if (!id || !generation || *generation == 0 || !number || *number == 0 || !is_held || !alarm || !error) return std::nullopt;
+  if (!id || !generation || *generation == 0 || !number || *number == 0 || !is_held || !alarm || !error)
+    return std::nullopt;
   item.id = *id;
   item.generation = Generation{*generation};
   item.note.number = *number;
@@ -161,8 +173,8 @@ std::string format_notes(const std::vector<NoteItem>& notes) {
 }
 
 std::string format_copy_note(const MessageNote& note) {
-  return "NOTE:" + std::to_string(note.number) + (note.is_held ? ":held:" : ":free:") + format_time(note.alarm_at) +
-         (note.next_hop.empty() ? "" : ':' + to_xtext(note.next_hop));
+  return "NOTE:" + std::to_string(note.number) + (note.is_held ? ":held:" : ":free:") +
+         format_time(note.alarm_at) + (note.next_hop.empty() ? "" : ':' + to_xtext(note.next_hop));
 }
 
 std::optional<MessageNote> parse_copy_note(std::string_view word) {
@@ -170,7 +182,8 @@ std::optional<MessageNote> parse_copy_note(std::string_view word) {
   if (words.size() < 4 || words[0] != "NOTE") return std::nullopt;
   MessageNote note;
   if (words.size() > 4) {  // of all that is behind the alarm, colons too
-    auto next_hop = from_xtext(word.substr(static_cast<std::size_t>(words[4].data() - word.data())), next_hop_octets_max);
+    auto next_hop =
+        from_xtext(word.substr(static_cast<std::size_t>(words[4].data() - word.data())), next_hop_octets_max);
     if (!next_hop || next_hop->empty()) return std::nullopt;
     note.next_hop = std::move(*next_hop);
   }

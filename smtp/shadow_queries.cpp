@@ -8,7 +8,8 @@
 namespace umbra::smtp {
 
 bool is_query_target(std::string_view text) {
-  return text.size() > 1 && text.size() <= query_octets_max && text.front() == '/' && std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
+  return text.size() > 1 && text.size() <= query_octets_max && text.front() == '/' &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
 }
 
 std::string format_query(std::string_view target) {
@@ -17,7 +18,8 @@ std::string format_query(std::string_view target) {
 }
 
 bool is_order_by(std::string_view text) {
-  return !text.empty() && text.size() <= order_by_octets_max && std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
+  return !text.empty() && text.size() <= order_by_octets_max &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
 }
 
 std::string format_order(std::string_view by, std::string_view target) {
@@ -25,9 +27,13 @@ std::string format_order(std::string_view by, std::string_view target) {
   return "XORDER " + std::string(by) + ' ' + std::string(target) + "\r\n";
 }
 
-std::string format_fetch(std::uint64_t number, std::uint64_t offset) { return "XANSWER " + std::to_string(number) + ' ' + std::to_string(offset) + "\r\n"; }
+std::string format_fetch(std::uint64_t number, std::uint64_t offset) {
+  return "XANSWER " + std::to_string(number) + ' ' + std::to_string(offset) + "\r\n";
+}
 
-std::string format_asked(std::uint64_t number) { return "asked " + std::to_string(number); }
+std::string format_asked(std::uint64_t number) {
+  return "asked " + std::to_string(number);
+}
 
 std::optional<std::uint64_t> parse_asked(std::string_view text) {
   constexpr std::string_view word = "asked ";
@@ -36,7 +42,8 @@ std::optional<std::uint64_t> parse_asked(std::string_view text) {
 
 std::string format_piece(unsigned status, std::string_view body, std::uint64_t offset) {
   std::string text = std::to_string(status) + ' ' + std::to_string(body.size());
-  auto rest = body.substr(static_cast<std::size_t>(std::min<std::uint64_t>(offset, body.size()))).substr(0, answer_piece_octets_max);
+  auto rest = body.substr(static_cast<std::size_t>(std::min<std::uint64_t>(offset, body.size())))
+                  .substr(0, answer_piece_octets_max);
   while (!rest.empty()) {
     // A mark in front: an answer may have anything at the beginning of a line, an enhanced status code too.
     text += "\n=";
@@ -53,7 +60,8 @@ std::optional<AnswerPiece> parse_piece(std::string_view text) {
   if (space == std::string_view::npos) return std::nullopt;
   auto status = parse_number(first.substr(0, space));
   auto octets = parse_number(first.substr(space + 1));
-  if (!status || *status < 100 || *status > 599 || !octets || *octets > answer_octets_max) return std::nullopt;
+  if (!status || *status < 100 || *status > 599 || !octets || *octets > answer_octets_max)
+    return std::nullopt;
   AnswerPiece piece{static_cast<unsigned>(*status), *octets, {}};
   while (!text.empty()) {
     auto line = text.substr(0, text.find('\n'));

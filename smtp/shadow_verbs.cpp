@@ -1,3 +1,5 @@
+// The words of docs/xshadow.md, written and read. This file is long because each verb stands here in both
+// directions, one beside the other.
 #include "smtp/shadow_verbs.h"
 
 #include <algorithm>
@@ -41,7 +43,8 @@ std::optional<HubHello> parse_hello(const std::vector<std::string_view>& words, 
   auto epoch = parse_number(words[first + 2]);
   auto sequence = parse_number(words[first + 3]);
   auto nonce = words[first + 4];
-  if (!is_hub_name(words[first]) || !spool || !epoch || *epoch == 0 || !sequence || nonce.size() != 64) return std::nullopt;
+  if (!is_hub_name(words[first]) || !spool || !epoch || *epoch == 0 || !sequence || nonce.size() != 64)
+    return std::nullopt;
   if (nonce.find_first_not_of("0123456789abcdef") != std::string_view::npos) return std::nullopt;
   hello.hub = words[first];
   hello.spool = *spool;
@@ -63,7 +66,9 @@ std::string upper(std::string_view text) {
   return result;
 }
 
-std::unexpected<Error> wrong(std::string what) { return failure(std::errc::protocol_error, std::move(what)); }
+std::unexpected<Error> wrong(std::string what) {
+  return failure(std::errc::protocol_error, std::move(what));
+}
 
 constexpr std::string_view hub_states[] = {"active", "draining", "leaving", "left"};
 constexpr std::string_view rehome_states[] = {"released", "wait", "nobody", "unknown"};
@@ -74,12 +79,14 @@ constexpr std::string_view ask_kinds[] = {"unknown", "pending", "live", "waiting
 
 /// Their line has the number of octets only; what follows is lines.
 bool is_list(std::string_view verb) {
-  constexpr std::string_view lists[] = {"XDONE", "XASK", "XSEEN", "XSUSPECT", "XREHOME", "XNOTE", "XGONE", "XOVER"};
+  constexpr std::string_view lists[] = {"XDONE",   "XASK",  "XSEEN", "XSUSPECT",
+                                        "XREHOME", "XNOTE", "XGONE", "XOVER"};
   return std::ranges::find(lists, verb) != std::end(lists);
 }
 
 /// Octets that follow the line of a command, told by the line itself; nothing when the line is wrong.
-std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::vector<std::string_view>& words) {
+std::optional<std::uint64_t> payload_octets(std::string_view verb,
+                                            const std::vector<std::string_view>& words) {
   auto at = [&](std::size_t i) -> std::optional<std::uint64_t> {
     if (words.size() <= i) return std::nullopt;
     auto n = parse_number(words[i]);
@@ -93,7 +100,8 @@ std::optional<std::uint64_t> payload_octets(std::string_view verb, const std::ve
       if (!names || *names > shadow_names_octets_max) return std::nullopt;
       *envelope += *names;
     }
-    if (words[5] == "STREAM" || words[5] == "BEGIN" || (words[5] == "HELD" && verb == "XHAND")) return envelope;
+    if (words[5] == "STREAM" || words[5] == "BEGIN" || (words[5] == "HELD" && verb == "XHAND"))
+      return envelope;
     if (words[5].starts_with("END+")) {
       auto rest = parse_number(words[5].substr(4));
       return rest && *rest <= shadow_chunk_octets_max ? std::optional(*envelope + *rest) : std::nullopt;
@@ -119,11 +127,13 @@ std::optional<VoteQuestion> parse_vote(const std::vector<std::string_view>& word
   if (words.size() != 5 && (words.size() != 6 || words[5] != "PROBE")) return std::nullopt;
   auto spool = parse_spool_id(words[2]);
   auto epoch = parse_number(words[3]);
-  if (!is_hub_name(words[1]) || !spool || !epoch || *epoch > INT64_MAX || !is_agreement(words[4])) return std::nullopt;
+  if (!is_hub_name(words[1]) || !spool || !epoch || *epoch > INT64_MAX || !is_agreement(words[4]))
+    return std::nullopt;
   return VoteQuestion{std::string(words[1]), *spool, Epoch{*epoch}, std::string(words[4]), words.size() == 6};
 }
 
-/// XCOPY id generation envelope-octets body-octets STREAM|INLINE|BEGIN|END+octets offered|+octets [done] [note]
+/// XCOPY id generation envelope-octets body-octets STREAM|INLINE|BEGIN|END+octets offered|+octets [done]
+/// [note]
 Result<ShadowCommand> parse_copy(std::vector<std::string_view> words, std::string_view payload) {
   MessageNote note;
   if (words.size() > 7 && words.back().starts_with("NOTE:")) {
@@ -140,13 +150,15 @@ Result<ShadowCommand> parse_copy(std::vector<std::string_view> words, std::strin
   auto generation = parse_generation(words[2]);
   auto envelope = parse_number(words[3]);
   auto body = parse_number(words[4]);
-  if (!id || !generation || !envelope || !body || *body > body_octets_max) return wrong("501 5.5.4 XCOPY: bad id, generation or size");
+  if (!id || !generation || !envelope || !body || *body > body_octets_max)
+    return wrong("501 5.5.4 XCOPY: bad id, generation or size");
   command.copy.id = *id;
   command.copy.generation = *generation;
   command.copy.body_octets = *body;
   if (words[5] != "STREAM" && words[5] != "INLINE" && words[5] != "BEGIN" && !words[5].starts_with("END+"))
     return wrong("501 5.5.4 XCOPY: STREAM, INLINE, BEGIN or END+n expected");
-  if (words[5] == "BEGIN" && (*envelope != 0 || *body != 0)) return wrong("501 5.5.4 XCOPY BEGIN: sizes are 0");
+  if (words[5] == "BEGIN" && (*envelope != 0 || *body != 0))
+    return wrong("501 5.5.4 XCOPY BEGIN: sizes are 0");
   if (words[5] == "BEGIN") command.copy.part = CopyOffer::Part::begin;
   if (words[5].starts_with("END+")) command.copy.part = CopyOffer::Part::end;
   command.copy.streamed = words[5] == "STREAM";
@@ -182,7 +194,8 @@ Result<ShadowCommand> parse_hand(const std::vector<std::string_view>& words, std
   auto record = parse_number(words[3]);
   auto body = parse_number(words[4]);
   auto number = parse_number(words[7]);
-  if (!id || !generation || !record || !body || *body > body_octets_max || !number) return wrong("501 5.5.4 XHAND: bad id, generation, size or number");
+  if (!id || !generation || !record || !body || *body > body_octets_max || !number)
+    return wrong("501 5.5.4 XHAND: bad id, generation, size or number");
   if (words[5] != "STREAM" && words[5] != "INLINE" && words[5] != "HELD")
     return wrong("501 5.5.4 XHAND: STREAM, INLINE or HELD expected");
   if (words[6] != "KEEP" && words[6] != "MOVE") return wrong("501 5.5.4 XHAND: KEEP or MOVE expected");
@@ -215,7 +228,8 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
   } else if (verb == "XHUB") {
     auto version = words.size() > 1 ? parse_number(words[1]) : std::nullopt;
     // A later version may say more behind what this one says.
-    if (!version || *version == 0 || *version > 10'000 || words.size() < 7 || (words.size() > 7 && *version <= shadow_version_highest))
+    if (!version || *version == 0 || *version > 10'000 || words.size() < 7 ||
+        (words.size() > 7 && *version <= shadow_version_highest))
       return wrong("501 5.5.4 XHUB takes 6 arguments");
     auto hello = parse_hello(words, 2);
     if (!hello) return wrong("501 5.5.4 XHUB: bad name, spool, epoch, sequence or nonce");
@@ -233,7 +247,8 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
   } else if (verb == "XSTATE") {
     auto state = words.size() == 3 ? std::ranges::find(hub_states, words[1]) : std::end(hub_states);
     auto milliseconds = words.size() == 3 ? parse_number(words[2]) : std::nullopt;
-    if (state == std::end(hub_states) || !milliseconds || *milliseconds > back_within_max) return wrong("501 5.5.4 XSTATE state milliseconds");
+    if (state == std::end(hub_states) || !milliseconds || *milliseconds > back_within_max)
+      return wrong("501 5.5.4 XSTATE state milliseconds");
     command.verb = ShadowVerb::state;
     command.state = static_cast<HubState>(state - std::begin(hub_states));
     command.milliseconds = *milliseconds;
@@ -253,7 +268,8 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     command.number = *number;
   } else if (verb == "XCHUNK") {
     auto id = words.size() > 1 ? parse_message_id(words[1]) : std::nullopt;
-    if (!id || words.size() > 4 || (words.size() == 4 && words[3] != "LAST")) return wrong("501 5.5.4 XCHUNK id octets [LAST]");
+    if (!id || words.size() > 4 || (words.size() == 4 && words[3] != "LAST"))
+      return wrong("501 5.5.4 XCHUNK id octets [LAST]");
     if (payload.size() > shadow_chunk_octets_max) return wrong("552 5.3.4 XCHUNK: at most 262144 octets");
     command.verb = ShadowVerb::chunk;
     command.id = *id;
@@ -291,7 +307,8 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
     command.verb = ShadowVerb::config;
     command.configuration = std::move(*values);
   } else if (const bool is_order = verb == "XORDER"; is_order || verb == "XQUERY") {
-    if (!expect(is_order ? 3 : 2) || !is_query_target(words.back()) || (is_order && !is_order_by(words[1]))) return wrong("501 5.5.4 XQUERY path, XORDER who path");
+    if (!expect(is_order ? 3 : 2) || !is_query_target(words.back()) || (is_order && !is_order_by(words[1])))
+      return wrong("501 5.5.4 XQUERY path, XORDER who path");
     command.verb = is_order ? ShadowVerb::order : ShadowVerb::query;
     command.target = words.back();
     if (is_order) command.by = words[1];
@@ -341,7 +358,8 @@ Result<ShadowCommand> parse_command(std::string_view verb, const std::vector<std
         auto space = std::min(line.find(' '), line.size());
         auto id = parse_message_id(line.substr(0, space));
         auto crashes = parse_number(line.substr(std::min(space + 1, line.size())));
-        if (!id || !crashes || *crashes == 0 || *crashes > 1'000'000) return wrong("501 5.5.4 XSUSPECT: bad line");
+        if (!id || !crashes || *crashes == 0 || *crashes > 1'000'000)
+          return wrong("501 5.5.4 XSUSPECT: bad line");
         command.suspects.emplace_back(*id, static_cast<std::uint32_t>(*crashes));
       } else {
         auto key = parse_number(line);
@@ -368,7 +386,8 @@ std::string format_indexes(const std::vector<std::uint32_t>& indexes) {
 
 bool is_hub_name(std::string_view text) {
   return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
   });
 }
 
@@ -384,11 +403,13 @@ Result<std::optional<ShadowCommand>> ShadowParser::next() {
     return std::nullopt;
   }
   auto line = rest.substr(0, end);
-  if (line.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos) return wrong("500 5.5.2 bare line end");
+  if (line.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos)
+    return wrong("500 5.5.2 bare line end");
   auto words = split(line, ' ');
   auto verb = upper(words[0]);
   auto octets = payload_octets(verb, words);
-  if (!octets || *octets > 2 * shadow_payload_octets_max) return wrong("501 5.5.4 " + verb + ": bad arguments or size");
+  if (!octets || *octets > 2 * shadow_payload_octets_max)
+    return wrong("501 5.5.4 " + verb + ": bad arguments or size");
   if (rest.size() - end - 2 < *octets) {
     if (consumed_ != 0) {
       input_.erase(0, consumed_);
@@ -410,10 +431,13 @@ std::string format_hub(const HubHello& hello, int offered) {
   return "XHUB " + std::to_string(offered) + ' ' + format_hello(hello) + "\r\n";
 }
 
-std::string format_proof(std::string_view proof) { return "XPROOF " + std::string(proof) + "\r\n"; }
+std::string format_proof(std::string_view proof) {
+  return "XPROOF " + std::string(proof) + "\r\n";
+}
 
 std::string format_chunk(MessageId id, std::string_view octets, bool last) {
-  std::string out = "XCHUNK " + to_string(id) + ' ' + std::to_string(octets.size()) + (last ? " LAST\r\n" : "\r\n");
+  std::string out =
+      "XCHUNK " + to_string(id) + ' ' + std::to_string(octets.size()) + (last ? " LAST\r\n" : "\r\n");
   out += octets;
   return out;
 }
@@ -428,7 +452,9 @@ std::string format_done(const std::vector<DiscardItem>& items) {
   return "XDONE " + std::to_string(lines.size()) + "\r\n" + lines;
 }
 
-std::string format_poll(std::uint64_t limit) { return "XPOLL " + std::to_string(limit) + "\r\n"; }
+std::string format_poll(std::uint64_t limit) {
+  return "XPOLL " + std::to_string(limit) + "\r\n";
+}
 
 std::string format_suspect(const std::vector<std::pair<MessageId, std::uint32_t>>& suspects) {
   std::string lines;
@@ -442,11 +468,14 @@ std::string format_seen(const std::vector<std::uint64_t>& keys) {
   return "XSEEN " + std::to_string(lines.size()) + "\r\n" + lines;
 }
 
-std::string format_epochs() { return "XEPOCHS\r\n"; }
+std::string format_epochs() {
+  return "XEPOCHS\r\n";
+}
 
 std::string format_vote(const VoteQuestion& question) {
-  return "XVOTE " + question.hub + ' ' + to_string(question.spool) + ' ' + std::to_string(question.over_below.value) + ' ' +
-         question.agreement + (question.is_probe ? " PROBE\r\n" : "\r\n");
+  return "XVOTE " + question.hub + ' ' + to_string(question.spool) + ' ' +
+         std::to_string(question.over_below.value) + ' ' + question.agreement +
+         (question.is_probe ? " PROBE\r\n" : "\r\n");
 }
 
 std::string format_epoch(const KnownEpoch& known) {
@@ -477,10 +506,16 @@ std::string format_runs(std::string_view verb, const std::vector<KnownEpoch>& ru
 }
 }  // namespace
 
-std::string format_level(PressureLevel level) { return "XLEVEL " + std::string(to_string(level)) + "\r\n"; }
+std::string format_level(PressureLevel level) {
+  return "XLEVEL " + std::string(to_string(level)) + "\r\n";
+}
 
-std::string format_gone(const std::vector<KnownEpoch>& gone) { return format_runs("XGONE", gone); }
-std::string format_over(const std::vector<KnownEpoch>& over) { return format_runs("XOVER", over); }
+std::string format_gone(const std::vector<KnownEpoch>& gone) {
+  return format_runs("XGONE", gone);
+}
+std::string format_over(const std::vector<KnownEpoch>& over) {
+  return format_runs("XOVER", over);
+}
 
 std::string format_beat(Epoch epoch, Sequence sequence, std::string_view agreement) {
   auto command = "XBEAT " + std::to_string(epoch.value) + ' ' + std::to_string(sequence.value);
@@ -489,14 +524,18 @@ std::string format_beat(Epoch epoch, Sequence sequence, std::string_view agreeme
 }
 
 std::string format_back(MessageId id, Generation generation, std::uint64_t number) {
-  return "XBACK " + to_string(id) + ' ' + std::to_string(generation.value) + ' ' + std::to_string(number) + "\r\n";
+  return "XBACK " + to_string(id) + ' ' + std::to_string(generation.value) + ' ' + std::to_string(number) +
+         "\r\n";
 }
 
-std::string_view to_string(HubState state) { return hub_states[static_cast<std::size_t>(state)]; }
+std::string_view to_string(HubState state) {
+  return hub_states[static_cast<std::size_t>(state)];
+}
 
 std::string format_state(HubState state, Duration back_within) {
   auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(back_within).count();
-  return "XSTATE " + std::string(to_string(state)) + ' ' + std::to_string(std::max<std::int64_t>(milliseconds, 0)) + "\r\n";
+  return "XSTATE " + std::string(to_string(state)) + ' ' +
+         std::to_string(std::max<std::int64_t>(milliseconds, 0)) + "\r\n";
 }
 
 std::string format_rehome(const std::vector<MessageId>& ids) {
@@ -553,8 +592,11 @@ std::optional<AskAnswer> parse_answer(std::string_view line) {
 }
 
 std::string format_discard(const DiscardItem& item) {
-  return std::to_string(item.key) + ' ' + to_string(item.id) + ' ' + std::to_string(item.generation.value) + ' ' +
-         (item.superseded ? "superseded" : item.all ? "all" : format_indexes(item.recipients));
+  return std::to_string(item.key) + ' ' + to_string(item.id) + ' ' + std::to_string(item.generation.value) +
+         ' ' +
+         (item.superseded ? "superseded"
+          : item.all      ? "all"
+                          : format_indexes(item.recipients));
 }
 
 std::optional<DiscardItem> parse_discard(std::string_view line) {

@@ -1,6 +1,7 @@
-// XSHADOW: how hubs speak to each other inside SMTP (docs/xshadow.md is the specification). Commands are SMTP command lines,
-// some with counted octets behind them (as BDAT has); every command gets exactly one reply, in order. This file turns bytes
-// into commands and values into bytes, both ways. Everything read is hostile until parsed here.
+// XSHADOW: how hubs speak to each other inside SMTP (docs/xshadow.md is the specification). Commands are SMTP
+// command lines, some with counted octets behind them (as BDAT has); every command gets exactly one reply, in
+// order. This file turns bytes into commands and values into bytes, both ways. Everything read is hostile
+// until parsed here.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ inline constexpr int shadow_version_highest = 1;
 inline constexpr std::size_t shadow_line_octets_max = 4096;
 inline constexpr std::size_t shadow_payload_octets_max = 16U << 20;
 inline constexpr std::size_t shadow_chunk_octets_max = 256U << 10;
-inline constexpr std::size_t shadow_names_octets_max = 128U << 10;  ///< of the hubs of one XCOPY, behind its line: some 1,600 of the longest names
+inline constexpr std::size_t shadow_names_octets_max =
+    128U << 10;  ///< of the hubs of one XCOPY, behind its line: some 1,600 of the longest names
 inline constexpr std::size_t shadow_batch_max = 400;  ///< ids in one XASK, items in one XDONE or XPOLL
 
 /// Who speaks: the opening of a session, in both directions.
@@ -39,7 +41,8 @@ struct HubHello {
   bool operator==(const HubHello&) const = default;
 };
 
-/// The version that the client of a session offered (its highest), and the one that the server chose: the lower of both highest.
+/// The version that the client of a session offered (its highest), and the one that the server chose: the
+/// lower of both highest.
 struct ShadowVersion {
   int offered = shadow_version_highest;
   int used = shadow_version_highest;
@@ -54,25 +57,28 @@ struct HubChallenge {
 };
 
 struct CopyOffer {
-  /// A body that is copied while it comes in is begun without size and envelope, and ended with both (keyword XEARLY).
+  /// A body that is copied while it comes in is begun without size and envelope, and ended with both (keyword
+  /// XEARLY).
   enum class Part : std::uint8_t { whole, begin, end };
   MessageId id;
   Generation generation;
   std::uint64_t body_octets = 0;
   Part part = Part::whole;
   bool streamed = false;  ///< the body follows in XCHUNK commands; else it is part of this command's octets
-  std::vector<std::pair<std::string, SpoolId>> offered;  ///< every hub the copy was offered to, in order, the receiver last
-  std::vector<std::uint32_t> done;                       ///< recipients already finished, ascending
-  std::string envelope;                                  ///< encoded (base/envelope.h)
-  std::string body;                                      ///< when not streamed
-  MessageNote note;                                      ///< keyword XNOTE: number, hold, alarm and next hop; number 0: nothing
+  std::vector<std::pair<std::string, SpoolId>>
+      offered;                      ///< every hub the copy was offered to, in order, the receiver last
+  std::vector<std::uint32_t> done;  ///< recipients already finished, ascending
+  std::string envelope;             ///< encoded (base/envelope.h)
+  std::string body;                 ///< when not streamed
+  MessageNote note;                 ///< keyword XNOTE: number, hold, alarm and next hop; number 0: nothing
 };
 
-/// A message that is handed over: `envelope` of the offer is the whole record of it (docs/xshadow.md section 12).
+/// A message that is handed over: `envelope` of the offer is the whole record of it (docs/xshadow.md section
+/// 12).
 struct HandOffer {
   CopyOffer copy;
-  std::uint64_t number = 0;  ///< of the offer, in this run of the giver
-  bool keep = false;         ///< the giver stays as a holder
+  std::uint64_t number = 0;    ///< of the offer, in this run of the giver
+  bool keep = false;           ///< the giver stays as a holder
   bool is_held_there = false;  ///< no body is sent: the receiver has it, in the copy it holds
 };
 
@@ -126,7 +132,37 @@ struct AskAnswer {
   bool operator==(const AskAnswer&) const = default;
 };
 
-enum class ShadowVerb : std::uint8_t { ehlo, noop, quit, rset, hub, proof, copy, chunk, forget, done, poll, seen, beat, ask, suspect, vote, epochs, hand, back, state, rehome, config, note, gone, over, level, query, order, answer };
+enum class ShadowVerb : std::uint8_t {
+  ehlo,
+  noop,
+  quit,
+  rset,
+  hub,
+  proof,
+  copy,
+  chunk,
+  forget,
+  done,
+  poll,
+  seen,
+  beat,
+  ask,
+  suspect,
+  vote,
+  epochs,
+  hand,
+  back,
+  state,
+  rehome,
+  config,
+  note,
+  gone,
+  over,
+  level,
+  query,
+  order,
+  answer
+};
 
 /// Is a hub silent? Asked by who wants to take over from it (majority ownership).
 struct VoteQuestion {
@@ -138,7 +174,8 @@ struct VoteQuestion {
   bool operator==(const VoteQuestion&) const = default;
 };
 
-/// What a hub remembers of another one's epochs; in XGONE: all below `lowest` have left; in XOVER: were ended.
+/// What a hub remembers of another one's epochs; in XGONE: all below `lowest` have left; in XOVER: were
+/// ended.
 struct KnownEpoch {
   std::string hub;
   SpoolId spool;
@@ -149,44 +186,46 @@ struct KnownEpoch {
 /// One command as read. Only the members of its verb are set.
 struct ShadowCommand {
   ShadowVerb verb = ShadowVerb::noop;
-  std::string name;                         ///< ehlo
-  HubHello hello;                           ///< hub
-  int version = 0;                          ///< hub: the highest that the client speaks
-  std::string proof;                        ///< proof
-  CopyOffer copy;                           ///< copy
-  bool keep = false;                        ///< hand (whose offer is in `copy`)
-  bool is_held_here = false;                ///< hand: no body comes, the copy held here has it
-  std::uint64_t number = 0;                 ///< hand, back, answer
-  std::uint64_t offset = 0;                 ///< answer
-  std::string target;                       ///< query, order
-  std::string by;                           ///< order
-  MessageId id;                             ///< chunk, forget, back
-  Generation generation;                    ///< forget, back
-  std::string octets;                       ///< chunk
-  bool last = false;                        ///< chunk
-  std::vector<DiscardItem> discards;        ///< done
-  std::uint64_t limit = 0;                  ///< poll
-  std::vector<std::uint64_t> keys;          ///< seen
-  Epoch epoch;                              ///< beat
-  Sequence sequence;                        ///< beat
-  std::string agreement;                    ///< beat: empty, or 16 hexadecimal digits
-  VoteQuestion vote;                        ///< vote
-  std::vector<MessageId> ids;               ///< ask, rehome
-  std::vector<std::pair<MessageId, std::uint32_t>> suspects;  ///< suspect: how often a hub ended while it delivered each
-  std::vector<NoteItem> notes;              ///< note
-  std::vector<KnownEpoch> runs;             ///< gone, over
-  HubState state = HubState::active;        ///< state
-  std::uint64_t milliseconds = 0;           ///< state: back within
-  ConfigurationValues configuration;        ///< config
+  std::string name;                   ///< ehlo
+  HubHello hello;                     ///< hub
+  int version = 0;                    ///< hub: the highest that the client speaks
+  std::string proof;                  ///< proof
+  CopyOffer copy;                     ///< copy
+  bool keep = false;                  ///< hand (whose offer is in `copy`)
+  bool is_held_here = false;          ///< hand: no body comes, the copy held here has it
+  std::uint64_t number = 0;           ///< hand, back, answer
+  std::uint64_t offset = 0;           ///< answer
+  std::string target;                 ///< query, order
+  std::string by;                     ///< order
+  MessageId id;                       ///< chunk, forget, back
+  Generation generation;              ///< forget, back
+  std::string octets;                 ///< chunk
+  bool last = false;                  ///< chunk
+  std::vector<DiscardItem> discards;  ///< done
+  std::uint64_t limit = 0;            ///< poll
+  std::vector<std::uint64_t> keys;    ///< seen
+  Epoch epoch;                        ///< beat
+  Sequence sequence;                  ///< beat
+  std::string agreement;              ///< beat: empty, or 16 hexadecimal digits
+  VoteQuestion vote;                  ///< vote
+  std::vector<MessageId> ids;         ///< ask, rehome
+  std::vector<std::pair<MessageId, std::uint32_t>>
+      suspects;                                 ///< suspect: how often a hub ended while it delivered each
+  std::vector<NoteItem> notes;                  ///< note
+  std::vector<KnownEpoch> runs;                 ///< gone, over
+  HubState state = HubState::active;            ///< state
+  std::uint64_t milliseconds = 0;               ///< state: back within
+  ConfigurationValues configuration;            ///< config
   PressureLevel level = PressureLevel::normal;  ///< level
 };
 
-/// Reads commands from a session's bytes. A wrong command is reported with its reply text; after one the session is closed,
-/// since the octets behind a counted command can not be told from commands any more.
+/// Reads commands from a session's bytes. A wrong command is reported with its reply text; after one the
+/// session is closed, since the octets behind a counted command can not be told from commands any more.
 class ShadowParser {
  public:
   void feed(std::string_view octets) { input_.append(octets); }
-  /// The next whole command; nothing when more octets are needed; an error (what = reply text) when it is wrong.
+  /// The next whole command; nothing when more octets are needed; an error (what = reply text) when it is
+  /// wrong.
   Result<std::optional<ShadowCommand>> next();
   [[nodiscard]] std::size_t buffered() const { return input_.size() - consumed_; }
 
@@ -250,10 +289,10 @@ std::optional<HubChallenge> parse_challenge(std::string_view text);
 /// Letters, digits, '.', '-' and '_', 1 to 64 octets.
 bool is_hub_name(std::string_view text);
 
-/// Proof of knowing the cluster's secret, bound to both hellos, to the versions offered and used, and to who gives it.
-/// HMAC-SHA-256 (RFC 2104) in hexadecimal.
-std::string hub_proof(std::string_view secret, std::string_view role, const HubHello& client, const HubHello& server,
-                      ShadowVersion version = {});
+/// Proof of knowing the cluster's secret, bound to both hellos, to the versions offered and used, and to who
+/// gives it. HMAC-SHA-256 (RFC 2104) in hexadecimal.
+std::string hub_proof(std::string_view secret, std::string_view role, const HubHello& client,
+                      const HubHello& server, ShadowVersion version = {});
 /// In constant time.
 bool proofs_equal(std::string_view a, std::string_view b);
 

@@ -49,7 +49,8 @@ std::string received_field(const Trace& trace) {
 void add_remark(std::string& field, std::string_view remark) {
   constexpr std::size_t remark_octets_max = 200;
   std::string comment = "\r\n\t(";
-  for (char c : remark.substr(0, remark_octets_max)) comment.push_back(c >= 0x20 && c < 0x7f && c != '(' && c != ')' && c != '\\' && c != ';' ? c : '?');
+  for (char c : remark.substr(0, remark_octets_max))
+    comment.push_back(c >= 0x20 && c < 0x7f && c != '(' && c != ')' && c != '\\' && c != ';' ? c : '?');
   comment.push_back(')');
   const auto date = field.rfind(';');
   field.insert(date == std::string::npos ? field.size() : date, comment);

@@ -16,7 +16,8 @@ struct Trace {
   std::string_view host_name;       ///< ours
   bool is_extended = true;          ///< EHLO: ESMTP
   bool smtputf8 = false;            ///< UTF8SMTP (RFC 6531 section 4.3)
-  std::string_view tls_cipher = {};  ///< IANA's name; empty: not encrypted. ESMTPS (RFC 3848), "tls" (RFC 8314 section 4.3)
+  std::string_view tls_cipher =
+      {};  ///< IANA's name; empty: not encrypted. ESMTPS (RFC 3848), "tls" (RFC 8314 section 4.3)
   bool is_authenticated = false;  ///< the client has logged on: ESMTPA, ESMTPSA (RFC 3848)
   MessageId id;
   std::string_view
@@ -27,7 +28,8 @@ struct Trace {
 /// The whole field, folded, with its last CRLF.
 std::string received_field(const Trace& trace);
 
-/// Puts a comment into a field that received_field() made. Of `remark` only what may stand in a comment is kept, at most 200 octets.
+/// Puts a comment into a field that received_field() made. Of `remark` only what may stand in a comment is
+/// kept, at most 200 octets.
 void add_remark(std::string& field, std::string_view remark);
 
 /// `field` is a Received field as it came, folds included: did a hub of this host name write it?

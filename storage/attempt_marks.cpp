@@ -14,7 +14,9 @@ namespace {
 constexpr std::uint64_t magic = 0x554d425241540001ULL;
 static_assert(sizeof(AttemptMarks::Region) == 65'536);
 
-void unmap(AttemptMarks::Region* region) { ::munmap(region, sizeof *region); }
+void unmap(AttemptMarks::Region* region) {
+  ::munmap(region, sizeof *region);
+}
 
 std::unexpected<Error> failed(const std::string& what) {
   auto code = std::error_code(errno, std::generic_category());
@@ -28,13 +30,15 @@ void store(std::uint64_t& place, std::uint64_t value) {
 
 }  // namespace
 
-Result<std::unique_ptr<AttemptMarks::Region, void (*)(AttemptMarks::Region*)>> AttemptMarks::map(const std::string& directory) {
+Result<std::unique_ptr<AttemptMarks::Region, void (*)(AttemptMarks::Region*)>> AttemptMarks::map(
+    const std::string& directory) {
   auto path = directory + "/spool.attempts";
   int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (file < 0) return failed("open " + path);
   // Room is taken now: a mapped page without room on the disk would end the process at its first store.
   int full = ::posix_fallocate(file, 0, sizeof(Region));
-  void* memory = full == 0 ? ::mmap(nullptr, sizeof(Region), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
+  void* memory =
+      full == 0 ? ::mmap(nullptr, sizeof(Region), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
   if (full != 0) errno = full;
   int error = errno;
   ::close(file);

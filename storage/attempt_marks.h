@@ -1,7 +1,8 @@
-// Which messages are in the hands of delivery at this instant, kept in memory that outlives the process but need not outlive
-// the machine: a mapped file costs a store per attempt, and no sync. What the next start of the hub finds there was under way
-// when the process ended without a word, so each of these is a suspect (storage/suspects.h). After a loss of power the file
-// may say anything old or nothing, which is right: that was not the fault of a message.
+// Which messages are in the hands of delivery at this instant, kept in memory that outlives the process but
+// need not outlive the machine: a mapped file costs a store per attempt, and no sync. What the next start of
+// the hub finds there was under way when the process ended without a word, so each of these is a suspect
+// (storage/suspects.h). After a loss of power the file may say anything old or nothing, which is right: that
+// was not the fault of a message.
 //
 // One thread. A region may be cut at any instant: a slot counts only with both of its words.
 #pragma once

@@ -163,7 +163,8 @@ void Database::fail(int code, const char* what) {
       (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_FULL)) {
     text += fmt::format(": {}", std::strerror(system_error));
   }
-  auto kind = damaged_ ? make_error_code(SpoolFault::damaged) : std::make_error_code(meaning(code, system_error));
+  auto kind =
+      damaged_ ? make_error_code(SpoolFault::damaged) : std::make_error_code(meaning(code, system_error));
   error_ = Error{kind, std::move(text)};
 }
 

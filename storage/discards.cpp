@@ -107,7 +107,9 @@ void Discards::remember(const PeerMemory& peer) {
   remember_.run(peer.hub, peer.spool.value, peer.epoch.value, peer.sequence.value);
 }
 
-void Discards::forget(const std::string& hub) { forget_peer_.run(hub); }
+void Discards::forget(const std::string& hub) {
+  forget_peer_.run(hub);
+}
 
 void Discards::set_note(const std::string& name, const std::string& value) {
   if (value.empty())
@@ -133,9 +135,13 @@ std::optional<Generation> Discards::superseded(MessageId id) {
   return Generation{static_cast<std::uint32_t>(rows.number(0))};
 }
 
-void Discards::superseded_is_done(MessageId id) { superseded_is_done_.run(id.spool.value, id.number); }
+void Discards::superseded_is_done(MessageId id) {
+  superseded_is_done_.run(id.spool.value, id.number);
+}
 
-bool Discards::is_held_back(MessageId id) { return held_back_.rows(id.spool.value, id.number).next(); }
+bool Discards::is_held_back(MessageId id) {
+  return held_back_.rows(id.spool.value, id.number).next();
+}
 
 std::vector<OutboxItem> Discards::list(SpoolId to, std::uint64_t after_key, std::size_t limit) {
   std::vector<OutboxItem> result;

@@ -52,7 +52,8 @@ class Discards {
   /// The column `whole`.
   enum class Word : std::uint8_t { some = 0, all = 1, superseded = 2 };
   void add(const Holder& holder, MessageId id, Generation generation, Word word,
-           const std::vector<std::uint32_t>& recipients, const std::vector<std::uint64_t>& forks, Counts& counts);
+           const std::vector<std::uint32_t>& recipients, const std::vector<std::uint64_t>& forks,
+           Counts& counts);
   std::int64_t slot_of(const Holder& holder);
 
   Database& database_;
@@ -78,13 +79,16 @@ class Discards {
   Statement remember_{database_, "INSERT OR REPLACE INTO peers VALUES(?, ?, ?, ?)"};
   Statement done_{database_,
                   "SELECT generation FROM outbox WHERE origin_spool = ? AND origin_number = ? AND whole = 1"};
-  Statement superseded_{
-      database_, "SELECT generation FROM outbox WHERE origin_spool = ? AND origin_number = ? AND whole = 2 ORDER BY generation DESC"};
+  Statement superseded_{database_,
+                        "SELECT generation FROM outbox WHERE origin_spool = ? AND origin_number = ? AND "
+                        "whole = 2 ORDER BY generation DESC"};
   Statement superseded_is_done_{
       database_, "UPDATE outbox SET whole = 1 WHERE origin_spool = ? AND origin_number = ? AND whole = 2"};
-  Statement held_back_{database_,
-                       "SELECT 1 FROM outbox JOIN outbox_forks f USING(key) JOIN messages m ON m.row = f.fork "
-                       "WHERE outbox.origin_spool = ? AND outbox.origin_number = ? AND whole = 1 AND m.protection <> 2 LIMIT 1"};
+  Statement held_back_{
+      database_,
+      "SELECT 1 FROM outbox JOIN outbox_forks f USING(key) JOIN messages m ON m.row = f.fork "
+      "WHERE outbox.origin_spool = ? AND outbox.origin_number = ? AND whole = 1 AND m.protection <> 2 LIMIT "
+      "1"};
   // A fork holds back until it is protected where somebody holds it (2), or gone.
   Statement list_{database_,
                   "SELECT key, origin_spool, origin_number, generation, whole, recipients FROM outbox "

@@ -168,7 +168,8 @@ std::optional<std::vector<std::uint32_t>> decode_indexes(std::string_view octets
 std::string encode_sealed(const Envelope& envelope) {
   auto form = encode(envelope);
   std::string out(1, sealed);
-  for (auto sum = checksum(form); out.size() < seal_octets; sum >>= 8) out.push_back(static_cast<char>(sum & 0xff));
+  for (auto sum = checksum(form); out.size() < seal_octets; sum >>= 8)
+    out.push_back(static_cast<char>(sum & 0xff));
   return out += form;
 }
 

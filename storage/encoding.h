@@ -29,8 +29,8 @@ std::optional<std::vector<std::uint64_t>> decode_numbers(std::string_view octets
 std::string encode_indexes(const std::vector<std::uint32_t>& indexes);
 std::optional<std::vector<std::uint32_t>> decode_indexes(std::string_view octets);
 
-/// An envelope with its checksum. Without one (it begins with the version of its form then) it was written by a version
-/// that made none.
+/// An envelope with its checksum. Without one (it begins with the version of its form then) it was written by
+/// a version that made none.
 std::string encode_sealed(const Envelope& envelope);
 std::optional<Envelope> decode_sealed(std::string_view octets);
 

@@ -301,8 +301,8 @@ void GroupCommit::latch(const Error& error) {
                      : Error{std::make_error_code(std::errc::io_error),
                              "the spool has stopped writing, restart the hub to recover: " + error.what};
   }
-  // Without the mark the next start may not meet the damage again for a while. Not written (a disk that is gone): it meets it
-  // when it meets it.
+  // Without the mark the next start may not meet the damage again for a while. Not written (a disk that is
+  // gone): it meets it when it meets it.
   if (is_damage(error)) (void)DamageMark(options_.vfs, options_.directory).set(error.what);
 }
 

@@ -1,5 +1,5 @@
-// Hand-over in the spool: what the giver and the receiver of a message make durable, and when. Part of SpoolWriter; the order
-// of the steps between the two hubs is docs/xshadow.md's.
+// Hand-over in the spool: what the giver and the receiver of a message make durable, and when. Part of
+// SpoolWriter; the order of the steps between the two hubs is docs/xshadow.md's.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -9,7 +9,9 @@
 namespace umbra::storage {
 namespace {
 
-bool is_receiver(const Holder& holder) { return holder.state == Holder::State::receiver; }
+bool is_receiver(const Holder& holder) {
+  return holder.state == Holder::State::receiver;
+}
 
 std::unexpected<Error> not_there(RowId row, const char* operation) {
   return failure(std::errc::no_such_file_or_directory,
@@ -33,17 +35,21 @@ Result<void> SpoolWriter::begin_hand_over(RowId row, const Holder& receiver) {
   if (!database_.ok()) return database_.outcome();
   if (!before) return not_there(row, "hand over");
   auto busy = [&](const char* why) {
-    return failure(std::errc::device_or_resource_busy, fmt::format("hand over {}: {}", to_string(before->id), why));
+    return failure(std::errc::device_or_resource_busy,
+                   fmt::format("hand over {}: {}", to_string(before->id), why));
   };
   if (is_handing_over(before->state)) return busy("it is being handed over already");
-  // A DSN that was made of it and has no copy yet holds back its discard status: that cannot be told to the receiver.
+  // A DSN that was made of it and has no copy yet holds back its discard status: that cannot be told to the
+  // receiver.
   for (auto fork : before->forks) {
     auto notification = messages_.find_row(RowId{static_cast<std::int64_t>(fork)});
-    if (notification && std::ranges::none_of(notification->holders, [](const Holder& h) { return h.state == Holder::State::holds; }))
+    if (notification && std::ranges::none_of(notification->holders,
+                                             [](const Holder& h) { return h.state == Holder::State::holds; }))
       return busy("a notification made of it is not protected yet");
   }
   MessageRow after = *before;
-  after.state = before->state == MessageState::held ? MessageState::handing_over_held : MessageState::handing_over;
+  after.state =
+      before->state == MessageState::held ? MessageState::handing_over_held : MessageState::handing_over;
   std::erase_if(after.holders, is_receiver);
   after.holders.push_back({receiver.hub, receiver.spool, Holder::State::receiver});
   messages_.update(*before, after, counts);
@@ -62,14 +68,15 @@ void SpoolWriter::leave_to_later_owner(const MessageRow& message, SpoolId except
   bodies_.remove(message.row, message.size);
 }
 
-Result<void> SpoolWriter::end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch, HandOverEnd how) {
+Result<void> SpoolWriter::end_hand_over(RowId row, Generation generation, const Holder& owner,
+                                        Epoch owner_epoch, HandOverEnd how) {
   auto message = messages_.find_row(row);
   if (!database_.ok()) return database_.outcome();
   if (!message || !is_handing_over(message->state)) return not_there(row, "end a hand-over");
   if (generation <= message->generation) {
     return failure(std::errc::invalid_argument,
-                   fmt::format("end the hand-over of {}: generation {} is not above {}", to_string(message->id),
-                               generation.value, message->generation.value));
+                   fmt::format("end the hand-over of {}: generation {} is not above {}",
+                               to_string(message->id), generation.value, message->generation.value));
   }
   if (how == HandOverEnd::moved) {
     leave_to_later_owner(*message, owner.spool, Left::handed_over);
@@ -127,11 +134,14 @@ Result<Writer::HandedOver> SpoolWriter::accept_hand_over(const NewMessage& messa
     auto row = messages_.find_row(*own);
     if (!database_.ok()) return std::unexpected(*database_.error());
     if (!before || !row) return later("damaged");
-    if (row->generation == message.generation) return HandedOver{.row = *own, .is_new = false, .wants_body = false};
+    if (row->generation == message.generation)
+      return HandedOver{.row = *own, .is_new = false, .wants_body = false};
     if (row->generation > message.generation) return later("this hub owns it under a later one");
-    // Owned here under an earlier generation: known to have gone elsewhere only when this hub was giving it away itself.
+    // Owned here under an earlier generation: known to have gone elsewhere only when this hub was giving it
+    // away itself.
     if (!is_handing_over(row->state))
-      return failure(std::errc::device_or_resource_busy, fmt::format("accept {}: this hub has yet to ask who owns it", to_string(message.id)));
+      return failure(std::errc::device_or_resource_busy,
+                     fmt::format("accept {}: this hub has yet to ask who owns it", to_string(message.id)));
     for (const auto& outcome : before->progress) add_progress(taken.progress, outcome);
     owe_superseded(*row, SpoolId{});
     messages_.remove(*row, Left::handed_over, counts);
@@ -146,7 +156,8 @@ Result<Writer::HandedOver> SpoolWriter::accept_hand_over(const NewMessage& messa
     for (auto index : shadow->done)
       add_progress(taken.progress, {index, RecipientOutcome::State::delivered, "told by another hub"});
     for (const auto& holder : shadow->offered)  // told by this hub or by nobody
-      if (holder.state == Holder::State::owed && std::ranges::find(taken.holders, holder.spool, &Holder::spool) == taken.holders.end())
+      if (holder.state == Holder::State::owed &&
+          std::ranges::find(taken.holders, holder.spool, &Holder::spool) == taken.holders.end())
         taken.holders.push_back({holder.hub, holder.spool, Holder::State::offered});
     shadows_.remove(shadow->row, counts);
     if (shadow->size == message.size) {

@@ -1,4 +1,5 @@
-// For how long messages were on hold: they do not age meanwhile (hub/outbound/message_clock.h). One row for each message that is or was on hold here.
+// For how long messages were on hold: they do not age meanwhile (hub/outbound/message_clock.h). One row for
+// each message that is or was on hold here.
 #pragma once
 
 #include "base/clock.h"
@@ -22,7 +23,9 @@ class Holds {
 
   Database& database_;
   Statement begin_{database_, "INSERT INTO holds VALUES(?1, ?2, 0) ON CONFLICT DO UPDATE SET since = ?2"};
-  Statement end_{database_, "UPDATE holds SET before = before + max(?2 - since, 0), since = NULL WHERE row = ?1 AND since IS NOT NULL"};
+  Statement end_{database_,
+                 "UPDATE holds SET before = before + max(?2 - since, 0), since = NULL WHERE row = ?1 AND "
+                 "since IS NOT NULL"};
   Statement remove_{database_, "DELETE FROM holds WHERE row = ?"};
   Statement span_{database_, "SELECT before + coalesce(max(?2 - since, 0), 0) FROM holds WHERE row = ?1"};
 };

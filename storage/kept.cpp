@@ -8,12 +8,14 @@ namespace {
 
 constexpr std::uint64_t page_octets = 4096;
 constexpr std::uint64_t row_octets = 256;  // columns, keys, the index
-/// A message for which more would have to go at once is not kept itself: a commit never takes long because of the net.
+/// A message for which more would have to go at once is not kept itself: a commit never takes long because of
+/// the net.
 constexpr std::size_t rows_per_message_max = 256;
 
 /// What the database needs for it, about: the body in whole pages.
 std::uint64_t octets_needed(std::uint64_t size, std::size_t envelope_octets, std::size_t delivered_octets) {
-  return (size + page_octets - 1) / page_octets * page_octets + envelope_octets + delivered_octets + row_octets;
+  return (size + page_octets - 1) / page_octets * page_octets + envelope_octets + delivered_octets +
+         row_octets;
 }
 
 }  // namespace
@@ -67,9 +69,9 @@ bool Kept::keep(const KeptMessage& message, Counts& counts, Bodies& bodies) {
     ++counts.kept_gone_size;
     return false;
   }
-  insert_.run(message.row.value, to_column(message.ended_at), message.is_shadow, message.id.spool.value, message.id.number,
-              message.generation.value, message.owner_spool.value, message.owner_hub, message.size, octets, Blob{delivered},
-              Blob{envelope});
+  insert_.run(message.row.value, to_column(message.ended_at), message.is_shadow, message.id.spool.value,
+              message.id.number, message.generation.value, message.owner_spool.value, message.owner_hub,
+              message.size, octets, Blob{delivered}, Blob{envelope});
   ++counts.kept;
   counts.kept_octets += static_cast<std::int64_t>(octets);
   return true;
@@ -78,7 +80,8 @@ bool Kept::keep(const KeptMessage& message, Counts& counts, Bodies& bodies) {
 std::optional<Kept::Oldest> Kept::find_oldest() {
   auto rows = first_.rows();
   if (!rows.next()) return std::nullopt;
-  return Oldest{RowId{rows.number(0)}, time_from_column(rows.number(1)), rows.unsigned_number(2), rows.unsigned_number(3)};
+  return Oldest{RowId{rows.number(0)}, time_from_column(rows.number(1)), rows.unsigned_number(2),
+                rows.unsigned_number(3)};
 }
 
 void Kept::remove(const Oldest& oldest, std::int64_t& reason, Counts& counts, Bodies& bodies) {
@@ -96,7 +99,8 @@ std::size_t Kept::trim(WallTime ended_before, std::size_t rows_max, Counts& coun
     if (!oldest) break;
     bool is_over = static_cast<std::uint64_t>(counts.kept_octets) > limits_.octets_max;
     if (!is_over && oldest->ended_at >= ended_before) break;
-    remove(*oldest, is_over && limits_.enabled() ? counts.kept_gone_size : counts.kept_gone_age, counts, bodies);
+    remove(*oldest, is_over && limits_.enabled() ? counts.kept_gone_size : counts.kept_gone_age, counts,
+           bodies);
   }
   return gone;
 }
@@ -157,9 +161,10 @@ std::optional<WallTime> Kept::oldest() {
 // ---- requests to send it again
 
 void Kept::put(const Resend& resend) {
-  put_.run(resend.request, resend.filter, static_cast<int>(resend.state), to_column(resend.begun_at), to_column(resend.changed_at),
-           to_column(resend.reached_at), resend.reached_row.value, resend.looked_at, resend.resent, resend.resent_octets,
-           resend.shadows_left_out, resend.failed, resend.why);
+  put_.run(resend.request, resend.filter, static_cast<int>(resend.state), to_column(resend.begun_at),
+           to_column(resend.changed_at), to_column(resend.reached_at), resend.reached_row.value,
+           resend.looked_at, resend.resent, resend.resent_octets, resend.shadows_left_out, resend.failed,
+           resend.why);
   if (resend.state != Resend::State::running) forget_old_.run();
 }
 
@@ -195,6 +200,8 @@ std::optional<Resend> Kept::resend(const std::string& request) {
   return found.empty() ? std::nullopt : std::optional(std::move(found.front()));
 }
 
-std::vector<Resend> Kept::resends(std::size_t limit) { return read_resends(resends_.rows(std::uint64_t{limit})); }
+std::vector<Resend> Kept::resends(std::size_t limit) {
+  return read_resends(resends_.rows(std::uint64_t{limit}));
+}
 
 }  // namespace umbra::storage

@@ -1,6 +1,7 @@
-// The safety net: mail that is done and kept for a while, so that it can be sent again when its next hop has lost it. A row that
-// ends moves here from messages or shadows; its body stays under the same key and is not rewritten. Bounded by octets (never
-// passed, at the moment of every commit) and by age; the oldest goes first, a bounded number at a time.
+// The safety net: mail that is done and kept for a while, so that it can be sent again when its next hop has
+// lost it. A row that ends moves here from messages or shadows; its body stays under the same key and is not
+// rewritten. Bounded by octets (never passed, at the moment of every commit) and by age; the oldest goes
+// first, a bounded number at a time.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +29,11 @@ class Kept {
   void set_giving_way(bool is_on) { gives_way_ = is_on; }
   [[nodiscard]] bool is_on() const { return limits_.enabled(); }
 
-  /// Takes over the body of a row that was just removed. False: it does not fit, or the disk is short, and the body is the
-  /// caller's to remove.
+  /// Takes over the body of a row that was just removed. False: it does not fit, or the disk is short, and
+  /// the body is the caller's to remove.
   bool keep(const KeptMessage& message, Counts& counts, Bodies& bodies);
-  /// Removes what has ended before that moment, and what is more than the cap allows; at most `rows_max`. How many went.
+  /// Removes what has ended before that moment, and what is more than the cap allows; at most `rows_max`. How
+  /// many went.
   std::size_t trim(WallTime ended_before, std::size_t rows_max, Counts& counts, Bodies& bodies);
   /// Removes the oldest whatever its age, because the disk is short.
   std::size_t give_way(std::size_t rows_max, Counts& counts, Bodies& bodies);
@@ -62,13 +64,18 @@ class Kept {
   bool gives_way_ = false;
   Statement insert_{database_, "INSERT INTO kept VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
   Statement remove_{database_, "DELETE FROM kept WHERE row = ?"};
-  Statement first_{database_, "SELECT row, ended_at, size, octets FROM kept INDEXED BY kept_ended_at ORDER BY ended_at, row LIMIT 1"};
+  Statement first_{
+      database_,
+      "SELECT row, ended_at, size, octets FROM kept INDEXED BY kept_ended_at ORDER BY ended_at, row LIMIT 1"};
   Statement one_{database_,
-                 "SELECT row, ended_at, is_shadow, origin_spool, origin_number, generation, owner_spool, owner_hub, size, octets, "
+                 "SELECT row, ended_at, is_shadow, origin_spool, origin_number, generation, owner_spool, "
+                 "owner_hub, size, octets, "
                  "delivered, envelope FROM kept WHERE row = ?"};
   Statement list_{database_,
-                  "SELECT row, ended_at, is_shadow, origin_spool, origin_number, generation, owner_spool, owner_hub, size, octets, "
-                  "delivered, envelope FROM kept WHERE (ended_at, row) > (?, ?) AND ended_at <= ? ORDER BY ended_at, row LIMIT ?"};
+                  "SELECT row, ended_at, is_shadow, origin_spool, origin_number, generation, owner_spool, "
+                  "owner_hub, size, octets, "
+                  "delivered, envelope FROM kept WHERE (ended_at, row) > (?, ?) AND ended_at <= ? ORDER BY "
+                  "ended_at, row LIMIT ?"};
   Statement put_{database_, "INSERT OR REPLACE INTO resends VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
   Statement forget_old_{database_,
                         "DELETE FROM resends WHERE state <> 0 AND request NOT IN "

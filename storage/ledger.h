@@ -58,7 +58,8 @@ struct Ledger {
 /// The ledger and what was counted, both as of one commit.
 struct Balance {
   Ledger ledger;
-  std::uint64_t queued = 0;        ///< rows of the table: counted, but for the held ones, of which the spool keeps the number
+  std::uint64_t queued =
+      0;  ///< rows of the table: counted, but for the held ones, of which the spool keeps the number
   std::uint64_t handing_over = 0;  ///< of these
   std::optional<RowId> oldest;
   /// 0, or mail came (negative: went) that nobody has named.

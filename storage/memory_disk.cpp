@@ -535,7 +535,8 @@ void MemoryDisk::decay(const std::string& path, std::uint64_t at, std::uint64_t 
   std::lock_guard guard(mutex_);
   auto found = files_.find(path);
   if (found == files_.end()) return;
-  auto end = std::min<std::uint64_t>(at + octets, std::max(found->second->content.size(), found->second->durable.size()));
+  auto end = std::min<std::uint64_t>(at + octets,
+                                     std::max(found->second->content.size(), found->second->durable.size()));
   for (auto i = at; i < end; ++i) {
     char noise = static_cast<char>(random.below(256));
     for (auto* kept : {&found->second->content, &found->second->durable})

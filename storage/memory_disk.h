@@ -61,8 +61,8 @@ class MemoryDisk {
 
   /// Durable at once, like creating and deleting. Of a file that is not there: nothing.
   Result<void> rename(const std::string& from, const std::string& to);
-  /// Bits flip in what is kept: `octets` from `at` on, as far as the file reaches, are replaced by noise. Handles that are
-  /// open see it.
+  /// Bits flip in what is kept: `octets` from `at` on, as far as the file reaches, are replaced by noise.
+  /// Handles that are open see it.
   void decay(const std::string& path, std::uint64_t at, std::uint64_t octets, Random& random);
 
   // ---- what happened

@@ -20,7 +20,8 @@ int protection_column(bool is_protected, const std::vector<Holder>& holders) {
 
 void count(const MessageRow& message, std::int64_t sign, Counts& counts) {
   counts.messages += sign;
-  if (message.state == MessageState::held || message.state == MessageState::handing_over_held) counts.held += sign;
+  if (message.state == MessageState::held || message.state == MessageState::handing_over_held)
+    counts.held += sign;
   if (!message.is_protected) counts.unprotected += sign;
 }
 
@@ -35,7 +36,9 @@ bool is_held(const MessageRow& message) {
 
 /// Something that a holder has to know to go on where this hub was.
 bool is_note_changed(const MessageRow& before, const MessageRow& after) {
-  if (is_held(before) != is_held(after) || before.alarm_at != after.alarm_at || before.next_hop != after.next_hop) return true;
+  if (is_held(before) != is_held(after) || before.alarm_at != after.alarm_at ||
+      before.next_hop != after.next_hop)
+    return true;
   return std::ranges::any_of(after.queue, [&](const QueueEntry& entry) {
     auto earlier = std::ranges::find(before.queue, entry.destination, &QueueEntry::destination);
     return entry.attempts > (earlier == before.queue.end() ? 0 : earlier->attempts);
@@ -128,8 +131,9 @@ void Messages::insert(const NewMessage& message, Entered how, Counts& counts) {
               static_cast<int>(MessageState::queued),
               protection_column(message.is_protected, message.holders), message.size,
               to_column(message.alarm_at), recipients, done, Blob{encode_holders(message.holders)},
-              Blob{encode_queue(message.queue)}, message.last_error, envelope_inline, message.envelope.protection.copies,
-              held_by_column(message.holders), noted, history, next_hop_column(message.next_hop));
+              Blob{encode_queue(message.queue)}, message.last_error, envelope_inline,
+              message.envelope.protection.copies, held_by_column(message.holders), noted, history,
+              next_hop_column(message.next_hop));
   if (message.holders.size() > 1) name_further_holders(message.row, message.holders);
   if (is_large) insert_envelope_.run(message.row.value, Blob{envelope});
   for (const auto& entry : message.queue) queue_.add(message.row, entry);
@@ -155,9 +159,11 @@ void Messages::update(const MessageRow& before, const MessageRow& after, Counts&
   if (noted != 0) {
     if (before.holders != after.holders)
       for (const auto& holder : before.holders)
-        if (std::ranges::find(after.holders, holder.spool, &Holder::spool) == after.holders.end()) notes_.remove(after.row, holder.spool);
+        if (std::ranges::find(after.holders, holder.spool, &Holder::spool) == after.holders.end())
+          notes_.remove(after.row, holder.spool);
     for (const auto& holder : after.holders)
-      if (is_new_note || std::ranges::find(before.holders, holder) == before.holders.end()) notes_.owe(after.row, holder);
+      if (is_new_note || std::ranges::find(before.holders, holder) == before.holders.end())
+        notes_.owe(after.row, holder);
   }
   if (before.holders != after.holders) {
     remove_further_holders(before.row, before.holders);
@@ -399,7 +405,8 @@ std::vector<SpoolId> Messages::first_holders() {
   }
 }
 
-std::vector<CopyElsewhere> Messages::copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit) {
+std::vector<CopyElsewhere> Messages::copies_missing(std::span<const SpoolId> heard, RowId after,
+                                                    std::size_t limit) {
   auto is_heard = [&](SpoolId spool) { return std::ranges::find(heard, spool) != heard.end(); };
   auto rows = unprotected(after, limit);
   for (auto spool : first_holders()) {
@@ -413,7 +420,9 @@ std::vector<CopyElsewhere> Messages::copies_missing(std::span<const SpoolId> hea
   for (auto row : rows) {
     auto message = find_row(row);
     if (!message) break;  // a failure stuck
-    bool is_there = std::ranges::any_of(message->holders, [&](const auto& h) { return h.state == Holder::State::holds && is_heard(h.spool); });
+    bool is_there = std::ranges::any_of(message->holders, [&](const auto& h) {
+      return h.state == Holder::State::holds && is_heard(h.spool);
+    });
     result.push_back({row, message->id, message->state, std::move(message->queue), !is_there});
   }
   return result;

@@ -52,7 +52,8 @@ struct Counts {
   Ledger ledger = {};
 };
 
-/// The holder that is in the row's index: the first with a copy, else the first. All others are in further_holders.
+/// The holder that is in the row's index: the first with a copy, else the first. All others are in
+/// further_holders.
 const Holder* first_holder(const std::vector<Holder>& holders);
 /// Takes the one out to whom the message is being handed.
 std::optional<Holder> take_receiver(std::vector<Holder>& holders);
@@ -64,8 +65,8 @@ class Messages {
 
   // Changes. `counts` follows them.
   void insert(const NewMessage& message, Entered how, Counts& counts);
-  /// Rewrites what may change of a row: everything but id, size, envelope and history; and its place in the due queue. Its holders
-  /// are owed a note where what they have to know has changed.
+  /// Rewrites what may change of a row: everything but id, size, envelope and history; and its place in the
+  /// due queue. Its holders are owed a note where what they have to know has changed.
   void update(const MessageRow& before, const MessageRow& after, Counts& counts);
   /// Removes row, progress, envelope and queue entries; not the body.
   void remove(const MessageRow& message, Left how, Counts& counts);
@@ -89,7 +90,9 @@ class Messages {
     std::uint64_t queued = 0;
     std::uint64_t handing_over = 0;
     std::uint64_t handing_over_held = 0;  ///< of these
-    [[nodiscard]] std::uint64_t all(std::uint64_t held) const { return queued + handing_over + held - std::min(held, handing_over_held); }
+    [[nodiscard]] std::uint64_t all(std::uint64_t held) const {
+      return queued + handing_over + held - std::min(held, handing_over_held);
+    }
   };
   RowCounts row_counts();
   std::optional<RowId> oldest();
@@ -119,13 +122,15 @@ class Messages {
   Notes notes_{database_};
   Holds holds_{database_};
 
-  Statement insert_{database_,
-                    "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?)"};
+  Statement insert_{
+      database_,
+      "INSERT INTO messages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?)"};
   Statement insert_envelope_{database_, "INSERT INTO envelopes VALUES(?, ?)"};
   Statement update_{
       database_,
       "UPDATE messages SET generation = ?2, state = ?3, protection = ?4, alarm_at = ?5, done = ?6, "
-      "holders = ?7, queue = ?8, forks = ?9, last_error = ?10, held_by = ?11, noted = ?12, next_hop = ?13 WHERE row = ?1"};
+      "holders = ?7, queue = ?8, forks = ?9, last_error = ?10, held_by = ?11, noted = ?12, next_hop = ?13 "
+      "WHERE row = ?1"};
   Statement remove_{database_, "DELETE FROM messages WHERE row = ?"};
   Statement remove_envelope_{database_, "DELETE FROM envelopes WHERE row = ?"};
   Statement remove_progress_{database_, "DELETE FROM progress WHERE row = ?"};
@@ -133,16 +138,17 @@ class Messages {
                  "SELECT row, origin_spool, origin_number, generation, state, protection, size, alarm_at, "
                  "recipients, done, "
                  "holders, queue, forks, last_error, copies, noted, next_hop FROM messages WHERE row = ?"};
-  Statement row_and_envelope_{database_,
-                              "SELECT row, origin_spool, origin_number, generation, state, protection, size, "
-                              "alarm_at, recipients, done, holders, "
-                              "queue, forks, last_error, copies, noted, next_hop, coalesce(envelope, (SELECT envelope FROM envelopes "
-                              "e WHERE e.row = messages.row)), history "
-                              "FROM messages WHERE row = ?"};
+  Statement row_and_envelope_{
+      database_,
+      "SELECT row, origin_spool, origin_number, generation, state, protection, size, "
+      "alarm_at, recipients, done, holders, "
+      "queue, forks, last_error, copies, noted, next_hop, coalesce(envelope, (SELECT envelope FROM envelopes "
+      "e WHERE e.row = messages.row)), history "
+      "FROM messages WHERE row = ?"};
   Statement recipient_state_{database_, "SELECT state FROM progress WHERE row = ? AND recipient = ?"};
   Statement set_progress_{database_, "INSERT OR REPLACE INTO progress VALUES(?, ?, ?, ?, ?)"};
-  Statement progress_{database_,
-                      "SELECT recipient, state, detail, next_hop FROM progress WHERE row = ? ORDER BY recipient"};
+  Statement progress_{
+      database_, "SELECT recipient, state, detail, next_hop FROM progress WHERE row = ? ORDER BY recipient"};
   Statement by_origin_{database_, "SELECT row FROM messages WHERE origin_spool = ? AND origin_number = ?"};
   Statement is_own_{database_, "SELECT row FROM messages WHERE row = ? AND origin_spool IS NULL"};
   Statement held_{database_, "SELECT row FROM messages WHERE state = 1 AND row > ? ORDER BY row LIMIT ?"};
@@ -151,20 +157,24 @@ class Messages {
   Statement unprotected_{database_,
                          "SELECT row FROM messages WHERE row > ? AND protection = 0 ORDER BY row LIMIT ?"};
   Statement queued_count_{database_, "SELECT count(*) FROM messages WHERE state = 0"};
-  Statement handing_over_states_{database_, "SELECT count(*), coalesce(sum(state = 3), 0) FROM messages WHERE state >= 2"};
+  Statement handing_over_states_{
+      database_, "SELECT count(*), coalesce(sum(state = 3), 0) FROM messages WHERE state >= 2"};
   Statement oldest_{database_, "SELECT row FROM messages ORDER BY row LIMIT 1"};
   Statement delivered_{database_, "SELECT 1 FROM progress WHERE row = ? AND state = 1 LIMIT 1"};
   Statement handing_over_count_{database_, "SELECT count(*) FROM messages WHERE state >= 2"};
-  Statement handing_over_{database_, "SELECT row FROM messages WHERE row > ? AND state >= 2 ORDER BY row LIMIT ?"};
+  Statement handing_over_{database_,
+                          "SELECT row FROM messages WHERE row > ? AND state >= 2 ORDER BY row LIMIT ?"};
   Statement list_{database_, "SELECT row FROM messages WHERE row > ? AND row < ? ORDER BY row LIMIT ?"};
-  Statement held_by_{database_,
-                     "SELECT row FROM messages WHERE held_by = ? AND protection = ? AND row > ? ORDER BY row LIMIT ?"};
+  Statement held_by_{
+      database_,
+      "SELECT row FROM messages WHERE held_by = ? AND protection = ? AND row > ? ORDER BY row LIMIT ?"};
   Statement next_first_holder_{database_,
                                "SELECT held_by FROM messages WHERE held_by > ? ORDER BY held_by LIMIT 1"};
-  Statement further_held_by_{database_,
-                             "SELECT row FROM further_holders WHERE spool = ? AND row > ? ORDER BY row LIMIT ?"};
+  Statement further_held_by_{
+      database_, "SELECT row FROM further_holders WHERE spool = ? AND row > ? ORDER BY row LIMIT ?"};
   Statement copies_on_{database_, "SELECT count(*) FROM messages WHERE held_by = ? AND protection = 2"};
-  Statement further_copies_on_{database_, "SELECT count(*) FROM further_holders WHERE spool = ? AND is_copy = 1"};
+  Statement further_copies_on_{database_,
+                               "SELECT count(*) FROM further_holders WHERE spool = ? AND is_copy = 1"};
   Statement add_further_holder_{database_, "INSERT OR REPLACE INTO further_holders VALUES(?, ?, ?)"};
   Statement remove_further_holder_{database_, "DELETE FROM further_holders WHERE spool = ? AND row = ?"};
 };

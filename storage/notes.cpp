@@ -10,12 +10,14 @@ MessageNote note_of(const StoredMessage& message) {
   note.is_held = message.state == MessageState::held || message.state == MessageState::handing_over_held;
   note.alarm_at = message.alarm_at;
   for (const auto& entry : message.queue)
-    if (entry.attempts != 0 && note.attempts.size() < noted_destinations_max) note.attempts.emplace_back(entry.destination, entry.attempts);
+    if (entry.attempts != 0 && note.attempts.size() < noted_destinations_max)
+      note.attempts.emplace_back(entry.destination, entry.attempts);
   note.last_error = message.last_error;
   note.history = message.history;
   note.next_hop = message.next_hop;
   if (!note.history.empty())
-    for (const auto& entry : message.queue) note.history.back().attempts = std::max(note.history.back().attempts, entry.attempts);
+    for (const auto& entry : message.queue)
+      note.history.back().attempts = std::max(note.history.back().attempts, entry.attempts);
   return note;
 }
 

@@ -1,7 +1,8 @@
-// Which holders have yet to be told what of which message: one row per holder and message, whatever has changed and how often. The
-// note itself is made from the message when it is told, so the latest one is told, once. A message is told of from the first
-// change on that its envelope does not say: held or released, sent another way, an alarm that rang, an attempt, an owner before this one. One
-// instance per connection, inside Messages.
+// Which holders have yet to be told what of which message: one row per holder and message, whatever has
+// changed and how often. The note itself is made from the message when it is told, so the latest one is told,
+// once. A message is told of from the first change on that its envelope does not say: held or released, sent
+// another way, an alarm that rang, an attempt, an owner before this one. One instance per connection, inside
+// Messages.
 #pragma once
 
 #include <vector>

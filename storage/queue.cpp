@@ -43,10 +43,12 @@ std::vector<DueMessage> Queue::due(const std::string& destination, WallTime unti
 std::vector<DueMessage> Queue::due_behind(const DueMessage& place, WallTime until, std::size_t limit) {
   const auto& destination = place.entry.destination;
   std::vector<DueMessage> result;
-  auto rows = due_behind_.rows(destination, to_column(place.entry.due), place.row.value, to_column(until), std::uint64_t{limit});
+  auto rows = due_behind_.rows(destination, to_column(place.entry.due), place.row.value, to_column(until),
+                               std::uint64_t{limit});
   while (rows.next())
-    result.push_back({RowId{rows.number(0)},
-                      {destination, time_from_column(rows.number(1)), static_cast<std::uint32_t>(rows.number(2))}});
+    result.push_back(
+        {RowId{rows.number(0)},
+         {destination, time_from_column(rows.number(1)), static_cast<std::uint32_t>(rows.number(2))}});
   return result;
 }
 

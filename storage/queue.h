@@ -34,9 +34,10 @@ class Queue {
                   "SELECT destination, due FROM due WHERE destination > ? ORDER BY destination, due LIMIT 1"};
   Statement due_{database_,
                  "SELECT row, due, attempts FROM due WHERE destination = ? AND due <= ? ORDER BY due, row"};
-  Statement due_behind_{database_,
-                        "SELECT row, due, attempts FROM due WHERE destination = ? AND (due, row) > (?, ?) AND due <= ? "
-                        "ORDER BY due, row LIMIT ?"};
+  Statement due_behind_{
+      database_,
+      "SELECT row, due, attempts FROM due WHERE destination = ? AND (due, row) > (?, ?) AND due <= ? "
+      "ORDER BY due, row LIMIT ?"};
   Statement due_count_{database_, "SELECT count(*) FROM due WHERE destination = ? AND due <= ?"};
 };
 

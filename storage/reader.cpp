@@ -29,7 +29,8 @@ Result<std::vector<DueMessage>> SpoolReader::due(const std::string& destination,
   return ask([&] { return messages_.queue().due(destination, until, limit, skip); });
 }
 
-Result<std::vector<DueMessage>> SpoolReader::due_behind(const DueMessage& place, WallTime until, std::size_t limit) {
+Result<std::vector<DueMessage>> SpoolReader::due_behind(const DueMessage& place, WallTime until,
+                                                        std::size_t limit) {
   return ask([&] { return messages_.queue().due_behind(place, until, limit); });
 }
 
@@ -49,7 +50,8 @@ Result<std::vector<RowId>> SpoolReader::unprotected(RowId after, std::size_t lim
   return ask([&] { return messages_.unprotected(after, limit); });
 }
 
-Result<std::vector<CopyElsewhere>> SpoolReader::copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit) {
+Result<std::vector<CopyElsewhere>> SpoolReader::copies_missing(std::span<const SpoolId> heard, RowId after,
+                                                               std::size_t limit) {
   return ask([&] { return messages_.copies_missing(heard, after, limit); });
 }
 
@@ -106,17 +108,22 @@ Knowledge SpoolReader::known(MessageId id) {
     }
   }
   if (auto shadow = shadows_.find_row(id)) {
-    return {Knowledge::Kind::held_for_other, shadow->row, shadow->generation, shadow->owner_hub,
-            shadow->owner_spool, {}};
+    return {Knowledge::Kind::held_for_other,
+            shadow->row,
+            shadow->generation,
+            shadow->owner_hub,
+            shadow->owner_spool,
+            {}};
   }
   if (auto generation = discards_.done(id)) {
-    // Who holds a copy would drop it, told "done": while a notification has no copy of its own, that copy stands for it. Until then
-    // the end is on its way, like that of a message that goes elsewhere.
+    // Who holds a copy would drop it, told "done": while a notification has no copy of its own, that copy
+    // stands for it. Until then the end is on its way, like that of a message that goes elsewhere.
     bool is_held_back = discards_.is_held_back(id);
     knowledge.kind = is_held_back ? Knowledge::Kind::handing_over : Knowledge::Kind::done;
     if (!is_held_back) knowledge.generation = *generation;
   } else if (auto over = discards_.superseded(id)) {
-    // Another hub has it. "Unknown" would make an owner of one that had it up to that generation and was not told yet.
+    // Another hub has it. "Unknown" would make an owner of one that had it up to that generation and was not
+    // told yet.
     knowledge.kind = Knowledge::Kind::handing_over;
     knowledge.generation = *over;
   }
@@ -191,7 +198,8 @@ Result<QueueCounts> SpoolReader::counts() {
   });
 }
 
-Result<std::vector<KeptMessage>> SpoolReader::kept(WallTime from, RowId after, WallTime until, std::size_t limit) {
+Result<std::vector<KeptMessage>> SpoolReader::kept(WallTime from, RowId after, WallTime until,
+                                                   std::size_t limit) {
   return ask([&] { return kept_.list(from, after, until, limit); });
 }
 

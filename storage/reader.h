@@ -32,12 +32,14 @@ class SpoolReader final : public Reader {
   Result<std::vector<std::pair<std::string, WallTime>>> due_by_destination() override;
   Result<std::vector<DueMessage>> due(const std::string& destination, WallTime until, std::size_t limit,
                                       std::span<const RowId> skip) override;
-  Result<std::vector<DueMessage>> due_behind(const DueMessage& place, WallTime until, std::size_t limit) override;
+  Result<std::vector<DueMessage>> due_behind(const DueMessage& place, WallTime until,
+                                             std::size_t limit) override;
   Result<std::uint64_t> due_count(const std::string& destination, WallTime until) override;
   Result<std::vector<RowId>> alarms(WallTime until, std::size_t limit) override;
   Result<std::vector<RowId>> held(RowId after, std::size_t limit) override;
   Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) override;
-  Result<std::vector<CopyElsewhere>> copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit) override;
+  Result<std::vector<CopyElsewhere>> copies_missing(std::span<const SpoolId> heard, RowId after,
+                                                    std::size_t limit) override;
   Result<std::vector<RowId>> handing_over(RowId after, std::size_t limit) override;
   Result<std::uint64_t> handing_over_count() override;
   Result<std::vector<RowId>> messages(RowId after, RowId before, std::size_t limit) override;
@@ -56,7 +58,8 @@ class SpoolReader final : public Reader {
   Result<std::vector<Suspect>> suspects(std::size_t limit) override;
   Result<QueueCounts> counts() override;
   Result<Balance> balance() override;
-  Result<std::vector<KeptMessage>> kept(WallTime from, RowId after, WallTime until, std::size_t limit) override;
+  Result<std::vector<KeptMessage>> kept(WallTime from, RowId after, WallTime until,
+                                        std::size_t limit) override;
   Result<std::optional<KeptMessage>> kept(RowId row) override;
   Result<std::optional<Resend>> resend(const std::string& request) override;
   Result<std::vector<Resend>> resends(std::size_t limit) override;
@@ -88,7 +91,8 @@ class SpoolReader final : public Reader {
   Bodies bodies_{database_};
   Kept kept_{database_};
   Statement sequence_{database_, "SELECT sequence, held FROM meta"};
-  Statement counts_{database_, "SELECT messages, held, unprotected, shadows, outbox, kept, kept_octets FROM meta"};
+  Statement counts_{database_,
+                    "SELECT messages, held, unprotected, shadows, outbox, kept, kept_octets FROM meta"};
 };
 
 }  // namespace umbra::storage

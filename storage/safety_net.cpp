@@ -1,4 +1,5 @@
-// The safety net's part of SpoolWriter: what is kept of a message or a shadow that ends, and the changes of what is kept.
+// The safety net's part of SpoolWriter: what is kept of a message or a shadow that ends, and the changes of
+// what is kept.
 #include <algorithm>
 
 #include "storage/writer.h"
@@ -6,7 +7,8 @@
 namespace umbra::storage {
 namespace {
 
-/// Pages given back to the file system at once while the disk is short: about as much as a step of the checkpoints.
+/// Pages given back to the file system at once while the disk is short: about as much as a step of the
+/// checkpoints.
 constexpr const char* give_pages_back = "PRAGMA incremental_vacuum(2048)";
 
 }  // namespace
@@ -21,8 +23,10 @@ std::optional<KeptMessage> SpoolWriter::to_keep(const MessageRow& message, Spool
     if (outcome.state == RecipientOutcome::State::delivered)
       kept.delivered.push_back({outcome.index, outcome.next_hop, outcome.detail});
   // Another hub said that it is done: it knows to whom it was delivered, and keeps it as its own.
-  if (except.value != 0) kept.delivered.clear();
-  else if (kept.delivered.empty()) return std::nullopt;
+  if (except.value != 0)
+    kept.delivered.clear();
+  else if (kept.delivered.empty())
+    return std::nullopt;
   kept.row = message.row;
   kept.ended_at = WallClock::now();
   kept.id = message.id;
@@ -30,7 +34,8 @@ std::optional<KeptMessage> SpoolWriter::to_keep(const MessageRow& message, Spool
   kept.size = message.size;
   kept.envelope = std::move(stored->envelope);
   // Nothing of it was delivered here: whoever did that keeps it as its own.
-  kept.is_shadow = std::ranges::all_of(kept.delivered, [](const KeptRecipient& r) { return r.next_hop.empty(); });
+  kept.is_shadow =
+      std::ranges::all_of(kept.delivered, [](const KeptRecipient& r) { return r.next_hop.empty(); });
   if (kept.is_shadow) {
     for (const auto& holder : message.holders) {
       bool is_it = except.value != 0 ? holder.spool == except : holder.state == Holder::State::former_owner;
@@ -51,7 +56,8 @@ void SpoolWriter::keep_or_remove(const std::optional<KeptMessage>& kept, RowId r
 void SpoolWriter::end_shadow(const Shadow& shadow, SpoolId from) {
   if (!kept_.is_on()) return remove_shadow(shadow, from);
   auto stored = shadows_.load(shadow.id);
-  if (!stored || stored->envelope.resent || !stored->envelope.waits_for.empty()) return remove_shadow(shadow, from);
+  if (!stored || stored->envelope.resent || !stored->envelope.waits_for.empty())
+    return remove_shadow(shadow, from);
   pass_on(shadow, {}, from);
   KeptMessage kept;
   kept.row = shadow.row;

@@ -83,8 +83,8 @@ std::string Salvage::problem() {
 // ---- rows
 
 /// Steps from `key` (exclusive) towards `until` (exclusive) as far as the keys make sense.
-std::vector<std::int64_t> Salvage::probe(const std::string& sql, std::int64_t key, std::int64_t until, bool up,
-                                         bool& is_blocked) {
+std::vector<std::int64_t> Salvage::probe(const std::string& sql, std::int64_t key, std::int64_t until,
+                                         bool up, bool& is_blocked) {
   std::vector<std::int64_t> keys;
   database_->clear();
   {
@@ -106,9 +106,11 @@ std::vector<std::int64_t> Salvage::probe(const std::string& sql, std::int64_t ke
   return keys;
 }
 
-// Damage at both ends: is there anything in between? Keys lie close together behind an epoch's first, and far from those of the next,
-// so what is near to one of these, or to an end, is looked at closely, and what is far in growing steps. Some neighbours, ascending.
-std::vector<std::int64_t> Salvage::find_between(const std::string& up, const std::string& down, const Gap& gap, std::size_t& probes) {
+// Damage at both ends: is there anything in between? Keys lie close together behind an epoch's first, and far
+// from those of the next, so what is near to one of these, or to an end, is looked at closely, and what is
+// far in growing steps. Some neighbours, ascending.
+std::vector<std::int64_t> Salvage::find_between(const std::string& up, const std::string& down,
+                                                const Gap& gap, std::size_t& probes) {
   const auto span = gap.high - gap.low;
   auto next = [](std::int64_t offset, std::int64_t end) {
     auto step = std::max<std::int64_t>(4, offset / 16);
@@ -206,21 +208,25 @@ std::vector<RowId> Salvage::rows(Kind kind) {
   auto keys = walk(is_message ? "messages" : "shadows");
   // Of a whole file these say nothing new.
   if (is_message) {
-    for (const auto* sql : {"SELECT row FROM messages INDEXED BY messages_alarm WHERE state = 0 ORDER BY alarm_at, row",
-                            "SELECT row FROM messages INDEXED BY messages_alarm WHERE state = 0 ORDER BY alarm_at DESC, row DESC",
-                            "SELECT row FROM due ORDER BY destination, due, row",
-                            "SELECT row FROM due ORDER BY destination DESC, due DESC, row DESC"})
+    for (const auto* sql :
+         {"SELECT row FROM messages INDEXED BY messages_alarm WHERE state = 0 ORDER BY alarm_at, row",
+          "SELECT row FROM messages INDEXED BY messages_alarm WHERE state = 0 ORDER BY alarm_at DESC, row "
+          "DESC",
+          "SELECT row FROM due ORDER BY destination, due, row",
+          "SELECT row FROM due ORDER BY destination DESC, due DESC, row DESC"})
       add_keys(keys, sql);
   } else {
-    for (const auto* sql : {"SELECT row FROM shadows INDEXED BY shadows_owner ORDER BY owner_spool, row",
-                            "SELECT row FROM shadows INDEXED BY shadows_owner ORDER BY owner_spool DESC, row DESC"})
+    for (const auto* sql :
+         {"SELECT row FROM shadows INDEXED BY shadows_owner ORDER BY owner_spool, row",
+          "SELECT row FROM shadows INDEXED BY shadows_owner ORDER BY owner_spool DESC, row DESC"})
       add_keys(keys, sql);
   }
   sort_unique(keys);
   return as_rows(keys);
 }
 
-std::vector<RowId> Salvage::orphan_bodies(const std::vector<RowId>& messages, const std::vector<RowId>& shadows, const std::vector<RowId>& kept) {
+std::vector<RowId> Salvage::orphan_bodies(const std::vector<RowId>& messages,
+                                          const std::vector<RowId>& shadows, const std::vector<RowId>& kept) {
   auto keys = walk("bodies");
   // An acceptance that was never answered, and what is being removed.
   auto leave_out_unfinished = [this, &keys] {
@@ -232,8 +238,8 @@ std::vector<RowId> Salvage::orphan_bodies(const std::vector<RowId>& messages, co
   };
   leave_out_unfinished();
   std::erase_if(keys, [&](std::int64_t key) {
-    return std::ranges::binary_search(messages, RowId{key}) || std::ranges::binary_search(shadows, RowId{key}) ||
-           std::ranges::binary_search(kept, RowId{key});
+    return std::ranges::binary_search(messages, RowId{key}) ||
+           std::ranges::binary_search(shadows, RowId{key}) || std::ranges::binary_search(kept, RowId{key});
   });
   // A hub at work has accepted mail since, and ended some.
   std::erase_if(keys, [this](std::int64_t key) {
@@ -279,13 +285,17 @@ void Salvage::read_held(SalvagedCopy& copy, RowId row, const Statement::Rows& ro
 
 void Salvage::read_progress(SalvagedCopy& copy) {
   {
-    Statement statement(*database_, "SELECT recipient, state, detail FROM progress WHERE row = ? ORDER BY recipient");
+    Statement statement(*database_,
+                        "SELECT recipient, state, detail FROM progress WHERE row = ? ORDER BY recipient");
     auto rows = statement.rows(copy.message.row.value);
     while (rows.next()) {
       auto index = rows.number(0);
       auto state = rows.number(1);
-      if (index < 0 || index >= static_cast<std::int64_t>(copy.message.envelope.recipients.size()) || state < 0 || state > 3) continue;
-      copy.message.progress.push_back({static_cast<std::uint32_t>(index), static_cast<RecipientOutcome::State>(state),
+      if (index < 0 || index >= static_cast<std::int64_t>(copy.message.envelope.recipients.size()) ||
+          state < 0 || state > 3)
+        continue;
+      copy.message.progress.push_back({static_cast<std::uint32_t>(index),
+                                       static_cast<RecipientOutcome::State>(state),
                                        std::string(rows.octets(2))});
     }
   }
@@ -300,10 +310,11 @@ Result<std::optional<SalvagedCopy>> Salvage::load(Kind kind, RowId row) {
   bool is_there = false;
   database_->clear();
   if (kind == Kind::message) {
-    Statement statement(*database_,
-                        "SELECT origin_spool, origin_number, generation, state, protection, size, alarm_at, holders, queue, "
-                        "last_error, coalesce(envelope, (SELECT envelope FROM envelopes e WHERE e.row = messages.row)) "
-                        "FROM messages NOT INDEXED WHERE row = ?");
+    Statement statement(
+        *database_,
+        "SELECT origin_spool, origin_number, generation, state, protection, size, alarm_at, holders, queue, "
+        "last_error, coalesce(envelope, (SELECT envelope FROM envelopes e WHERE e.row = messages.row)) "
+        "FROM messages NOT INDEXED WHERE row = ?");
     auto rows = statement.rows(row.value);
     if (rows.next()) {
       is_there = true;
@@ -319,15 +330,20 @@ Result<std::optional<SalvagedCopy>> Salvage::load(Kind kind, RowId row) {
       message.is_protected = rows.number(4) != 0;
       message.size = rows.unsigned_number(5);
       message.alarm_at = time_from_column(rows.number(6));
-      if (auto holders = decode_holders(rows.octets(7))) message.holders = std::move(*holders);
-      else copy.problems.emplace_back("the hubs that hold it");
-      if (auto queue = decode_queue(rows.octets(8))) message.queue = std::move(*queue);
-      else copy.problems.emplace_back("when it is due");
+      if (auto holders = decode_holders(rows.octets(7)))
+        message.holders = std::move(*holders);
+      else
+        copy.problems.emplace_back("the hubs that hold it");
+      if (auto queue = decode_queue(rows.octets(8)))
+        message.queue = std::move(*queue);
+      else
+        copy.problems.emplace_back("when it is due");
       message.last_error = rows.octets(9);
       read_envelope(copy, rows.octets(10), is_envelope_read);
     }
   } else if (kind == Kind::kept) {
-    auto sql = fmt::format("SELECT {}, delivered, envelope FROM kept NOT INDEXED WHERE row = ?", held_columns);
+    auto sql =
+        fmt::format("SELECT {}, delivered, envelope FROM kept NOT INDEXED WHERE row = ?", held_columns);
     Statement statement(*database_, sql.c_str());
     auto rows = statement.rows(row.value);
     if (rows.next()) {
@@ -335,21 +351,26 @@ Result<std::optional<SalvagedCopy>> Salvage::load(Kind kind, RowId row) {
       read_held(copy, row, rows);
       read_envelope(copy, rows.octets(7), is_envelope_read);
       auto delivered = decode_kept_recipients(rows.octets(6));
-      if (!delivered) copy.problems.emplace_back("to whom it was delivered");
+      if (!delivered)
+        copy.problems.emplace_back("to whom it was delivered");
       else
         for (auto& recipient : *delivered)
           if (recipient.index < message.envelope.recipients.size())
-            message.progress.push_back({recipient.index, RecipientOutcome::State::delivered, std::move(recipient.reply)});
+            message.progress.push_back(
+                {recipient.index, RecipientOutcome::State::delivered, std::move(recipient.reply)});
     }
   } else {
-    auto sql = fmt::format("SELECT {}, offered, done, envelope FROM shadows NOT INDEXED WHERE row = ?", held_columns);
+    auto sql = fmt::format("SELECT {}, offered, done, envelope FROM shadows NOT INDEXED WHERE row = ?",
+                           held_columns);
     Statement statement(*database_, sql.c_str());
     auto rows = statement.rows(row.value);
     if (rows.next()) {
       is_there = true;
       read_held(copy, row, rows);
-      if (auto offered = decode_holders(rows.octets(6))) message.holders = std::move(*offered);
-      else copy.problems.emplace_back("the hubs that were offered it");
+      if (auto offered = decode_holders(rows.octets(6)))
+        message.holders = std::move(*offered);
+      else
+        copy.problems.emplace_back("the hubs that were offered it");
       read_envelope(copy, rows.octets(8), is_envelope_read);
       if (auto done = decode_indexes(rows.octets(7))) {
         for (auto index : *done)
@@ -372,7 +393,8 @@ Result<std::optional<SalvagedCopy>> Salvage::load(Kind kind, RowId row) {
   return copy;
 }
 
-Result<SalvagedBody> Salvage::body(RowId row, std::uint64_t size, const std::function<Result<void>(std::string_view)>& sink) {
+Result<SalvagedBody> Salvage::body(RowId row, std::uint64_t size,
+                                   const std::function<Result<void>(std::string_view)>& sink) {
   SalvagedBody body;
   std::string why;
   // `*`: an older spool has no column for the checksum.
@@ -395,7 +417,8 @@ Result<SalvagedBody> Salvage::body(RowId row, std::uint64_t size, const std::fun
       }
       // SQLite gives what lies behind the last column as NULL.
     }
-    if (auto failed = problem(); !failed.empty() && why.empty()) why = fmt::format("piece {}: {}", number, failed);
+    if (auto failed = problem(); !failed.empty() && why.empty())
+      why = fmt::format("piece {}: {}", number, failed);
     if (!is_there && !is_size_known) break;
     if (!is_there) {
       if (why.empty()) why = fmt::format("piece {} is missing", number);
@@ -405,7 +428,8 @@ Result<SalvagedBody> Salvage::body(RowId row, std::uint64_t size, const std::fun
     body.octets += octets.size();
     if (auto taken = sink(octets); !taken) return std::unexpected(taken.error());
   }
-  if (why.empty() && is_size_known && body.octets != size) why = fmt::format("{} octets instead of {}", body.octets, size);
+  if (why.empty() && is_size_known && body.octets != size)
+    why = fmt::format("{} octets instead of {}", body.octets, size);
   body.problem = std::move(why);
   return body;
 }
@@ -416,7 +440,9 @@ Result<std::vector<MessageId>> Salvage::unprotected() {
   std::vector<MessageId> ids;
   database_->clear();
   {
-    Statement statement(*database_, "SELECT row, origin_spool, origin_number FROM messages WHERE protection = 0 ORDER BY row");
+    Statement statement(
+        *database_,
+        "SELECT row, origin_spool, origin_number FROM messages WHERE protection = 0 ORDER BY row");
     auto rows = statement.rows();
     while (ids.size() < keys_max && rows.next())
       ids.push_back(rows.is_null(1) ? MessageId{id_, rows.unsigned_number(0)}
@@ -449,8 +475,8 @@ std::optional<QueueCounts> Salvage::counts() {
     Statement statement(*database_, "SELECT messages, held, unprotected, shadows, outbox FROM meta");
     auto rows = statement.rows();
     if (rows.next())
-      counts = QueueCounts{rows.unsigned_number(0), rows.unsigned_number(1), rows.unsigned_number(2), rows.unsigned_number(3),
-                           rows.unsigned_number(4)};
+      counts = QueueCounts{rows.unsigned_number(0), rows.unsigned_number(1), rows.unsigned_number(2),
+                           rows.unsigned_number(3), rows.unsigned_number(4)};
   }
   database_->clear();
   return counts;

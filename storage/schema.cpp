@@ -96,8 +96,8 @@ CREATE TABLE suspects(
   PRIMARY KEY(origin_spool, origin_number)) WITHOUT ROWID;
 )";
 
-// Who holds copies of what, without a look at every row. In messages is the holder that counts most, which is the only one of
-// most mail; the rest is rare.
+// Who holds copies of what, without a look at every row. In messages is the holder that counts most, which is
+// the only one of most mail; the rest is rare.
 constexpr const char* version_4 = R"(
 ALTER TABLE messages ADD COLUMN copies INTEGER NOT NULL DEFAULT 1;  -- that its policy asks for on other hubs
 ALTER TABLE messages ADD COLUMN held_by INTEGER;                    -- spool of its first holder that has a copy, or of the first
@@ -196,12 +196,16 @@ CREATE TABLE holds(
   before INTEGER NOT NULL);        -- how long it was on hold before that, in microseconds
 )";
 
-// Where the operator sends a message in place of its routes; the form of a note (shadows) has a word more for it.
+// Where the operator sends a message in place of its routes; the form of a note (shadows) has a word more for
+// it.
 constexpr const char* version_11 = R"(
 ALTER TABLE messages ADD COLUMN next_hop TEXT;  -- a destination; NULL: as the routes say
 )";
 
-constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders}, {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr}, {version_8, nullptr}, {version_9, nullptr}, {version_10, nullptr}, {version_11, nullptr}};
+constexpr Step later_versions[] = {{version_2, nullptr}, {version_3, nullptr}, {version_4, name_holders},
+                                   {version_5, nullptr}, {version_6, nullptr}, {version_7, nullptr},
+                                   {version_8, nullptr}, {version_9, nullptr}, {version_10, nullptr},
+                                   {version_11, nullptr}};
 static_assert(schema_version == 1 + std::size(later_versions));
 
 void create(Database& database, Random& random) {

@@ -36,7 +36,12 @@ std::string folder_name(WallTime now) {
 
 bool is_folder_name(std::string_view name) {
   return name.starts_with(folder_prefix) && name.size() < 64 &&
-         std::ranges::all_of(name, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == 'T' || c == 'Z' || c == '.' || c == '-'; });
+         std::ranges::all_of(
+             name,
+             [](char c) {
+               return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == 'T' || c == 'Z' || c == '.' ||
+                      c == '-';
+             });
 }
 
 Result<void> sync_directory(const std::string& directory) {
@@ -53,10 +58,12 @@ Result<void> sync_directory(const std::string& directory) {
 Result<void> move_file(const std::string& vfs, const std::string& from, const std::string& to) {
   if (!vfs.empty()) {
     auto* disk = MemoryDisk::find(vfs);
-    if (disk == nullptr) return failure(std::errc::not_supported, "move " + from + ": this VFS cannot rename");
+    if (disk == nullptr)
+      return failure(std::errc::not_supported, "move " + from + ": this VFS cannot rename");
     return disk->rename(from, to);
   }
-  if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) return system_failure(errno, "move " + from + " to " + to);
+  if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT)
+    return system_failure(errno, "move " + from + " to " + to);
   return {};
 }
 
@@ -70,7 +77,8 @@ Result<std::optional<DamageMark::Value>> DamageMark::read() const {
   auto end = text->find('\n');
   value.folder = text->substr(0, end);
   if (end != std::string::npos) value.reason = text->substr(end + 1, text->find('\n', end + 1) - end - 1);
-  if (!is_folder_name(value.folder)) value = {std::string(folder_prefix) + "unknown-time", "its mark cannot be read"};
+  if (!is_folder_name(value.folder))
+    value = {std::string(folder_prefix) + "unknown-time", "its mark cannot be read"};
   return value;
 }
 
@@ -87,7 +95,8 @@ std::vector<std::string> spools_set_aside(const std::string& directory) {
   std::vector<std::string> folders;
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error))
-    if (auto name = entry->path().filename().string(); is_folder_name(name) && entry->is_directory(error)) folders.push_back(entry->path());
+    if (auto name = entry->path().filename().string(); is_folder_name(name) && entry->is_directory(error))
+      folders.push_back(entry->path());
   std::ranges::sort(folders);
   return folders;
 }
@@ -107,25 +116,30 @@ Result<std::string> set_aside(const std::string& directory, const std::string& v
   auto kept = vfs.empty() ? spools_set_aside(directory) : std::vector<std::string>{};
   if (*before) std::erase(kept, directory + "/" + (*before)->folder);
   if (kept.size() >= kept_max) {
-    return failure(std::errc::file_too_large,
-                   fmt::format("{} spools are set aside in {} already: this disk damages what is written to it. Look at it; "
-                               "export what is kept (umbra spool export) and remove those folders",
-                               kept.size(), directory));
+    return failure(
+        std::errc::file_too_large,
+        fmt::format(
+            "{} spools are set aside in {} already: this disk damages what is written to it. Look at it; "
+            "export what is kept (umbra spool export) and remove those folders",
+            kept.size(), directory));
   }
   if (auto set = mark.set(reason); !set) return std::unexpected(set.error());
   auto value = mark.read();
   if (!value) return std::unexpected(value.error());
   auto folder = directory + "/" + (*value)->folder;
-  if (vfs.empty() && ::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return system_failure(errno, "make " + folder);
-  // The index of the WAL is made anew from the WAL by whoever opens it. Two half moves are two moves: with the database gone
-  // and its WAL still here, the mark keeps everybody from opening anything.
+  if (vfs.empty() && ::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
+    return system_failure(errno, "make " + folder);
+  // The index of the WAL is made anew from the WAL by whoever opens it. Two half moves are two moves: with
+  // the database gone and its WAL still here, the mark keeps everybody from opening anything.
   for (const auto* name : {"/spool.db", "/spool.db-wal", "/spool.db-shm", "/spool.epoch"})
-    if (auto moved = move_file(vfs, directory + name, folder + name); !moved) return std::unexpected(moved.error());
+    if (auto moved = move_file(vfs, directory + name, folder + name); !moved)
+      return std::unexpected(moved.error());
   if (vfs.empty()) {
     if (auto synced = sync_directory(folder); !synced) return std::unexpected(synced.error());
     if (auto synced = sync_directory(directory); !synced) return std::unexpected(synced.error());
   }
-  if (auto moved = move_file(vfs, mark.path(), folder + "/spool.damaged"); !moved) return std::unexpected(moved.error());
+  if (auto moved = move_file(vfs, mark.path(), folder + "/spool.damaged"); !moved)
+    return std::unexpected(moved.error());
   if (vfs.empty())
     if (auto synced = sync_directory(directory); !synced) return std::unexpected(synced.error());
   return folder;

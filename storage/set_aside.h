@@ -1,8 +1,10 @@
-// What becomes of a spool whose files cannot be believed: a mark says so durably, and the files are moved into a folder of
-// their own beside it, from where `umbra spool export` reads what is readable. Nothing is ever removed here. The mark comes
-// first and goes last, so that a move that was cut by a crash is finished by the next one, into the same folder.
+// What becomes of a spool whose files cannot be believed: a mark says so durably, and the files are moved
+// into a folder of their own beside it, from where `umbra spool export` reads what is readable. Nothing is
+// ever removed here. The mark comes first and goes last, so that a move that was cut by a crash is finished
+// by the next one, into the same folder.
 //
-// Called by Spool::open (is there a mark?), group commit (damage was found), hub/ and `umbra spool set-aside` (move).
+// Called by Spool::open (is there a mark?), group commit (damage was found), hub/ and `umbra spool set-aside`
+// (move).
 #pragma once
 
 #include <cstdint>
@@ -39,9 +41,9 @@ class DamageMark {
 /// The folders of spools set aside in `directory`, oldest first (none with a VFS of its own).
 std::vector<std::string> spools_set_aside(const std::string& directory);
 
-/// Moves the spool's files away; gives the folder's path. Nobody may have the spool open (its lock is taken meanwhile). With
-/// `kept_max` folders there already nothing is moved: a disk that damages one spool after the other has to be looked at, and
-/// what is kept may be the only copy of something.
+/// Moves the spool's files away; gives the folder's path. Nobody may have the spool open (its lock is taken
+/// meanwhile). With `kept_max` folders there already nothing is moved: a disk that damages one spool after
+/// the other has to be looked at, and what is kept may be the only copy of something.
 Result<std::string> set_aside(const std::string& directory, const std::string& vfs, const std::string& reason,
                               std::uint32_t kept_max);
 

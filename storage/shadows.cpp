@@ -23,7 +23,9 @@ void Shadows::set_done(RowId row, const std::vector<std::uint32_t>& done) {
   done_.run(row.value, Blob{encode_indexes(done)});
 }
 
-void Shadows::set_note(RowId row, const MessageNote& note) { note_.run(row.value, Blob{encode_note(note)}); }
+void Shadows::set_note(RowId row, const MessageNote& note) {
+  note_.run(row.value, Blob{encode_note(note)});
+}
 
 void Shadows::remove(RowId row, Counts& counts) {
   remove_.run(row.value);

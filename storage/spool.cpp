@@ -45,7 +45,8 @@ Result<void> check_mark(const SpoolOptions& options, const EpochMark::Value& mar
         SpoolFault::not_the_last,
         fmt::format(
             "spool.db is at epoch {}, but epoch {} was begun here: it was restored from a backup, and would "
-            "deliver mail again that is done. Put the newest database back; or, if that is lost, run `umbra spool set-aside {}`: "
+            "deliver mail again that is done. Put the newest database back; or, if that is lost, run `umbra "
+            "spool set-aside {}`: "
             "the hub then starts empty and the other hubs deliver what they hold",
             epoch.value, mark.epoch.value, options.directory));
   }
@@ -54,8 +55,8 @@ Result<void> check_mark(const SpoolOptions& options, const EpochMark::Value& mar
 
 constexpr const char* hub_note = "hub";
 
-/// The disk of one hub in the hands of another: the other hubs would take one spool for two hubs, or for one that is gone and takes
-/// its mail over while it is delivered here.
+/// The disk of one hub in the hands of another: the other hubs would take one spool for two hubs, or for one
+/// that is gone and takes its mail over while it is delivered here.
 Result<void> check_owner(const SpoolOptions& options, Database& database) {
   if (options.hub.empty()) return {};
   Discards notes(database);
@@ -63,18 +64,21 @@ Result<void> check_owner(const SpoolOptions& options, Database& database) {
   if (auto result = database.outcome(); !result) return result;
   if (owner.empty() || owner == options.hub) return {};
   return failure(SpoolFault::not_the_last,
-                 fmt::format("this is the spool of hub {}, and this hub is {}: start {} with it. If its mail is not wanted any more, or it had "
+                 fmt::format("this is the spool of hub {}, and this hub is {}: start {} with it. If its mail "
+                             "is not wanted any more, or it had "
                              "left, run `umbra spool set-aside {}`: the hub then starts empty",
                              owner, options.hub, owner, options.directory));
 }
 
-/// A small database is looked through as a whole, which takes milliseconds. In a large one damage is found when it is read.
+/// A small database is looked through as a whole, which takes milliseconds. In a large one damage is found
+/// when it is read.
 Result<void> check_small(Database& database) {
   constexpr std::int64_t pages_max = 65'536;  // 256 MiB: about 0.1 s, and 1 s from a cold disk
   if (database.number("PRAGMA page_count") > pages_max) return database.outcome();
   Statement check(database, "PRAGMA quick_check(1)");
   auto rows = check.rows();
-  if (rows.next() && rows.octets(0) != "ok") return failure(SpoolFault::damaged, "quick_check: " + std::string(rows.octets(0)));
+  if (rows.next() && rows.octets(0) != "ok")
+    return failure(SpoolFault::damaged, "quick_check: " + std::string(rows.octets(0)));
   return database.outcome();
 }
 
@@ -155,7 +159,8 @@ Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
   Epoch before;
   {
     Statement meta(database,
-                   "SELECT spool, epoch, sequence, messages, held, unprotected, shadows, outbox, kept, kept_octets FROM meta");
+                   "SELECT spool, epoch, sequence, messages, held, unprotected, shadows, outbox, kept, "
+                   "kept_octets FROM meta");
     auto rows = meta.rows();
     if (!rows.next()) {
       if (auto result = database.outcome(); !result) return result;
@@ -164,10 +169,16 @@ Result<void> begin_epoch(GroupCommit::Opened& opened, bool is_new) {
     opened.id.value = rows.unsigned_number(0);
     before.value = rows.unsigned_number(1);
     opened.sequence.value = rows.unsigned_number(2) + 1;
-    opened.counts = {.messages = rows.number(3), .held = rows.number(4), .unprotected = rows.number(5), .shadows = rows.number(6),
-                     .outbox = rows.number(7), .kept = rows.number(8), .kept_octets = rows.number(9)};
+    opened.counts = {.messages = rows.number(3),
+                     .held = rows.number(4),
+                     .unprotected = rows.number(5),
+                     .shadows = rows.number(6),
+                     .outbox = rows.number(7),
+                     .kept = rows.number(8),
+                     .kept_octets = rows.number(9)};
   }
-  opened.counts.ledger.at_start = Messages(database, opened.id).row_counts().all(static_cast<std::uint64_t>(opened.counts.held));
+  opened.counts.ledger.at_start =
+      Messages(database, opened.id).row_counts().all(static_cast<std::uint64_t>(opened.counts.held));
   if (auto result = database.outcome(); !result) return result;
   if (!is_new) {
     auto mark = opened.mark.read();
@@ -217,7 +228,8 @@ Result<std::unique_ptr<Spool>> Spool::open(const SpoolOptions& options, Random& 
   }
   auto marked = DamageMark(options.vfs, options.directory).read();
   if (!marked) return explained(options, marked.error());
-  if (*marked) return explained(options, {SpoolFault::damaged, "it was found to be damaged: " + (*marked)->reason});
+  if (*marked)
+    return explained(options, {SpoolFault::damaged, "it was found to be damaged: " + (*marked)->reason});
   auto exists = has_content(options.vfs, path);
   if (!exists) return explained(options, exists.error());
   if (!*exists) {
@@ -237,8 +249,8 @@ Result<std::unique_ptr<Spool>> Spool::open(const SpoolOptions& options, Random& 
   auto writer = Database::open(path, options.vfs, Database::Mode::writer, page_octets);
   if (!writer) return explained(options, writer.error());
   opened.writer = std::move(*writer);
-  // SQLite would begin the log anew with the salts that it finds in the torn header, those of the log before: behind the new
-  // frames its old ones would look like committed ones that decay has cut off.
+  // SQLite would begin the log anew with the salts that it finds in the torn header, those of the log before:
+  // behind the new frames its old ones would look like committed ones that decay has cut off.
   if (has_torn_header) opened.writer->checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
   if (*exists)
     if (auto checked = check_small(*opened.writer); !checked) return explained(options, checked.error());

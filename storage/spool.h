@@ -1,10 +1,12 @@
-// One hub's memory: the face of storage. Messages in delivery (primaries), shadows held for other hubs, bodies, the
-// queue of due attempts, and the outbox of discard status owed to other hubs.
+// One hub's memory: the face of storage. Messages in delivery (primaries), shadows held for other hubs,
+// bodies, the queue of due attempts, and the outbox of discard status owed to other hubs. This file
+// is long because it says of each operation what it promises.
 //
-// All writes go through write(): closures are gathered and committed together (group commit: one fsync for many), on
-// the writer lane; reads go through read() on the reader lane, and see what is committed. A lane is a thread in production
-// and a task on virtual time in simulation. Both may be called from the home thread only; completions come back there, in
-// order of submission per lane. A successful completion of write() means: durable (WAL, synchronous=FULL).
+// All writes go through write(): closures are gathered and committed together (group commit: one fsync for
+// many), on the writer lane; reads go through read() on the reader lane, and see what is committed. A lane is
+// a thread in production and a task on virtual time in simulation. Both may be called from the home thread
+// only; completions come back there, in order of submission per lane. A successful completion of write()
+// means: durable (WAL, synchronous=FULL).
 #pragma once
 
 #include <algorithm>
@@ -39,13 +41,14 @@ class Executor {
 /// Another hub that was offered a copy of a message, in the order of the offers, failed offers included.
 struct Holder {
   enum class State : std::uint8_t {
-    offered = 0,      ///< no answer: it may hold the copy
-    holds = 1,        ///< said that its copy is durable
-    former_owner = 2,  ///< owned the message before, and has not been heard of since: it is owed the "done" too
-    owed = 3,          ///< of a shadow: got its copy from this hub while this hub was the owner, and the owner of today may not
-                       ///< know of it: this hub passes the "done" on to it
-    receiver = 4       ///< is being handed the message: it owns it under the next generation, if it said yes. Not among the holders
-                       ///< of a message: see StoredMessage::receiver
+    offered = 0,  ///< no answer: it may hold the copy
+    holds = 1,    ///< said that its copy is durable
+    former_owner =
+        2,     ///< owned the message before, and has not been heard of since: it is owed the "done" too
+    owed = 3,  ///< of a shadow: got its copy from this hub while this hub was the owner, and the owner of
+               ///< today may not know of it: this hub passes the "done" on to it
+    receiver = 4  ///< is being handed the message: it owns it under the next generation, if it said yes. Not
+                  ///< among the holders of a message: see StoredMessage::receiver
   };
   std::string hub;
   SpoolId spool;
@@ -73,17 +76,21 @@ struct QueueEntry {
 enum class MessageState : std::uint8_t {
   queued = 0,
   held = 1,  ///< by the operator: not delivered until released
-  handing_over = 2,       ///< being handed to another hub, which may own it by now: undeliverable, kept as the copy
+  handing_over =
+      2,  ///< being handed to another hub, which may own it by now: undeliverable, kept as the copy
   handing_over_held = 3,  ///< the same of one that the operator held
 };
-inline bool is_handing_over(MessageState state) { return state >= MessageState::handing_over; }
+inline bool is_handing_over(MessageState state) {
+  return state >= MessageState::handing_over;
+}
 
 struct RecipientOutcome {
   enum class State : std::uint8_t { pending = 0, delivered = 1, failed = 2, expanded_elsewhere = 3 };
   std::uint32_t index = 0;  ///< into Envelope::recipients
   State state = State::pending;
   std::string detail;  ///< last reply or reason, at most 512 octets kept
-  std::string next_hop = {};  ///< delivered, and there is a safety net: destination, host and address, with spaces between them
+  std::string next_hop =
+      {};  ///< delivered, and there is a safety net: destination, host and address, with spaces between them
   bool operator==(const RecipientOutcome&) const = default;
 };
 
@@ -98,10 +105,11 @@ struct NewMessage {
   WallTime alarm_at{};       ///< next delay warning or expiry, whichever comes first
   std::vector<QueueEntry> queue;
   std::vector<RecipientOutcome> progress;  ///< of a message that was taken over
-  std::vector<OwnerRecord> history{};  ///< of one that had another owner before; take_over() puts what is known of that in front
+  std::vector<OwnerRecord>
+      history{};  ///< of one that had another owner before; take_over() puts what is known of that in front
   std::string last_error{};
   Entered entered =
-      Entered::accepted;  ///< for the ledger; take_over() and accept_hand_over() know it themselves
+      Entered::accepted;   ///< for the ledger; take_over() and accept_hand_over() know it themselves
   std::string next_hop{};  ///< as in StoredMessage; take_over() puts what was noted in its place
 };
 
@@ -113,15 +121,17 @@ struct StoredMessage {
   Envelope envelope;
   std::uint64_t size = 0;
   std::vector<Holder> holders;
-  std::optional<Holder> receiver;  ///< of one that is being handed over: it has nothing yet that it could lose or take over
+  std::optional<Holder>
+      receiver;  ///< of one that is being handed over: it has nothing yet that it could lose or take over
   bool is_protected = true;
   WallTime alarm_at{};
   std::vector<QueueEntry> queue;           ///< what is still to be tried
   std::vector<RecipientOutcome> progress;  ///< only recipients that are not plain pending
   std::string last_error;
-  std::uint32_t noted = 0;           ///< number of its note; 0: there is nothing that its holders need be told
+  std::uint32_t noted = 0;  ///< number of its note; 0: there is nothing that its holders need be told
   std::vector<OwnerRecord> history;  ///< empty: accepted here
-  std::string next_hop = {};         ///< the destination of all that is left, as the operator said; empty: as the routes say
+  std::string next_hop =
+      {};  ///< the destination of all that is left, as the operator said; empty: as the routes say
 };
 /// What its holders are to know.
 MessageNote note_of(const StoredMessage& message);
@@ -136,8 +146,8 @@ struct Shadow {
   Epoch owner_epoch;  ///< in which the owner offered it
   Envelope envelope;
   std::uint64_t size = 0;
-  std::vector<Holder> offered;           ///< every hub the copy was offered to, in order, this one included
-  std::vector<std::uint32_t> done;       ///< recipients known to be done (delivered or failed), ascending
+  std::vector<Holder> offered;      ///< every hub the copy was offered to, in order, this one included
+  std::vector<std::uint32_t> done;  ///< recipients known to be done (delivered or failed), ascending
   MessageNote note{};
 };
 
@@ -171,8 +181,8 @@ struct OutboxItem {
   SpoolId spool;
   MessageId id;
   Generation generation;
-  bool all = true;                        ///< done with the whole message; else only with `recipients`
-  bool superseded = false;                ///< not done: a later owner has it, and this generation's copy is not needed
+  bool all = true;          ///< done with the whole message; else only with `recipients`
+  bool superseded = false;  ///< not done: a later owner has it, and this generation's copy is not needed
   std::vector<std::uint32_t> recipients;  ///< ascending
 };
 
@@ -180,18 +190,19 @@ struct OutboxItem {
 struct AttemptRecord {
   RowId row;
   std::string destination;
-  std::vector<RecipientOutcome> outcomes;   ///< delivered and failed end; pending keeps `detail` for display
-  std::vector<QueueEntry> again;            ///< replaces the entry for `destination`; empty: nothing left for it
-  std::string last_error;                   ///< for display; empty keeps what is there
-  std::optional<WallTime> alarm_at;         ///< set anew (after a delay warning)
-  /// The discard status that follows from this attempt is held back until this message (a DSN made from it) is
-  /// protected or finished: a DSN is a fork.
+  std::vector<RecipientOutcome> outcomes;  ///< delivered and failed end; pending keeps `detail` for display
+  std::vector<QueueEntry> again;     ///< replaces the entry for `destination`; empty: nothing left for it
+  std::string last_error;            ///< for display; empty keeps what is there
+  std::optional<WallTime> alarm_at;  ///< set anew (after a delay warning)
+  /// The discard status that follows from this attempt is held back until this message (a DSN made from it)
+  /// is protected or finished: a DSN is a fork.
   std::optional<RowId> fork;
   bool is_expiry = false;  ///< what failed did so because of its age
 };
 
 struct AttemptEffect {
-  /// Nothing left to try: message and body are gone, discards are in the outbox. Also when the message was gone before.
+  /// Nothing left to try: message and body are gone, discards are in the outbox. Also when the message was
+  /// gone before.
   bool message_finished = false;
 };
 
@@ -199,10 +210,10 @@ struct AttemptEffect {
 struct Knowledge {
   enum class Kind : std::uint8_t { unknown, live, held_for_other, done, handing_over };
   Kind kind = Kind::unknown;
-  RowId row;              ///< live, held_for_other
-  Generation generation;  ///< all but unknown
-  std::string owner_hub;  ///< held_for_other
-  SpoolId owner_spool;    ///< held_for_other
+  RowId row;                    ///< live, held_for_other
+  Generation generation;        ///< all but unknown
+  std::string owner_hub;        ///< held_for_other
+  SpoolId owner_spool;          ///< held_for_other
   std::vector<Holder> holders;  ///< live
 };
 
@@ -221,7 +232,7 @@ struct CopyElsewhere {
 };
 
 struct QueueCounts {
-  std::uint64_t messages = 0;   ///< state queued or held
+  std::uint64_t messages = 0;  ///< state queued or held
   std::uint64_t held = 0;
   std::uint64_t unprotected = 0;
   std::uint64_t shadows = 0;
@@ -240,7 +251,8 @@ struct SafetyNetLimits {
 
 struct KeptRecipient {
   std::uint32_t index = 0;  ///< into Envelope::recipients
-  std::string next_hop;     ///< destination, host and address, with spaces between them; empty: another hub delivered it
+  std::string
+      next_hop;  ///< destination, host and address, with spaces between them; empty: another hub delivered it
   std::string reply;
   bool operator==(const KeptRecipient&) const = default;
 };
@@ -252,15 +264,16 @@ struct KeptMessage {
   bool is_shadow = false;  ///< another hub delivered it; its own copy is kept there
   MessageId id;
   Generation generation;
-  SpoolId owner_spool;   ///< of a shadow; 0: not known
+  SpoolId owner_spool;  ///< of a shadow; 0: not known
   std::string owner_hub;
-  std::uint64_t size = 0;    ///< octets of the body
-  std::uint64_t octets = 0;  ///< that count against the cap
+  std::uint64_t size = 0;                ///< octets of the body
+  std::uint64_t octets = 0;              ///< that count against the cap
   std::vector<KeptRecipient> delivered;  ///< empty: all of them, as another hub said
   Envelope envelope;
 };
 
-/// A request to send kept mail again, and how far it has come. Its key makes it the same request when it is made twice.
+/// A request to send kept mail again, and how far it has come. Its key makes it the same request when it is
+/// made twice.
 struct Resend {
   enum class State : std::uint8_t { running = 0, done = 1, cancelled = 2 };
   std::string request;
@@ -275,7 +288,7 @@ struct Resend {
   std::uint64_t resent_octets = 0;
   std::uint64_t shadows_left_out = 0;  ///< their owner lives, or may come back
   std::uint64_t failed = 0;            ///< not there any more when their turn came
-  std::string why;  ///< what it waits for, or why it ended
+  std::string why;                     ///< what it waits for, or why it ended
 };
 
 /// A message that was being delivered when the process ended without a word, and how often it was.
@@ -306,7 +319,8 @@ class Writer {
 
   // Bodies. Chunks are numbered from 0; a body is the concatenation of its chunks.
   virtual Result<void> put_chunk(RowId body, std::uint32_t number, std::string_view octets) = 0;
-  /// Drops the chunks of a body that has neither message nor shadow (an acceptance that was given up); of one that has, nothing.
+  /// Drops the chunks of a body that has neither message nor shadow (an acceptance that was given up); of one
+  /// that has, nothing.
   virtual Result<void> drop_body(RowId body) = 0;
 
   // Messages (primaries).
@@ -319,80 +333,95 @@ class Writer {
   /// `how`: for the ledger.
   virtual Result<void> finish_message(RowId row, std::optional<RowId> fork, SpoolId except, Left how) = 0;
   virtual Result<void> set_holders(RowId row, const std::vector<Holder>& holders, bool is_protected) = 0;
-  /// Changes the holders as they are in the spool now, whatever changed them since the caller looked. Afterwards the message is
-  /// protected if as many of them `holds` as its envelope asks for. A receiver is none of them and stays as it is, here and above.
+  /// Changes the holders as they are in the spool now, whatever changed them since the caller looked.
+  /// Afterwards the message is protected if as many of them `holds` as its envelope asks for. A receiver is
+  /// none of them and stays as it is, here and above.
   virtual Result<void> change_holders(RowId row, const std::function<void(std::vector<Holder>&)>& change) = 0;
   virtual Result<void> set_generation(RowId row, Generation generation) = 0;
   /// queued <-> held. Leaving `queued` takes the entries out of the due queue; `queue` are those of a message
   /// that becomes queued (ignored otherwise).
   virtual Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) = 0;
-  /// That entry becomes due at `due`; nothing when it is not there as it was (attempted, held or ended meanwhile).
+  /// That entry becomes due at `due`; nothing when it is not there as it was (attempted, held or ended
+  /// meanwhile).
   virtual Result<void> bring_forward(RowId row, const QueueEntry& as_it_was, WallTime due) = 0;
   /// Replaces all queue entries (retry now, routes that have changed).
   virtual Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) = 0;
-  /// The operator sends it another way, or (empty) as the routes say again. `queue`: the entries that follow, of a held one for later.
-  virtual Result<void> set_next_hop(RowId row, const std::string& next_hop, const std::vector<QueueEntry>& queue) = 0;
+  /// The operator sends it another way, or (empty) as the routes say again. `queue`: the entries that follow,
+  /// of a held one for later.
+  virtual Result<void> set_next_hop(RowId row, const std::string& next_hop,
+                                    const std::vector<QueueEntry>& queue) = 0;
 
   // Shadows.
-  /// Idempotent per (id, generation). An older generation of the same id is replaced; a newer one, or owning the message
-  /// itself, fails with errc::file_exists. Chunks are under `shadow.row`: put them after `true`; `false`: the same copy was
-  /// here already, nothing was stored.
+  /// Idempotent per (id, generation). An older generation of the same id is replaced; a newer one, or owning
+  /// the message itself, fails with errc::file_exists. Chunks are under `shadow.row`: put them after `true`;
+  /// `false`: the same copy was here already, nothing was stored.
   virtual Result<bool> insert_shadow(const Shadow& shadow) = 0;
   /// The owner is done with the message (all), or with some recipients. Nothing there: fine. Ends what this
   /// hub owns of it, too (rule 8: "done" is a fact, whoever says it).
   virtual Result<Discarded> apply_discard(const OutboxItem& item, SpoolId from) = 0;
-  /// Removes a shadow (and body) whose message is done, as another hub said: the safety net may keep it. Hubs that are `owed` the "done" are
-  /// told. A copy of a generation later than `up_to` stays: it came after the caller looked, and its owner counts on it. True: there was one.
+  /// Removes a shadow (and body) whose message is done, as another hub said: the safety net may keep it. Hubs
+  /// that are `owed` the "done" are told. A copy of a generation later than `up_to` stays: it came after the
+  /// caller looked, and its owner counts on it. True: there was one.
   virtual Result<bool> finish_shadow(MessageId id, Generation up_to) = 0;
-  /// The same of one that is not needed any more though nobody has said that its message is done: it was never accepted, or is elsewhere.
-  /// Hubs that are `owed` hear that theirs is superseded.
+  /// The same of one that is not needed any more though nobody has said that its message is done: it was
+  /// never accepted, or is elsewhere. Hubs that are `owed` hear that theirs is superseded.
   virtual Result<bool> release_shadow(MessageId id, Generation up_to) = 0;
-  /// release_shadow() of one that its owner could not accept. Fails with errc::file_exists when it is not the owner's to forget any more:
-  /// this hub owns it, has finished it and still owes the "done", or holds it under a later generation.
+  /// release_shadow() of one that its owner could not accept. Fails with errc::file_exists when it is not the
+  /// owner's to forget any more: this hub owns it, has finished it and still owes the "done", or holds it
+  /// under a later generation.
   virtual Result<void> forget_shadow(MessageId id, Generation generation) = 0;
-  /// Another hub owns the message by now: a copy of a generation up to `up_to` becomes one that this hub holds for it. Hubs that are `owed`
-  /// the "done" by this one stay so. (It is not given up: the owner may have no other copy yet.)
+  /// Another hub owns the message by now: a copy of a generation up to `up_to` becomes one that this hub
+  /// holds for it. Hubs that are `owed` the "done" by this one stay so. (It is not given up: the owner may
+  /// have no other copy yet.)
   virtual Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) = 0;
-  /// The shadow becomes a message of ours: same row, body and id; `message` carries the new generation, holders and queue.
-  /// What was noted of the shadow holds on: it stays held, its next hop, the next alarm, the attempts, the history. `applied`: what that was.
+  /// The shadow becomes a message of ours: same row, body and id; `message` carries the new generation,
+  /// holders and queue. What was noted of the shadow holds on: it stays held, its next hop, the next alarm,
+  /// the attempts, the history. `applied`: what that was.
   virtual Result<void> take_over(const NewMessage& message, MessageNote* applied) = 0;
   Result<void> take_over(const NewMessage& message) { return take_over(message, nullptr); }
 
-  // Notes: what holders know besides what is done. That a note has changed, and who has to be told, is written with every change.
+  // Notes: what holders know besides what is done. That a note has changed, and who has to be told, is
+  // written with every change.
   /// Told by `owner`. A lower number than was told before by it changes nothing.
-  virtual Result<NoteAnswer> note_shadow(MessageId id, Generation generation, SpoolId owner, const MessageNote& note) = 0;
+  virtual Result<NoteAnswer> note_shadow(MessageId id, Generation generation, SpoolId owner,
+                                         const MessageNote& note) = 0;
   /// That holder has confirmed the note with this number, or an earlier one.
   virtual Result<void> note_told(RowId row, SpoolId holder, std::uint32_t number) = 0;
   /// It has to be told (again), if there is anything to tell.
   virtual Result<void> owe_note(RowId row, SpoolId holder) = 0;
 
-  /// The reverse: another hub took this message of ours over. It becomes a shadow held for that hub, under the given
-  /// generation and owner: same row, body and id; known progress is kept as `done`; it leaves the queue; nothing goes to the
-  /// outbox yet, but its holders are `owed` the "done" from now on. (It may be the last copy, so it is never just dropped.)
-  virtual Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
-                            Epoch owner_epoch) = 0;
+  /// The reverse: another hub took this message of ours over. It becomes a shadow held for that hub, under
+  /// the given generation and owner: same row, body and id; known progress is kept as `done`; it leaves the
+  /// queue; nothing goes to the outbox yet, but its holders are `owed` the "done" from now on. (It may be the
+  /// last copy, so it is never just dropped.)
+  virtual Result<void> cede(RowId row, Generation generation, const std::string& owner_hub,
+                            SpoolId owner_spool, Epoch owner_epoch) = 0;
 
   // Hand-over: ownership moves with the owner's consent (docs/xshadow.md).
-  /// Before the offer: from now on the message is undeliverable, and `receiver` may own it under the next generation. Fails
-  /// with device_or_resource_busy when it is being handed over already, or a fork still holds back its discard status.
+  /// Before the offer: from now on the message is undeliverable, and `receiver` may own it under the next
+  /// generation. Fails with device_or_resource_busy when it is being handed over already, or a fork still
+  /// holds back its discard status.
   virtual Result<void> begin_hand_over(RowId row, const Holder& receiver) = 0;
   enum class HandOverEnd : std::uint8_t {
     moved,      ///< message and body are gone from here
     kept,       ///< it becomes a shadow held for the owner (as by cede())
     concluded,  ///< the same, but nobody has said that the owner has it: it fell silent
   };
-  /// `owner` has it under `generation`. The other holders of ours are told that their copies are superseded; when that was `concluded`,
-  /// they are needed still: all holders, the owner among them, are `owed` the "done" by us.
-  virtual Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch, HandOverEnd how) = 0;
-  /// Ours again. `receiver_may_have_it`: under a later generation than it was offered; the receiver is owed the "done".
+  /// `owner` has it under `generation`. The other holders of ours are told that their copies are superseded;
+  /// when that was `concluded`, they are needed still: all holders, the owner among them, are `owed` the
+  /// "done" by us.
+  virtual Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch,
+                                     HandOverEnd how) = 0;
+  /// Ours again. `receiver_may_have_it`: under a later generation than it was offered; the receiver is owed
+  /// the "done".
   virtual Result<void> take_back(RowId row, Generation generation, bool receiver_may_have_it) = 0;
   struct HandedOver {
     RowId row;
-    bool is_new = false;       ///< false: it was accepted before (a second offer)
-    bool wants_body = false;   ///< its chunks go under `row`; else the body was here already
+    bool is_new = false;      ///< false: it was accepted before (a second offer)
+    bool wants_body = false;  ///< its chunks go under `row`; else the body was here already
   };
-  /// The receiver's side: the message is ours under message.generation, whatever copy of it was here. Fails with file_exists
-  /// when a later owner, or its end, is known here.
+  /// The receiver's side: the message is ours under message.generation, whatever copy of it was here. Fails
+  /// with file_exists when a later owner, or its end, is known here.
   virtual Result<HandedOver> accept_hand_over(const NewMessage& message, bool is_held) = 0;
 
   // Outbox and peers.
@@ -406,14 +435,15 @@ class Writer {
   virtual Result<void> forget_peer(const std::string& hub) = 0;
 
   // Suspects.
-  /// `owner` has counted so many; the higher count holds. True when a shadow is held for it here; of any other message its word
-  /// does not count.
+  /// `owner` has counted so many; the higher count holds. True when a shadow is held for it here; of any
+  /// other message its word does not count.
   virtual Result<bool> suspect(MessageId id, std::uint32_t crashes, SpoolId owner) = 0;
   virtual Result<void> forget_suspect(MessageId id) = 0;
   // Safety net: what ends goes there by itself, when there is one.
   /// Removes what has ended before that moment and what is beyond the cap, at most `rows_max`. How many went.
   virtual Result<std::size_t> trim_kept(WallTime ended_before, std::size_t rows_max) = 0;
-  /// The disk is short: nothing is kept any more, and the oldest goes, its pages given back to the file system.
+  /// The disk is short: nothing is kept any more, and the oldest goes, its pages given back to the file
+  /// system.
   virtual Result<std::size_t> give_way(std::size_t rows_max) = 0;
   /// There is room again.
   virtual Result<void> keep_again() = 0;
@@ -439,10 +469,11 @@ class Reader {
   /// Earliest due time per destination (queued messages only).
   virtual Result<std::vector<std::pair<std::string, WallTime>>> due_by_destination() = 0;
   /// Entries of one destination with due <= until, by due time. `skip` (sorted) are under way already.
-  virtual Result<std::vector<DueMessage>> due(const std::string& destination, WallTime until, std::size_t limit,
-                                              std::span<const RowId> skip) = 0;
+  virtual Result<std::vector<DueMessage>> due(const std::string& destination, WallTime until,
+                                              std::size_t limit, std::span<const RowId> skip) = 0;
   /// The same behind one entry (a place in the queue, there or not): for walks through all of it.
-  virtual Result<std::vector<DueMessage>> due_behind(const DueMessage& place, WallTime until, std::size_t limit) = 0;
+  virtual Result<std::vector<DueMessage>> due_behind(const DueMessage& place, WallTime until,
+                                                     std::size_t limit) = 0;
   /// How many of them there are. Reads an index only.
   virtual Result<std::uint64_t> due_count(const std::string& destination, WallTime until) = 0;
   /// Messages whose alarm_at <= until, by alarm time.
@@ -450,9 +481,10 @@ class Reader {
   /// Messages that are held, by row. Reads the whole table: not for every second.
   virtual Result<std::vector<RowId>> held(RowId after, std::size_t limit) = 0;
   virtual Result<std::vector<RowId>> unprotected(RowId after, std::size_t limit) = 0;
-  /// The messages that ask for copies and may have none on the spools `heard`, by row; of each, whether that is so. Reads only those
-  /// that are unprotected, or whose first copy is on another spool.
-  virtual Result<std::vector<CopyElsewhere>> copies_missing(std::span<const SpoolId> heard, RowId after, std::size_t limit) = 0;
+  /// The messages that ask for copies and may have none on the spools `heard`, by row; of each, whether that
+  /// is so. Reads only those that are unprotected, or whose first copy is on another spool.
+  virtual Result<std::vector<CopyElsewhere>> copies_missing(std::span<const SpoolId> heard, RowId after,
+                                                            std::size_t limit) = 0;
   /// Those that are being handed over.
   virtual Result<std::vector<RowId>> handing_over(RowId after, std::size_t limit) = 0;
   virtual Result<std::uint64_t> handing_over_count() = 0;
@@ -481,11 +513,12 @@ class Reader {
   virtual Result<std::vector<Holder>> not_told(RowId row) = 0;
   virtual Result<std::vector<Suspect>> suspects(std::size_t limit) = 0;
   virtual Result<QueueCounts> counts() = 0;
-  /// Counts entries of an index (some 60 ms for a million messages): not for every second. Fails with resource_unavailable_try_again when hundreds
-  /// of commits were made meanwhile.
+  /// Counts entries of an index (some 60 ms for a million messages): not for every second. Fails with
+  /// resource_unavailable_try_again when hundreds of commits were made meanwhile.
   virtual Result<Balance> balance() = 0;
   /// What has ended up to `until` and behind (`from`, `after`), oldest first.
-  virtual Result<std::vector<KeptMessage>> kept(WallTime from, RowId after, WallTime until, std::size_t limit) = 0;
+  virtual Result<std::vector<KeptMessage>> kept(WallTime from, RowId after, WallTime until,
+                                                std::size_t limit) = 0;
   virtual Result<std::optional<KeptMessage>> kept(RowId row) = 0;
   virtual Result<std::optional<Resend>> resend(const std::string& request) = 0;
   /// The newest first.
@@ -505,7 +538,7 @@ struct SpoolStatistics {
   std::uint64_t failed_full = 0;     ///< of the failed batches: no room
   std::uint64_t failed_io = 0;       ///< a write or sync failed for good
   std::uint64_t failed_damaged = 0;  ///< the database is damaged
-  std::uint64_t kept_gone_age = 0;  ///< from the safety net, since the start
+  std::uint64_t kept_gone_age = 0;   ///< from the safety net, since the start
   std::uint64_t kept_gone_size = 0;
   std::uint64_t kept_gone_disk = 0;
   std::size_t waiting_operations = 0;
@@ -513,15 +546,18 @@ struct SpoolStatistics {
 };
 
 struct SpoolOptions {
-  std::string directory;         ///< must exist; the database is <directory>/spool.db
-  std::string vfs;               ///< SQLite VFS name; empty: the default one. With another one no file-system checks are made.
+  std::string directory;  ///< must exist; the database is <directory>/spool.db
+  std::string
+      vfs;  ///< SQLite VFS name; empty: the default one. With another one no file-system checks are made.
   std::size_t batch_operations_max = 512;
   std::size_t batch_octets_max = 8U << 20;
-  std::size_t checkpoint_octets = 8U << 20;  ///< the WAL is moved into the database each time it has grown by this
+  std::size_t checkpoint_octets =
+      8U << 20;  ///< the WAL is moved into the database each time it has grown by this
   /// Whose spool it is: remembered in a new one, and one that is another hub's is refused. Empty: anybody's.
   std::string hub = {};
   SafetyNetLimits safety_net = {};
-  std::optional<Interrupted> interrupted = std::nullopt;  ///< counted when it is about the run before this one
+  std::optional<Interrupted> interrupted =
+      std::nullopt;  ///< counted when it is about the run before this one
 };
 
 class Spool {
@@ -531,20 +567,22 @@ class Spool {
   using WriteDone = std::move_only_function<void(Result<void>)>;
   using ReadDone = std::move_only_function<void()>;
 
-  /// Opens or creates the spool, migrates its schema, takes its lock, begins the next epoch durably. Refuses, with a reason
-  /// an operator can act on: a second process on the same spool, a network file system, a newer schema, a damaged database,
-  /// another hub's spool.
-  /// `home` is where completions run. Blocks; call at start-up.
-  static Result<std::unique_ptr<Spool>> open(const SpoolOptions& options, Random& random, Executor& writer_lane,
-                                             Executor& reader_lane, Executor& home);
-  /// No completion runs after this. What was not committed is not: stop() and the end of both lanes come first.
+  /// Opens or creates the spool, migrates its schema, takes its lock, begins the next epoch durably. Refuses,
+  /// with a reason an operator can act on: a second process on the same spool, a network file system, a newer
+  /// schema, a damaged database, another hub's spool. `home` is where completions run. Blocks; call at
+  /// start-up.
+  static Result<std::unique_ptr<Spool>> open(const SpoolOptions& options, Random& random,
+                                             Executor& writer_lane, Executor& reader_lane, Executor& home);
+  /// No completion runs after this. What was not committed is not: stop() and the end of both lanes come
+  /// first.
   virtual ~Spool() = default;
 
   [[nodiscard]] virtual SpoolId id() const = 0;
   [[nodiscard]] virtual Epoch epoch() const = 0;
   /// Of the last commit whose completion was delivered.
   [[nodiscard]] virtual Sequence sequence() const = 0;
-  /// Fresh key for a message or shadow: (epoch << 40 | counter). The number of a MessageId of ours is its row's value.
+  /// Fresh key for a message or shadow: (epoch << 40 | counter). The number of a MessageId of ours is its
+  /// row's value.
   virtual RowId next_row() = 0;
   /// The first row key of the present epoch: everything below is older.
   [[nodiscard]] virtual RowId first_row_of_epoch() const = 0;
@@ -554,15 +592,16 @@ class Spool {
   virtual void write(WriteJob job, std::size_t octets, WriteDone done) = 0;
   virtual void read(ReadJob job, ReadDone done) = 0;
 
-  /// Set once a sync or write has failed for good: every later write fails at once with this, restart to recover.
-  /// A full disk is not that: those writes fail with errc::no_space_on_device and later ones are tried.
+  /// Set once a sync or write has failed for good: every later write fails at once with this, restart to
+  /// recover. A full disk is not that: those writes fail with errc::no_space_on_device and later ones are
+  /// tried.
   [[nodiscard]] virtual std::optional<Error> unhealthy() const = 0;
   [[nodiscard]] virtual SpoolStatistics statistics() const = 0;
   /// Octets that the file system can still take; SIZE_MAX-like value under a test VFS.
   [[nodiscard]] virtual std::uint64_t free_octets() const = 0;
 
-  /// Lets both lanes finish what was submitted (their completions are posted), then refuses everything: a write fails, a read's
-  /// closure gets a Reader that fails, both with errc::operation_canceled.
+  /// Lets both lanes finish what was submitted (their completions are posted), then refuses everything: a
+  /// write fails, a read's closure gets a Reader that fails, both with errc::operation_canceled.
   virtual void stop() = 0;
 };
 

@@ -225,19 +225,22 @@ Result<ReadableFile> ReadableFile::open(const std::string& vfs_name, const std::
   auto& handle = file.handle_->file;
   if (handle.code() != SQLITE_OK) return file_failure(path, "open", handle.code());
   sqlite3_int64 size = 0;
-  if (int code = handle->pMethods->xFileSize(handle.get(), &size); code != SQLITE_OK) return file_failure(path, "size", code);
+  if (int code = handle->pMethods->xFileSize(handle.get(), &size); code != SQLITE_OK)
+    return file_failure(path, "size", code);
   file.size_ = static_cast<std::uint64_t>(size);
   return file;
 }
 
 Result<void> ReadableFile::read(std::uint64_t at, std::string& into) {
   auto& handle = handle_->file;
-  int code = handle->pMethods->xRead(handle.get(), into.data(), static_cast<int>(into.size()), static_cast<sqlite3_int64>(at));
+  int code = handle->pMethods->xRead(handle.get(), into.data(), static_cast<int>(into.size()),
+                                     static_cast<sqlite3_int64>(at));
   if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) return file_failure(path_, "read", code);
   return {};
 }
 
-Result<std::string> read_small_file(const std::string& vfs_name, const std::string& path, std::size_t octets_max) {
+Result<std::string> read_small_file(const std::string& vfs_name, const std::string& path,
+                                    std::size_t octets_max) {
   auto present = has_content(vfs_name, path);
   if (!present) return std::unexpected(present.error());
   if (!*present) return std::string();
@@ -254,13 +257,15 @@ Result<std::string> read_small_file(const std::string& vfs_name, const std::stri
   return content;
 }
 
-Result<void> write_small_file(const std::string& vfs_name, const std::string& path, const std::string& content) {
+Result<void> write_small_file(const std::string& vfs_name, const std::string& path,
+                              const std::string& content) {
   auto vfs = find_vfs(vfs_name);
   if (!vfs) return std::unexpected(vfs.error());
   VfsFile file(*vfs, path, true);
   if (file.code() != SQLITE_OK) return file_failure(path, "create", file.code());
   int code = file->pMethods->xTruncate(file.get(), 0);
-  if (code == SQLITE_OK) code = file->pMethods->xWrite(file.get(), content.data(), static_cast<int>(content.size()), 0);
+  if (code == SQLITE_OK)
+    code = file->pMethods->xWrite(file.get(), content.data(), static_cast<int>(content.size()), 0);
   if (code == SQLITE_OK) code = file->pMethods->xSync(file.get(), SQLITE_SYNC_NORMAL);
   if (code != SQLITE_OK) return file_failure(path, "write", code);
   return {};

@@ -4,6 +4,8 @@
 
 namespace umbra::storage {
 
-std::string sqlite_version() { return sqlite3_libversion(); }
+std::string sqlite_version() {
+  return sqlite3_libversion();
+}
 
 }  // namespace umbra::storage

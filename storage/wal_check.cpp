@@ -19,7 +19,8 @@ constexpr std::uint32_t magic_big = 0x377f0683;
 
 std::uint32_t word(const char* at, bool is_big) {
   auto octet = [at](int i) { return std::uint32_t{static_cast<unsigned char>(at[i])}; };
-  return is_big ? octet(0) << 24 | octet(1) << 16 | octet(2) << 8 | octet(3) : octet(3) << 24 | octet(2) << 16 | octet(1) << 8 | octet(0);
+  return is_big ? octet(0) << 24 | octet(1) << 16 | octet(2) << 8 | octet(3)
+                : octet(3) << 24 | octet(2) << 16 | octet(1) << 8 | octet(0);
 }
 
 struct Sum {
@@ -31,7 +32,9 @@ struct Sum {
       b += word(octets + i + 4, is_big) + a;
     }
   }
-  [[nodiscard]] bool is(const char* stored) const { return a == word(stored, true) && b == word(stored + 4, true); }
+  [[nodiscard]] bool is(const char* stored) const {
+    return a == word(stored, true) && b == word(stored + 4, true);
+  }
 };
 
 }  // namespace
@@ -48,17 +51,20 @@ Result<bool> check_wal(const std::string& vfs, const std::string& path) {
   std::size_t page = word(header.data() + 8, true);
   Sum sum;
   sum.add(header.data(), 24, is_big);
-  // A header that does not check was being written anew when the power went: what is behind it is in the database.
-  if ((!is_big && magic != magic_little) || page < 512 || page > 65'536 || !sum.is(header.data() + 24)) return false;
+  // A header that does not check was being written anew when the power went: what is behind it is in the
+  // database.
+  if ((!is_big && magic != magic_little) || page < 512 || page > 65'536 || !sum.is(header.data() + 24))
+    return false;
   const std::string salts = header.substr(16, 8);
   std::string frame(frame_header_octets + page, '\0');
-  bool is_whole = true;        // up to here
+  bool is_whole = true;         // up to here
   std::size_t ends_behind = 0;  // of transactions, in frames that continue one another
   std::uint64_t number = 0;
   for (auto at = std::uint64_t{header_octets}; at + frame.size() <= file.size(); at += frame.size()) {
     ++number;
     if (auto read = file.read(at, frame); !read) return std::unexpected(read.error());
-    // The sum of a frame goes on from that of the one before, as it was computed or, behind a break, as it is stored.
+    // The sum of a frame goes on from that of the one before, as it was computed or, behind a break, as it is
+    // stored.
     sum.add(frame.data(), 8, is_big);
     sum.add(frame.data() + frame_header_octets, page, is_big);
     bool continues = frame.compare(8, 8, salts) == 0 && sum.is(frame.data() + 16);
@@ -67,9 +73,12 @@ Result<bool> check_wal(const std::string& vfs, const std::string& path) {
       ends_behind = 0;
       sum = {word(frame.data() + 16, true), word(frame.data() + 20, true)};
     } else if (!is_whole && word(frame.data() + 4, true) != 0 && ++ends_behind > 1) {
-      return failure(SpoolFault::damaged,
-                     fmt::format("{}: a frame of the write-ahead log does not check, and committed ones lie behind it, up to "
-                                 "frame {} at least", path, number));
+      return failure(
+          SpoolFault::damaged,
+          fmt::format(
+              "{}: a frame of the write-ahead log does not check, and committed ones lie behind it, up to "
+              "frame {} at least",
+              path, number));
     }
   }
   return true;

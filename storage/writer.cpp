@@ -201,7 +201,8 @@ Result<void> SpoolWriter::set_generation(RowId row, Generation generation) {
 Result<void> SpoolWriter::set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) {
   // What is being handed over may have an owner elsewhere: it is nobody's to hold or to release here.
   if (auto before = messages_.find_row(row); before && is_handing_over(before->state))
-    return failure(std::errc::device_or_resource_busy, fmt::format("set state of {}: it is being handed over", to_string(before->id)));
+    return failure(std::errc::device_or_resource_busy,
+                   fmt::format("set state of {}: it is being handed over", to_string(before->id)));
   return change_message(row, "set state", [&](MessageRow& message) {
     message.state = state;
     if (state == MessageState::queued) message.queue = queue;
@@ -223,10 +224,12 @@ Result<void> SpoolWriter::set_queue(RowId row, const std::vector<QueueEntry>& qu
   return change_message(row, "set queue", [&](MessageRow& message) { message.queue = queue; });
 }
 
-Result<void> SpoolWriter::set_next_hop(RowId row, const std::string& next_hop, const std::vector<QueueEntry>& queue) {
+Result<void> SpoolWriter::set_next_hop(RowId row, const std::string& next_hop,
+                                       const std::vector<QueueEntry>& queue) {
   // What is being handed over may have an owner elsewhere, which goes its own way.
   if (auto before = messages_.find_row(row); before && is_handing_over(before->state))
-    return failure(std::errc::device_or_resource_busy, fmt::format("set next hop of {}: it is being handed over", to_string(before->id)));
+    return failure(std::errc::device_or_resource_busy,
+                   fmt::format("set next hop of {}: it is being handed over", to_string(before->id)));
   return change_message(row, "set next hop", [&](MessageRow& message) {
     message.next_hop = next_hop;
     message.queue = queue;
@@ -292,9 +295,11 @@ Result<Discarded> SpoolWriter::apply_discard(const OutboxItem& item, SpoolId fro
     auto dropped = release_shadow(item.id, item.generation);
     if (!dropped) return std::unexpected(dropped.error());
     outcome.copy_dropped = *dropped;
-    // Owned here under an earlier one: another hub took it over, gave it on to one that has its copies, and this one had not heard so.
+    // Owned here under an earlier one: another hub took it over, gave it on to one that has its copies, and
+    // this one had not heard so.
     auto row = messages_.find(item.id);
-    if (auto before = row ? messages_.find_row(*row) : std::nullopt; before && before->generation < item.generation) {
+    if (auto before = row ? messages_.find_row(*row) : std::nullopt;
+        before && before->generation < item.generation) {
       leave_to_later_owner(*before, from, Left::ceded);
       outcome.ended = *row;
     }
@@ -335,7 +340,8 @@ Result<Discarded> SpoolWriter::apply_discard(const OutboxItem& item, SpoolId fro
   return outcome;
 }
 
-// What this hub was told of a message that it owned once: the holders that it had then may be told by nobody else.
+// What this hub was told of a message that it owned once: the holders that it had then may be told by nobody
+// else.
 void SpoolWriter::pass_on(const Shadow& shadow, const std::vector<std::uint32_t>& recipients, SpoolId from) {
   for (const auto& holder : shadow.offered) {
     if (holder.state != Holder::State::owed || holder.spool == from) continue;
@@ -394,7 +400,8 @@ Result<void> SpoolWriter::take_over(const NewMessage& message, MessageNote* appl
     // Accepted here, and given away since.
     if (message.id.spool == own_ && (taken.history.empty() || taken.history.front().generation.value > 1))
       taken.history.insert(taken.history.begin(),
-                           {Generation{1}, OwnerRecord::How::accepted, message.history.back().hub, own_, message.envelope.accepted_at, 0});
+                           {Generation{1}, OwnerRecord::How::accepted, message.history.back().hub, own_,
+                            message.envelope.accepted_at, 0});
     for (const auto& owner : message.history) add_owner(taken.history, owner);
   }
   if (note.alarm_at != WallTime{}) taken.alarm_at = std::min(note.alarm_at, message.envelope.expires_at);
@@ -424,20 +431,22 @@ void SpoolWriter::hold(RowId row) {
   messages_.update(*before, after, counts);
 }
 
-// The owners up to the shadow's. Of the first one the envelope tells, if nobody else does. Empty: nothing is known of any.
+// The owners up to the shadow's. Of the first one the envelope tells, if nobody else does. Empty: nothing is
+// known of any.
 std::vector<OwnerRecord> SpoolWriter::known_history(const Shadow& shadow, WallTime accepted_at) {
   auto history = shadow.note.history;
   if ((history.empty() || history.back().generation < shadow.generation) && !shadow.owner_hub.empty()) {
     bool is_first = shadow.generation == Generation{1};
-    add_owner(history, {shadow.generation, is_first ? OwnerRecord::How::accepted : OwnerRecord::How::unknown, shadow.owner_hub,
-                        shadow.owner_spool, is_first ? accepted_at : WallTime{}, 0});
+    add_owner(history, {shadow.generation, is_first ? OwnerRecord::How::accepted : OwnerRecord::How::unknown,
+                        shadow.owner_hub, shadow.owner_spool, is_first ? accepted_at : WallTime{}, 0});
   }
   for (const auto& [destination, attempts] : shadow.note.attempts)
     if (!history.empty()) history.back().attempts = std::max(history.back().attempts, attempts);
   return history;
 }
 
-Result<NoteAnswer> SpoolWriter::note_shadow(MessageId id, Generation generation, SpoolId owner, const MessageNote& note) {
+Result<NoteAnswer> SpoolWriter::note_shadow(MessageId id, Generation generation, SpoolId owner,
+                                            const MessageNote& note) {
   auto answer = NoteAnswer::none;
   if (auto shadow = shadows_.find_row(id)) {
     if (shadow->generation == generation && shadow->owner_spool == owner) {
@@ -499,10 +508,11 @@ void SpoolWriter::keep_as_shadow(const MessageRow& found, Generation generation,
                 .note = note_of(*message)};
   shadow.note.number = 0;  // the new owner tells on
   std::erase_if(shadow.offered, [](const Holder& h) { return h.state == Holder::State::receiver; });
-  // A new owner that was handed the message knows its holders; one that took it over may not. One that nobody has heard may not have it,
-  // and may have a copy of ours, read or not.
+  // A new owner that was handed the message knows its holders; one that took it over may not. One that nobody
+  // has heard may not have it, and may have a copy of ours, read or not.
   for (auto& holder : shadow.offered)
-    if (owed == Owed::all || (owed == Owed::all_but_owner && holder.spool != owner.spool)) holder.state = Holder::State::owed;
+    if (owed == Owed::all || (owed == Owed::all_but_owner && holder.spool != owner.spool))
+      holder.state = Holder::State::owed;
   for (const auto& outcome : message->progress) {
     if (outcome.state != RecipientOutcome::State::pending) shadow.done.push_back(outcome.index);
   }

@@ -38,7 +38,8 @@ class SpoolWriter final : public Writer {
   Result<void> set_state(RowId row, MessageState state, const std::vector<QueueEntry>& queue) override;
   Result<void> bring_forward(RowId row, const QueueEntry& as_it_was, WallTime due) override;
   Result<void> set_queue(RowId row, const std::vector<QueueEntry>& queue) override;
-  Result<void> set_next_hop(RowId row, const std::string& next_hop, const std::vector<QueueEntry>& queue) override;
+  Result<void> set_next_hop(RowId row, const std::string& next_hop,
+                            const std::vector<QueueEntry>& queue) override;
   Result<bool> insert_shadow(const Shadow& shadow) override;
   Result<Discarded> apply_discard(const OutboxItem& item, SpoolId from) override;
   Result<bool> finish_shadow(MessageId id, Generation up_to) override;
@@ -47,13 +48,15 @@ class SpoolWriter final : public Writer {
   Result<void> follow_owner(MessageId id, Generation up_to, const Owner& owner) override;
   using Writer::take_over;
   Result<void> take_over(const NewMessage& message, MessageNote* applied) override;
-  Result<NoteAnswer> note_shadow(MessageId id, Generation generation, SpoolId owner, const MessageNote& note) override;
+  Result<NoteAnswer> note_shadow(MessageId id, Generation generation, SpoolId owner,
+                                 const MessageNote& note) override;
   Result<void> note_told(RowId row, SpoolId holder, std::uint32_t number) override;
   Result<void> owe_note(RowId row, SpoolId holder) override;
   Result<void> cede(RowId row, Generation generation, const std::string& owner_hub, SpoolId owner_spool,
                     Epoch owner_epoch) override;
   Result<void> begin_hand_over(RowId row, const Holder& receiver) override;
-  Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch, HandOverEnd how) override;
+  Result<void> end_hand_over(RowId row, Generation generation, const Holder& owner, Epoch owner_epoch,
+                             HandOverEnd how) override;
   Result<void> take_back(RowId row, Generation generation, bool receiver_may_have_it) override;
   Result<HandedOver> accept_hand_over(const NewMessage& message, bool is_held) override;
   Result<void> outbox_confirmed(std::span<const std::uint64_t> keys) override;
@@ -73,12 +76,14 @@ class SpoolWriter final : public Writer {
   /// Loads a row, lets `change` edit it, writes it back.
   template <class Change>
   Result<void> change_message(RowId row, const char* operation, Change change);
-  /// Removes message and body, or keeps them in the safety net; discard status goes to its holders but `except`. `last`: outcomes
-  /// that ended every recipient at once, and were not recorded.
+  /// Removes message and body, or keeps them in the safety net; discard status goes to its holders but
+  /// `except`. `last`: outcomes that ended every recipient at once, and were not recorded.
   void end_message(const MessageRow& message, std::vector<std::uint64_t> forks, SpoolId except, Left how,
                    const std::vector<RecipientOutcome>& last = {});
-  /// What is to be kept of a message that ends; nothing: none of its recipients was delivered, or it was sent from the net.
-  std::optional<KeptMessage> to_keep(const MessageRow& message, SpoolId except, const std::vector<RecipientOutcome>& last);
+  /// What is to be kept of a message that ends; nothing: none of its recipients was delivered, or it was sent
+  /// from the net.
+  std::optional<KeptMessage> to_keep(const MessageRow& message, SpoolId except,
+                                     const std::vector<RecipientOutcome>& last);
   /// The row is gone: what becomes of its body.
   void keep_or_remove(const std::optional<KeptMessage>& kept, RowId row, std::uint64_t size);
   /// Message and queue entries go, the body becomes that of a shadow held for `owner`.
@@ -88,7 +93,8 @@ class SpoolWriter final : public Writer {
   void hold(RowId row);
   static std::vector<OwnerRecord> known_history(const Shadow& shadow, WallTime accepted_at);
   void owe_superseded(const MessageRow& message, SpoolId except);
-  /// A later owner has it: message and body are gone from here, and the holders but `except` are told that their copies are superseded.
+  /// A later owner has it: message and body are gone from here, and the holders but `except` are told that
+  /// their copies are superseded.
   void leave_to_later_owner(const MessageRow& message, SpoolId except, Left how);
   void owe_all(const MessageRow& message, const std::vector<std::uint32_t>& recipients,
                const std::vector<std::uint64_t>& forks, SpoolId except);

@@ -26,9 +26,11 @@ using LocalAcceptor = asio::basic_socket_acceptor<LocalProtocol, IoExecutor>;
 using TcpAcceptor = asio::basic_socket_acceptor<TcpProtocol, IoExecutor>;
 
 constexpr std::size_t connections_max = 64;  // per listener
-constexpr char tls_handshake_octet = 0x16;   // RFC 8446 section 5.1: what a TLS connection begins with, and no HTTP request
+constexpr char tls_handshake_octet =
+    0x16;  // RFC 8446 section 5.1: what a TLS connection begins with, and no HTTP request
 
-/// Requests over TCP get no more of the I/O thread than this, which is mail's too: those that come faster wait their turn.
+/// Requests over TCP get no more of the I/O thread than this, which is mail's too: those that come faster
+/// wait their turn.
 class Pace {
  public:
   static constexpr Duration ahead_max = 250ms;
@@ -51,7 +53,8 @@ constexpr Duration cost_of_connection = 500us;
 /// A stream of which the beginning was read already.
 class BegunStream final : public Stream {
  public:
-  BegunStream(std::unique_ptr<Stream> below, std::string begun) : below_(std::move(below)), begun_(std::move(begun)) {}
+  BegunStream(std::unique_ptr<Stream> below, std::string begun)
+      : below_(std::move(below)), begun_(std::move(begun)) {}
   Task<IoResult> read_some(asio::mutable_buffer buffer) override {
     if (begun_.empty()) co_return co_await below_->read_some(buffer);
     const auto octets = std::min(buffer.size(), begun_.size());
@@ -71,8 +74,9 @@ class BegunStream final : public Stream {
   std::string begun_;
 };
 
-/// One listening socket and its connections. When there are too many, the one that has waited longest for a request goes in favour of a new
-/// one: connections that say nothing keep nobody out, a probe of health least of all.
+/// One listening socket and its connections. When there are too many, the one that has waited longest for a
+/// request goes in favour of a new one: connections that say nothing keep nobody out, a probe of health least
+/// of all.
 template <class Protocol>
 class HttpListener {
  public:
@@ -81,7 +85,12 @@ class HttpListener {
   using Serve = std::function<Task<void>(Shared session, TaskScope& tasks)>;
 
   HttpListener(asio::io_context& io, Acceptor acceptor, Duration pace, Serve serve)
-      : io_(io), acceptor_(std::move(acceptor)), cost_(pace), serve_(std::move(serve)), pause_(io), tasks_(io) {}
+      : io_(io),
+        acceptor_(std::move(acceptor)),
+        cost_(pace),
+        serve_(std::move(serve)),
+        pause_(io),
+        tasks_(io) {}
 
   void start() { tasks_.spawn("admin listener", accept_all()); }
 
@@ -197,16 +206,24 @@ Result<TcpAcceptor> listen_on(asio::io_context& io, const Endpoint& address) {
 
 class AdminServerImpl final : public AdminServer {
  public:
-  AdminServerImpl(asio::io_context& io, const AdminConfig& config, AdminBackend& backend, EventLog& log, std::shared_ptr<TlsPlace> tls,
-                  std::optional<LocalAcceptor> local, std::optional<TcpAcceptor> tcp)
-      : io_(io), api_(backend), log_(log), path_(config.socket), doorkeeper_(config, log), tls_(std::move(tls)) {
+  AdminServerImpl(asio::io_context& io, const AdminConfig& config, AdminBackend& backend, EventLog& log,
+                  std::shared_ptr<TlsPlace> tls, std::optional<LocalAcceptor> local,
+                  std::optional<TcpAcceptor> tcp)
+      : io_(io),
+        api_(backend),
+        log_(log),
+        path_(config.socket),
+        doorkeeper_(config, log),
+        tls_(std::move(tls)) {
     if (local)
-      local_.emplace(io, std::move(*local), Duration{0}, [this](auto session, TaskScope&) { return serve_locally(std::move(session)); });
+      local_.emplace(io, std::move(*local), Duration{0},
+                     [this](auto session, TaskScope&) { return serve_locally(std::move(session)); });
     if (tcp) {
       ErrorCode error;
       auto endpoint = tcp->local_endpoint(error);
       if (!error) address_ = Endpoint{endpoint.address().to_string(), endpoint.port()};
-      tcp_.emplace(io, std::move(*tcp), cost_of_connection, [this](auto session, TaskScope&) { return serve_over_tcp(std::move(session)); });
+      tcp_.emplace(io, std::move(*tcp), cost_of_connection,
+                   [this](auto session, TaskScope&) { return serve_over_tcp(std::move(session)); });
     }
   }
 
@@ -231,13 +248,19 @@ class AdminServerImpl final : public AdminServer {
   using Shared = std::shared_ptr<HttpSession>;
 
   Task<void> serve_locally(Shared session) {
-    return session->run({[this](Shared, HttpRequest request) { return answer_here({std::move(request.method), std::move(request.target)}); }, refused()});
+    return session->run({[this](Shared, HttpRequest request) {
+                           return answer_here({std::move(request.method), std::move(request.target)});
+                         },
+                         refused()});
   }
 
   Task<void> serve_over_tcp(Shared session) {
     auto entrance = std::make_shared<AdminEntrance>(AdminEntrance{.remote = session->stream().remote()});
     if (tls_ && !co_await look_for_tls(session, *entrance)) co_return;
-    co_await session->run({[this, entrance](Shared one, HttpRequest request) { return answer_over_tcp(std::move(one), entrance, std::move(request)); }, refused()});
+    co_await session->run({[this, entrance](Shared one, HttpRequest request) {
+                             return answer_over_tcp(std::move(one), entrance, std::move(request));
+                           },
+                           refused()});
   }
 
   std::function<void(unsigned)> refused() {
@@ -252,7 +275,8 @@ class AdminServerImpl final : public AdminServer {
     if (got.error || got.octets == 0) co_return false;
     begun.resize(got.octets);
     const bool is_tls = begun.front() == tls_handshake_octet;
-    session->wrap([&](auto below) { return std::make_unique<BegunStream>(std::move(below), std::move(begun)); });
+    session->wrap(
+        [&](auto below) { return std::make_unique<BegunStream>(std::move(below), std::move(begun)); });
     if (!is_tls) co_return true;
     if (!co_await wait_turn(*session, strangers_, cost_of_handshake)) co_return false;
     auto context = tls_->context();
@@ -277,7 +301,8 @@ class AdminServerImpl final : public AdminServer {
     co_return false;
   }
 
-  Task<ApiResponse> answer_over_tcp(Shared session, std::shared_ptr<AdminEntrance> entrance, HttpRequest request) {
+  Task<ApiResponse> answer_over_tcp(Shared session, std::shared_ptr<AdminEntrance> entrance,
+                                    HttpRequest request) {
     const bool is_health = request.target.starts_with("/healthz/");
     ApiRequest asked{std::move(request.method), std::move(request.target), AdminRole::none, "nobody"};
     if (asked.target.starts_with("/v1") && doorkeeper_.has_credentials()) {
@@ -285,7 +310,8 @@ class AdminServerImpl final : public AdminServer {
       if (verdict.role == AdminRole::none) {
         api_.count_refused(verdict.refusal.status);
         session->set_answering(false);
-        if (co_await wait_turn(*session, strangers_, cost_of_request)) (void)co_await session->pause(Doorkeeper::refusal_delay);
+        if (co_await wait_turn(*session, strangers_, cost_of_request))
+          (void)co_await session->pause(Doorkeeper::refusal_delay);
         session->set_answering(true);
         co_return std::move(verdict.refusal);
       }
@@ -297,9 +323,12 @@ class AdminServerImpl final : public AdminServer {
       // A probe is not kept waiting: there are no more of them than connections are accepted.
       (void)strangers_.take(MonotonicClock::now(), cost_of_health);
     } else {
-      // Operators wait for each other alone, and keep their connections: a flood of strangers does not lock them out.
+      // Operators wait for each other alone, and keep their connections: a flood of strangers does not lock
+      // them out.
       session->set_answering(is_known);
-      if (!co_await wait_turn(*session, is_known ? known_ : strangers_, is_health ? cost_of_health : cost_of_request)) co_return error_answer(503, "closed");
+      if (!co_await wait_turn(*session, is_known ? known_ : strangers_,
+                              is_health ? cost_of_health : cost_of_request))
+        co_return error_answer(503, "closed");
     }
     session->set_answering(true);
     const auto [by, method, target] = std::tuple(asked.by, asked.method, asked.target);
@@ -314,7 +343,8 @@ class AdminServerImpl final : public AdminServer {
     if (!is_order) co_return co_await api_.answer(std::move(request));
     const auto [by, target] = std::pair(request.by, request.target);
     auto answer = co_await api_.answer(std::move(request));
-    log_.line(LogLevel::info, "admin order", {{"by", by}, {"order", target}, {"status", static_cast<std::int64_t>(answer.status)}});
+    log_.line(LogLevel::info, "admin order",
+              {{"by", by}, {"order", target}, {"status", static_cast<std::int64_t>(answer.status)}});
     co_return answer;
   }
 
@@ -334,7 +364,8 @@ class AdminServerImpl final : public AdminServer {
 }  // namespace
 
 Result<std::unique_ptr<AdminServer>> AdminServer::start(asio::io_context& io, const AdminConfig& config,
-                                                        AdminBackend& backend, EventLog& log, std::shared_ptr<TlsPlace> tls) {
+                                                        AdminBackend& backend, EventLog& log,
+                                                        std::shared_ptr<TlsPlace> tls) {
   std::optional<LocalAcceptor> local;
   if (!config.socket.empty()) {
     auto listening = listen_locally(io, config.socket);
@@ -350,8 +381,8 @@ Result<std::unique_ptr<AdminServer>> AdminServer::start(asio::io_context& io, co
     }
     tcp.emplace(std::move(*listening));
   }
-  auto server =
-      std::make_unique<AdminServerImpl>(io, config, backend, log, std::move(tls), std::move(local), std::move(tcp));
+  auto server = std::make_unique<AdminServerImpl>(io, config, backend, log, std::move(tls), std::move(local),
+                                                  std::move(tcp));
   server->begin();
   auto where = server->address() ? to_string(*server->address()) : std::string("none");
   log.line(LogLevel::info, "admin listening",

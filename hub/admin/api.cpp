@@ -27,28 +27,36 @@ Task<ApiResponse> AdminApi::answer(ApiRequest request) {
 Task<ApiResponse> AdminApi::find_and_answer(ApiRequest request, std::optional<std::size_t>& found) {
   auto [path, query] = split_target(request.target);
   // HEAD is GET whose body the server leaves out.
-  const std::string_view method = request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
+  const std::string_view method =
+      request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
   std::string allowed;
   const auto all = routes();
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto& route = all[i];
-    if (request.role == AdminRole::none && route.role != AdminRole::none) continue;  // who has no role is told of no path
+    if (request.role == AdminRole::none && route.role != AdminRole::none)
+      continue;  // who has no role is told of no path
     auto words = match_path(route.pattern, path);
     if (!words) continue;
     if (route.method != method) {
-      if (allowed.find(route.method) == std::string::npos) allowed.append(allowed.empty() ? "" : ", ").append(route.method);
+      if (allowed.find(route.method) == std::string::npos)
+        allowed.append(allowed.empty() ? "" : ", ").append(route.method);
       continue;
     }
     found = i;
-    if (route.role > request.role) co_return error_answer(403, "the role write is needed, and " + request.by + " has " + std::string(to_string(request.role)));
-    co_return co_await route.handler(*this, {std::move(*words), std::move(query), std::move(request.by), false});
+    if (route.role > request.role)
+      co_return error_answer(403, "the role write is needed, and " + request.by + " has " +
+                                      std::string(to_string(request.role)));
+    co_return co_await route.handler(*this,
+                                     {std::move(*words), std::move(query), std::move(request.by), false});
   }
   if (!allowed.empty()) {
     auto response = error_answer(405, "expected " + allowed);
     response.headers.emplace_back("Allow", allowed);
     co_return response;
   }
-  co_return error_answer(404, request.role == AdminRole::none ? "here are /healthz/live, /healthz/ready and /metrics" : "no such path");
+  co_return error_answer(404, request.role == AdminRole::none
+                                  ? "here are /healthz/live, /healthz/ready and /metrics"
+                                  : "no such path");
 }
 
 Task<ApiResponse> AdminApi::passed_on(PassedQuery query) {
@@ -57,7 +65,9 @@ Task<ApiResponse> AdminApi::passed_on(PassedQuery query) {
   for (const auto& route : routes()) {
     if (route.for_hubs == ForHubs::no || route.method != method) continue;
     auto words = match_path(route.pattern, path);
-    if (words) co_return co_await route.handler(*this, {std::move(*words), std::move(rest), std::move(query.by), true});
+    if (words)
+      co_return co_await route.handler(*this,
+                                       {std::move(*words), std::move(rest), std::move(query.by), true});
   }
   co_return error_answer(404, "not answered to other hubs");
 }
@@ -79,12 +89,16 @@ Task<ApiResponse> AdminApi::metrics() {
 }
 
 ApiResponse AdminApi::configuration(bool is_diff) const {
-  if (!is_diff) return json_answer({{"hub", backend_.identity().hub}, {"configuration", configuration_report(backend_.configuration())}});
+  if (!is_diff)
+    return json_answer({{"hub", backend_.identity().hub},
+                        {"configuration", configuration_report(backend_.configuration())}});
   auto plan = backend_.preview_configuration();
   if (plan) return json_answer(plan_report(backend_.identity().hub, backend_.configuration(), *plan));
   auto state = backend_.configuration();
   state.problems = std::move(plan.error());
-  return json_answer({{"hub", backend_.identity().hub}, {"result", "refused"}, {"configuration", configuration_report(state)}});
+  return json_answer({{"hub", backend_.identity().hub},
+                      {"result", "refused"},
+                      {"configuration", configuration_report(state)}});
 }
 
 ApiResponse AdminApi::certificates() {
@@ -96,8 +110,8 @@ ApiResponse AdminApi::certificates() {
 Task<ApiResponse> AdminApi::status() {
   auto gauges = co_await backend_.gauges();
   if (!gauges) co_return unavailable(gauges.error());
-  co_return json_answer(
-      status_report(backend_.identity(), backend_.health(), *gauges, backend_.metrics(), backend_.peers(), backend_.configuration()));
+  co_return json_answer(status_report(backend_.identity(), backend_.health(), *gauges, backend_.metrics(),
+                                      backend_.peers(), backend_.configuration()));
 }
 
 ApiResponse AdminApi::peers() const {
@@ -107,13 +121,15 @@ ApiResponse AdminApi::peers() const {
 }
 
 ApiResponse AdminApi::reload() {
-  // Two things, each with its own answer: certificates are renewed though somebody has left a slip in the configuration.
+  // Two things, each with its own answer: certificates are renewed though somebody has left a slip in the
+  // configuration.
   auto configuration = backend_.reload_configuration();
   Json list = Json::array();
   for (const auto& report : backend_.reload_certificates()) list.push_back(certificate_report(report));
   Json answer = {{"configuration", reload_report(configuration)}, {"certificates", std::move(list)}};
   if (!configuration.state.is_refused) return json_answer(answer);
-  answer["error"] = "the configuration is refused, the former one stays in force: " + to_string(configuration.state.problems.front());
+  answer["error"] = "the configuration is refused, the former one stays in force: " +
+                    to_string(configuration.state.problems.front());
   return json_answer(answer, 409);
 }
 

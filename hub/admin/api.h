@@ -1,8 +1,9 @@
-// The admin API without its transport: a request in, a response out (docs/admin-api.md). The HTTP server calls answer() with the role of who
-// asks, on the hub's I/O thread; what another hub passes on comes to passed_on().
+// The admin API without its transport: a request in, a response out (docs/admin-api.md). The HTTP server
+// calls answer() with the role of who asks, on the hub's I/O thread; what another hub passes on comes to
+// passed_on().
 //
-// Errors are {"error": "..."} with 400 (the request), 403 (the role), 404 (no such message or path), 405, 409 (not in this state), 503 (the
-// spool did not answer), 504 (another hub did not answer).
+// Errors are {"error": "..."} with 400 (the request), 403 (the role), 404 (no such message or path), 405, 409
+// (not in this state), 503 (the spool did not answer), 504 (another hub did not answer).
 #pragma once
 
 #include <memory>
@@ -58,7 +59,8 @@ class AdminApi {
     request.role = AdminRole::none;
     return answer(std::move(request));
   }
-  /// What an operator asked or ordered by way of another hub: routes that are ForHubs::yes, and of this hub alone.
+  /// What an operator asked or ordered by way of another hub: routes that are ForHubs::yes, and of this hub
+  /// alone.
   Task<ApiResponse> passed_on(PassedQuery query);
 
   /// Of everything that was answered over HTTP, for metrics; all() has one more than routes().

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "cluster/configuration.h"
-#include "hub/config/live_config.h"
 #include "hub/admin/drain_control.h"
 #include "hub/admin/queue_search.h"
 #include "hub/admin/safety_net_control.h"
+#include "hub/config/live_config.h"
 #include "hub/metrics.h"
 #include "hub/net/task.h"
 #include "hub/net/tls_store.h"
@@ -31,9 +31,9 @@ struct HubIdentity {
 };
 
 struct Health {
-  bool live = true;    ///< false: it cannot recover but by a restart (the spool has failed)
-  bool ready = false;  ///< it takes mail
-  std::string reason;  ///< why not, in words; empty when both are true
+  bool live = true;             ///< false: it cannot recover but by a restart (the spool has failed)
+  bool ready = false;           ///< it takes mail
+  std::string reason;           ///< why not, in words; empty when both are true
   std::string mail_waits = {};  ///< why this hub delivers nothing that others hold copies of; empty: it does
 };
 
@@ -46,8 +46,9 @@ struct PeerReport {
   SpoolId spool;  ///< 0: not known yet
   Epoch epoch;
   std::optional<Duration> silent_for;  ///< since its last word; empty: none in this run
-  bool takes_copies = false;           ///< copies may be sent to it now: a session for them is open, and it refuses none
-  std::string trouble{};               ///< why there is no session to it, where that is known
+  bool takes_copies =
+      false;              ///< copies may be sent to it now: a session for them is open, and it refuses none
+  std::string trouble{};  ///< why there is no session to it, where that is known
   /// Between its configuration and this hub's; nothing: it has not told.
   std::optional<std::vector<cluster::Difference>> drift{};
   PressureLevel pressure = PressureLevel::normal;  ///< as it has told
@@ -59,13 +60,14 @@ enum class QueueAction : std::uint8_t {
   release,  ///< held -> queued, due now
   bounce,   ///< every recipient that is left fails; the sender is told
   remove,   ///< "delete": it is gone, and nobody is told
-  reroute   ///< all that is left of it goes to another destination than its routes say, or as they say again; due now
+  reroute   ///< all that is left of it goes to another destination than its routes say, or as they say again;
+            ///< due now
 };
 
 struct ActionOutcome {
   enum class Kind : std::uint8_t { done, not_found, refused };
   Kind kind = Kind::done;
-  std::string why;  ///< refused: the reason
+  std::string why;          ///< refused: the reason
   std::string remark = {};  ///< done: what it does not cover
 };
 
@@ -85,8 +87,8 @@ class AdminBackend {
   virtual SafetyNetControl& safety_net() = 0;
   virtual TraceControl& tracer() = 0;
   virtual Suspensions& suspensions() = 0;
-  /// Asks every other hub of the cluster, or one, or gives it an order: path and query of a route that is for hubs. Who does not answer in time is
-  /// named (hub/peering/questions.h). Without a cluster there is nobody.
+  /// Asks every other hub of the cluster, or one, or gives it an order: path and query of a route that is for
+  /// hubs. Who does not answer in time is named (hub/peering/questions.h). Without a cluster there is nobody.
   virtual Task<std::vector<HubAnswer>> ask_hubs(std::string target) = 0;
   virtual Task<HubAnswer> ask_hub(std::string hub, std::string target) = 0;
   virtual Task<HubAnswer> order_hub(std::string hub, std::string by, std::string target) = 0;
@@ -109,7 +111,8 @@ class AdminBackend {
   /// Reads the configuration file anew; a wrong one is refused as a whole.
   virtual ConfigReload reload_configuration() = 0;
   /// What a reload would do: reads and checks the file, changes nothing.
-  [[nodiscard]] virtual std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration() const = 0;
+  [[nodiscard]] virtual std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration()
+      const = 0;
   /// What is in use.
   virtual std::vector<CertificateReport> certificates() = 0;
   /// Reads certificates and keys anew; what is wrong stays as it was.

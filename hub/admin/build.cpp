@@ -2,8 +2,8 @@
 
 #include <openssl/crypto.h>
 
-#include "storage/sqlite_version.h"
 #include <boost/version.hpp>
+#include "storage/sqlite_version.h"
 
 // Set for this file alone (hub/CMakeLists.txt), so that a commit recompiles nothing else.
 #ifndef UMBRA_COMMIT

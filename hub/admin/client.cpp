@@ -65,8 +65,10 @@ Result<AdminAnswer> ask_hub(const std::string& socket, const std::string& method
   return AdminAnswer{answer.get().result_int(), std::move(answer.get().body())};
 }
 
-std::expected<nlohmann::ordered_json, AdminRefusal> ask_hub_json(const std::string& socket, const std::string& method,
-                                                                 const std::string& target, unsigned also_good) {
+std::expected<nlohmann::ordered_json, AdminRefusal> ask_hub_json(const std::string& socket,
+                                                                 const std::string& method,
+                                                                 const std::string& target,
+                                                                 unsigned also_good) {
   auto answer = ask_hub(socket, method, target);
   if (!answer) return std::unexpected(AdminRefusal{0, answer.error().what});
   auto json = nlohmann::ordered_json::parse(answer->body, nullptr, false);
@@ -75,8 +77,9 @@ std::expected<nlohmann::ordered_json, AdminRefusal> ask_hub_json(const std::stri
     return std::unexpected(AdminRefusal{200, "the hub's answer is not JSON"});
   }
   bool has_words = json.is_object() && json.contains("error") && json["error"].is_string();
-  return std::unexpected(AdminRefusal{
-      answer->status, has_words ? json["error"].get<std::string>() : "the hub answered " + std::to_string(answer->status)});
+  return std::unexpected(
+      AdminRefusal{answer->status, has_words ? json["error"].get<std::string>()
+                                             : "the hub answered " + std::to_string(answer->status)});
 }
 
 }  // namespace umbra::hub

@@ -20,13 +20,16 @@ struct AdminAnswer {
 Result<AdminAnswer> ask_hub(const std::string& socket, const std::string& method, const std::string& target,
                             Duration timeout = std::chrono::seconds(60));
 
-/// Why there is no good answer, in words, and the status that came: 0 where no hub answered, 200 where it was no JSON.
+/// Why there is no good answer, in words, and the status that came: 0 where no hub answered, 200 where it was
+/// no JSON.
 struct AdminRefusal {
   unsigned status = 0;
   std::string why;
 };
 /// The object that a hub answered with 200, or with `also_good`.
-std::expected<nlohmann::ordered_json, AdminRefusal> ask_hub_json(const std::string& socket, const std::string& method,
-                                                                 const std::string& target, unsigned also_good = 200);
+std::expected<nlohmann::ordered_json, AdminRefusal> ask_hub_json(const std::string& socket,
+                                                                 const std::string& method,
+                                                                 const std::string& target,
+                                                                 unsigned also_good = 200);
 
 }  // namespace umbra::hub

@@ -1,9 +1,9 @@
-// The admin API's part for the whole cluster, which any hub answers for: it asks the others over the sessions that they have with one another
-// (docs/xshadow.md section 19) and puts what each said beside what it knows itself. Who does not answer is named. Of another hub's words
-// only JSON that nests a little is passed on.
-//   GET /v1/cluster/status, GET /v1/cluster/configuration, GET /v1/cluster/queue?hub=NAME&after=ROW&limit=1..1000&state=queued|held
-//   GET /v1/messages/ID                                          where its copies are
-//   GET /v1/hubs/HUB/drain, POST /v1/hubs/HUB/pause|drain|leave|undrain
+// The admin API's part for the whole cluster, which any hub answers for: it asks the others over the sessions
+// that they have with one another (docs/xshadow.md section 19) and puts what each said beside what it knows
+// itself. Who does not answer is named. Of another hub's words only JSON that nests a little is passed on.
+//   GET /v1/cluster/status, GET /v1/cluster/configuration, GET
+//   /v1/cluster/queue?hub=NAME&after=ROW&limit=1..1000&state=queued|held GET /v1/messages/ID where its copies
+//   are GET /v1/hubs/HUB/drain, POST /v1/hubs/HUB/pause|drain|leave|undrain
 #include <algorithm>
 
 #include "hub/admin/answers.h"
@@ -17,7 +17,10 @@ namespace {
 /// {"hub", "answered", "why", name: what it said}.
 Json part_of(const std::string& hub, const char* name, std::optional<Json> said, const std::string& why) {
   const bool is_answered = said.has_value();
-  return {{"hub", hub}, {"answered", is_answered}, {"why", is_answered ? Json(nullptr) : Json(why)}, {name, is_answered ? std::move(*said) : Json(nullptr)}};
+  return {{"hub", hub},
+          {"answered", is_answered},
+          {"why", is_answered ? Json(nullptr) : Json(why)},
+          {name, is_answered ? std::move(*said) : Json(nullptr)}};
 }
 
 Json part_of(const HubAnswer& answer, const char* name) {
@@ -26,27 +29,34 @@ Json part_of(const HubAnswer& answer, const char* name) {
   if (!said) return part_of(answer.hub, name, std::nullopt, "its answer is no JSON");
   if (answer.status == 200) return part_of(answer.hub, name, std::move(said), {});
   const auto error = said->find("error");
-  const auto words = error != said->end() && error->is_string() ? error->get<std::string>() : std::string("it answered");
+  const auto words =
+      error != said->end() && error->is_string() ? error->get<std::string>() : std::string("it answered");
   return part_of(answer.hub, name, std::nullopt, words + " (" + std::to_string(answer.status) + ")");
 }
 
 /// Of this hub, from what it would answer itself.
-Json own_part(const std::string& hub, const char* name, const ApiResponse& own) { return part_of(HubAnswer{hub, own.status, own.body, {}}, name); }
+Json own_part(const std::string& hub, const char* name, const ApiResponse& own) {
+  return part_of(HubAnswer{hub, own.status, own.body, {}}, name);
+}
 
 void sort_by_hub(Json& parts) {
-  auto by_hub = [](const Json& one, const Json& other) { return one["hub"].get<std::string>() < other["hub"].get<std::string>(); };
+  auto by_hub = [](const Json& one, const Json& other) {
+    return one["hub"].get<std::string>() < other["hub"].get<std::string>();
+  };
   std::sort(parts.begin(), parts.end(), by_hub);
 }
 
 ApiResponse of_cluster(Json parts) {
   sort_by_hub(parts);
-  const auto silent = std::ranges::count_if(parts, [](const Json& part) { return !part["answered"].get<bool>(); });
+  const auto silent =
+      std::ranges::count_if(parts, [](const Json& part) { return !part["answered"].get<bool>(); });
   return json_answer({{"hubs", std::move(parts)}, {"unanswered", silent}});
 }
 
 ApiResponse passed_back(const HubAnswer& answer, bool is_order) {
   if (answer.status == 0)
-    return error_answer(504, answer.hub + " did not answer: " + answer.why + (is_order ? "; whether it has taken the order is not known" : ""));
+    return error_answer(504, answer.hub + " did not answer: " + answer.why +
+                                 (is_order ? "; whether it has taken the order is not known" : ""));
   auto said = parse_heard(answer.body);
   if (!said) {
     if (answer.status == 404) return error_answer(404, answer.why);
@@ -70,7 +80,9 @@ Task<ApiResponse> AdminApi::cluster_status() {
   co_return co_await of_all_hubs("/v1/status", "status", std::move(own));
 }
 
-Task<ApiResponse> AdminApi::cluster_configuration() { return of_all_hubs("/v1/configuration", "configuration", configuration(false)); }
+Task<ApiResponse> AdminApi::cluster_configuration() {
+  return of_all_hubs("/v1/configuration", "configuration", configuration(false));
+}
 
 Task<ApiResponse> AdminApi::cluster_queue(std::string query) {
   std::string hub;
@@ -87,7 +99,8 @@ Task<ApiResponse> AdminApi::cluster_queue(std::string query) {
   auto own = co_await queue(rest);
   if (own.status == 400) co_return own;
   const auto target = "/v1/queue" + (rest.empty() ? rest : "?" + rest);
-  if (!smtp::is_query_target(target)) co_return error_answer(400, "the query is too long, or has other than visible ASCII");
+  if (!smtp::is_query_target(target))
+    co_return error_answer(400, "the query is too long, or has other than visible ASCII");
   Json parts = Json::array();
   if (hub.empty() || hub == own_name) parts.push_back(own_part(own_name, "page", own));
   if (hub.empty()) {
@@ -140,7 +153,8 @@ Task<ApiResponse> AdminApi::copies(ApiCall call) {
   sort_by_hub(parts);
   // Nobody has it, and everybody was heard: it is done, or never was (GET /v1/trace tells).
   const unsigned status = copies == 0 && silent == 0 ? 404 : 200;
-  Json answer = {{"id", to_string(*id)}, {"copies", copies}, {"hubs", std::move(parts)}, {"unanswered", silent}};
+  Json answer = {
+      {"id", to_string(*id)}, {"copies", copies}, {"hubs", std::move(parts)}, {"unanswered", silent}};
   if (status == 404) answer["error"] = "no hub has a copy of message " + to_string(*id);
   co_return json_answer(answer, status);
 }
@@ -165,7 +179,8 @@ Task<ApiResponse> AdminApi::order_undrain(ApiCall call) {
 }
 
 Task<ApiResponse> AdminApi::order(ApiCall call, std::string target) {
-  if (!smtp::is_query_target(target)) co_return error_answer(400, "the query is too long, or has other than visible ASCII");
+  if (!smtp::is_query_target(target))
+    co_return error_answer(400, "the query is too long, or has other than visible ASCII");
   co_return passed_back(co_await backend_.order_hub(call.words[0], call.by, std::move(target)), true);
 }
 

@@ -35,7 +35,9 @@ std::string_view bearer_token(std::string_view authorization) {
 
 }  // namespace
 
-Doorkeeper::Doorkeeper(const AdminConfig& config, EventLog& log) : config_(config), log_(log) { configuration_changed(); }
+Doorkeeper::Doorkeeper(const AdminConfig& config, EventLog& log) : config_(config), log_(log) {
+  configuration_changed();
+}
 
 void Doorkeeper::configuration_changed() {
   tokens_.clear();
@@ -46,43 +48,60 @@ void Doorkeeper::configuration_changed() {
 
 Doorkeeper::Verdict Doorkeeper::by_certificate(const CertificateNames& names) const {
   auto any_of = [&](const std::vector<std::string>& wanted) {
-    return std::ranges::find_if(names.dns, [&](const auto& name) { return std::ranges::any_of(wanted, [&](const auto& one) { return smtp::equals_ignoring_case(one, name); }); });
+    return std::ranges::find_if(names.dns, [&](const auto& name) {
+      return std::ranges::any_of(wanted,
+                                 [&](const auto& one) { return smtp::equals_ignoring_case(one, name); });
+    });
   };
-  if (auto found = any_of(config_.tls.client_names_write); found != names.dns.end()) return {AdminRole::write, "certificate:" + *found, {}};
-  if (auto found = any_of(config_.tls.client_names_read); found != names.dns.end()) return {AdminRole::read, "certificate:" + *found, {}};
+  if (auto found = any_of(config_.tls.client_names_write); found != names.dns.end())
+    return {AdminRole::write, "certificate:" + *found, {}};
+  if (auto found = any_of(config_.tls.client_names_read); found != names.dns.end())
+    return {AdminRole::read, "certificate:" + *found, {}};
   return {};
 }
 
-Doorkeeper::Verdict Doorkeeper::look(const AdminEntrance& entrance, std::string_view authorization, std::string_view method, std::string_view target) {
-  if (!entrance.is_encrypted && !config_.allow_without_tls && !is_loopback(config_.address ? config_.address->host : std::string()))
+Doorkeeper::Verdict Doorkeeper::look(const AdminEntrance& entrance, std::string_view authorization,
+                                     std::string_view method, std::string_view target) {
+  if (!entrance.is_encrypted && !config_.allow_without_tls &&
+      !is_loopback(config_.address ? config_.address->host : std::string()))
     return {AdminRole::none, {}, refuse(entrance, 403, "only over TLS here", method, target)};
   if (authorization.empty()) {
     if (auto verdict = by_certificate(entrance.names); verdict.role != AdminRole::none) return verdict;
-    return {AdminRole::none, {}, refuse(entrance, 401, entrance.names.dns.empty() ? "no credentials" : "a certificate of nobody who may come in", method, target)};
+    return {AdminRole::none,
+            {},
+            refuse(entrance, 401,
+                   entrance.names.dns.empty() ? "no credentials" : "a certificate of nobody who may come in",
+                   method, target)};
   }
   // Who shows a token means it, whatever certificate he has.
   const auto token = bearer_token(authorization);
   const auto* found = token.empty() ? nullptr : find_token(tokens_, token);
-  if (found == nullptr) return {AdminRole::none, {}, refuse(entrance, 401, "a token of nobody", method, target)};
+  if (found == nullptr)
+    return {AdminRole::none, {}, refuse(entrance, 401, "a token of nobody", method, target)};
   return {found->role, "token:" + found->name, {}};
 }
 
-ApiResponse Doorkeeper::refuse(const AdminEntrance& entrance, unsigned status, const std::string& why, std::string_view method, std::string_view target) {
+ApiResponse Doorkeeper::refuse(const AdminEntrance& entrance, unsigned status, const std::string& why,
+                               std::string_view method, std::string_view target) {
   const auto now = MonotonicClock::now();
   const auto wait = refusals_of(source_of(entrance.remote.host), now).take(now, refusals_per_minute);
   if (wait) status = 429;
   log_refusal(entrance, status, why, method, target);
   auto response = error_answer(status, wait ? "too many refused requests from your address" : why);
-  if (wait) response.headers.emplace_back("Retry-After", std::to_string(std::chrono::ceil<std::chrono::seconds>(*wait).count()));
+  if (wait)
+    response.headers.emplace_back("Retry-After",
+                                  std::to_string(std::chrono::ceil<std::chrono::seconds>(*wait).count()));
   if (status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"umbra\"");
   return response;
 }
 
-void Doorkeeper::note_forbidden(const AdminEntrance& entrance, const std::string& by, std::string_view method, std::string_view target) {
+void Doorkeeper::note_forbidden(const AdminEntrance& entrance, const std::string& by, std::string_view method,
+                                std::string_view target) {
   log_refusal(entrance, 403, by + " has the role read", method, target);
 }
 
-void Doorkeeper::log_refusal(const AdminEntrance& entrance, unsigned status, std::string_view why, std::string_view method, std::string_view target) {
+void Doorkeeper::log_refusal(const AdminEntrance& entrance, unsigned status, std::string_view why,
+                             std::string_view method, std::string_view target) {
   if (lines_.take(MonotonicClock::now(), lines_per_minute)) {
     ++lines_left_out_;
     return;
@@ -98,7 +117,8 @@ void Doorkeeper::log_refusal(const AdminEntrance& entrance, unsigned status, std
 
 RateWindow& Doorkeeper::refusals_of(const std::string& host, MonotonicTime now) {
   if (auto found = refusals_.find(host); found != refusals_.end()) return found->second;
-  if (refusals_.size() >= sources_max) std::erase_if(refusals_, [now](const auto& one) { return one.second.empty_at() <= now; });
+  if (refusals_.size() >= sources_max)
+    std::erase_if(refusals_, [now](const auto& one) { return one.second.empty_at() <= now; });
   return refusals_.size() < sources_max ? refusals_[host] : other_refusals_;
 }
 

@@ -1,6 +1,7 @@
-// Who is who at the admin address (TCP), and what he may do: by a bearer token (RFC 6750) or by the certificate that his connection showed.
-// Refusals are logged, a few lines a minute, and a source that is refused again and again is answered late and then with 429; credentials
-// that are good are good from there all the same, so that nobody locks out others behind one address. Bounded memory. Home thread.
+// Who is who at the admin address (TCP), and what he may do: by a bearer token (RFC 6750) or by the
+// certificate that his connection showed. Refusals are logged, a few lines a minute, and a source that is
+// refused again and again is answered late and then with 429; credentials that are good are good from there
+// all the same, so that nobody locks out others behind one address. Bounded memory. Home thread.
 #pragma once
 
 #include <map>
@@ -35,7 +36,9 @@ class Doorkeeper {
   void configuration_changed();
 
   /// Somebody may do more here than look at health and metrics.
-  [[nodiscard]] bool has_credentials() const { return !tokens_.empty() || (config_.tls.enabled() && !config_.tls.client_ca.empty()); }
+  [[nodiscard]] bool has_credentials() const {
+    return !tokens_.empty() || (config_.tls.enabled() && !config_.tls.client_ca.empty());
+  }
 
   struct Verdict {
     AdminRole role = AdminRole::none;
@@ -43,14 +46,18 @@ class Doorkeeper {
     ApiResponse refusal = {};  ///< without a role: to be sent after refusal_delay
   };
   /// `authorization`: that field of the request, empty without one.
-  Verdict look(const AdminEntrance& entrance, std::string_view authorization, std::string_view method, std::string_view target);
+  Verdict look(const AdminEntrance& entrance, std::string_view authorization, std::string_view method,
+               std::string_view target);
   /// He is known, and may not do what he asked for.
-  void note_forbidden(const AdminEntrance& entrance, const std::string& by, std::string_view method, std::string_view target);
+  void note_forbidden(const AdminEntrance& entrance, const std::string& by, std::string_view method,
+                      std::string_view target);
 
  private:
   [[nodiscard]] Verdict by_certificate(const CertificateNames& names) const;
-  ApiResponse refuse(const AdminEntrance& entrance, unsigned status, const std::string& why, std::string_view method, std::string_view target);
-  void log_refusal(const AdminEntrance& entrance, unsigned status, std::string_view why, std::string_view method, std::string_view target);
+  ApiResponse refuse(const AdminEntrance& entrance, unsigned status, const std::string& why,
+                     std::string_view method, std::string_view target);
+  void log_refusal(const AdminEntrance& entrance, unsigned status, std::string_view why,
+                   std::string_view method, std::string_view target);
   RateWindow& refusals_of(const std::string& host, MonotonicTime now);
 
   const AdminConfig& config_;

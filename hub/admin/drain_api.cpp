@@ -1,6 +1,6 @@
 // The admin API's part for pause, drain and leave:
-//   POST /v1/drain?verb=pause|drain|leave&return_within=S&deadline=S&unready_wait=S&rate=N&to=a,b   409: refused
-//   GET /v1/drain, GET /v1/drain/preview?verb=...&to=a,b (409: would be refused), POST /v1/undrain
+//   POST /v1/drain?verb=pause|drain|leave&return_within=S&deadline=S&unready_wait=S&rate=N&to=a,b   409:
+//   refused GET /v1/drain, GET /v1/drain/preview?verb=...&to=a,b (409: would be refused), POST /v1/undrain
 #include <chrono>
 
 #include "hub/admin/answers.h"
@@ -49,16 +49,24 @@ std::expected<DrainOrder, std::string> parse_order(std::string_view query) {
       is_good = !order.to.empty();  // nobody is not everybody
     }
     if (!is_good)
-      return std::unexpected("expected verb=pause|drain|leave, return_within=, deadline=, unready_wait=SECONDS, rate=1..1000000, to=HUB,HUB");
+      return std::unexpected(
+          "expected verb=pause|drain|leave, return_within=, deadline=, unready_wait=SECONDS, "
+          "rate=1..1000000, to=HUB,HUB");
   }
   return order;
 }
 
-double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds_of(Duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 
 Json view_json(const cluster::DrainView& view, DrainVerb verb) {
-  return {{"connections", view.sessions}, {"queue", view.queue}, {"due", verb == DrainVerb::drain ? Json(view.due) : Json(nullptr)},
-          {"unprotected", view.unprotected}, {"shadows", view.shadows}, {"outbox", view.outbox}};
+  return {{"connections", view.sessions},
+          {"queue", view.queue},
+          {"due", verb == DrainVerb::drain ? Json(view.due) : Json(nullptr)},
+          {"unprotected", view.unprotected},
+          {"shadows", view.shadows},
+          {"outbox", view.outbox}};
 }
 
 }  // namespace
@@ -68,7 +76,8 @@ Json drain_report(const std::string& hub, const DrainReport& report) {
   for (const auto& [to, count] : report.handed_to) handed[to] = count;
   return {{"hub", hub},
           {"state", to_string(report.state)},
-          {"verb", report.state == cluster::DrainState::active ? Json(nullptr) : Json(to_string(report.order.verb))},
+          {"verb",
+           report.state == cluster::DrainState::active ? Json(nullptr) : Json(to_string(report.order.verb))},
           {"reason", report.why},
           {"since_seconds", seconds_of(report.since)},
           {"in_state_seconds", seconds_of(report.in_state)},
@@ -113,11 +122,18 @@ Task<ApiResponse> AdminApi::preview_drain(std::string query) {
   auto preview = co_await backend_.drain().preview(*order);
   if (!preview) co_return unavailable(preview.error());
   if (!preview->refused.empty()) co_return error_answer(409, preview->refused);
-  co_return json_answer({{"hub", backend_.identity().hub}, {"verb", to_string(order->verb)}, {"queue", preview->queue}, {"due", preview->due},
-                         {"shadows", preview->shadows}, {"outbox", preview->outbox}, {"unprotected", preview->unprotected},
-                         {"targets", preview->targets}, {"lose_last_copy", preview->lose_last_copy},
-                         {"lose_last_copy_ids", preview->lose_last_copy_ids},
-                         {"safety_net", {{"messages", preview->safety_net}, {"octets", preview->safety_net_octets}}}});
+  co_return json_answer(
+      {{"hub", backend_.identity().hub},
+       {"verb", to_string(order->verb)},
+       {"queue", preview->queue},
+       {"due", preview->due},
+       {"shadows", preview->shadows},
+       {"outbox", preview->outbox},
+       {"unprotected", preview->unprotected},
+       {"targets", preview->targets},
+       {"lose_last_copy", preview->lose_last_copy},
+       {"lose_last_copy_ids", preview->lose_last_copy_ids},
+       {"safety_net", {{"messages", preview->safety_net}, {"octets", preview->safety_net_octets}}}});
 }
 
 }  // namespace umbra::hub

@@ -25,7 +25,7 @@ struct DrainCourse {
 struct DrainReport {
   cluster::DrainState state = cluster::DrainState::active;
   cluster::DrainOrder order;
-  std::string why;  ///< incomplete: the reason
+  std::string why;   ///< incomplete: the reason
   Duration since{};  ///< of the order
   Duration in_state{};
   WallTime began_at{};

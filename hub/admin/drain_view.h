@@ -1,4 +1,5 @@
-// The operator's side of pause, drain and leave: gives the order, follows it, and ends with an exit code a script can use.
+// The operator's side of pause, drain and leave: gives the order, follows it, and ends with an exit code a
+// script can use.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -22,8 +23,8 @@ struct DrainCommand {
   bool detach = false;
 };
 
-/// Exit codes: 0 done, 1 a problem, no answer of the hub for 5 s included, 2 wrong usage, 3 deadline or no target but every message has
-/// another copy, 4 some have none, 5 refused, 6 cancelled.
+/// Exit codes: 0 done, 1 a problem, no answer of the hub for 5 s included, 2 wrong usage, 3 deadline or no
+/// target but every message has another copy, 4 some have none, 5 refused, 6 cancelled.
 int run_drain(const DrainCommand& command);
 int run_undrain(const DrainCommand& command);
 int run_drain_status(const DrainCommand& command);

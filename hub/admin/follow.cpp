@@ -29,9 +29,11 @@ std::string why_refused(unsigned status, const std::string& body) {
 
 }  // namespace
 
-std::expected<void, AdminRefusal> follow_hub(const std::string& socket, const std::string& target, const std::function<bool(std::string_view)>& take_line) {
+std::expected<void, AdminRefusal> follow_hub(const std::string& socket, const std::string& target,
+                                             const std::function<bool(std::string_view)>& take_line) {
   const auto what = "ask the hub at " + socket;
-  if (socket.size() >= sizeof(sockaddr_un::sun_path)) return std::unexpected(AdminRefusal{0, what + ": the name is too long"});
+  if (socket.size() >= sizeof(sockaddr_un::sun_path))
+    return std::unexpected(AdminRefusal{0, what + ": the name is too long"});
   asio::io_context io;
   asio::local::stream_protocol::socket stream(io);
   boost::system::error_code error;
@@ -65,7 +67,8 @@ std::expected<void, AdminRefusal> follow_hub(const std::string& socket, const st
       begin = end + 1;
     }
     unread.erase(0, begin);
-    if (unread.size() > line_octets_max) return std::unexpected(AdminRefusal{200, "the hub's line has no end"});
+    if (unread.size() > line_octets_max)
+      return std::unexpected(AdminRefusal{200, "the hub's line has no end"});
   }
   if (status != 200) return std::unexpected(AdminRefusal{status, why_refused(status, unread)});
   return {};

@@ -12,7 +12,7 @@ namespace {
 
 namespace http = boost::beast::http;
 
-constexpr Duration last_words_timeout = 2s;          // for what a refused client still sends
+constexpr Duration last_words_timeout = 2s;  // for what a refused client still sends
 constexpr std::size_t last_words_octets_max = 1U << 20;
 
 template <class Body>
@@ -41,8 +41,15 @@ struct HttpSession::Reading {
   ErrorCode error;  ///< what is wrong with the request
 };
 
-HttpSession::HttpSession(asio::io_context& io, TaskScope& tasks, std::unique_ptr<Stream> stream, HttpLimits limits)
-    : tasks_(tasks), stream_(std::move(stream)), limits_(limits), timer_(io), pause_(io), late_said_(io), buffer_(limits.header_octets_max + limits.body_octets_max) {}
+HttpSession::HttpSession(asio::io_context& io, TaskScope& tasks, std::unique_ptr<Stream> stream,
+                         HttpLimits limits)
+    : tasks_(tasks),
+      stream_(std::move(stream)),
+      limits_(limits),
+      timer_(io),
+      pause_(io),
+      late_said_(io),
+      buffer_(limits.header_octets_max + limits.body_octets_max) {}
 
 void HttpSession::expires_after(Duration span) {
   timer_.call_at(MonotonicClock::now() + span, [weak = weak_from_this()](bool came) {
@@ -65,7 +72,8 @@ void HttpSession::expects_request() {
 /// While its request is still being read: a stream has room for one read and one write.
 Task<void> HttpSession::say_late(std::shared_ptr<HttpSession> self) {
   self->expires_after(last_words_timeout);
-  if (co_await self->send(error_answer(408, "the request did not come in whole in time"), 11, false, false)) co_await self->stream_->finish();
+  if (co_await self->send(error_answer(408, "the request did not come in whole in time"), 11, false, false))
+    co_await self->stream_->finish();
   self->late_said_.set();
 }
 
@@ -92,7 +100,9 @@ Task<void> HttpSession::run(Handler handler) {
     }
     if (!is_read) break;
     if (reading.error) {
-      const bool is_large = reading.error == http::error::body_limit || reading.error == http::error::header_limit || reading.error == http::error::buffer_overflow;
+      const bool is_large = reading.error == http::error::body_limit ||
+                            reading.error == http::error::header_limit ||
+                            reading.error == http::error::buffer_overflow;
       auto answer = error_answer(is_large ? 413U : 400U, is_large ? "too large" : "not HTTP");
       handler.refused(answer.status);
       // Who is still sending would lose an answer that is followed by a reset.
@@ -103,7 +113,8 @@ Task<void> HttpSession::run(Handler handler) {
     const auto protocol_version = request.version();
     const bool is_head = request.method() == http::verb::head;
     keep = request.keep_alive();
-    HttpRequest asked{std::string(request.method_string()), std::string(request.target()), std::string(request[http::field::authorization])};
+    HttpRequest asked{std::string(request.method_string()), std::string(request.target()),
+                      std::string(request[http::field::authorization])};
     expires_after(limits_.answer_timeout);
     is_answering_ = true;
     ++requests_;
@@ -165,7 +176,8 @@ Task<void> HttpSession::stream_out(ApiResponse answer, unsigned protocol_version
     if (is_closed_) break;
     expires_after(limits_.answer_timeout);
     std::ostringstream chunk;
-    chunk << std::hex << piece.size() << "\r\n" << piece << "\r\n";  // an empty one is the last (RFC 9112 section 7.1)
+    chunk << std::hex << piece.size() << "\r\n"
+          << piece << "\r\n";  // an empty one is the last (RFC 9112 section 7.1)
     const auto octets = std::move(chunk).str();
     error = co_await stream_->write(octets);
     if (piece.empty()) break;

@@ -1,5 +1,6 @@
-// One connection of the admin API: HTTP/1.1 requests over any stream, one after the other. Bounded: so much header and body, a deadline for a
-// request to come in whole and one for its answer to be taken. Whoever owns many of these may close those that are not being answered.
+// One connection of the admin API: HTTP/1.1 requests over any stream, one after the other. Bounded: so much
+// header and body, a deadline for a request to come in whole and one for its answer to be taken. Whoever owns
+// many of these may close those that are not being answered.
 #pragma once
 
 #include <boost/beast/core/flat_buffer.hpp>
@@ -22,8 +23,10 @@ struct HttpRequest {
 struct HttpLimits {
   std::size_t body_octets_max = 64U << 10;
   std::uint32_t header_octets_max = 8U << 10;
-  Duration request_timeout = std::chrono::seconds(30);  ///< for a request to come in whole, from the end of the one before
-  Duration answer_timeout = std::chrono::seconds(60);   ///< for the hub to find its answer and the client to take it, or a piece of it
+  Duration request_timeout =
+      std::chrono::seconds(30);  ///< for a request to come in whole, from the end of the one before
+  Duration answer_timeout = std::chrono::seconds(
+      60);  ///< for the hub to find its answer and the client to take it, or a piece of it
 };
 
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
@@ -53,14 +56,17 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   [[nodiscard]] bool is_first_request() const { return requests_ == 1; }
   void set_answering(bool is_answering) { is_answering_ = is_answering; }
   /// From now on everything goes through `make` of the stream that there is (TLS).
-  void wrap(const std::function<std::unique_ptr<Stream>(std::unique_ptr<Stream>)>& make) { stream_ = make(std::move(stream_)); }
+  void wrap(const std::function<std::unique_ptr<Stream>(std::unique_ptr<Stream>)>& make) {
+    stream_ = make(std::move(stream_));
+  }
   [[nodiscard]] Stream& stream() { return *stream_; }
   /// Closes the connection when it passes.
   void expires_after(Duration span);
 
  private:
   struct Reading;
-  /// A request that has begun and does not end in time is answered 408; a connection that says nothing is closed.
+  /// A request that has begun and does not end in time is answered 408; a connection that says nothing is
+  /// closed.
   void expects_request();
   static Task<void> say_late(std::shared_ptr<HttpSession> self);
   Task<bool> read(Reading& reading);

@@ -9,7 +9,8 @@ namespace umbra::hub {
 
 std::optional<WallTime> parse_moment(const std::string& text) {
   if (auto time = parse_iso_time(text)) return time;
-  for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"}) {
+  for (const char* form :
+       {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"}) {
     std::tm parts{};
     const char* end = ::strptime(text.c_str(), form, &parts);
     if (end != nullptr && *end == '\0') return WallTime(std::chrono::seconds(::timegm(&parts)));

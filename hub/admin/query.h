@@ -1,4 +1,5 @@
-// The query of an admin request: "after=5&limit=10". The values of the keys that there are need no percent-encoding, so none is understood.
+// The query of an admin request: "after=5&limit=10". The values of the keys that there are need no
+// percent-encoding, so none is understood.
 #pragma once
 
 #include <algorithm>

@@ -1,13 +1,14 @@
 // The admin API's part for the queue and the shadows:
 //   GET  /v1/queue?state=queued|held&after=ROW&limit=N   messages of this hub, by row
 //   GET  /v1/queue/ID                                    one of them, or the copy that is held of it
-//   POST /v1/queue/ID/ACTION                             retry, hold, release, bounce, delete, reroute?to=NEXTHOP
-//   GET  /v1/queue/search?FILTER&scope=hub|cluster&after=KEY&limit=N   (FILTER: hub/admin/queue_search.h)
-//   POST /v1/queue/search/ACTION?FILTER&scope=hub|cluster&after=KEY&limit=N  (without a scope: of this hub alone)
-//   GET  /v1/shadows?after=ROW&limit=N
+//   POST /v1/queue/ID/ACTION                             retry, hold, release, bounce, delete,
+//   reroute?to=NEXTHOP GET  /v1/queue/search?FILTER&scope=hub|cluster&after=KEY&limit=N   (FILTER:
+//   hub/admin/queue_search.h) POST /v1/queue/search/ACTION?FILTER&scope=hub|cluster&after=KEY&limit=N
+//   (without a scope: of this hub alone) GET  /v1/shadows?after=ROW&limit=N
 //
-// One answer to a search looks at a bounded number of rows: it may have found nothing and still say where to go on. Its KEY says for each hub
-// that has more up to which row it looked ("hub-1:17,hub-2:40"); the others are not asked again.
+// One answer to a search looks at a bounded number of rows: it may have found nothing and still say where to
+// go on. Its KEY says for each hub that has more up to which row it looked ("hub-1:17,hub-2:40"); the others
+// are not asked again.
 #include <algorithm>
 #include <map>
 
@@ -23,11 +24,12 @@ namespace {
 
 constexpr std::size_t page_rows_max = 1000;
 constexpr std::size_t page_rows_default = 100;
-constexpr std::size_t search_rows_max = 20'000;            ///< looked at for one answer
-constexpr std::size_t search_octets_max = 512 * 1024;      ///< of an answer: other hubs' must fit in one (smtp::answer_octets_max)
-constexpr std::size_t acted_max = 500;                     ///< in one answer
-constexpr Duration acting_max = 10s;                       ///< and for so long
-constexpr Duration acting_for_hub_max = 3s;                ///< by way of another hub, which waits for 10 s
+constexpr std::size_t search_rows_max = 20'000;  ///< looked at for one answer
+constexpr std::size_t search_octets_max =
+    512 * 1024;  ///< of an answer: other hubs' must fit in one (smtp::answer_octets_max)
+constexpr std::size_t acted_max = 500;       ///< in one answer
+constexpr Duration acting_max = 10s;         ///< and for so long
+constexpr Duration acting_for_hub_max = 3s;  ///< by way of another hub, which waits for 10 s
 constexpr std::size_t refused_shown_max = 100;
 
 struct Page {
@@ -64,17 +66,24 @@ Json next_page(const std::vector<Row>& rows, const Page& page) {
 
 std::string_view name_of(QueueAction action) {
   switch (action) {
-    case QueueAction::retry: return "retry";
-    case QueueAction::hold: return "hold";
-    case QueueAction::release: return "release";
-    case QueueAction::bounce: return "bounce";
-    case QueueAction::remove: return "delete";
-    case QueueAction::reroute: return "reroute";
+    case QueueAction::retry:
+      return "retry";
+    case QueueAction::hold:
+      return "hold";
+    case QueueAction::release:
+      return "release";
+    case QueueAction::bounce:
+      return "bounce";
+    case QueueAction::remove:
+      return "delete";
+    case QueueAction::reroute:
+      return "reroute";
   }
   return {};
 }
 
-constexpr const char* expected_to = "expected to=NEXTHOP, percent-encoded: HOST, HOST:PORT, [IPv6]:PORT, mx:DOMAIN, route:NAME or config";
+constexpr const char* expected_to =
+    "expected to=NEXTHOP, percent-encoded: HOST, HOST:PORT, [IPv6]:PORT, mx:DOMAIN, route:NAME or config";
 
 /// Takes "to=NEXTHOP" out of the query of a reroute; of other actions there is none.
 std::expected<std::string, std::string> take_next_hop(std::string& query, QueueAction action) {
@@ -97,19 +106,21 @@ std::expected<std::string, std::string> take_next_hop(std::string& query, QueueA
 
 std::optional<RowId> parse_row(std::string_view text) {
   auto number = parse_number(text);
-  if (!number || *number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) return std::nullopt;
+  if (!number || *number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+    return std::nullopt;
   return RowId{static_cast<std::int64_t>(*number)};
 }
 
 struct Search {
   QueueFilter filter;
   std::size_t limit = page_rows_default;
-  std::optional<bool> is_cluster;           ///< whether of all hubs; nothing: not said
+  std::optional<bool> is_cluster;                   ///< whether of all hubs; nothing: not said
   std::map<std::string, RowId, std::less<>> after;  ///< empty: from the beginning, of every hub
 };
 
 constexpr const char* expected_search =
-    "expected sender=, recipient=, next-hop=, error=TEXT, state=queued|held, since=, until=MICROSECONDS, scope=hub|cluster, after=KEY, limit=1..1000";
+    "expected sender=, recipient=, next-hop=, error=TEXT, state=queued|held, since=, until=MICROSECONDS, "
+    "scope=hub|cluster, after=KEY, limit=1..1000";
 
 std::expected<Search, std::string> parse_search(std::string_view query) {
   Search search;
@@ -141,7 +152,8 @@ std::expected<Search, std::string> parse_search(std::string_view query) {
 
 std::string key_of(const std::map<std::string, RowId, std::less<>>& after) {
   std::string key;
-  for (const auto& [hub, row] : after) key += (key.empty() ? "" : ",") + hub + ":" + std::to_string(row.value);
+  for (const auto& [hub, row] : after)
+    key += (key.empty() ? "" : ",") + hub + ":" + std::to_string(row.value);
   return key;
 }
 
@@ -165,11 +177,13 @@ Task<Result<Looked>> look(AdminBackend& backend, QueueFilter filter, RowId after
   Looked all;
   all.reached = after;
   std::size_t octets = 0;
-  while (!all.is_end && all.found.size() < limit && all.looked_at < search_rows_max && octets < search_octets_max) {
+  while (!all.is_end && all.found.size() < limit && all.looked_at < search_rows_max &&
+         octets < search_octets_max) {
     auto page = co_await backend.search_queue(filter, all.reached, limit - all.found.size());
     if (!page) co_return std::unexpected(page.error());
     for (auto& row : page->found) {
-      octets += 600 + row.summary["last_error"].get_ref<const std::string&>().size() + row.summary["sender"].get_ref<const std::string&>().size();
+      octets += 600 + row.summary["last_error"].get_ref<const std::string&>().size() +
+                row.summary["sender"].get_ref<const std::string&>().size();
       all.found.push_back(std::move(row));
     }
     all.reached = page->reached;
@@ -180,36 +194,46 @@ Task<Result<Looked>> look(AdminBackend& backend, QueueFilter filter, RowId after
 }
 
 /// Another hub's part of an answer: hostile until parsed.
-void take(const HubAnswer& answer, Json& messages, Json& hubs, std::map<std::string, RowId, std::less<>>& next, std::uint64_t& looked_at) {
-  Json hub = {{"hub", answer.hub}, {"answered", false}, {"why", answer.status == 0 ? answer.why : "it answered " + std::to_string(answer.status)}};
+void take(const HubAnswer& answer, Json& messages, Json& hubs,
+          std::map<std::string, RowId, std::less<>>& next, std::uint64_t& looked_at) {
+  Json hub = {{"hub", answer.hub},
+              {"answered", false},
+              {"why", answer.status == 0 ? answer.why : "it answered " + std::to_string(answer.status)}};
   if (answer.status == 404) hub["why"] = "it is of an earlier release, which does not search its queue";
   auto told = answer.status == 200 ? parse_heard(answer.body).value_or(Json(nullptr)) : Json(nullptr);
   if (answer.status == 200) hub["why"] = "its answer cannot be read";
-  if (told.is_object() && told.contains("messages") && told["messages"].is_array() && told["messages"].size() <= page_rows_max) {
+  if (told.is_object() && told.contains("messages") && told["messages"].is_array() &&
+      told["messages"].size() <= page_rows_max) {
     hub = {{"hub", answer.hub}, {"answered", true}, {"why", nullptr}};
     for (auto& row : told["messages"]) {
       if (!row.is_object() || !row.contains("id") || !row["id"].is_string()) continue;
       row["hub"] = answer.hub;
       messages.push_back(std::move(row));
     }
-    if (auto count = told.find("looked_at"); count != told.end() && count->is_number_unsigned()) looked_at += count->get<std::uint64_t>();
+    if (auto count = told.find("looked_at"); count != told.end() && count->is_number_unsigned())
+      looked_at += count->get<std::uint64_t>();
     if (auto key = told.find("next"); key != told.end() && key->is_string()) {
       auto text = key->get<std::string>();
-      if (auto row = parse_row(std::string_view(text).substr(text.rfind(':') + 1)); row && text.starts_with(answer.hub + ":")) next.emplace(answer.hub, *row);
+      if (auto row = parse_row(std::string_view(text).substr(text.rfind(':') + 1));
+          row && text.starts_with(answer.hub + ":"))
+        next.emplace(answer.hub, *row);
     }
   }
   hubs.push_back(std::move(hub));
 }
 
-/// What another hub has done of an order: hostile until parsed. {"hub", "answered", "why", "done", "refused"}.
+/// What another hub has done of an order: hostile until parsed. {"hub", "answered", "why", "done",
+/// "refused"}.
 Json take_acted(const HubAnswer& answer, Json& reasons, std::map<std::string, RowId, std::less<>>& next) {
   Json hub = {{"hub", answer.hub}, {"answered", false}, {"why", answer.why}, {"done", 0U}, {"refused", 0U}};
   if (answer.status == 404) hub["why"] = "it is of an earlier release, which takes no such order";
   if (answer.status == 0) hub["why"] = answer.why + "; whether it has done any of it is not known";
-  auto told = answer.status == 0 || answer.status == 404 ? Json(nullptr) : parse_heard(answer.body).value_or(Json(nullptr));
+  auto told = answer.status == 0 || answer.status == 404 ? Json(nullptr)
+                                                         : parse_heard(answer.body).value_or(Json(nullptr));
   if (answer.status != 0 && answer.status != 404 && answer.status != 200) {
     const bool has_words = told.is_object() && told.contains("error") && told["error"].is_string();
-    hub["why"] = (has_words ? told["error"].get<std::string>() : "it answered") + " (" + std::to_string(answer.status) + ")";
+    hub["why"] = (has_words ? told["error"].get<std::string>() : "it answered") + " (" +
+                 std::to_string(answer.status) + ")";
   }
   if (answer.status != 200) return hub;
   hub["why"] = "its answer cannot be read; whether it has done any of it is not known";
@@ -223,11 +247,14 @@ Json take_acted(const HubAnswer& answer, Json& reasons, std::map<std::string, Ro
   hub["why"] = nullptr;
   if (auto list = told.find("reasons"); list != told.end() && list->is_array())
     for (const auto& reason : *list)
-      if (reasons.size() < refused_shown_max && reason.is_object() && reason.contains("id") && reason["id"].is_string() && reason.contains("why") && reason["why"].is_string())
+      if (reasons.size() < refused_shown_max && reason.is_object() && reason.contains("id") &&
+          reason["id"].is_string() && reason.contains("why") && reason["why"].is_string())
         reasons.push_back({{"hub", answer.hub}, {"id", reason["id"]}, {"why", reason["why"]}});
   if (auto key = told.find("next"); key != told.end() && key->is_string()) {
     auto text = key->get<std::string>();
-    if (auto row = parse_row(std::string_view(text).substr(text.rfind(':') + 1)); row && text.starts_with(answer.hub + ":")) next.emplace(answer.hub, *row);
+    if (auto row = parse_row(std::string_view(text).substr(text.rfind(':') + 1));
+        row && text.starts_with(answer.hub + ":"))
+      next.emplace(answer.hub, *row);
   }
   return hub;
 }
@@ -267,7 +294,8 @@ Task<ApiResponse> AdminApi::act(std::string id, QueueAction action, std::string 
   if (!outcome) co_return unavailable(outcome.error());
   switch (outcome->kind) {
     case ActionOutcome::Kind::done:
-      co_return json_answer({{"id", to_string(*parsed)}, {"done", name_of(action)}, {"remark", outcome->remark}});
+      co_return json_answer(
+          {{"id", to_string(*parsed)}, {"done", name_of(action)}, {"remark", outcome->remark}});
     case ActionOutcome::Kind::not_found:
       co_return error_answer(404, "this hub has no message " + to_string(*parsed) + " in delivery");
     case ActionOutcome::Kind::refused:
@@ -293,12 +321,14 @@ Task<ApiResponse> AdminApi::search_queue(std::string query, bool is_passed_on) {
     const auto asked = search->after.empty() ? backend_.peers().size() + 1 : search->after.size();
     limit = std::max<std::size_t>(limit / std::max<std::size_t>(asked, 1), 1);
     auto target = target_of(*search, limit);
-    if (target.size() > smtp::query_octets_max) co_return error_answer(400, "the search is too long to be asked of other hubs");
+    if (target.size() > smtp::query_octets_max)
+      co_return error_answer(400, "the search is too long to be asked of other hubs");
     const bool is_own_alone = search->after.size() == 1 && search->after.contains(own);
     if (!is_own_alone) others = co_await backend_.ask_hubs(std::move(target));
   }
   if (search->after.empty() || search->after.contains(own)) {
-    auto looked = co_await look(backend_, search->filter, search->after.empty() ? RowId{} : search->after[own], limit);
+    auto looked =
+        co_await look(backend_, search->filter, search->after.empty() ? RowId{} : search->after[own], limit);
     if (!looked) co_return unavailable(looked.error());
     for (auto& row : looked->found) {
       Json one = {{"hub", own}};
@@ -310,12 +340,16 @@ Task<ApiResponse> AdminApi::search_queue(std::string query, bool is_passed_on) {
     hubs.push_back({{"hub", own}, {"answered", true}, {"why", nullptr}});
   }
   for (const auto& answer : others)
-    if (search->after.empty() || search->after.contains(answer.hub)) take(answer, messages, hubs, next, looked_at);
-  co_return json_answer(
-      {{"messages", std::move(messages)}, {"next", next.empty() ? Json(nullptr) : Json(key_of(next))}, {"looked_at", looked_at}, {"hubs", std::move(hubs)}});
+    if (search->after.empty() || search->after.contains(answer.hub))
+      take(answer, messages, hubs, next, looked_at);
+  co_return json_answer({{"messages", std::move(messages)},
+                         {"next", next.empty() ? Json(nullptr) : Json(key_of(next))},
+                         {"looked_at", looked_at},
+                         {"hubs", std::move(hubs)}});
 }
 
-// This hub's part first, then those of the others, all at the same time. Each hub does a portion and says where to go on.
+// This hub's part first, then those of the others, all at the same time. Each hub does a portion and says
+// where to go on.
 Task<ApiResponse> AdminApi::act_on_found(ApiCall call, QueueAction action) {
   auto query = std::move(call.query);
   std::string to;
@@ -325,11 +359,15 @@ Task<ApiResponse> AdminApi::act_on_found(ApiCall call, QueueAction action) {
   if (!next_hop) co_return error_answer(400, next_hop.error());
   auto search = parse_search(query);
   if (!search) co_return error_answer(400, search.error());
-  if (search->filter.is_empty()) co_return error_answer(400, "say which messages: sender=, recipient=, next-hop=, error=, state=, since= or until=");
+  if (search->filter.is_empty())
+    co_return error_answer(
+        400, "say which messages: sender=, recipient=, next-hop=, error=, state=, since= or until=");
   const bool is_cluster = search->is_cluster.value_or(false) && !call.is_passed_on;
   const auto own = backend_.identity().hub;
-  auto target = target_of(*search, search->limit, "/" + std::string(name_of(action))) + (to.empty() ? "" : "&to=" + to);
-  if (is_cluster && target.size() > smtp::query_octets_max) co_return error_answer(400, "the search is too long to be passed on to other hubs");
+  auto target =
+      target_of(*search, search->limit, "/" + std::string(name_of(action))) + (to.empty() ? "" : "&to=" + to);
+  if (is_cluster && target.size() > smtp::query_octets_max)
+    co_return error_answer(400, "the search is too long to be passed on to other hubs");
   std::uint64_t done = 0;
   std::uint64_t refused = 0;
   Json shown = Json::array();
@@ -337,7 +375,9 @@ Task<ApiResponse> AdminApi::act_on_found(ApiCall call, QueueAction action) {
   std::map<std::string, RowId, std::less<>> next;
   // A key that does not name this hub: it has nothing more.
   if (search->after.empty() || search->after.contains(own)) {
-    auto looked = co_await look(backend_, search->filter, search->after.empty() ? RowId{} : search->after[own], std::min(search->limit, acted_max));
+    auto looked =
+        co_await look(backend_, search->filter, search->after.empty() ? RowId{} : search->after[own],
+                      std::min(search->limit, acted_max));
     if (!looked) co_return unavailable(looked.error());
     const auto began = MonotonicClock::now();
     const auto longest = call.is_passed_on ? acting_for_hub_max : acting_max;
@@ -352,7 +392,8 @@ Task<ApiResponse> AdminApi::act_on_found(ApiCall call, QueueAction action) {
       acted = row.row;
       std::string why;
       if (!outcome) {
-        if (outcome.error().code != std::errc::device_or_resource_busy) co_return unavailable(outcome.error());
+        if (outcome.error().code != std::errc::device_or_resource_busy)
+          co_return unavailable(outcome.error());
         why = outcome.error().what;
       } else if (outcome->kind == ActionOutcome::Kind::done) {
         ++done;
@@ -363,10 +404,12 @@ Task<ApiResponse> AdminApi::act_on_found(ApiCall call, QueueAction action) {
         why = outcome->why;
       }
       ++refused;
-      if (shown.size() < refused_shown_max) shown.push_back({{"hub", own}, {"id", to_string(row.id)}, {"why", why}});
+      if (shown.size() < refused_shown_max)
+        shown.push_back({{"hub", own}, {"id", to_string(row.id)}, {"why", why}});
     }
     if (!looked->is_end) next.emplace(own, looked->reached);
-    hubs.push_back({{"hub", own}, {"answered", true}, {"why", nullptr}, {"done", done}, {"refused", refused}});
+    hubs.push_back(
+        {{"hub", own}, {"answered", true}, {"why", nullptr}, {"done", done}, {"refused", refused}});
   }
   const bool is_own_alone = search->after.size() == 1 && search->after.contains(own);
   if (is_cluster && !is_own_alone)

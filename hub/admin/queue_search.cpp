@@ -18,7 +18,9 @@ constexpr std::size_t text_octets_max = 320;
 constexpr std::size_t next_hops_shown_max = 5;
 constexpr std::size_t error_octets_max = 300;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 
 bool contains(std::string_view text, std::string_view wanted) {
   return !std::ranges::search(text, wanted, [](char a, char b) { return lower(a) == lower(b); }).empty();
@@ -27,7 +29,9 @@ bool contains(std::string_view text, std::string_view wanted) {
 bool is_next_hop(std::string_view destination, std::string_view wanted) {
   if (smtp::equals_ignoring_case(destination, wanted)) return true;
   constexpr std::string_view kinds[] = {"route:", "host:", "mx:"};
-  return std::ranges::any_of(kinds, [&](std::string_view kind) { return destination.starts_with(kind) && destination.substr(kind.size()) == wanted; });
+  return std::ranges::any_of(kinds, [&](std::string_view kind) {
+    return destination.starts_with(kind) && destination.substr(kind.size()) == wanted;
+  });
 }
 
 /// Between two octets of UTF-8 it is not cut; what is no UTF-8 is replaced when it becomes text.
@@ -41,18 +45,24 @@ std::string shortened(const std::string& text) {
 }  // namespace
 
 bool QueueFilter::is_empty() const {
-  return sender.empty() && recipient.empty() && next_hop.empty() && error.empty() && !state && since == WallTime{} && until == WallTime::max();
+  return sender.empty() && recipient.empty() && next_hop.empty() && error.empty() && !state &&
+         since == WallTime{} && until == WallTime::max();
 }
 
 std::expected<QueueFilter, std::string> parse_queue_filter(std::string_view query, std::string& others) {
   QueueFilter filter;
-  const std::pair<std::string_view, std::string*> texts[] = {
-      {"sender", &filter.sender}, {"recipient", &filter.recipient}, {"next-hop", &filter.next_hop}, {"error", &filter.error}};
+  const std::pair<std::string_view, std::string*> texts[] = {{"sender", &filter.sender},
+                                                             {"recipient", &filter.recipient},
+                                                             {"next-hop", &filter.next_hop},
+                                                             {"error", &filter.error}};
   for (const auto& part : split_query(query)) {
-    if (const auto* text = std::ranges::find(texts, part.key, &std::pair<std::string_view, std::string*>::first); text != std::end(texts)) {
+    if (const auto* text =
+            std::ranges::find(texts, part.key, &std::pair<std::string_view, std::string*>::first);
+        text != std::end(texts)) {
       auto value = percent_decoded(part.value);
       if (!value || value->empty() || value->size() > text_octets_max)
-        return std::unexpected("expected " + std::string(part.key) + "=TEXT, percent-encoded, of 1 to 320 octets");
+        return std::unexpected("expected " + std::string(part.key) +
+                               "=TEXT, percent-encoded, of 1 to 320 octets");
       *text->second = std::move(*value);
     } else if (part.key == "state") {
       filter.state = parse_message_state(part.value);
@@ -60,7 +70,8 @@ std::expected<QueueFilter, std::string> parse_queue_filter(std::string_view quer
     } else if (part.key == "since" || part.key == "until") {
       if (!part.number || *part.number > static_cast<std::uint64_t>(INT64_MAX))
         return std::unexpected("expected " + std::string(part.key) + "=MICROSECONDS since 1970");
-      (part.key == "since" ? filter.since : filter.until) = WallTime(WallClock::duration(static_cast<std::int64_t>(*part.number)));
+      (part.key == "since" ? filter.since : filter.until) =
+          WallTime(WallClock::duration(static_cast<std::int64_t>(*part.number)));
     } else {
       if (!others.empty()) others += '&';
       others += part.key;
@@ -96,11 +107,13 @@ bool matches(const storage::StoredMessage& message, const QueueFilter& filter) {
   if (filter.state && message.state != *filter.state) return false;
   if (envelope.accepted_at < filter.since || envelope.accepted_at > filter.until) return false;
   if (!matches_address(envelope.sender, filter.sender)) return false;
-  if (!filter.next_hop.empty() &&
-      std::ranges::none_of(message.queue, [&](const auto& entry) { return is_next_hop(entry.destination, filter.next_hop); }))
+  if (!filter.next_hop.empty() && std::ranges::none_of(message.queue, [&](const auto& entry) {
+        return is_next_hop(entry.destination, filter.next_hop);
+      }))
     return false;
   if (!filter.error.empty() && !contains(message.last_error, filter.error) &&
-      std::ranges::none_of(message.progress, [&](const auto& outcome) { return contains(outcome.detail, filter.error); }))
+      std::ranges::none_of(message.progress,
+                           [&](const auto& outcome) { return contains(outcome.detail, filter.error); }))
     return false;
   if (filter.recipient.empty()) return true;
   auto pending = pending_recipients(envelope.recipients.size(), message.progress);
@@ -114,7 +127,10 @@ QueuePage::Row queue_row(const storage::StoredMessage& message) {
   summary["last_error"] = shortened(message.last_error);
   auto pending = pending_recipients(message.envelope.recipients.size(), message.progress);
   auto first = std::ranges::find(pending, true);
-  summary["recipient"] = first == pending.end() ? Json(nullptr) : Json(message.envelope.recipients[static_cast<std::size_t>(first - pending.begin())].address);
+  summary["recipient"] =
+      first == pending.end()
+          ? Json(nullptr)
+          : Json(message.envelope.recipients[static_cast<std::size_t>(first - pending.begin())].address);
   Json hops = Json::array();
   for (const auto& entry : message.queue)
     if (hops.size() < next_hops_shown_max) hops.push_back(entry.destination);
@@ -122,7 +138,8 @@ QueuePage::Row queue_row(const storage::StoredMessage& message) {
   return {message.row, message.id, std::move(summary)};
 }
 
-Result<QueuePage> look_at_queue(storage::Reader& reader, const QueueFilter& filter, RowId after, std::size_t limit) {
+Result<QueuePage> look_at_queue(storage::Reader& reader, const QueueFilter& filter, RowId after,
+                                std::size_t limit) {
   QueuePage page;
   page.reached = after;
   auto rows = reader.messages(after, RowId{INT64_MAX}, rows_per_look);

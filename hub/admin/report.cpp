@@ -128,7 +128,8 @@ std::string_view to_string(storage::MessageState state) {
 }
 
 std::optional<storage::MessageState> parse_message_state(std::string_view text) {
-  for (auto state : {storage::MessageState::queued, storage::MessageState::held, storage::MessageState::handing_over}) {
+  for (auto state :
+       {storage::MessageState::queued, storage::MessageState::held, storage::MessageState::handing_over}) {
     if (to_string(state) == text) return state;
   }
   return std::nullopt;
@@ -162,19 +163,23 @@ Json pressure_report(const PressureState& pressure) {
                          {"medium", one.marks.medium},
                          {"high", one.marks.high}});
   }
-  return {{"level", to_string(pressure.level)}, {"since", to_text(pressure.since)}, {"cause", pressure.cause()}, {"resources", std::move(resources)}};
+  return {{"level", to_string(pressure.level)},
+          {"since", to_text(pressure.since)},
+          {"cause", pressure.cause()},
+          {"resources", std::move(resources)}};
 }
 
 Json filters_report(const std::vector<Gauges::ContentFilter>& filters) {
   Json list = Json::array();
   for (const auto& filter : filters)
-    list.push_back({{"name", filter.name},
-                    {"state", filter.is_down ? "down" : "up"},
-                    {"last_failure", filter.why},
-                    {"failed_at", filter.why.empty() ? Json(nullptr) : Json(to_text(filter.since))},
-                    {"waiting", filter.waiting},
-                    {"waiting_octets", filter.waiting_octets},
-                    {"waiting_since", filter.waiting_since ? Json(to_text(*filter.waiting_since)) : Json(nullptr)}});
+    list.push_back(
+        {{"name", filter.name},
+         {"state", filter.is_down ? "down" : "up"},
+         {"last_failure", filter.why},
+         {"failed_at", filter.why.empty() ? Json(nullptr) : Json(to_text(filter.since))},
+         {"waiting", filter.waiting},
+         {"waiting_octets", filter.waiting_octets},
+         {"waiting_since", filter.waiting_since ? Json(to_text(*filter.waiting_since)) : Json(nullptr)}});
   return list;
 }
 
@@ -192,7 +197,8 @@ Json suspension_report(const std::vector<Suspension>& suspensions) {
 }
 
 Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges,
-                   const Metrics& metrics, const std::vector<PeerReport>& peers, const ConfigState& configuration) {
+                   const Metrics& metrics, const std::vector<PeerReport>& peers,
+                   const ConfigState& configuration) {
   Json peer_list = Json::array();
   for (const auto& peer : peers) peer_list.push_back(peer_report(peer));
   return {{"hub", identity.hub},
@@ -217,7 +223,9 @@ Json status_report(const HubIdentity& identity, const Health& health, const Gaug
             {"octets", gauges.safety_net_octets},
             {"oldest_age_seconds", gauges.safety_net_oldest_age_seconds},
             {"evicted",
-             {{"age", gauges.safety_net_evicted.age}, {"size", gauges.safety_net_evicted.size}, {"disk", gauges.safety_net_evicted.disk}}},
+             {{"age", gauges.safety_net_evicted.age},
+              {"size", gauges.safety_net_evicted.size},
+              {"disk", gauges.safety_net_evicted.disk}}},
             {"resent", metrics.messages_resent_total}}},
           {"totals",
            {{"accepted", metrics.messages_accepted_total},
@@ -263,7 +271,8 @@ Json message_report(const storage::StoredMessage& message, const std::string& th
   report["next_hop"] = message.next_hop.empty() ? Json(nullptr) : Json(message.next_hop);
   auto history = storage::note_of(message).history;
   if (history.empty() && message.generation == Generation{1})
-    history.push_back({message.generation, OwnerRecord::How::accepted, this_hub, message.id.spool, message.envelope.accepted_at, attempts_of(message)});
+    history.push_back({message.generation, OwnerRecord::How::accepted, this_hub, message.id.spool,
+                       message.envelope.accepted_at, attempts_of(message)});
   report["history"] = history_report(history);
   report["queue"] = queue_report(message.queue);
   report["recipients"] = recipients_report(message.envelope, message.progress);
@@ -322,7 +331,10 @@ Json peer_report(const PeerReport& peer) {
   Json differences = Json::array();
   if (peer.drift)
     for (const auto& one : *peer.drift)
-      differences.push_back({{"key", one.key}, {"here", one.here}, {"there", one.there}, {"refused", one.is_refused},
+      differences.push_back({{"key", one.key},
+                             {"here", one.here},
+                             {"there", one.there},
+                             {"refused", one.is_refused},
                              {"reason", one.why.empty() ? Json(nullptr) : Json(one.why)}});
   report["differences"] = std::move(differences);
   return report;
@@ -330,12 +342,16 @@ Json peer_report(const PeerReport& peer) {
 
 namespace {
 
-Json or_null(const std::optional<std::string>& text) { return text ? Json(*text) : Json(nullptr); }
+Json or_null(const std::optional<std::string>& text) {
+  return text ? Json(*text) : Json(nullptr);
+}
 
 Json problems_report(const std::vector<ConfigProblem>& problems) {
   Json list = Json::array();
   for (const auto& problem : problems)
-    list.push_back({{"file", problem.file}, {"line", problem.line == 0 ? Json(nullptr) : Json(problem.line)}, {"problem", problem.what}});
+    list.push_back({{"file", problem.file},
+                    {"line", problem.line == 0 ? Json(nullptr) : Json(problem.line)},
+                    {"problem", problem.what}});
   return list;
 }
 
@@ -344,7 +360,9 @@ Json problems_report(const std::vector<ConfigProblem>& problems) {
 Json plan_report(const std::string& hub, const ConfigState& state, const LiveConfig::Plan& plan) {
   auto changes = [](const std::vector<ConfigChange>& list) {
     Json all = Json::array();
-    for (const auto& change : list) all.push_back({{"key", change.key}, {"in_force", or_null(change.from)}, {"in_file", or_null(change.to)}});
+    for (const auto& change : list)
+      all.push_back(
+          {{"key", change.key}, {"in_force", or_null(change.from)}, {"in_file", or_null(change.to)}});
     return all;
   };
   return {{"hub", hub},
@@ -359,22 +377,31 @@ Json plan_report(const std::string& hub, const ConfigState& state, const LiveCon
 Json configuration_report(const ConfigState& state) {
   Json waiting = Json::array();
   for (const auto& change : state.waiting)
-    waiting.push_back({{"key", change.key}, {"in_force", or_null(change.from)}, {"in_file", or_null(change.to)}});
+    waiting.push_back(
+        {{"key", change.key}, {"in_force", or_null(change.from)}, {"in_file", or_null(change.to)}});
   return {{"file", state.file},
           {"version", state.version},
           {"read_at", to_text(state.read_at)},
-          {"last_reload", {{"at", to_text(state.tried_at)}, {"result", state.is_refused ? "refused" : "good"}, {"problems", problems_report(state.problems)}}},
+          {"last_reload",
+           {{"at", to_text(state.tried_at)},
+            {"result", state.is_refused ? "refused" : "good"},
+            {"problems", problems_report(state.problems)}}},
           {"needs_restart", std::move(waiting)}};
 }
 
 Json reload_report(const ConfigReload& reload) {
   Json changed = Json::array();
   for (const auto& change : reload.changed)
-    changed.push_back({{"key", change.key}, {"from", or_null(change.from)}, {"to", or_null(change.to)}, {"change", to_string(change)}});
+    changed.push_back({{"key", change.key},
+                       {"from", or_null(change.from)},
+                       {"to", or_null(change.to)},
+                       {"change", to_string(change)}});
   auto report = configuration_report(reload.state);
   return {{"file", reload.state.file},
           {"version", reload.state.version},
-          {"result", reload.state.is_refused ? "refused" : reload.changed.empty() ? "unchanged" : "changed"},
+          {"result", reload.state.is_refused  ? "refused"
+                     : reload.changed.empty() ? "unchanged"
+                                              : "changed"},
           {"problems", report["last_reload"]["problems"]},
           {"changed", std::move(changed)},
           {"needs_restart", report["needs_restart"]}};

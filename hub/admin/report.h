@@ -15,7 +15,8 @@ std::string to_text(const Json& json);
 Json drain_report(const std::string& hub, const DrainReport& report);
 Json suspension_report(const std::vector<Suspension>& suspensions);
 Json status_report(const HubIdentity& identity, const Health& health, const Gauges& gauges,
-                   const Metrics& metrics, const std::vector<PeerReport>& peers, const ConfigState& configuration);
+                   const Metrics& metrics, const std::vector<PeerReport>& peers,
+                   const ConfigState& configuration);
 /// One line of the queue: no recipients, only how many.
 Json message_summary(const storage::StoredMessage& message);
 /// Everything about one message; at most 1000 recipients are listed, the others counted.

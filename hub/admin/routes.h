@@ -1,5 +1,5 @@
-// The paths of the admin API: one table, which answers, roles, 405, what other hubs may pass on, the counts of requests and the test of the
-// OpenAPI description all go by. The table itself is in routes.cpp.
+// The paths of the admin API: one table, which answers, roles, 405, what other hubs may pass on, the counts
+// of requests and the test of the OpenAPI description all go by. The table itself is in routes.cpp.
 #pragma once
 
 #include <array>
@@ -20,7 +20,8 @@ struct ApiResponse;
 
 /// A request that has found its route.
 struct ApiCall {
-  std::vector<std::string> words;  ///< what stands for {words} of the pattern, in their order; never empty ones
+  std::vector<std::string>
+      words;  ///< what stands for {words} of the pattern, in their order; never empty ones
   std::string query;
   std::string by;             ///< who asks: smtp::is_order_by()
   bool is_passed_on = false;  ///< another hub asks: about this hub alone
@@ -37,7 +38,8 @@ struct ApiRoute {
   Task<ApiResponse> (*handler)(AdminApi& api, ApiCall call);
 };
 
-/// The words that stand in the path for those of the pattern; nothing: it does not fit. Nothing is decoded, no path is mended.
+/// The words that stand in the path for those of the pattern; nothing: it does not fit. Nothing is decoded,
+/// no path is mended.
 std::optional<std::vector<std::string>> match_path(std::string_view pattern, std::string_view path);
 
 /// How many requests were answered, by route and class of status.
@@ -46,7 +48,8 @@ class RequestCounts {
   static constexpr std::size_t classes = 5;  ///< 1xx to 5xx
   explicit RequestCounts(std::size_t routes) : counts_(routes + 1) {}
 
-  /// `route`: its place in the table; nothing: of no route (wrong paths, refusals before a path was looked at).
+  /// `route`: its place in the table; nothing: of no route (wrong paths, refusals before a path was looked
+  /// at).
   void add(std::optional<std::size_t> route, unsigned status) {
     if (status >= 100 && status < 600) ++counts_[route.value_or(counts_.size() - 1)][status / 100 - 1];
   }

@@ -1,9 +1,9 @@
 // The admin API's part for the safety net; FILTER is that of hub/safety_net/filter.h.
 //   GET  /v1/safety-net?FILTER&limit=1..1000&after=TIME-ROW      what is kept, oldest first, page by page
 //   GET  /v1/safety-net/preview?FILTER                           what a resend would do
-//   POST /v1/safety-net/resend?request=NAME&FILTER               409: refused; the same request again answers how far it is
-//   GET  /v1/safety-net/requests, /v1/safety-net/requests/NAME
-//   POST /v1/safety-net/requests/NAME/cancel
+//   POST /v1/safety-net/resend?request=NAME&FILTER               409: refused; the same request again answers
+//   how far it is GET  /v1/safety-net/requests, /v1/safety-net/requests/NAME POST
+//   /v1/safety-net/requests/NAME/cancel
 #include <charconv>
 
 #include <fmt/format.h>
@@ -24,7 +24,8 @@ std::string value_of(std::string_view query, std::string_view key) {
     auto part = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(part.size() + 1, query.size()));
     auto equals = part.find('=');
-    if (part.substr(0, equals) == key && equals != std::string_view::npos) return std::string(part.substr(equals + 1));
+    if (part.substr(0, equals) == key && equals != std::string_view::npos)
+      return std::string(part.substr(equals + 1));
   }
   return {};
 }
@@ -38,9 +39,12 @@ std::optional<std::int64_t> number_of(std::string_view text) {
 
 std::string_view to_string(storage::Resend::State state) {
   switch (state) {
-    case storage::Resend::State::running: return "running";
-    case storage::Resend::State::done: return "done";
-    case storage::Resend::State::cancelled: return "cancelled";
+    case storage::Resend::State::running:
+      return "running";
+    case storage::Resend::State::done:
+      return "done";
+    case storage::Resend::State::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }
@@ -50,7 +54,8 @@ Json kept_report(const KeptMatch& match) {
   Json recipients = Json::array();
   for (auto index : match.recipients) {
     if (recipients.size() == recipients_shown_max) break;
-    Json one = {{"address", message.envelope.recipients[index].address}, {"next_hop", nullptr}, {"reply", nullptr}};
+    Json one = {
+        {"address", message.envelope.recipients[index].address}, {"next_hop", nullptr}, {"reply", nullptr}};
     for (const auto& delivered : message.delivered) {
       if (delivered.index != index || delivered.next_hop.empty()) continue;
       one["next_hop"] = delivered.next_hop;
@@ -92,18 +97,21 @@ Task<ApiResponse> AdminApi::list_kept(std::string query) {
   auto limit = limit_text.empty() ? std::optional<std::int64_t>(limit_default) : number_of(limit_text);
   auto after = value_of(query, "after");
   auto dash = after.find('-');
-  auto from = after.empty() ? std::optional<std::int64_t>(0) : number_of(std::string_view(after).substr(0, dash));
-  auto row = after.empty() ? std::optional<std::int64_t>(0)
+  auto from =
+      after.empty() ? std::optional<std::int64_t>(0) : number_of(std::string_view(after).substr(0, dash));
+  auto row = after.empty()               ? std::optional<std::int64_t>(0)
              : dash == std::string::npos ? std::nullopt
                                          : number_of(std::string_view(after).substr(dash + 1));
   if (!limit || *limit < 1 || *limit > static_cast<std::int64_t>(limit_max) || !from || !row)
     co_return error_answer(400, "expected limit=1..1000, after=TIME-ROW of the page before");
-  auto page = co_await backend_.safety_net().list(*filter, WallTime(WallClock::duration(*from)), RowId{*row}, static_cast<std::size_t>(*limit));
+  auto page = co_await backend_.safety_net().list(*filter, WallTime(WallClock::duration(*from)), RowId{*row},
+                                                  static_cast<std::size_t>(*limit));
   if (!page) co_return unavailable(page.error());
   Json list = Json::array();
   for (const auto& match : page->messages) list.push_back(kept_report(match));
   Json next = nullptr;
-  if (page->next) next = fmt::format("{}-{}", page->next->first.time_since_epoch().count(), page->next->second.value);
+  if (page->next)
+    next = fmt::format("{}-{}", page->next->first.time_since_epoch().count(), page->next->second.value);
   co_return json_answer({{"messages", std::move(list)}, {"next", std::move(next)}});
 }
 
@@ -111,7 +119,8 @@ Task<ApiResponse> AdminApi::begin_resend(std::string query) {
   auto filter = parse_kept_filter(query, {"request"});
   if (!filter) co_return error_answer(400, filter.error());
   auto request = value_of(query, "request");
-  if (!is_plain_name(request)) co_return error_answer(400, "expected request=NAME: letters, digits, \".\", \"-\", \"_\", at most 64");
+  if (!is_plain_name(request))
+    co_return error_answer(400, "expected request=NAME: letters, digits, \".\", \"-\", \"_\", at most 64");
   auto answer = co_await backend_.safety_net().begin(request, *filter);
   if (!answer) co_return unavailable(answer.error());
   if (!answer->refusal.empty()) co_return error_answer(409, answer->refusal);
@@ -123,7 +132,9 @@ Task<ApiResponse> AdminApi::preview_resend(std::string query) {
   if (!filter) co_return error_answer(400, filter.error());
   auto preview = co_await backend_.safety_net().preview(*filter);
   if (!preview) co_return unavailable(preview.error());
-  co_return json_answer({{"messages", preview->messages}, {"recipients", preview->recipients}, {"octets", preview->octets},
+  co_return json_answer({{"messages", preview->messages},
+                         {"recipients", preview->recipients},
+                         {"octets", preview->octets},
                          {"shadows_left_out", preview->shadows_left_out}});
 }
 

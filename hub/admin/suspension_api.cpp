@@ -1,7 +1,8 @@
 // The admin API's part for what an operator suspends:
 //   GET /v1/suspensions
-//   POST /v1/suspend?what=KIND&name=NAME&seconds=S&reason=TEXT   name: "*" for all listeners or deliveries; without seconds until it is resumed
-//   POST /v1/resume?what=KIND&name=NAME                          404: it is not suspended
+//   POST /v1/suspend?what=KIND&name=NAME&seconds=S&reason=TEXT   name: "*" for all listeners or deliveries;
+//   without seconds until it is resumed POST /v1/resume?what=KIND&name=NAME                          404: it
+//   is not suspended
 // KIND: listener, delivery (to a destination), domain (of recipients), sender.
 // NAME and TEXT are percent-encoded (RFC 3986 section 2.1).
 #include "hub/admin/answers.h"
@@ -13,7 +14,9 @@ namespace {
 
 constexpr std::uint64_t seconds_max = 366ULL * 24 * 3600;
 constexpr std::size_t text_octets_max = 500;
-constexpr const char* expected_words = "expected what=listener|delivery|domain|sender, name=NAME, seconds=1..31622400, reason=TEXT of at most 500 octets";
+constexpr const char* expected_words =
+    "expected what=listener|delivery|domain|sender, name=NAME, seconds=1..31622400, reason=TEXT of at most "
+    "500 octets";
 
 std::optional<std::string> decode(std::string_view text) {
   auto decoded = percent_decoded(text);
@@ -32,7 +35,8 @@ std::optional<Suspension> parse(std::string_view query, bool is_resume) {
       has_what = true;
       continue;
     }
-    if (part.key == "seconds" && !is_resume && part.number && *part.number >= 1 && *part.number <= seconds_max) {
+    if (part.key == "seconds" && !is_resume && part.number && *part.number >= 1 &&
+        *part.number <= seconds_max) {
       suspension.until = WallClock::now() + std::chrono::seconds(*part.number);
       continue;
     }
@@ -46,7 +50,9 @@ std::optional<Suspension> parse(std::string_view query, bool is_resume) {
 
 }  // namespace
 
-ApiResponse AdminApi::suspensions() { return json_answer({{"suspended", suspension_report(backend_.suspensions().list())}}); }
+ApiResponse AdminApi::suspensions() {
+  return json_answer({{"suspended", suspension_report(backend_.suspensions().list())}});
+}
 
 Task<ApiResponse> AdminApi::suspend(std::string query) {
   auto order = parse(query, false);
@@ -54,7 +60,8 @@ Task<ApiResponse> AdminApi::suspend(std::string query) {
   if (auto wrong = wrong_name(order->what, order->name); !wrong.empty()) co_return error_answer(400, wrong);
   auto why = backend_.why_not_suspend(*order);
   if (!why.empty()) co_return error_answer(404, why);
-  if (auto done = co_await backend_.suspensions().suspend(std::move(*order)); !done) co_return unavailable(done.error());
+  if (auto done = co_await backend_.suspensions().suspend(std::move(*order)); !done)
+    co_return unavailable(done.error());
   co_return suspensions();
 }
 
@@ -64,7 +71,9 @@ Task<ApiResponse> AdminApi::resume(std::string query) {
   if (auto wrong = wrong_name(order->what, order->name); !wrong.empty()) co_return error_answer(400, wrong);
   auto done = co_await backend_.suspensions().resume(order->what, order->name);
   if (!done) co_return unavailable(done.error());
-  if (!*done) co_return error_answer(404, std::string(to_string(order->what)) + " " + order->name + " is not suspended");
+  if (!*done)
+    co_return error_answer(404,
+                           std::string(to_string(order->what)) + " " + order->name + " is not suspended");
   co_return suspensions();
 }
 

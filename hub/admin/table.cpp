@@ -14,7 +14,9 @@ namespace {
 constexpr std::size_t few_columns = 8;
 constexpr std::size_t columns_max = 10'000;
 
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0U) == 0x80; }
+bool is_continuation(char c) {
+  return (static_cast<unsigned char>(c) & 0xc0U) == 0x80;
+}
 
 bool is_set(const char* name) {
   const char* value = std::getenv(name);
@@ -24,7 +26,8 @@ bool is_set(const char* name) {
 /// Of words that tell a state: what needs a look is red, what waits yellow.
 std::string_view colour_of(std::string_view cell) {
   static const std::map<std::string_view, std::string_view> colours = {
-      {"silent", "31"}, {"refused", "31"}, {"expired", "31"}, {"no answer", "31"}, {"taken over", "31"}, {"held", "33"}, {"differs", "33"}, {"draining", "33"}};
+      {"silent", "31"},     {"refused", "31"}, {"expired", "31"}, {"no answer", "31"},
+      {"taken over", "31"}, {"held", "33"},    {"differs", "33"}, {"draining", "33"}};
   if (cell.ends_with("(!)")) return "31";
   auto found = colours.find(cell);
   return found == colours.end() ? std::string_view{} : found->second;
@@ -64,7 +67,8 @@ Screen Screen::of_output() {
     if (columns > 0 && columns <= columns_max) screen.columns = columns;
   }
   const char* term = std::getenv("TERM");
-  screen.has_colours = is_terminal && !is_set("NO_COLOR") && term != nullptr && std::string_view(term) != "dumb";
+  screen.has_colours =
+      is_terminal && !is_set("NO_COLOR") && term != nullptr && std::string_view(term) != "dumb";
   return screen;
 }
 
@@ -91,7 +95,8 @@ std::string table(const std::vector<std::vector<std::string>>& rows, const Scree
   }
   // Many columns stand closer together before any of them is cut.
   const auto wanted = std::accumulate(widths.begin(), widths.end(), std::size_t{0});
-  const bool is_tight = screen.columns > 0 && widths.size() > few_columns && wanted + 2 * (widths.size() - 1) > screen.columns;
+  const bool is_tight =
+      screen.columns > 0 && widths.size() > few_columns && wanted + 2 * (widths.size() - 1) > screen.columns;
   const std::size_t gap = is_tight ? 1 : 2;
   if (screen.columns > 0 && !widths.empty()) shrink(widths, screen.columns, gap);
   std::string out;

@@ -1,5 +1,5 @@
-// Tables as operators see them: as wide as the terminal and no wider, coloured only where that is wanted. For the umbra commands; pure but for
-// Screen::of_output().
+// Tables as operators see them: as wide as the terminal and no wider, coloured only where that is wanted. For
+// the umbra commands; pure but for Screen::of_output().
 #pragma once
 
 #include <cstddef>
@@ -13,13 +13,13 @@ struct Screen {
   std::size_t columns = 0;  ///< 0: no limit
   std::size_t lines = 0;
   bool has_colours = false;
-  /// Of standard output. A terminal's size, or COLUMNS where that is set; no limit and no colours where it is none. Colours not where
-  /// NO_COLOR is set (https://no-color.org) or TERM is dumb.
+  /// Of standard output. A terminal's size, or COLUMNS where that is set; no limit and no colours where it is
+  /// none. Colours not where NO_COLOR is set (https://no-color.org) or TERM is dumb.
   static Screen of_output();
 };
 
-/// The first row is the heading. Columns are as wide as their longest cell; where that is too wide, the widest ones are cut first, with an
-/// ellipsis, and never below `column_min`.
+/// The first row is the heading. Columns are as wide as their longest cell; where that is too wide, the
+/// widest ones are cut first, with an ellipsis, and never below `column_min`.
 std::string table(const std::vector<std::vector<std::string>>& rows, const Screen& screen = {});
 inline constexpr std::size_t column_min = 6;
 

@@ -36,13 +36,16 @@ std::string more(const Json& answer) {
 }
 
 std::vector<std::vector<std::string>> peer_rows(const Json& peers) {
-  std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "COPIES", "PRESSURE", "ADDRESS", "SPOOL", "EPOCH", "CONFIGURATION", "TROUBLE"}};
+  std::vector<std::vector<std::string>> rows = {{"HUB", "STATE", "SILENT FOR", "COPIES", "PRESSURE",
+                                                 "ADDRESS", "SPOOL", "EPOCH", "CONFIGURATION", "TROUBLE"}};
   for (const auto& peer : peers) {
     auto silent = peer["silent_for_seconds"];
-    rows.push_back({plain(peer["hub"]), plain(peer["state"]),
-                    silent.is_null() ? "-" : fmt::format("{:.1f} s", silent.get<double>()),
-                    peer.value("takes_copies", false) ? "takes" : "-", plain(peer.value("pressure", Json("normal"))), plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"]), plain(peer.value("configuration", Json("unknown"))),
-                    plain(peer.value("trouble", Json(nullptr)))});
+    rows.push_back(
+        {plain(peer["hub"]), plain(peer["state"]),
+         silent.is_null() ? "-" : fmt::format("{:.1f} s", silent.get<double>()),
+         peer.value("takes_copies", false) ? "takes" : "-", plain(peer.value("pressure", Json("normal"))),
+         plain(peer["address"]), plain(peer["spool"]), plain(peer["epoch"]),
+         plain(peer.value("configuration", Json("unknown"))), plain(peer.value("trouble", Json(nullptr)))});
   }
   return rows;
 }
@@ -52,7 +55,8 @@ std::string drift_lines(const Json& peers) {
   std::string out;
   for (const auto& peer : peers)
     for (const auto& one : peer.value("differences", Json::array()))
-      out += fmt::format("{} {}: {} is {} here, {} there{}\n", one["refused"].get<bool>() ? "refused" : "warning", plain(peer["hub"]),
+      out += fmt::format("{} {}: {} is {} here, {} there{}\n",
+                         one["refused"].get<bool>() ? "refused" : "warning", plain(peer["hub"]),
                          plain(one["key"]), plain(one["here"]), plain(one["there"]),
                          one["reason"].is_null() ? std::string() : " (" + plain(one["reason"]) + ")");
   return out.empty() ? out : "\n" + out;
@@ -61,15 +65,21 @@ std::string drift_lines(const Json& peers) {
 std::string problem_lines(const Json& problems) {
   std::string out;
   for (const auto& one : problems)
-    out += fmt::format("  {}{}: {}\n", plain(one["file"]), one["line"].is_null() ? std::string() : ":" + plain(one["line"]), plain(one["problem"]));
+    out +=
+        fmt::format("  {}{}: {}\n", plain(one["file"]),
+                    one["line"].is_null() ? std::string() : ":" + plain(one["line"]), plain(one["problem"]));
   return out;
 }
 
 std::string restart_lines(const Json& keys) {
   if (keys.empty()) return {};
   std::string out = "these keys changed and need a restart:\n";
-  auto shown = [](const Json& value) { return value.is_null() || value == "" ? std::string("none") : plain(value); };
-  for (const auto& one : keys) out += fmt::format("  {}: {} is in force, {} in the file\n", plain(one["key"]), shown(one["in_force"]), shown(one["in_file"]));
+  auto shown = [](const Json& value) {
+    return value.is_null() || value == "" ? std::string("none") : plain(value);
+  };
+  for (const auto& one : keys)
+    out += fmt::format("  {}: {} is in force, {} in the file\n", plain(one["key"]), shown(one["in_force"]),
+                       shown(one["in_file"]));
   return out;
 }
 
@@ -77,12 +87,14 @@ std::string certificate_rows(const Json& answer, const Screen& screen) {
   if (answer["certificates"].empty()) return {};
   std::vector<std::vector<std::string>> rows = {{"PLACE", "RESULT", "VALID UNTIL", "PROBLEM"}};
   for (const auto& one : answer["certificates"])
-    rows.push_back({plain(one["place"]), plain(one["result"]), plain(one["valid_until"]), plain(one["problem"])});
+    rows.push_back(
+        {plain(one["place"]), plain(one["result"]), plain(one["valid_until"]), plain(one["problem"])});
   return table(rows, screen);
 }
 
 std::string suspension_line(const Json& one, WallTime now) {
-  auto line = fmt::format("{} {} for {}", plain(one["what"]), one["name"] == "*" ? "of all" : plain(one["name"]), age(one["since"], now));
+  auto line = fmt::format("{} {} for {}", plain(one["what"]),
+                          one["name"] == "*" ? "of all" : plain(one["name"]), age(one["since"], now));
   if (!one["until"].is_null()) line += ", until " + plain(one["until"]);
   if (auto reason = plain(one["reason"]); !reason.empty()) line += ": " + reason;
   return line + "\n";
@@ -119,8 +131,10 @@ std::string status_view(const Json& status, WallTime now, const Screen& screen) 
   out += fmt::format("unprotected {}\n", plain(queue["unprotected"]));
   out += fmt::format("shadows     {} held for other hubs, {} discards owed\n", plain(status["shadows"]),
                      plain(status["discards_owed"]));
-  if (auto net = status.value("safety_net", Json::object()); !net.empty() && net["messages"].get<std::uint64_t>() > 0)
-    out += fmt::format("safety net  {} messages delivered and kept, {}, the oldest for {}\n", plain(net["messages"]), size_text(net["octets"]),
+  if (auto net = status.value("safety_net", Json::object());
+      !net.empty() && net["messages"].get<std::uint64_t>() > 0)
+    out += fmt::format("safety net  {} messages delivered and kept, {}, the oldest for {}\n",
+                       plain(net["messages"]), size_text(net["octets"]),
                        span_text(static_cast<std::int64_t>(net["oldest_age_seconds"].get<double>())));
   out += fmt::format(
       "since start {} accepted, {} recipients delivered, {} bounced, {} taken over, {} possible duplicates\n",
@@ -129,29 +143,37 @@ std::string status_view(const Json& status, WallTime now, const Screen& screen) 
   out += fmt::format("disk        {} free\n", size_text(status["spool_free_octets"]));
   if (const auto& configuration = status["configuration"]; configuration.is_object()) {
     const auto& last = configuration["last_reload"];
-    out += fmt::format("configured  {} ago, {}\n", age(configuration["read_at"], now), plain(configuration["file"]));
+    out += fmt::format("configured  {} ago, {}\n", age(configuration["read_at"], now),
+                       plain(configuration["file"]));
     if (last["result"] == "refused")
-      out += fmt::format("refused     {} ago; the former configuration is in force\n", age(last["at"], now)) + problem_lines(last["problems"]);
+      out += fmt::format("refused     {} ago; the former configuration is in force\n", age(last["at"], now)) +
+             problem_lines(last["problems"]);
     out += restart_lines(configuration["needs_restart"]);
   }
-  for (const auto& one : status.value("suspended", Json::array())) out += "suspended   " + suspension_line(one, now);
+  for (const auto& one : status.value("suspended", Json::array()))
+    out += "suspended   " + suspension_line(one, now);
   if (const auto& pressure = status["pressure"]; pressure["level"] != "normal")
-    out += fmt::format("pressure    {} for {}: {}\n", plain(pressure["level"]), age(pressure["since"], now), plain(pressure["cause"]));
+    out += fmt::format("pressure    {} for {}: {}\n", plain(pressure["level"]), age(pressure["since"], now),
+                       plain(pressure["cause"]));
   for (const auto& log : status.value("record_logs", Json::array())) {
     if (log["trouble"] != "")
-      out += fmt::format("record log  {} cannot be written, {} wait: {}\n", plain(log["log"]), size_text(log["octets_waiting"]), plain(log["trouble"]));
-    if (log["lines_dropped"] != 0) out += fmt::format("record log  {} lacks {} records\n", plain(log["log"]), plain(log["lines_dropped"]));
+      out += fmt::format("record log  {} cannot be written, {} wait: {}\n", plain(log["log"]),
+                         size_text(log["octets_waiting"]), plain(log["trouble"]));
+    if (log["lines_dropped"] != 0)
+      out += fmt::format("record log  {} lacks {} records\n", plain(log["log"]), plain(log["lines_dropped"]));
   }
-  for (const auto& filter : status.value("content_filters", Json::array()))
-  {
+  for (const auto& filter : status.value("content_filters", Json::array())) {
     if (!filter["failed_at"].is_null())
-      out += fmt::format("filter      {} is {}, failed {} ago: {}\n", plain(filter["name"]), plain(filter["state"]), age(filter["failed_at"], now),
-                         plain(filter["last_failure"]));
+      out +=
+          fmt::format("filter      {} is {}, failed {} ago: {}\n", plain(filter["name"]),
+                      plain(filter["state"]), age(filter["failed_at"], now), plain(filter["last_failure"]));
     if (!filter["waiting_since"].is_null())
-      out += fmt::format("waiting     {} messages, {}, for content filter {}, the oldest for {}\n", plain(filter["waiting"]), size_text(filter["waiting_octets"]),
-                         plain(filter["name"]), age(filter["waiting_since"], now));
+      out += fmt::format("waiting     {} messages, {}, for content filter {}, the oldest for {}\n",
+                         plain(filter["waiting"]), size_text(filter["waiting_octets"]), plain(filter["name"]),
+                         age(filter["waiting_since"], now));
   }
-  if (!status["peers"].empty()) out += "\n" + table(peer_rows(status["peers"]), screen) + drift_lines(status["peers"]);
+  if (!status["peers"].empty())
+    out += "\n" + table(peer_rows(status["peers"]), screen) + drift_lines(status["peers"]);
   return out;
 }
 
@@ -187,7 +209,8 @@ std::string message_view(const Json& message, const Screen& screen) {
     out += fmt::format("{:<12}{}\n", name, value);
   };
   line("id", plain(message["id"]));
-  line("state", plain(message["state"]) + (message.value("held", false) ? ", held by its owner's operator" : ""));
+  line("state",
+       plain(message["state"]) + (message.value("held", false) ? ", held by its owner's operator" : ""));
   line("owner", plain(message["owner"]));
   line("generation", plain(message["generation"]));
   line("sender", sender_of(message));
@@ -213,8 +236,8 @@ std::string message_view(const Json& message, const Screen& screen) {
     out += "\nowners\n";
     std::vector<std::vector<std::string>> rows;
     for (const auto& owner : message["history"])
-      rows.push_back({"  " + plain(owner["generation"]), plain(owner["hub"]), plain(owner["how"]), plain(owner["since"]),
-                      fmt::format("{} attempts", plain(owner["attempts"]))});
+      rows.push_back({"  " + plain(owner["generation"]), plain(owner["hub"]), plain(owner["how"]),
+                      plain(owner["since"]), fmt::format("{} attempts", plain(owner["attempts"]))});
     out += table(rows, screen);
   }
   if (message.contains("queue") && !message["queue"].empty()) {
@@ -243,9 +266,11 @@ std::string reload_view(const Json& answer, const Screen& screen) {
   auto file = plain(configuration["file"]);
   std::string out;
   if (configuration["result"] == "refused") {
-    out = fmt::format("configuration {}: refused, the former one stays in force\n", file) + problem_lines(configuration["problems"]);
+    out = fmt::format("configuration {}: refused, the former one stays in force\n", file) +
+          problem_lines(configuration["problems"]);
   } else if (configuration["changed"].empty()) {
-    out = fmt::format("configuration {}: nothing changed{}\n", file, configuration["needs_restart"].empty() ? "" : " that a reload can change");
+    out = fmt::format("configuration {}: nothing changed{}\n", file,
+                      configuration["needs_restart"].empty() ? "" : " that a reload can change");
   } else {
     out = fmt::format("configuration {}: changed, in force now\n", file);
     for (const auto& one : configuration["changed"]) out += "  " + plain(one["change"]) + "\n";

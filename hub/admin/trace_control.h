@@ -10,8 +10,8 @@ namespace umbra::hub {
 class TraceControl {
  public:
   virtual ~TraceControl() = default;
-  /// {"hubs", "messages", "remarks"} as hub/trace/stories.h tells them. Fails when the spool cannot be read, or with resource_unavailable_try_again when
-  /// too many ask at once.
+  /// {"hubs", "messages", "remarks"} as hub/trace/stories.h tells them. Fails when the spool cannot be read,
+  /// or with resource_unavailable_try_again when too many ask at once.
   virtual Task<Result<Json>> trace(TraceQuestion question) = 0;
 };
 

@@ -1,8 +1,10 @@
 // The admin API's part for those who follow sessions while they last (`umbra watch`):
-//   GET /v1/watch?client=NETWORK&listener=NAME&next_hop=HOST&address=MAIL&direction=in|out&seconds=S   everything is optional
-// The answer goes on, one JSON object a line: records ("event" and its fields); {"dropped": N}, so many were lost here because they were not
-// taken in time; {"session": ID, "not_kept": N}, so many of the beginning of a session that is shown from now on; {"end": WHY}, the last one.
-// 503: as many watch as may. Values are percent-encoded (RFC 3986 section 2.1).
+//   GET /v1/watch?client=NETWORK&listener=NAME&next_hop=HOST&address=MAIL&direction=in|out&seconds=S
+//   everything is optional
+// The answer goes on, one JSON object a line: records ("event" and its fields); {"dropped": N}, so many were
+// lost here because they were not taken in time; {"session": ID, "not_kept": N}, so many of the beginning of
+// a session that is shown from now on; {"end": WHY}, the last one. 503: as many watch as may. Values are
+// percent-encoded (RFC 3986 section 2.1).
 
 #include "hub/admin/answers.h"
 #include "hub/admin/query.h"
@@ -15,7 +17,8 @@ namespace {
 constexpr std::uint64_t seconds_max = 366ULL * 24 * 3600;
 constexpr std::size_t text_octets_max = 500;
 constexpr const char* expected_words =
-    "expected client=ADDRESS or NETWORK, listener=NAME, next_hop=HOST, address=MAIL, direction=in|out, seconds=1..31622400";
+    "expected client=ADDRESS or NETWORK, listener=NAME, next_hop=HOST, address=MAIL, direction=in|out, "
+    "seconds=1..31622400";
 
 struct Wanted {
   WatchFilter filter;
@@ -54,7 +57,8 @@ std::optional<Wanted> parse(std::string_view query) {
 /// Watches as long as it lives.
 class Watch final : public ApiStream {
  public:
-  Watch(SessionRecords& records, std::shared_ptr<Watcher> watcher) : records_(records), watcher_(std::move(watcher)) {}
+  Watch(SessionRecords& records, std::shared_ptr<Watcher> watcher)
+      : records_(records), watcher_(std::move(watcher)) {}
   ~Watch() override { abandon(); }
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
@@ -77,7 +81,9 @@ ApiResponse AdminApi::watch(std::string_view query) {
   if (!wanted) return error_answer(400, expected_words);
   auto* records = backend_.session_records();
   auto watcher = records == nullptr ? nullptr : records->watch(std::move(wanted->filter));
-  if (watcher == nullptr) return error_answer(503, "as many watch already as may (" + std::to_string(SessionRecords::watchers_max) + "), or the hub is stopping");
+  if (watcher == nullptr)
+    return error_answer(503, "as many watch already as may (" + std::to_string(SessionRecords::watchers_max) +
+                                 "), or the hub is stopping");
   if (wanted->span) watcher->end_after(*wanted->span);
   ApiResponse response;
   response.content_type = "application/x-ndjson";

@@ -1,6 +1,7 @@
-// The port between a session and whoever knows the users of a listener (RFC 4954, RFC 4422). An Authenticator says which mechanisms it has
-// and carries log-ons, each an exchange of challenges and responses that ends with one answer. Implemented over a password file and over
-// Dovecot's authentication server. Home thread; nothing of it blocks, and every step ends within a bounded time.
+// The port between a session and whoever knows the users of a listener (RFC 4954, RFC 4422). An Authenticator
+// says which mechanisms it has and carries log-ons, each an exchange of challenges and responses that ends
+// with one answer. Implemented over a password file and over Dovecot's authentication server. Home thread;
+// nothing of it blocks, and every step ends within a bounded time.
 #pragma once
 
 #include <memory>
@@ -34,7 +35,8 @@ struct AuthStep {
 class AuthExchange {
  public:
   virtual ~AuthExchange() = default;
-  /// The client's next words, decoded; nothing only in the first step, when it gave no initial response. Not after an end.
+  /// The client's next words, decoded; nothing only in the first step, when it gave no initial response. Not
+  /// after an end.
   virtual Task<AuthStep> step(std::optional<std::string> response) = 0;
 };
 

@@ -10,13 +10,17 @@ std::shared_ptr<Authenticator> Authenticators::of(const ListenerAuthenticationCo
   if (!config.dovecot.empty()) return dovecot(config.dovecot);
   auto users = PasswordFile::parse(config.passwords);
   UMBRA_ASSERT(users);  // the configuration was checked
-  return std::make_shared<PasswordAuthenticator>(lane_, std::make_shared<const PasswordFile>(std::move(*users)));
+  return std::make_shared<PasswordAuthenticator>(lane_,
+                                                 std::make_shared<const PasswordFile>(std::move(*users)));
 }
 
-/// Kept to the end of the hub, also when a reload names another one: a connection more, and one line in the log when it is lost.
+/// Kept to the end of the hub, also when a reload names another one: a connection more, and one line in the
+/// log when it is lost.
 std::shared_ptr<DovecotAuthenticator> Authenticators::dovecot(const std::string& path) {
   if (auto found = dovecots_.find(path); found != dovecots_.end()) return found->second;
-  auto made = std::make_shared<DovecotAuthenticator>(io_, scope_, path, [this, path](MonotonicTime deadline) { return network_.connect_local(path, deadline); }, log_);
+  auto made = std::make_shared<DovecotAuthenticator>(
+      io_, scope_, path,
+      [this, path](MonotonicTime deadline) { return network_.connect_local(path, deadline); }, log_);
   dovecots_.emplace(path, made);
   if (!is_closed_) made->start();
   return made;

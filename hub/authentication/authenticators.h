@@ -1,5 +1,5 @@
-// Everything of a hub that checks or proves who somebody is: the lane on which passwords are checked, and what the listeners ask. Owned by
-// the hub, in its Runtime; home thread.
+// Everything of a hub that checks or proves who somebody is: the lane on which passwords are checked, and
+// what the listeners ask. Owned by the hub, in its Runtime; home thread.
 #pragma once
 
 #include <map>
@@ -15,7 +15,8 @@ namespace umbra::hub {
 class Authenticators {
  public:
   /// `network`, `lane` and `log` must outlive it.
-  Authenticators(asio::io_context& io, Network& network, storage::Executor& lane, EventLog& log) : io_(io), network_(network), log_(log), lane_(io, lane), scope_(io) {}
+  Authenticators(asio::io_context& io, Network& network, storage::Executor& lane, EventLog& log)
+      : io_(io), network_(network), log_(log), lane_(io, lane), scope_(io) {}
 
   /// For a listener as it is configured (and was found good). Null: nobody logs on there. Sessions keep it.
   std::shared_ptr<Authenticator> of(const ListenerAuthenticationConfig& config);

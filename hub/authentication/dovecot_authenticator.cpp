@@ -14,7 +14,9 @@ constexpr Duration again_after = 1s;
 constexpr Duration opening_timeout = 10s;
 constexpr std::size_t output_octets_max = 1U << 20;
 
-AuthStep unavailable(std::string reason) { return {AuthStep::Kind::unavailable, {}, {}, std::move(reason)}; }
+AuthStep unavailable(std::string reason) {
+  return {AuthStep::Kind::unavailable, {}, {}, std::move(reason)};
+}
 
 }  // namespace
 
@@ -57,10 +59,13 @@ class DovecotAuthenticator::Exchange final : public AuthExchange {
   bool is_open_ = false;  // the server has not ended it
 };
 
-DovecotAuthenticator::DovecotAuthenticator(asio::io_context& io, TaskScope& scope, std::string place, Connect connect, EventLog& log)
+DovecotAuthenticator::DovecotAuthenticator(asio::io_context& io, TaskScope& scope, std::string place,
+                                           Connect connect, EventLog& log)
     : io_(io), scope_(scope), place_(std::move(place)), connect_(std::move(connect)), log_(log), pause_(io) {}
 
-void DovecotAuthenticator::start() { scope_.spawn("dovecot", run(shared_from_this())); }
+void DovecotAuthenticator::start() {
+  scope_.spawn("dovecot", run(shared_from_this()));
+}
 
 void DovecotAuthenticator::close() {
   is_closed_ = true;
@@ -97,7 +102,8 @@ Task<void> DovecotAuthenticator::run(std::shared_ptr<DovecotAuthenticator> self)
     }
     if (self->is_closed_) co_return;
     if (was_there || !is_told) {
-      self->log_.line(LogLevel::warning, "Dovecot's authentication server is away: nobody can log on", {{"place", self->place_}, {"reason", why}});
+      self->log_.line(LogLevel::warning, "Dovecot's authentication server is away: nobody can log on",
+                      {{"place", self->place_}, {"reason", why}});
       is_told = true;
     }
     co_await self->pause_.wait_for(again_after);
@@ -115,13 +121,15 @@ Task<std::string> DovecotAuthenticator::serve() {
   while (true) {
     auto read = co_await stream->read_some(asio::buffer(buffer));
     if (is_closed_) co_return "closed";
-    if (read.error) co_return watchdog.fired() ? "it did not say what it offers in time" : read.error.message();
+    if (read.error)
+      co_return watchdog.fired() ? "it did not say what it offers in time" : read.error.message();
     if (!protocol.feed({buffer.data(), read.octets})) co_return "protocol error: " + protocol.problem();
     if (protocol.is_ready() && !is_there_) {
       watchdog.expires_at(MonotonicTime::max());
       is_there_ = true;
       mechanisms_ = protocol.mechanisms();
-      log_.line(LogLevel::info, "Dovecot's authentication server is there", {{"place", place_}, {"mechanisms", mechanisms_}});
+      log_.line(LogLevel::info, "Dovecot's authentication server is there",
+                {{"place", place_}, {"mechanisms", mechanisms_}});
     }
     for (auto& answer : protocol.take_answers()) {
       // One that nobody waits for any more was cancelled, or took too long.
@@ -156,25 +164,33 @@ Task<void> DovecotAuthenticator::write_all(std::shared_ptr<DovecotAuthenticator>
 }
 
 Task<AuthStep> DovecotAuthenticator::ask(std::uint32_t id, std::string line) {
-  if (waiting_.size() >= log_ons_max || output_.size() + line.size() > output_octets_max) co_return unavailable("too many log-ons wait for Dovecot");
+  if (waiting_.size() >= log_ons_max || output_.size() + line.size() > output_octets_max)
+    co_return unavailable("too many log-ons wait for Dovecot");
   auto waiting = std::make_shared<Waiting>(io_);
   waiting_[id] = waiting;
   send(line);
   OPENSSL_cleanse(line.data(), line.size());
-  waiting->timer.call_at(MonotonicClock::now() + answer_timeout, [weak = std::weak_ptr(waiting)](bool has_passed) {
-    auto late = weak.lock();
-    if (has_passed && late) late->came.set();
-  });
+  waiting->timer.call_at(MonotonicClock::now() + answer_timeout,
+                         [weak = std::weak_ptr(waiting)](bool has_passed) {
+                           auto late = weak.lock();
+                           if (has_passed && late) late->came.set();
+                         });
   co_await waiting->came.wait();
   waiting->timer.cancel();
   waiting_.erase(id);
-  if (!waiting->answer) co_return unavailable(is_there_ ? "Dovecot did not answer in time" : "Dovecot's authentication server went away");
+  if (!waiting->answer)
+    co_return unavailable(is_there_ ? "Dovecot did not answer in time"
+                                    : "Dovecot's authentication server went away");
   auto& answer = *waiting->answer;
   using Kind = DovecotProtocol::Answer::Kind;
-  if (answer.kind == Kind::challenge) co_return AuthStep{AuthStep::Kind::challenge, std::move(answer.octets), {}, {}};
+  if (answer.kind == Kind::challenge)
+    co_return AuthStep{AuthStep::Kind::challenge, std::move(answer.octets), {}, {}};
   if (answer.kind == Kind::ok) co_return AuthStep{AuthStep::Kind::success, {}, std::move(answer.user), {}};
   if (answer.is_temporary) co_return unavailable("Dovecot could not tell: " + answer.reason);
-  co_return AuthStep{AuthStep::Kind::refused, {}, {}, answer.reason.empty() ? "Dovecot said no" : "Dovecot said no: " + answer.reason};
+  co_return AuthStep{AuthStep::Kind::refused,
+                     {},
+                     {},
+                     answer.reason.empty() ? "Dovecot said no" : "Dovecot said no: " + answer.reason};
 }
 
 }  // namespace umbra::hub

@@ -1,5 +1,6 @@
-// Log-ons decided by Dovecot's authentication server over its Unix socket: one connection for all clients of a hub, kept open, made anew a
-// second after it was lost. While it is away every log-on is told to come later (454), at once. Owned by Authenticators; home thread.
+// Log-ons decided by Dovecot's authentication server over its Unix socket: one connection for all clients of
+// a hub, kept open, made anew a second after it was lost. While it is away every log-on is told to come later
+// (454), at once. Owned by Authenticators; home thread.
 #pragma once
 
 #include <functional>
@@ -14,7 +15,8 @@
 
 namespace umbra::hub {
 
-class DovecotAuthenticator final : public Authenticator, public std::enable_shared_from_this<DovecotAuthenticator> {
+class DovecotAuthenticator final : public Authenticator,
+                                   public std::enable_shared_from_this<DovecotAuthenticator> {
  public:
   /// Makes a connection by the deadline.
   using Connect = std::function<Task<Result<std::unique_ptr<Stream>>>(MonotonicTime)>;
@@ -22,13 +24,15 @@ class DovecotAuthenticator final : public Authenticator, public std::enable_shar
   static constexpr Duration answer_timeout = std::chrono::seconds(60);
 
   /// `place`: what it is called in the log. `scope` and `log` must outlive it.
-  DovecotAuthenticator(asio::io_context& io, TaskScope& scope, std::string place, Connect connect, EventLog& log);
+  DovecotAuthenticator(asio::io_context& io, TaskScope& scope, std::string place, Connect connect,
+                       EventLog& log);
 
   void start();
   /// Every log-on ends now; nothing more is asked. What was spawned ends soon.
   void close();
 
-  /// What it last said of itself; before it has said anything PLAIN, so that a client learns that it shall come later.
+  /// What it last said of itself; before it has said anything PLAIN, so that a client learns that it shall
+  /// come later.
   [[nodiscard]] std::string mechanisms() const override { return mechanisms_; }
   std::unique_ptr<AuthExchange> begin(std::string_view mechanism, AuthClient client) override;
   [[nodiscard]] bool is_there() const { return is_there_; }

@@ -15,8 +15,10 @@ constexpr std::size_t mechanisms_octets_max = 200;
 constexpr std::size_t user_octets_max = 255;
 constexpr std::size_t reason_octets_max = 200;
 
-/// Not for mail clients over SMTP: whoever comes is let in, the connection would have to prove something, or a security layer is agreed on.
-constexpr std::array<std::string_view, 7> not_offered = {"ANONYMOUS", "EXTERNAL", "DIGEST-MD5", "GSSAPI", "GSS-SPNEGO", "NTLM", "SKEY"};
+/// Not for mail clients over SMTP: whoever comes is let in, the connection would have to prove something, or
+/// a security layer is agreed on.
+constexpr std::array<std::string_view, 7> not_offered = {"ANONYMOUS",  "EXTERNAL", "DIGEST-MD5", "GSSAPI",
+                                                         "GSS-SPNEGO", "NTLM",     "SKEY"};
 
 std::vector<std::string_view> split(std::string_view line) {
   std::vector<std::string_view> words;
@@ -55,25 +57,34 @@ std::optional<std::uint32_t> id_of(std::string_view word) {
 }
 
 bool is_mechanism(std::string_view name) {
-  return !name.empty() && name.size() <= 20 &&
-         std::ranges::all_of(name, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'; });
+  return !name.empty() && name.size() <= 20 && std::ranges::all_of(name, [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
 }
 
 }  // namespace
 
-std::string DovecotProtocol::greeting(std::uint32_t process) { return "VERSION\t1\t1\nCPID\t" + std::to_string(process) + "\n"; }
+std::string DovecotProtocol::greeting(std::uint32_t process) {
+  return "VERSION\t1\t1\nCPID\t" + std::to_string(process) + "\n";
+}
 
-std::string DovecotProtocol::request(std::uint32_t id, std::string_view mechanism, const AuthClient& client, const std::optional<std::string>& initial) {
-  std::string line = "AUTH\t" + std::to_string(id) + "\t" + std::string(mechanism) + "\tservice=smtp\tnologin";
+std::string DovecotProtocol::request(std::uint32_t id, std::string_view mechanism, const AuthClient& client,
+                                     const std::optional<std::string>& initial) {
+  std::string line =
+      "AUTH\t" + std::to_string(id) + "\t" + std::string(mechanism) + "\tservice=smtp\tnologin";
   if (client.is_secured) line += "\tsecured";
   line += "\trip=" + client.address;
   if (initial) line += "\tresp=" + smtp::encode_base64(*initial);  // behind everything else
   return line + "\n";
 }
 
-std::string DovecotProtocol::response(std::uint32_t id, std::string_view octets) { return "CONT\t" + std::to_string(id) + "\t" + smtp::encode_base64(octets) + "\n"; }
+std::string DovecotProtocol::response(std::uint32_t id, std::string_view octets) {
+  return "CONT\t" + std::to_string(id) + "\t" + smtp::encode_base64(octets) + "\n";
+}
 
-std::string DovecotProtocol::cancel(std::uint32_t id) { return "CANCEL\t" + std::to_string(id) + "\n"; }
+std::string DovecotProtocol::cancel(std::uint32_t id) {
+  return "CANCEL\t" + std::to_string(id) + "\n";
+}
 
 bool DovecotProtocol::refuse(std::string why) {
   problem_ = std::move(why);
@@ -85,7 +96,8 @@ bool DovecotProtocol::feed(std::string_view octets) {
   while (!octets.empty()) {
     const auto end = octets.find('\n');
     const auto piece = octets.substr(0, end);
-    if (rest_.size() + piece.size() > line_octets_max) return refuse("a line over " + std::to_string(line_octets_max) + " octets");
+    if (rest_.size() + piece.size() > line_octets_max)
+      return refuse("a line over " + std::to_string(line_octets_max) + " octets");
     rest_ += piece;
     if (end == std::string_view::npos) return true;
     octets.remove_prefix(end + 1);
@@ -119,8 +131,10 @@ bool DovecotProtocol::take_line(std::string_view line) {
 bool DovecotProtocol::take_mechanism(const std::vector<std::string_view>& words) {
   if (words.size() < 2 || !is_mechanism(words[1])) return refuse("a mechanism without a good name");
   const auto name = words[1];
-  const bool is_private = std::ranges::any_of(words, [](auto word) { return word == "private" || word == "anonymous"; });
-  if (is_private || name.ends_with("-PLUS") || std::ranges::find(not_offered, name) != not_offered.end()) return true;
+  const bool is_private =
+      std::ranges::any_of(words, [](auto word) { return word == "private" || word == "anonymous"; });
+  if (is_private || name.ends_with("-PLUS") || std::ranges::find(not_offered, name) != not_offered.end())
+    return true;
   if (mechanisms_.size() + 1 + name.size() > mechanisms_octets_max) return refuse("too many mechanisms");
   mechanisms_.append(mechanisms_.empty() ? "" : " ").append(name);
   return true;
@@ -139,10 +153,12 @@ bool DovecotProtocol::take_answer(const std::vector<std::string_view>& words) {
   } else if (words[0] == "OK") {
     answer.kind = Answer::Kind::ok;
     answer.user = unescape(value_of(words, "user=").value_or(""));
-    if (answer.user.empty() || answer.user.size() > user_octets_max || std::ranges::any_of(answer.user, [](unsigned char c) { return c < 32 || c == 127; }))
+    if (answer.user.empty() || answer.user.size() > user_octets_max ||
+        std::ranges::any_of(answer.user, [](unsigned char c) { return c < 32 || c == 127; }))
       return refuse("a log-on without a good name");
   } else {
-    answer.is_temporary = std::ranges::find(words, "temp") != words.end() || value_of(words, "code=") == "temp_fail";
+    answer.is_temporary =
+        std::ranges::find(words, "temp") != words.end() || value_of(words, "code=") == "temp_fail";
     answer.reason = unescape(value_of(words, "reason=").value_or("")).substr(0, reason_octets_max);
   }
   answers_.push_back(std::move(answer));

@@ -1,5 +1,6 @@
-// The client's side of Dovecot's authentication protocol, version 1 (https://doc.dovecot.org/developer_manual/design/auth_protocol/), as octets
-// in and answers out. What the server says is hostile until parsed: lines, mechanisms and answers are bounded, anything else ends it.
+// The client's side of Dovecot's authentication protocol, version 1
+// (https://doc.dovecot.org/developer_manual/design/auth_protocol/), as octets in and answers out. What the
+// server says is hostile until parsed: lines, mechanisms and answers are bounded, anything else ends it.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +21,10 @@ class DovecotProtocol {
     enum class Kind : std::uint8_t { ok, fail, challenge };
     std::uint32_t id = 0;
     Kind kind = Kind::fail;
-    std::string user;            ///< ok: who it is
-    std::string octets;          ///< challenge, decoded
-    bool is_temporary = false;   ///< fail: the server could not tell
-    std::string reason;          ///< fail: in words, for the log
+    std::string user;           ///< ok: who it is
+    std::string octets;         ///< challenge, decoded
+    bool is_temporary = false;  ///< fail: the server could not tell
+    std::string reason;         ///< fail: in words, for the log
   };
 
   /// False: nonsense, see problem(); the connection must be closed.
@@ -37,7 +38,8 @@ class DovecotProtocol {
 
   /// What the client says, each with its line end.
   static std::string greeting(std::uint32_t process);
-  static std::string request(std::uint32_t id, std::string_view mechanism, const AuthClient& client, const std::optional<std::string>& initial);
+  static std::string request(std::uint32_t id, std::string_view mechanism, const AuthClient& client,
+                             const std::optional<std::string>& initial);
   static std::string response(std::uint32_t id, std::string_view octets);
   static std::string cancel(std::uint32_t id);
 

@@ -33,14 +33,18 @@ class Exchange final : public AuthExchange {
           OPENSSL_cleanse(password.data(), password.size());
           return is_right && entry != nullptr;
         });
-    if (!checked) co_return AuthStep{AuthStep::Kind::unavailable, {}, {}, "too many passwords wait to be checked"};
+    if (!checked)
+      co_return AuthStep{AuthStep::Kind::unavailable, {}, {}, "too many passwords wait to be checked"};
     if (*checked) co_return AuthStep{AuthStep::Kind::success, {}, server_.user(), {}};
     co_return refused(is_there ? "wrong password" : "no such user");
   }
 
  private:
   AuthStep refused(std::string reason) const {
-    return {AuthStep::Kind::refused, {}, users_->find(server_.user()) != nullptr ? server_.user() : std::string(), std::move(reason)};
+    return {AuthStep::Kind::refused,
+            {},
+            users_->find(server_.user()) != nullptr ? server_.user() : std::string(),
+            std::move(reason)};
   }
 
   PasswordLane& lane_;

@@ -1,10 +1,12 @@
 // The users of a password file, in memory. Each line is "user:secret":
-//   alice:$y$j9T$...                                             a hash of crypt(3) (mkpasswd, openssl passwd -6)
-//   alice:SCRAM-SHA-256$4096:salt$StoredKey:ServerKey            keys for SCRAM (RFC 5803, as PostgreSQL writes them), which serve PLAIN too
+//   alice:$y$j9T$...                                             a hash of crypt(3) (mkpasswd, openssl passwd
+//   -6) alice:SCRAM-SHA-256$4096:salt$StoredKey:ServerKey            keys for SCRAM (RFC 5803, as PostgreSQL
+//   writes them), which serve PLAIN too
 // Empty lines and those that begin with "#" are passed over. A user may have one of each.
 //
-// Someone who is not in the file costs a client as much time as someone who is, and is offered a salt like one who is: each unknown name
-// stands for a user of the file, always the same one as long as the first user with keys keeps them.
+// Someone who is not in the file costs a client as much time as someone who is, and is offered a salt like
+// one who is: each unknown name stands for a user of the file, always the same one as long as the first user
+// with keys keeps them.
 #pragma once
 
 #include <cstdint>

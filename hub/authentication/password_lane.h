@@ -1,5 +1,6 @@
-// Where passwords are checked: hashes are slow by design, so they are computed on a thread of their own and never hold up mail. At most
-// `waiting_max` checks wait, and none that would wait longer than `wait_max` as things go: such a one is told that nobody has time. Owned by the hub, used on the home thread.
+// Where passwords are checked: hashes are slow by design, so they are computed on a thread of their own and
+// never hold up mail. At most `waiting_max` checks wait, and none that would wait longer than `wait_max` as
+// things go: such a one is told that nobody has time. Owned by the hub, used on the home thread.
 #pragma once
 
 #include <functional>

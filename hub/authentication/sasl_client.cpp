@@ -6,7 +6,8 @@
 namespace umbra::hub {
 namespace {
 
-/// The iterations that a server's first message of SCRAM asks for ("r=..,s=..,i=4096"); nothing where it is none.
+/// The iterations that a server's first message of SCRAM asks for ("r=..,s=..,i=4096"); nothing where it is
+/// none.
 std::optional<std::uint64_t> iterations_of(std::string_view message) {
   const auto at = message.find(",i=");
   if (!message.starts_with("r=") || at == std::string_view::npos) return std::nullopt;
@@ -14,7 +15,9 @@ std::optional<std::uint64_t> iterations_of(std::string_view message) {
   return parse_number(value.substr(0, value.find(',')));
 }
 
-std::unexpected<Error> protocol_error(const std::string& what) { return failure(std::errc::protocol_error, what); }
+std::unexpected<Error> protocol_error(const std::string& what) {
+  return failure(std::errc::protocol_error, what);
+}
 
 }  // namespace
 
@@ -29,7 +32,8 @@ std::string SaslClient::best_of(std::string_view offered) {
   return {};
 }
 
-SaslClient::SaslClient(std::string mechanism, const std::string& user, const std::string& password) : mechanism_(std::move(mechanism)) {
+SaslClient::SaslClient(std::string mechanism, const std::string& user, const std::string& password)
+    : mechanism_(std::move(mechanism)) {
   Gsasl* library = nullptr;
   UMBRA_ASSERT(gsasl_init(&library) == GSASL_OK);
   library_.reset(library);
@@ -56,7 +60,8 @@ Result<std::string> SaslClient::answer(const std::string& challenge) {
   if (mechanism_ == "SCRAM-SHA-256" && challenge.starts_with("r=")) {
     auto iterations = iterations_of(challenge);
     if (!iterations || *iterations < iterations_min || *iterations > iterations_max)
-      return protocol_error("SCRAM with a number of iterations that is not between " + std::to_string(iterations_min) + " and " + std::to_string(iterations_max));
+      return protocol_error("SCRAM with a number of iterations that is not between " +
+                            std::to_string(iterations_min) + " and " + std::to_string(iterations_max));
   }
   return step(challenge);
 }
@@ -67,7 +72,8 @@ Result<std::string> SaslClient::step(const std::string& challenge) {
   const int result = gsasl_step(session_.get(), challenge.data(), challenge.size(), &output, &octets);
   std::string text(output == nullptr ? "" : output, octets);
   gsasl_free(output);
-  if (result != GSASL_OK && result != GSASL_NEEDS_MORE) return protocol_error(std::string(mechanism_) + ": " + gsasl_strerror(result));
+  if (result != GSASL_OK && result != GSASL_NEEDS_MORE)
+    return protocol_error(std::string(mechanism_) + ": " + gsasl_strerror(result));
   is_complete_ = result == GSASL_OK;
   return text;
 }

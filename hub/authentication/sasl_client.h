@@ -1,5 +1,5 @@
-// This hub logs on somewhere: the client's side of SCRAM-SHA-256, PLAIN or LOGIN, by GNU SASL. A step of SCRAM takes as long as the other side
-// asks for (within a limit), so steps are for the password lane.
+// This hub logs on somewhere: the client's side of SCRAM-SHA-256, PLAIN or LOGIN, by GNU SASL. A step of
+// SCRAM takes as long as the other side asks for (within a limit), so steps are for the password lane.
 #pragma once
 
 #include <gsasl.h>
@@ -16,7 +16,8 @@ namespace umbra::hub {
 
 class SaslClient {
  public:
-  static constexpr std::uint32_t iterations_min = 4096;  ///< fewer would give the password away to whoever plays the server (RFC 7677)
+  static constexpr std::uint32_t iterations_min =
+      4096;  ///< fewer would give the password away to whoever plays the server (RFC 7677)
   static constexpr std::uint32_t iterations_max = 1'000'000;
 
   /// The best of those offered, separated by blanks. Empty: there is none.
@@ -27,7 +28,8 @@ class SaslClient {
   [[nodiscard]] const std::string& mechanism() const { return mechanism_; }
   /// What is said together with AUTH; nothing where the mechanism lets the server speak first.
   Result<std::optional<std::string>> begin();
-  /// The answer to a challenge. An error: the other side does not keep to the mechanism, or has not proved that it knows this user.
+  /// The answer to a challenge. An error: the other side does not keep to the mechanism, or has not proved
+  /// that it knows this user.
   Result<std::string> answer(const std::string& challenge);
   /// Nothing is missing: with SCRAM the other side has proved who it is too.
   [[nodiscard]] bool is_complete() const { return is_complete_; }

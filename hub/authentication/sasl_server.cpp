@@ -10,11 +10,14 @@
 namespace umbra::hub {
 namespace {
 
-std::string text_of(const char* value) { return value == nullptr ? std::string() : std::string(value); }
+std::string text_of(const char* value) {
+  return value == nullptr ? std::string() : std::string(value);
+}
 
 }  // namespace
 
-SaslServer::SaslServer(std::string mechanism, std::shared_ptr<const PasswordFile> users) : mechanism_(std::move(mechanism)), users_(std::move(users)) {
+SaslServer::SaslServer(std::string mechanism, std::shared_ptr<const PasswordFile> users)
+    : mechanism_(std::move(mechanism)), users_(std::move(users)) {
   Gsasl* library = nullptr;
   UMBRA_ASSERT(gsasl_init(&library) == GSASL_OK);
   library_.reset(library);
@@ -25,7 +28,9 @@ SaslServer::SaslServer(std::string mechanism, std::shared_ptr<const PasswordFile
   gsasl_session_hook_set(session, this);
 }
 
-SaslServer::~SaslServer() { OPENSSL_cleanse(password_.data(), password_.size()); }
+SaslServer::~SaslServer() {
+  OPENSSL_cleanse(password_.data(), password_.size());
+}
 
 int SaslServer::call_back(Gsasl*, Gsasl_session* session, Gsasl_property property) {
   return static_cast<SaslServer*>(gsasl_session_hook_get(session))->give(property);
@@ -39,7 +44,8 @@ int SaslServer::give(Gsasl_property property) {
     password_ = text_of(gsasl_property_fast(session, GSASL_PASSWORD));
     return GSASL_OK;  // the caller decides
   }
-  if (property != GSASL_SCRAM_ITER && property != GSASL_SCRAM_SALT && property != GSASL_SCRAM_STOREDKEY && property != GSASL_SCRAM_SERVERKEY)
+  if (property != GSASL_SCRAM_ITER && property != GSASL_SCRAM_SALT && property != GSASL_SCRAM_STOREDKEY &&
+      property != GSASL_SCRAM_SERVERKEY)
     return GSASL_NO_CALLBACK;
   user_ = text_of(gsasl_property_fast(session, GSASL_AUTHID));
   authorization_ = text_of(gsasl_property_fast(session, GSASL_AUTHZID));

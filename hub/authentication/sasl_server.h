@@ -1,5 +1,6 @@
-// The server's side of one log-on, by GNU SASL: PLAIN (RFC 4616), LOGIN and SCRAM-SHA-256 (RFC 7677) against a password file. Quick: the one
-// thing that takes time, checking a password that the client has said, is left to the caller.
+// The server's side of one log-on, by GNU SASL: PLAIN (RFC 4616), LOGIN and SCRAM-SHA-256 (RFC 7677) against
+// a password file. Quick: the one thing that takes time, checking a password that the client has said, is
+// left to the caller.
 #pragma once
 
 #include <gsasl.h>

@@ -39,7 +39,9 @@ void add_admin_options(CLI::App* command, std::string& socket, std::string& outp
   add_output_option(command, output);
 }
 
-void add_admin_options(CLI::App* command, AdminOptions& options) { add_admin_options(command, options.socket, options.output); }
+void add_admin_options(CLI::App* command, AdminOptions& options) {
+  add_admin_options(command, options.socket, options.output);
+}
 
 void add_list_options(CLI::App* command, ListOptions& options) {
   command->add_option("--limit", options.limit, "At most so many rows")
@@ -52,11 +54,14 @@ CLI::Option* add_message_id(CLI::App* command, std::string& id) {
   return command->add_option("id", id, "Message id, as in the log")->required()->check(message_id());
 }
 
-std::expected<Json, int> ask(const AdminOptions& options, const std::string& method, const std::string& target, unsigned also_good) {
+std::expected<Json, int> ask(const AdminOptions& options, const std::string& method,
+                             const std::string& target, unsigned also_good) {
   auto answer = ask_hub_json(options.socket, method, target, also_good);
   if (answer) return std::move(*answer);
   std::fprintf(stderr, "umbra: %s\n", answer.error().why.c_str());
-  return std::unexpected(answer.error().status == 0 ? unreachable : answer.error().status == 404 ? not_found : problem);
+  return std::unexpected(answer.error().status == 0     ? unreachable
+                         : answer.error().status == 404 ? not_found
+                                                        : problem);
 }
 
 int show(const AdminOptions& options, const std::expected<Json, int>& answer, const View& view) {
@@ -67,7 +72,8 @@ int show(const AdminOptions& options, const std::expected<Json, int>& answer, co
   return std::cout ? done : problem;
 }
 
-std::expected<Json, int> ask_pages(const ListOptions& options, const std::string& path, const std::string& name) {
+std::expected<Json, int> ask_pages(const ListOptions& options, const std::string& path,
+                                   const std::string& name) {
   constexpr std::size_t page_rows = 500;
   Json all = {{name, Json::array()}, {"next", options.after.empty() ? Json(nullptr) : Json(options.after)}};
   while (all[name].size() < options.limit) {

@@ -9,7 +9,9 @@ namespace umbra::hub {
 void add_commands(CLI::App& app, Chosen& chosen) {
   app.name("umbra");
   app.description("Umbra: a clustered SMTP relay that keeps every acknowledged message on two machines.");
-  app.footer("Exit codes: 0 done, 1 a problem, 2 wrong usage, 3 no hub answers, 4 no such message, 5 a damaged spool. All of them: man umbra.");
+  app.footer(
+      "Exit codes: 0 done, 1 a problem, 2 wrong usage, 3 no hub answers, 4 no such message, 5 a damaged "
+      "spool. All of them: man umbra.");
   app.set_version_flag("--version", std::string("umbra ") + version);
   app.require_subcommand(1);
   add_hub_commands(app, chosen);

@@ -40,8 +40,10 @@ void walk(const CLI::App& app, const std::string& path, std::vector<CommandNode>
     }
     const bool takes_value = option->get_items_expected_max() > 0;
     auto choices = takes_value ? choices_of(option->get_type_name()) : std::vector<std::string>{};
-    for (const auto& name : option->get_lnames()) node.options.push_back({"--" + name, option->get_description(), takes_value, choices});
-    for (const auto& name : option->get_snames()) node.options.push_back({"-" + name, option->get_description(), takes_value, choices});
+    for (const auto& name : option->get_lnames())
+      node.options.push_back({"--" + name, option->get_description(), takes_value, choices});
+    for (const auto& name : option->get_snames())
+      node.options.push_back({"-" + name, option->get_description(), takes_value, choices});
   }
   nodes.push_back(std::move(node));
   for (const auto* one : below) walk(*one, path + " " + one->get_name(), nodes);
@@ -69,18 +71,22 @@ std::string quoted(std::string text, const char* out = "") {
 }
 
 /// The part that bash and zsh have in common: follows the words to the command that is meant.
-std::string follow(const std::vector<CommandNode>& nodes, const char* first, const char* end, const char* word) {
+std::string follow(const std::vector<CommandNode>& nodes, const char* first, const char* end,
+                   const char* word) {
   std::string names;
   for (const auto& node : nodes)
     if (node.path != "umbra") names += (names.empty() ? "" : "|") + std::string("\"") + node.path + "\"";
-  return std::string("  local node=umbra i\n  for ((i = ") + first + "; i < " + end + "; i++)); do\n    case \"$node " + word + "\" in\n      " + names + ") node=\"$node " + word +
+  return std::string("  local node=umbra i\n  for ((i = ") + first + "; i < " + end +
+         "; i++)); do\n    case \"$node " + word + "\" in\n      " + names + ") node=\"$node " + word +
          "\" ;;\n    esac\n  done\n";
 }
 
 enum class Shell : std::uint8_t { bash, zsh, fish };
 
 int print(const CLI::App& app, Shell shell) {
-  std::cout << (shell == Shell::bash ? bash_completion(app) : shell == Shell::zsh ? zsh_completion(app) : fish_completion(app));
+  std::cout << (shell == Shell::bash  ? bash_completion(app)
+                : shell == Shell::zsh ? zsh_completion(app)
+                                      : fish_completion(app));
   return std::cout.flush() ? done : problem;
 }
 
@@ -94,8 +100,11 @@ std::vector<CommandNode> command_tree(const CLI::App& app) {
 
 std::string bash_completion(const CLI::App& app) {
   const auto nodes = command_tree(app);
-  std::string out = "# bash completion of umbra, made by `umbra completion bash`: source it, or put it into /usr/share/bash-completion/completions/umbra.\n"
-                    "_umbra() {\n  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=\n  COMPREPLY=()\n";
+  std::string out =
+      "# bash completion of umbra, made by `umbra completion bash`: source it, or put it into "
+      "/usr/share/bash-completion/completions/umbra.\n"
+      "_umbra() {\n  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=\n  "
+      "COMPREPLY=()\n";
   out += follow(nodes, "1", "COMP_CWORD", "${COMP_WORDS[i]}");
   out += "  case \"$node $before\" in\n";
   std::vector<std::string> others;
@@ -105,17 +114,23 @@ std::string bash_completion(const CLI::App& app) {
       if (option.choices.empty())
         others.push_back("\"" + node.path + " " + option.name + "\"");
       else
-        out += "    \"" + node.path + " " + option.name + "\") COMPREPLY=($(compgen -W '" + joined(option.choices, " ") + "' -- \"$current\")); return ;;\n";
+        out += "    \"" + node.path + " " + option.name + "\") COMPREPLY=($(compgen -W '" +
+               joined(option.choices, " ") + "' -- \"$current\")); return ;;\n";
     }
-  out += "    " + joined(others, "|") + ") COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n  esac\n  case \"$node\" in\n";
-  for (const auto& node : nodes) out += "    \"" + node.path + "\") words='" + words(node) + "'" + (node.takes_file ? "; COMPREPLY=($(compgen -f -- \"$current\"))" : "") + " ;;\n";
+  out += "    " + joined(others, "|") +
+         ") COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n  esac\n  case \"$node\" in\n";
+  for (const auto& node : nodes)
+    out += "    \"" + node.path + "\") words='" + words(node) + "'" +
+           (node.takes_file ? "; COMPREPLY=($(compgen -f -- \"$current\"))" : "") + " ;;\n";
   out += "  esac\n  COMPREPLY+=($(compgen -W \"$words\" -- \"$current\"))\n}\ncomplete -F _umbra umbra\n";
   return out;
 }
 
 std::string zsh_completion(const CLI::App& app) {
   const auto nodes = command_tree(app);
-  std::string out = "#compdef umbra\n# zsh completion of umbra, made by `umbra completion zsh`: source it after compinit, or put it into a folder of $fpath as _umbra.\n_umbra() {\n";
+  std::string out =
+      "#compdef umbra\n# zsh completion of umbra, made by `umbra completion zsh`: source it after compinit, "
+      "or put it into a folder of $fpath as _umbra.\n_umbra() {\n";
   out += follow(nodes, "2", "CURRENT", "${words[i]}");
   out += "  case \"$node ${words[CURRENT-1]}\" in\n";
   std::vector<std::string> others;
@@ -125,9 +140,11 @@ std::string zsh_completion(const CLI::App& app) {
       if (option.choices.empty())
         others.push_back("\"" + node.path + " " + option.name + "\"");
       else
-        out += "    \"" + node.path + " " + option.name + "\") compadd -- " + joined(option.choices, " ") + "; return ;;\n";
+        out += "    \"" + node.path + " " + option.name + "\") compadd -- " + joined(option.choices, " ") +
+               "; return ;;\n";
     }
-  out += "    " + joined(others, "|") + ") _files; return ;;\n  esac\n  local -a commands options\n  case \"$node\" in\n";
+  out += "    " + joined(others, "|") +
+         ") _files; return ;;\n  esac\n  local -a commands options\n  case \"$node\" in\n";
   for (const auto& node : nodes) {
     out += "    \"" + node.path + "\")\n";
     if (!node.commands.empty()) {
@@ -141,25 +158,33 @@ std::string zsh_completion(const CLI::App& app) {
     if (node.takes_file) out += "      _files\n";
     out += "      ;;\n";
   }
-  out += "  esac\n  (( ${#commands} )) && _describe command commands\n  _describe option options\n}\n"
-         "if [ \"${funcstack[1]}\" = _umbra ]; then _umbra \"$@\"; else compdef _umbra umbra; fi\n";
+  out +=
+      "  esac\n  (( ${#commands} )) && _describe command commands\n  _describe option options\n}\n"
+      "if [ \"${funcstack[1]}\" = _umbra ]; then _umbra \"$@\"; else compdef _umbra umbra; fi\n";
   return out;
 }
 
 std::string fish_completion(const CLI::App& app) {
   const auto nodes = command_tree(app);
-  std::string out = "# fish completion of umbra, made by `umbra completion fish`: source it, or put it into ~/.config/fish/completions/umbra.fish.\n"
-                    "function __umbra_at\n  set -l words (commandline -opc)\n  set -l node umbra\n  for word in $words[2..-1]\n    if contains -- \"$node $word\"";
+  std::string out =
+      "# fish completion of umbra, made by `umbra completion fish`: source it, or put it into "
+      "~/.config/fish/completions/umbra.fish.\n"
+      "function __umbra_at\n  set -l words (commandline -opc)\n  set -l node umbra\n  for word in "
+      "$words[2..-1]\n    if contains -- \"$node $word\"";
   for (const auto& node : nodes)
     if (node.path != "umbra") out += " " + quoted(node.path);
-  out += "\n      set node \"$node $word\"\n    end\n  end\n  test \"$node\" = \"$argv[1]\"\nend\ncomplete -c umbra -f\n";
+  out +=
+      "\n      set node \"$node $word\"\n    end\n  end\n  test \"$node\" = \"$argv[1]\"\nend\ncomplete -c "
+      "umbra -f\n";
   for (const auto& node : nodes) {
     const auto condition = "complete -c umbra -n " + quoted("__umbra_at \"" + node.path + "\"");
-    for (const auto& [name, help] : node.commands) out += condition + " -a " + name + " -d " + quoted(help) + "\n";
+    for (const auto& [name, help] : node.commands)
+      out += condition + " -a " + name + " -d " + quoted(help) + "\n";
     for (const auto& option : node.options) {
       const bool is_long = option.name.starts_with("--");
       out += condition + (is_long ? " -l " + option.name.substr(2) : " -s " + option.name.substr(1));
-      if (option.takes_value) out += option.choices.empty() ? " -r -F" : " -x -a " + quoted(joined(option.choices, " "));
+      if (option.takes_value)
+        out += option.choices.empty() ? " -r -F" : " -x -a " + quoted(joined(option.choices, " "));
       out += " -d " + quoted(option.help) + "\n";
     }
     if (node.takes_file) out += condition + " -F\n";
@@ -170,9 +195,12 @@ std::string fish_completion(const CLI::App& app) {
 void add_completion_command(CLI::App& app, Chosen& chosen) {
   auto* completion = app.add_subcommand("completion", "Print a completion script for a shell");
   completion->require_subcommand(1);
-  const std::pair<const char*, Shell> shells[] = {{"bash", Shell::bash}, {"zsh", Shell::zsh}, {"fish", Shell::fish}};
+  const std::pair<const char*, Shell> shells[] = {
+      {"bash", Shell::bash}, {"zsh", Shell::zsh}, {"fish", Shell::fish}};
   for (const auto& [name, shell] : shells)
-    completion->add_subcommand(name, std::string("For ") + name)->callback([&app, &chosen, shell] { chosen = [&app, shell] { return print(app, shell); }; });
+    completion->add_subcommand(name, std::string("For ") + name)->callback([&app, &chosen, shell] {
+      chosen = [&app, shell] { return print(app, shell); };
+    });
 }
 
 }  // namespace umbra::hub

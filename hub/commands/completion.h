@@ -1,4 +1,5 @@
-// Completion scripts for shells, made from the tree of commands: what a script knows is what the program takes.
+// Completion scripts for shells, made from the tree of commands: what a script knows is what the program
+// takes.
 #pragma once
 
 #include <string>
@@ -13,7 +14,7 @@ namespace umbra::hub {
 /// One command of the tree, with what may follow it.
 struct CommandNode {
   struct Option {
-    std::string name;                  ///< "--limit"
+    std::string name;  ///< "--limit"
     std::string help;
     bool takes_value = false;
     std::vector<std::string> choices;  ///< of the value; empty: anything

@@ -1,5 +1,6 @@
-// `umbra config check | diff | versions | reload`: a file by itself, the file of a hub beside what is in force there, and which version of it is in
-// force on each hub of the cluster. `umbra check` and `umbra reload` are the same by their names of before.
+// `umbra config check | diff | versions | reload`: a file by itself, the file of a hub beside what is in
+// force there, and which version of it is in force on each hub of the cluster. `umbra check` and `umbra
+// reload` are the same by their names of before.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -46,7 +47,9 @@ int diff(const AdminOptions& options) {
 }
 
 int versions(const AdminOptions& options) {
-  return show(options, ask(options, "GET", "/v1/cluster/configuration"), [](const Json& json) { return config_versions_view(json, WallClock::now(), Screen::of_output()); });
+  return show(options, ask(options, "GET", "/v1/cluster/configuration"), [](const Json& json) {
+    return config_versions_view(json, WallClock::now(), Screen::of_output());
+  });
 }
 
 int reload(const AdminOptions& options) {
@@ -66,7 +69,8 @@ int reload(const AdminOptions& options) {
     std::fprintf(stderr, "umbra: %s\n", (*answer)["error"].get<std::string>().c_str());
     return problem;
   }
-  bool is_refused = std::ranges::any_of((*answer)["certificates"], [](const Json& one) { return one["result"] != "loaded"; });
+  bool is_refused = std::ranges::any_of((*answer)["certificates"],
+                                        [](const Json& one) { return one["result"] != "loaded"; });
   return is_refused ? problem : done;
 }
 
@@ -75,10 +79,12 @@ int reload(const AdminOptions& options) {
 void add_config_commands(CLI::App& app, Chosen& chosen) {
   auto file = std::make_shared<CheckOptions>();
   auto options = std::make_shared<AdminOptions>();
-  auto* config = app.add_subcommand("config", "The configuration: check a file, compare it with what is in force, put it in force");
+  auto* config = app.add_subcommand(
+      "config", "The configuration: check a file, compare it with what is in force, put it in force");
   config->require_subcommand(1);
   for (auto* parent : {config, &app}) {
-    auto* command = parent->add_subcommand("check", "Check a configuration file: every problem with file:line and what was expected");
+    auto* command = parent->add_subcommand(
+        "check", "Check a configuration file: every problem with file:line and what was expected");
     command->add_option("file", file->config_file, "Configuration file");
     command->add_flag("--schema", file->schema, "Print the JSON schema instead");
     command->callback([&chosen, file] { chosen = [file] { return check(*file); }; });
@@ -88,10 +94,17 @@ void add_config_commands(CLI::App& app, Chosen& chosen) {
     add_admin_options(command, *options);
     command->callback([&chosen, options, run] { chosen = [options, run] { return run(*options); }; });
   };
-  add(*config, "diff", "What the hub's configuration file says beside what is in force: changed by a reload, or only by a restart. Changes nothing. Exit code 1: the file would be refused", diff);
-  add(*config, "versions", "Which version of its file (a hash of the text) is in force on each hub of the cluster", versions);
+  add(*config, "diff",
+      "What the hub's configuration file says beside what is in force: changed by a reload, or only by a "
+      "restart. Changes nothing. Exit code 1: the file would be refused",
+      diff);
+  add(*config, "versions",
+      "Which version of its file (a hash of the text) is in force on each hub of the cluster", versions);
   for (auto* parent : {config, &app})
-    add(*parent, "reload", "Read the configuration file, certificates and keys anew; what is wrong is refused, and the former stays in force", reload);
+    add(*parent, "reload",
+        "Read the configuration file, certificates and keys anew; what is wrong is refused, and the former "
+        "stays in force",
+        reload);
 }
 
 }  // namespace umbra::hub

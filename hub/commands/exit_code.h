@@ -1,4 +1,5 @@
-// What the process ends with, the same for every command (docs/operations.md). A drain has its own (drain_view.h): 3 and more say how it ended.
+// What the process ends with, the same for every command (docs/operations.md). A drain has its own
+// (drain_view.h): 3 and more say how it ended.
 #pragma once
 
 namespace umbra::hub {

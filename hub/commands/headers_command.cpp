@@ -1,7 +1,7 @@
 #include "hub/commands/headers_command.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <fstream>
@@ -10,10 +10,10 @@
 
 #include "base/iso_time.h"
 #include "hub/admin/text_view.h"
-#include "hub/logs/log_line.h"
-#include "smtp/hops.h"
 #include "hub/commands/asking.h"
 #include "hub/commands/commands.h"
+#include "hub/logs/log_line.h"
+#include "smtp/hops.h"
 
 namespace umbra::hub {
 namespace {
@@ -51,9 +51,15 @@ std::vector<Row> rows_of(const smtp::HopsRead& read) {
   return rows;
 }
 
-Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-Json or_null(const std::optional<milliseconds>& span) { return span ? Json(static_cast<double>(span->count()) / 1000) : Json(nullptr); }
-Json or_null(const std::optional<WallTime>& time) { return time ? Json(iso_time(*time)) : Json(nullptr); }
+Json or_null(const std::string& text) {
+  return text.empty() ? Json(nullptr) : Json(text);
+}
+Json or_null(const std::optional<milliseconds>& span) {
+  return span ? Json(static_cast<double>(span->count()) / 1000) : Json(nullptr);
+}
+Json or_null(const std::optional<WallTime>& time) {
+  return time ? Json(iso_time(*time)) : Json(nullptr);
+}
 
 Json owners_json(const smtp::Hop& hop) {
   Json list = Json::array();
@@ -74,7 +80,8 @@ Json hub_json(const Row& row) {
           {"received", or_null(hop.received)},
           {"sent", or_null(hop.sent)},
           {"queue_seconds", or_null(row.in_queue)},
-          {"redundancy", hop.way == smtp::RedundancyWay::unknown ? Json(nullptr) : Json(smtp::to_string(hop.way))},
+          {"redundancy",
+           hop.way == smtp::RedundancyWay::unknown ? Json(nullptr) : Json(smtp::to_string(hop.way))},
           {"copies", hop.copies},
           {"copied_seconds", or_null(hop.copied)},
           {"acknowledged_seconds", or_null(hop.acknowledged)},
@@ -109,7 +116,8 @@ std::string span_text(milliseconds span) {
   const auto count = span.count();
   if (count > -1000 && count < 1000) return fmt::format("{} ms", count);
   if (count > -120'000 && count < 120'000) return fmt::format("{:.1f} s", static_cast<double>(count) / 1000);
-  if (count > -7'200'000 && count < 7'200'000) return fmt::format("{:.0f} min", static_cast<double>(count) / 60'000);
+  if (count > -7'200'000 && count < 7'200'000)
+    return fmt::format("{:.0f} min", static_cast<double>(count) / 60'000);
   return fmt::format("{:.1f} h", static_cast<double>(count) / 3'600'000);
 }
 
@@ -125,7 +133,8 @@ std::string way_text(const smtp::Hop& hop) {
   for (const auto& hub : hop.copies) copies += (copies.empty() ? "" : ", ") + hub;
   switch (hop.way) {
     case smtp::RedundancyWay::copy:
-      return "waited for a copy on " + (copies.empty() ? std::string("another hub") : copies) + (hop.copied ? " (" + span_text(*hop.copied) + ")" : "");
+      return "waited for a copy on " + (copies.empty() ? std::string("another hub") : copies) +
+             (hop.copied ? " (" + span_text(*hop.copied) + ")" : "");
     case smtp::RedundancyWay::delayed:
       return "no hub could take a copy: the acknowledgement waited for the delivery";
     case smtp::RedundancyWay::none:
@@ -140,10 +149,14 @@ std::vector<std::string> hub_lines(const Row& row) {
   std::vector<std::string> lines;
   if (!row.read->hop) return lines;
   const auto& hop = *row.read->hop;
-  lines.push_back(way_text(hop) + (hop.acknowledged ? "; acknowledged after " + span_text(*hop.acknowledged) : ""));
+  lines.push_back(way_text(hop) +
+                  (hop.acknowledged ? "; acknowledged after " + span_text(*hop.acknowledged) : ""));
   std::string queue;
   if (hop.filtered) queue += "waited " + span_text(*hop.filtered) + " for its content filters; ";
-  if (row.in_queue) queue += row.in_queue->count() < 0 ? "sent " + span_text(-*row.in_queue) + " before it was received: its clocks differ" : "sent " + span_text(*row.in_queue) + " after it was received";
+  if (row.in_queue)
+    queue += row.in_queue->count() < 0
+                 ? "sent " + span_text(-*row.in_queue) + " before it was received: its clocks differ"
+                 : "sent " + span_text(*row.in_queue) + " after it was received";
   if (hop.attempt != 0) queue += (queue.empty() ? "" : ", ") + fmt::format("attempt {}", hop.attempt);
   if (!queue.empty()) lines.push_back(std::move(queue));
   for (const auto& owner : hop.owners)
@@ -160,17 +173,23 @@ std::string text_view(const std::vector<Row>& rows, bool is_cut) {
     std::string from = received.from;
     if (!received.from_address.empty() && received.from.find(received.from_address) == std::string::npos)
       from += (from.empty() ? "[" : " [") + received.from_address + "]";
-    auto or_dash = [](std::string text) { return text.empty() ? std::string("-") : without_controls(std::move(text)); };
-    std::string when = row.time ? moment(*row.time) : received.date.empty() ? "no date" : "not readable: " + received.date;
+    auto or_dash = [](std::string text) {
+      return text.empty() ? std::string("-") : without_controls(std::move(text));
+    };
+    std::string when = row.time                ? moment(*row.time)
+                       : received.date.empty() ? "no date"
+                                               : "not readable: " + received.date;
     std::string delay = !row.delay ? std::string(i == 0 ? "" : "not known") : span_text(*row.delay);
     if (row.delay && row.delay->count() < 0) delay += " (their clocks differ)";
     std::string by = received.by;
     if (by.empty() && row.read->hop) by = row.read->hop->host;
-    cells.push_back({std::to_string(i + 1), or_dash(from), or_dash(by), or_dash(received.with), or_dash(when), delay});
+    cells.push_back(
+        {std::to_string(i + 1), or_dash(from), or_dash(by), or_dash(received.with), or_dash(when), delay});
   }
   std::vector<std::size_t> widths(cells[0].size());
   for (const auto& line : cells)
-    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], std::min<std::size_t>(line[i].size(), 60));
+    for (std::size_t i = 0; i < line.size(); ++i)
+      widths[i] = std::max(widths[i], std::min<std::size_t>(line[i].size(), 60));
   std::string out;
   for (std::size_t n = 0; n < cells.size(); ++n) {
     std::string line;
@@ -189,10 +208,13 @@ std::string text_view(const std::vector<Row>& rows, bool is_cut) {
 
 }  // namespace
 
-int show_headers(const std::string& message, const HeadersCommand& command, std::ostream& out, std::ostream& errors) {
+int show_headers(const std::string& message, const HeadersCommand& command, std::ostream& out,
+                 std::ostream& errors) {
   const auto read = smtp::read_hops(message, command.own);
   const auto rows = rows_of(read);
-  out << (command.output == "json" ? report(rows, read.is_cut).dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text_view(rows, read.is_cut));
+  out << (command.output == "json"
+              ? report(rows, read.is_cut).dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
+              : text_view(rows, read.is_cut));
   out.flush();
   if (!rows.empty()) return out ? done : problem;
   errors << "umbra: there is no Received or Umbra-Hop field in it\n";
@@ -221,11 +243,16 @@ int run_headers(const HeadersCommand& command, std::ostream& out, std::ostream& 
 
 void add_headers_command(CLI::App& app, Chosen& chosen) {
   auto headers = std::make_shared<HeadersCommand>();
-  auto* read = app.add_subcommand("headers", "Read the header of a delivered message: its way, the delay of each hop, and what hubs waited for");
+  auto* read = app.add_subcommand(
+      "headers",
+      "Read the header of a delivered message: its way, the delay of each hop, and what hubs waited for");
   read->add_option("file", headers->file, "The message (RFC 5322); -: standard input")->required();
-  read->add_option("--own", headers->own, "A host whose fields are believed too, below those of the first hub; may be said again")->type_name("HOST");
+  read->add_option("--own", headers->own,
+                   "A host whose fields are believed too, below those of the first hub; may be said again")
+      ->type_name("HOST");
   add_output_option(read, headers->output);
-  read->callback([headers, &chosen] { chosen = [headers] { return run_headers(*headers, std::cout, std::cerr); }; });
+  read->callback(
+      [headers, &chosen] { chosen = [headers] { return run_headers(*headers, std::cout, std::cerr); }; });
 }
 
 }  // namespace umbra::hub

@@ -1,5 +1,5 @@
-// `umbra headers FILE|-`: reads the header of a delivered message and shows its way: each hop, what it took, and of hubs which way to
-// redundancy the acknowledgement waited for. Asks no hub.
+// `umbra headers FILE|-`: reads the header of a delivered message and shows its way: each hop, what it took,
+// and of hubs which way to redundancy the acknowledgement waited for. Asks no hub.
 #pragma once
 
 #include <iosfwd>
@@ -17,6 +17,7 @@ struct HeadersCommand {
 /// Exit codes: 0; 1: the file cannot be read, or there is no trace field in it.
 int run_headers(const HeadersCommand& command, std::ostream& out, std::ostream& errors);
 /// The same of a message that was read.
-int show_headers(const std::string& message, const HeadersCommand& command, std::ostream& out, std::ostream& errors);
+int show_headers(const std::string& message, const HeadersCommand& command, std::ostream& out,
+                 std::ostream& errors);
 
 }  // namespace umbra::hub

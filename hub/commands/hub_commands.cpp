@@ -51,11 +51,16 @@ void add_hub_commands(CLI::App& app, Chosen& chosen) {
   auto page = std::make_shared<std::string>();
   auto* run_command = app.add_subcommand("run", "Run a hub until SIGTERM");
   run_command->add_option("--config", *file, "Configuration file (docs/configuration.md)")->required();
-  run_command->add_option("--drain-on-stop", *drain_on_stop, "On SIGTERM drain for so long at most (60s, 2min), then stop. A second signal stops at once")
+  run_command
+      ->add_option(
+          "--drain-on-stop", *drain_on_stop,
+          "On SIGTERM drain for so long at most (60s, 2min), then stop. A second signal stops at once")
       ->envname("UMBRA_DRAIN_ON_STOP")
       ->check(duration())
       ->capture_default_str();
-  run_command->callback([&chosen, file, drain_on_stop] { chosen = [file, drain_on_stop] { return run(*file, *drain_on_stop); }; });
+  run_command->callback([&chosen, file, drain_on_stop] {
+    chosen = [file, drain_on_stop] { return run(*file, *drain_on_stop); };
+  });
 
   auto* reference = app.add_subcommand("reference", "Print a reference page");
   reference->require_subcommand(1);
@@ -64,7 +69,8 @@ void add_hub_commands(CLI::App& app, Chosen& chosen) {
       chosen = [text] { return std::cout << text() ? done : problem; };
     });
   };
-  add("configuration", "Every key of the configuration file (Markdown)", [] { return std::string(config_reference()); });
+  add("configuration", "Every key of the configuration file (Markdown)",
+      [] { return std::string(config_reference()); });
   add("metrics", "Every metric (Markdown)", [] { return std::string(metrics_reference()); });
   add("commands", "Every command, and the exit codes (Markdown)", [&app] { return commands_reference(app); });
   auto* manual = reference->add_subcommand("man", "A manual page (man); without a name, their names");

@@ -1,4 +1,5 @@
-// Manual pages (man(7)), made from the tree of commands and the prose in manual.cpp. Kept in docs/man; a test compares.
+// Manual pages (man(7)), made from the tree of commands and the prose in manual.cpp. Kept in docs/man; a test
+// compares.
 #pragma once
 
 #include <string>

@@ -38,22 +38,34 @@ int say(const std::string& what, int code) {
 }
 
 void add_filter(CLI::App* command, QueueOptions& options) {
-  command->add_option("--sender", options.sender, "Of this sender; @example.com: of that domain; <>: notifications");
-  command->add_option("--recipient", options.recipient, "Not yet delivered to this recipient; @example.com: of that domain");
-  command->add_option("--next-hop", options.next_hop, "Waiting for this destination, as `umbra queue show` names it, or for a route of this name");
+  command->add_option("--sender", options.sender,
+                      "Of this sender; @example.com: of that domain; <>: notifications");
+  command->add_option("--recipient", options.recipient,
+                      "Not yet delivered to this recipient; @example.com: of that domain");
+  command->add_option(
+      "--next-hop", options.next_hop,
+      "Waiting for this destination, as `umbra queue show` names it, or for a route of this name");
   command->add_option("--error", options.error, "With these words in the last error");
-  command->add_option("--older-than", options.older_than, "Accepted before: how long ago (2h), or 2026-11-27T02:00:00Z (UTC)");
+  command->add_option("--older-than", options.older_than,
+                      "Accepted before: how long ago (2h), or 2026-11-27T02:00:00Z (UTC)");
   command->add_option("--newer-than", options.newer_than, "Accepted since; the same");
-  command->add_option("--state", options.state, "Only queued or held ones")->check(CLI::IsMember(std::set<std::string>{"queued", "held"}));
+  command->add_option("--state", options.state, "Only queued or held ones")
+      ->check(CLI::IsMember(std::set<std::string>{"queued", "held"}));
 }
 
 /// The query of what was asked for, or the exit code after saying what is wrong.
 std::expected<std::string, int> filter_query(const QueueOptions& options) {
-  QueueFilter filter{.sender = options.sender, .recipient = options.recipient, .next_hop = options.next_hop, .error = options.error};
-  for (auto [text, into] : {std::pair(&options.newer_than, &filter.since), std::pair(&options.older_than, &filter.until)}) {
+  QueueFilter filter{.sender = options.sender,
+                     .recipient = options.recipient,
+                     .next_hop = options.next_hop,
+                     .error = options.error};
+  for (auto [text, into] :
+       {std::pair(&options.newer_than, &filter.since), std::pair(&options.older_than, &filter.until)}) {
     if (text->empty()) continue;
     auto moment = parse_moment(*text);
-    if (!moment) return std::unexpected(say("\"" + *text + "\" is no time: say 2026-11-27T02:00:00Z (UTC), or how long ago: 2h", usage));
+    if (!moment)
+      return std::unexpected(
+          say("\"" + *text + "\" is no time: say 2026-11-27T02:00:00Z (UTC), or how long ago: 2h", usage));
     *into = *moment;
   }
   if (!options.state.empty()) filter.state = parse_message_state(options.state);
@@ -66,7 +78,10 @@ std::expected<std::string, int> filter_query(const QueueOptions& options) {
 /// Answer after answer until there are `limit` messages, or no more; of each hub the last word counts.
 std::expected<Json, int> find(const QueueOptions& options, const std::string& query) {
   constexpr std::size_t page_rows = 500;
-  Json all = {{"messages", Json::array()}, {"next", options.after.empty() ? Json(nullptr) : Json(options.after)}, {"looked_at", std::uint64_t{0}}, {"hubs", Json::array()}};
+  Json all = {{"messages", Json::array()},
+              {"next", options.after.empty() ? Json(nullptr) : Json(options.after)},
+              {"looked_at", std::uint64_t{0}},
+              {"hubs", Json::array()}};
   while (all["messages"].size() < options.limit) {
     auto target = "/v1/queue/search?scope=" + std::string(options.only_here ? "hub" : "cluster") +
                   "&limit=" + std::to_string(std::min(options.limit - all["messages"].size(), page_rows));
@@ -76,7 +91,8 @@ std::expected<Json, int> find(const QueueOptions& options, const std::string& qu
     if (!page) return page;
     for (auto& row : (*page)["messages"]) all["messages"].push_back(std::move(row));
     for (auto& hub : (*page)["hubs"]) {
-      auto known = std::ranges::find_if(all["hubs"], [&](const Json& one) { return one["hub"] == hub["hub"]; });
+      auto known =
+          std::ranges::find_if(all["hubs"], [&](const Json& one) { return one["hub"] == hub["hub"]; });
       if (known == all["hubs"].end())
         all["hubs"].push_back(std::move(hub));
       else
@@ -93,14 +109,19 @@ int search(const QueueOptions& options) {
   auto query = filter_query(options);
   if (!query) return query.error();
   auto found = find(options, *query);
-  const int code = show(options, found, [](const Json& json) { return search_view(json, WallClock::now(), Screen::of_output()); });
+  const int code = show(options, found, [](const Json& json) {
+    return search_view(json, WallClock::now(), Screen::of_output());
+  });
   if (!found || code != done) return code;
-  const bool is_complete = std::ranges::all_of((*found)["hubs"], [](const Json& hub) { return hub["answered"].get<bool>(); });
+  const bool is_complete =
+      std::ranges::all_of((*found)["hubs"], [](const Json& hub) { return hub["answered"].get<bool>(); });
   if (!is_complete) return problem;
   return (*found)["messages"].empty() ? static_cast<int>(not_found) : static_cast<int>(done);
 }
 
-bool is_answered(const Json& hub) { return hub["answered"].get<bool>(); }
+bool is_answered(const Json& hub) {
+  return hub["answered"].get<bool>();
+}
 
 /// What would be done, and nothing is.
 int only_say(const QueueOptions& options, const std::string& query, const std::string& action) {
@@ -109,15 +130,23 @@ int only_say(const QueueOptions& options, const std::string& query, const std::s
   auto found = find(looking, query);
   if (!found) return found.error();
   for (const auto& hub : (*found)["hubs"])
-    if (!is_answered(hub)) (void)say(hub["hub"].get<std::string>() + " did not say what it has: " + hub["why"].get<std::string>(), problem);
-  const auto of = options.only_here ? " messages of this hub" : " messages of " + std::to_string(std::ranges::count_if((*found)["hubs"], is_answered)) + " hub(s)";
-  return say("this would " + action + " " + std::to_string((*found)["messages"].size()) + of + "; nothing was done: add --yes", usage);
+    if (!is_answered(hub))
+      (void)say(hub["hub"].get<std::string>() + " did not say what it has: " + hub["why"].get<std::string>(),
+                problem);
+  const auto of = options.only_here
+                      ? " messages of this hub"
+                      : " messages of " +
+                            std::to_string(std::ranges::count_if((*found)["hubs"], is_answered)) + " hub(s)";
+  return say("this would " + action + " " + std::to_string((*found)["messages"].size()) + of +
+                 "; nothing was done: add --yes",
+             usage);
 }
 
 /// Adds what one answer says to what the answers before it said; of each hub, too.
 void add_part(Json& all, Json part) {
   auto add = [](Json& sum, const Json& one) {
-    for (const char* count : {"done", "refused"}) sum[count] = sum[count].get<std::uint64_t>() + one[count].get<std::uint64_t>();
+    for (const char* count : {"done", "refused"})
+      sum[count] = sum[count].get<std::uint64_t>() + one[count].get<std::uint64_t>();
   };
   all["hub"] = part["hub"];
   add(all, part);
@@ -138,12 +167,19 @@ void add_part(Json& all, Json part) {
 int act_on_all(const QueueOptions& options, const std::string& action) {
   auto query = filter_query(options);
   if (!query) return query.error();
-  if (query->empty()) return say("say which: --sender, --recipient, --next-hop, --error, --state, --older-than or --newer-than", usage);
+  if (query->empty())
+    return say("say which: --sender, --recipient, --next-hop, --error, --state, --older-than or --newer-than",
+               usage);
   if (!options.is_sure) return only_say(options, *query, action);
-  Json all = {{"hub", nullptr}, {"done", std::uint64_t{0}}, {"refused", std::uint64_t{0}}, {"reasons", Json::array()}, {"hubs", Json::array()}};
+  Json all = {{"hub", nullptr},
+              {"done", std::uint64_t{0}},
+              {"refused", std::uint64_t{0}},
+              {"reasons", Json::array()},
+              {"hubs", Json::array()}};
   std::string after;
   do {
-    auto target = "/v1/queue/search/" + action + "?limit=500&scope=" + (options.only_here ? "hub" : "cluster") + "&" + *query;
+    auto target = "/v1/queue/search/" + action +
+                  "?limit=500&scope=" + (options.only_here ? "hub" : "cluster") + "&" + *query;
     if (!options.to.empty()) target += "&to=" + percent_encoded(options.to);
     if (!after.empty()) target += "&after=" + percent_encoded(after);
     auto part = ask(options, "POST", target);
@@ -154,43 +190,59 @@ int act_on_all(const QueueOptions& options, const std::string& action) {
     after = (*part)["next"].is_null() ? std::string() : (*part)["next"].get<std::string>();
     add_part(all, std::move(*part));
   } while (!after.empty());
-  const bool is_whole = all["refused"].get<std::uint64_t>() == 0 && std::ranges::all_of(all["hubs"], is_answered);
+  const bool is_whole =
+      all["refused"].get<std::uint64_t>() == 0 && std::ranges::all_of(all["hubs"], is_answered);
   const bool is_none = is_whole && all["done"].get<std::uint64_t>() == 0;
   const int code = show(options, all, [&](const Json& json) { return acted_view(json, action); });
   return code != done ? code : !is_whole ? problem : is_none ? not_found : done;
 }
 
 int act(const QueueOptions& options, const std::string& action) {
-  if (options.id.empty() != options.all_matching) return say("say a message id, or --all-matching with what is to match", usage);
+  if (options.id.empty() != options.all_matching)
+    return say("say a message id, or --all-matching with what is to match", usage);
   if (action == "reroute")
     if (auto next_hop = parse_next_hop(options.to); !next_hop) return say(next_hop.error(), usage);
   if (options.all_matching) return act_on_all(options, action);
-  if (auto query = filter_query(options); !query || !query->empty()) return say("a message id and a filter are not said together", usage);
-  auto answer = ask(options, "POST", "/v1/queue/" + options.id + "/" + action + (options.to.empty() ? "" : "?to=" + percent_encoded(options.to)));
+  if (auto query = filter_query(options); !query || !query->empty())
+    return say("a message id and a filter are not said together", usage);
+  auto answer = ask(options, "POST",
+                    "/v1/queue/" + options.id + "/" + action +
+                        (options.to.empty() ? "" : "?to=" + percent_encoded(options.to)));
   return show(options, answer, [&](const Json& json) {
     auto remark = json.value("remark", std::string());
-    return json["id"].get<std::string>() + ": " + action + " done" + (remark.empty() ? "" : "; " + remark) + "\n";
+    return json["id"].get<std::string>() + ": " + action + " done" + (remark.empty() ? "" : "; " + remark) +
+           "\n";
   });
 }
 
 void add_actions(CLI::App* queue, const std::shared_ptr<QueueOptions>& options, Chosen& chosen) {
-  const std::pair<const char*, const char*> actions[] = {{"retry", "Try a message now"},
-                                                         {"hold", "Keep a message from being delivered"},
-                                                         {"release", "Let a held message go on"},
-                                                         {"bounce", "Give a message up and tell its sender"},
-                                                         {"delete", "Discard a message: neither delivered nor bounced, and nobody is told"},
-                                                         {"reroute", "Send what is left of a message to another next hop than its routes say, at once"}};
+  const std::pair<const char*, const char*> actions[] = {
+      {"retry", "Try a message now"},
+      {"hold", "Keep a message from being delivered"},
+      {"release", "Let a held message go on"},
+      {"bounce", "Give a message up and tell its sender"},
+      {"delete", "Discard a message: neither delivered nor bounced, and nobody is told"},
+      {"reroute", "Send what is left of a message to another next hop than its routes say, at once"}};
   for (const auto& [name, help] : actions) {
     auto* command = queue->add_subcommand(name, help);
     add_admin_options(command, *options);
     add_message_id(command, options->id)->required(false);
-    command->add_flag("--all-matching", options->all_matching, "In place of an id: every message, of all hubs of the cluster, that fits all of the following");
+    command->add_flag(
+        "--all-matching", options->all_matching,
+        "In place of an id: every message, of all hubs of the cluster, that fits all of the following");
     command->add_flag("--here", options->only_here, "With --all-matching: only of this hub");
     add_filter(command, *options);
     if (std::string_view(name) == "reroute")
-      command->add_option("--to", options->to, "The next hop: HOST[:PORT], [IPv6]:PORT, mx:DOMAIN, route:NAME; config: what the routes say")->required();
-    command->add_flag("--yes", options->is_sure, "Do it; without this it is only said how many would be meant");
-    command->callback([options, &chosen, action = std::string(name)] { chosen = [options, action] { return act(*options, action); }; });
+      command
+          ->add_option(
+              "--to", options->to,
+              "The next hop: HOST[:PORT], [IPv6]:PORT, mx:DOMAIN, route:NAME; config: what the routes say")
+          ->required();
+    command->add_flag("--yes", options->is_sure,
+                      "Do it; without this it is only said how many would be meant");
+    command->callback([options, &chosen, action = std::string(name)] {
+      chosen = [options, action] { return act(*options, action); };
+    });
   }
 }
 
@@ -211,7 +263,9 @@ void add_queue_commands(CLI::App& app, Chosen& chosen) {
                   [](const Json& json) { return queue_view(json, WallClock::now(), Screen::of_output()); });
     };
   });
-  auto* found = queue->add_subcommand("search", "Find messages of this hub and all others of its cluster. Exit code 4: none; 1: a hub did not answer");
+  auto* found = queue->add_subcommand(
+      "search",
+      "Find messages of this hub and all others of its cluster. Exit code 4: none; 1: a hub did not answer");
   add_admin_options(found, *options);
   add_filter(found, *options);
   add_list_options(found, *options);
@@ -222,7 +276,8 @@ void add_queue_commands(CLI::App& app, Chosen& chosen) {
   add_message_id(one, options->id);
   one->callback([&chosen, options] {
     chosen = [options] {
-      return show(*options, ask(*options, "GET", "/v1/queue/" + options->id), [](const Json& json) { return message_view(json, Screen::of_output()); });
+      return show(*options, ask(*options, "GET", "/v1/queue/" + options->id),
+                  [](const Json& json) { return message_view(json, Screen::of_output()); });
     };
   });
   add_actions(queue, options, chosen);

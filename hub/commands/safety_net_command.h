@@ -26,7 +26,8 @@ struct SafetyNetCommand {
 };
 
 int run_safety_net_list(const SafetyNetCommand& command);
-/// Waits for its end unless `detach`. 0: all of it was sent again; 1: a problem, or some of it was not there any more; 5: refused.
+/// Waits for its end unless `detach`. 0: all of it was sent again; 1: a problem, or some of it was not there
+/// any more; 5: refused.
 int run_safety_net_resend(const SafetyNetCommand& command);
 int run_safety_net_status(const SafetyNetCommand& command);
 int run_safety_net_cancel(const SafetyNetCommand& command);

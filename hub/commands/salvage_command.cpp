@@ -1,9 +1,9 @@
 #include "hub/commands/salvage_command.h"
 
-#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,12 +15,12 @@
 #include <fmt/format.h>
 
 #include "hub/admin/report.h"
+#include "hub/commands/asking.h"
+#include "hub/commands/commands.h"
 #include "hub/logs/log_line.h"
 #include "storage/salvage.h"
 #include "storage/set_aside.h"
 #include "storage/spool_error.h"
-#include "hub/commands/asking.h"
-#include "hub/commands/commands.h"
 
 namespace umbra::hub {
 namespace {
@@ -41,14 +41,20 @@ using OutcomeState = storage::RecipientOutcome::State;
 
 constexpr std::size_t findings_max = 200;
 
-std::string_view name_of(Kind kind) { return kind == Kind::message ? "message" : kind == Kind::shadow ? "shadow" : "kept"; }
+std::string_view name_of(Kind kind) {
+  return kind == Kind::message ? "message" : kind == Kind::shadow ? "shadow" : "kept";
+}
 
 std::string_view name_of(OutcomeState state) {
   switch (state) {
-    case OutcomeState::pending: return "pending";
-    case OutcomeState::delivered: return "delivered";
-    case OutcomeState::failed: return "failed";
-    case OutcomeState::expanded_elsewhere: return "expanded_elsewhere";
+    case OutcomeState::pending:
+      return "pending";
+    case OutcomeState::delivered:
+      return "delivered";
+    case OutcomeState::failed:
+      return "failed";
+    case OutcomeState::expanded_elsewhere:
+      return "expanded_elsewhere";
   }
   return "unknown";
 }
@@ -77,10 +83,12 @@ Json envelope_report(const SalvagedCopy& copy, const storage::SalvagedBody& body
                {"smtputf8", envelope.smtputf8},
                {"size", m.size}};
   if (!envelope.envelope_id.empty()) json["envelope_id"] = envelope.envelope_id;
-  if (envelope.dsn_return != DsnReturn::unset) json["ret"] = envelope.dsn_return == DsnReturn::full ? "FULL" : "HDRS";
+  if (envelope.dsn_return != DsnReturn::unset)
+    json["ret"] = envelope.dsn_return == DsnReturn::full ? "FULL" : "HDRS";
   if (copy.kind == Kind::kept) {
     json["delivered"] = true;
-    if (!copy.owner_hub.empty()) json["owner"] = {{"hub", copy.owner_hub}, {"spool", to_string(copy.owner_spool)}};
+    if (!copy.owner_hub.empty())
+      json["owner"] = {{"hub", copy.owner_hub}, {"spool", to_string(copy.owner_spool)}};
   } else if (copy.kind == Kind::shadow) {
     json["owner"] = {{"hub", copy.owner_hub}, {"spool", to_string(copy.owner_spool)}};
   } else {
@@ -89,11 +97,14 @@ Json envelope_report(const SalvagedCopy& copy, const storage::SalvagedBody& body
     json["last_error"] = m.last_error;
     json["due"] = Json::array();
     for (const auto& entry : m.queue)
-      json["due"].push_back({{"destination", entry.destination}, {"at", to_text(entry.due)}, {"attempts", entry.attempts}});
+      json["due"].push_back(
+          {{"destination", entry.destination}, {"at", to_text(entry.due)}, {"attempts", entry.attempts}});
   }
   json["hubs"] = Json::array();
   for (const auto& holder : m.holders)
-    json["hubs"].push_back({{"hub", holder.hub}, {"spool", to_string(holder.spool)}, {"holds", holder.state == storage::Holder::State::holds}});
+    json["hubs"].push_back({{"hub", holder.hub},
+                            {"spool", to_string(holder.spool)},
+                            {"holds", holder.state == storage::Holder::State::holds}});
   json["recipients"] = Json::array();
   for (std::size_t i = 0; i < envelope.recipients.size(); ++i) {
     const auto& recipient = envelope.recipients[i];
@@ -130,8 +141,8 @@ struct Totals {
   std::size_t held = 0;
 };
 
-/// Rows that were not there when they were looked at, as whatever it is that names them: a hub at work has ended some of them meanwhile,
-/// and nothing speaks of those any more. What is left is damage.
+/// Rows that were not there when they were looked at, as whatever it is that names them: a hub at work has
+/// ended some of them meanwhile, and nothing speaks of those any more. What is left is damage.
 std::vector<RowId> still_named(Salvage& salvage, Kind kind, std::vector<RowId> not_there) {
   if (not_there.empty()) return not_there;
   auto named = salvage.rows(kind);
@@ -145,7 +156,8 @@ bool has_ended(Salvage& salvage, Kind kind, RowId row) {
   return again && !*again;
 }
 
-void check_rows(Salvage& salvage, Kind kind, const std::vector<RowId>& rows, Totals& totals, Findings& findings) {
+void check_rows(Salvage& salvage, Kind kind, const std::vector<RowId>& rows, Totals& totals,
+                Findings& findings) {
   std::vector<RowId> not_there;
   for (auto row : rows) {
     auto copy = salvage.load(kind, row);
@@ -160,15 +172,18 @@ void check_rows(Salvage& salvage, Kind kind, const std::vector<RowId>& rows, Tot
     const auto& message = (*copy)->message;
     ++(kind == Kind::message ? totals.messages : kind == Kind::shadow ? totals.shadows : totals.kept);
     if (kind == Kind::message && !message.is_protected) ++totals.unprotected;
-    bool is_held = message.state == storage::MessageState::held || message.state == storage::MessageState::handing_over_held;
+    bool is_held = message.state == storage::MessageState::held ||
+                   message.state == storage::MessageState::handing_over_held;
     if (kind == Kind::message && is_held) ++totals.held;
-    for (const auto& what : (*copy)->problems) findings.add(fmt::format("{} {}: {}", name_of(kind), to_string(message.id), what));
+    for (const auto& what : (*copy)->problems)
+      findings.add(fmt::format("{} {}: {}", name_of(kind), to_string(message.id), what));
     auto body = salvage.body(row, message.size, [](std::string_view) { return Result<void>(); });
     if (body && !body->problem.empty() && !has_ended(salvage, kind, row))
       findings.add(fmt::format("{} {}: its body: {}", name_of(kind), to_string(message.id), body->problem));
   }
   for (auto row : still_named(salvage, kind, std::move(not_there)))
-    findings.add(fmt::format("{} {:x}: an index or the queue names it, and it is not there", name_of(kind), row.value));
+    findings.add(fmt::format("{} {:x}: an index or the queue names it, and it is not there", name_of(kind),
+                             row.value));
 }
 
 // ---- export
@@ -181,7 +196,8 @@ class Exporter {
     auto messages = salvage_.rows(Kind::message);
     auto shadows = salvage_.rows(Kind::shadow);
     auto kept = salvage_.rows(Kind::kept);
-    // What was delivered goes nowhere unless somebody asks for it: whoever sends on what was exported would send it twice.
+    // What was delivered goes nowhere unless somebody asks for it: whoever sends on what was exported would
+    // send it twice.
     if (options_.safety_net)
       for (auto row : kept)
         if (auto written = write(Kind::kept, row); !written) return written;
@@ -226,7 +242,9 @@ class Exporter {
       return {};
     }
     ++(body->problem.empty() ? whole : damaged);
-    return write_text(options_.to + "/" + name + ".json", envelope_report(**copy, *body).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    return write_text(
+        options_.to + "/" + name + ".json",
+        envelope_report(**copy, *body).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   }
 
   [[nodiscard]] std::string file_of(const std::string& name, const storage::SalvagedBody& body) const {
@@ -310,26 +328,22 @@ int check_spool(const SpoolCheckOptions& options, std::ostream& out, std::ostrea
   auto counts = salvage->counts();
   bool counts_agree = counts && counts->messages == totals.messages && counts->shadows == totals.shadows &&
                       counts->unprotected == totals.unprotected && counts->held == totals.held;
-  Json json = {{"spool", to_string(salvage->id())},
-               {"whole", findings.count == 0},
-               {"messages", totals.messages},
-               {"held", totals.held},
-               {"unprotected", totals.unprotected},
-               {"shadows", totals.shadows},
-               {"safety_net", totals.kept},
-               {"counts_agree", counts_agree},
-               {"findings", findings.count},
-               {"first_findings", findings.list}};
+  Json json = {{"spool", to_string(salvage->id())}, {"whole", findings.count == 0},
+               {"messages", totals.messages},       {"held", totals.held},
+               {"unprotected", totals.unprotected}, {"shadows", totals.shadows},
+               {"safety_net", totals.kept},         {"counts_agree", counts_agree},
+               {"findings", findings.count},        {"first_findings", findings.list}};
   if (options.json) {
     out << json.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
   } else {
     for (const auto& finding : findings.list) out << finding.get<std::string>() << "\n";
     if (findings.count > findings_max) out << "and " << findings.count - findings_max << " more\n";
-    out << options.directory << ": spool " << to_string(salvage->id()) << ", " << totals.messages << " messages (" << totals.held
-        << " held, " << totals.unprotected << " unprotected), " << totals.shadows << " shadows, "
-        << totals.kept << " in the safety net: "
+    out << options.directory << ": spool " << to_string(salvage->id()) << ", " << totals.messages
+        << " messages (" << totals.held << " held, " << totals.unprotected << " unprotected), "
+        << totals.shadows << " shadows, " << totals.kept << " in the safety net: "
         << (findings.count == 0 ? "whole" : fmt::format("{} findings", findings.count)) << "\n";
-    if (!counts_agree) out << "Its own counts say something else: a hub is at work on it, or it is damaged.\n";
+    if (!counts_agree)
+      out << "Its own counts say something else: a hub is at work on it, or it is damaged.\n";
   }
   return findings.count == 0 ? done : found_damage;
 }
@@ -338,15 +352,18 @@ int export_spool(const SpoolExportOptions& options, std::ostream& out, std::ostr
   auto salvage = open_salvage(options.directory, errors);
   if (!salvage) return problem;
   if (::mkdir(options.to.c_str(), 0700) != 0 && errno != EEXIST) {
-    errors << "umbra: make " << options.to << ": " << std::error_code(errno, std::generic_category()).message() << "\n";
+    errors << "umbra: make " << options.to << ": "
+           << std::error_code(errno, std::generic_category()).message() << "\n";
     return problem;
   }
   Exporter exporter(options, *salvage);
   auto result = exporter.run();
-  for (const auto& what : exporter.unreadable.list) errors << "not readable: " << what.get<std::string>() << "\n";
-  if (exporter.unreadable.count > findings_max) errors << "and " << exporter.unreadable.count - findings_max << " more\n";
-  out << options.to << ": " << exporter.whole << " whole, " << exporter.damaged << " with a damaged body, " << exporter.orphans
-      << " without an envelope, " << exporter.unreadable.count << " not readable";
+  for (const auto& what : exporter.unreadable.list)
+    errors << "not readable: " << what.get<std::string>() << "\n";
+  if (exporter.unreadable.count > findings_max)
+    errors << "and " << exporter.unreadable.count - findings_max << " more\n";
+  out << options.to << ": " << exporter.whole << " whole, " << exporter.damaged << " with a damaged body, "
+      << exporter.orphans << " without an envelope, " << exporter.unreadable.count << " not readable";
   if (options.only_here) out << ", " << exporter.left_out << " left out: held by other hubs or for them";
   out << "\n";
   if (!result) {
@@ -356,44 +373,59 @@ int export_spool(const SpoolExportOptions& options, std::ostream& out, std::ostr
   return exporter.damaged + exporter.orphans + exporter.unreadable.count == 0 ? done : found_damage;
 }
 
-int set_spool_aside(const std::string& directory, const std::string& reason, std::ostream& out, std::ostream& errors) {
+int set_spool_aside(const std::string& directory, const std::string& reason, std::ostream& out,
+                    std::ostream& errors) {
   constexpr std::uint32_t no_limit = 1'000'000;  // the operator's word
   auto folder = storage::set_aside(directory, "", reason, no_limit);
   if (!folder) {
     errors << "umbra: " << folder.error().what << "\n";
     return problem;
   }
-  out << "moved to " << *folder << "\nThe hub starts with a new spool; the other hubs deliver what they hold for it. What only this "
+  out << "moved to " << *folder
+      << "\nThe hub starts with a new spool; the other hubs deliver what they hold for it. What only this "
       << "one had: umbra spool export " << *folder << " --to DIR --only-here\n";
   return done;
 }
 
 void add_spool_commands(CLI::App& app, Chosen& chosen) {
   auto options = std::make_shared<SpoolCommand>();
-  auto* spool = app.add_subcommand("spool", "Look at, salvage and move away the files of a spool, without a hub");
+  auto* spool =
+      app.add_subcommand("spool", "Look at, salvage and move away the files of a spool, without a hub");
   spool->require_subcommand(1);
-  auto* check_command = spool->add_subcommand("check", "Read all of a spool: is it whole? Exit code 5: it is damaged");
-  check_command->add_option("directory", options->directory, "The spool, or one that was set aside")->required();
+  auto* check_command =
+      spool->add_subcommand("check", "Read all of a spool: is it whole? Exit code 5: it is damaged");
+  check_command->add_option("directory", options->directory, "The spool, or one that was set aside")
+      ->required();
   add_output_option(check_command, options->output);
   check_command->callback([&chosen, options] {
-    chosen = [options] { return check_spool({options->directory, options->output == "json"}, std::cout, std::cerr); };
-  });
-  auto* export_command = spool->add_subcommand(
-      "export", "Write what is readable of a spool as RFC 5322 files and envelopes (JSON). Exit code 5: not all of it was");
-  export_command->add_option("directory", options->directory, "The spool, or one that was set aside")->required();
-  export_command->add_option("--to", options->to, "Folder for the files")->required();
-  export_command->add_flag("--only-here", options->only_here, "Only messages of which no other hub said that it holds a copy");
-  export_command->add_flag("--safety-net", options->safety_net, "Also what was delivered and is kept: NAME.delivered.eml");
-  export_command->callback([&chosen, options] {
     chosen = [options] {
-      return export_spool({options->directory, options->to, options->only_here, options->safety_net}, std::cout, std::cerr);
+      return check_spool({options->directory, options->output == "json"}, std::cout, std::cerr);
     };
   });
-  auto* aside_command = spool->add_subcommand("set-aside", "Move a spool's files into a folder beside it; the hub starts empty");
-  aside_command->add_option("directory", options->directory, "The spool of a hub that is not running")->required();
+  auto* export_command = spool->add_subcommand("export",
+                                               "Write what is readable of a spool as RFC 5322 files and "
+                                               "envelopes (JSON). Exit code 5: not all of it was");
+  export_command->add_option("directory", options->directory, "The spool, or one that was set aside")
+      ->required();
+  export_command->add_option("--to", options->to, "Folder for the files")->required();
+  export_command->add_flag("--only-here", options->only_here,
+                           "Only messages of which no other hub said that it holds a copy");
+  export_command->add_flag("--safety-net", options->safety_net,
+                           "Also what was delivered and is kept: NAME.delivered.eml");
+  export_command->callback([&chosen, options] {
+    chosen = [options] {
+      return export_spool({options->directory, options->to, options->only_here, options->safety_net},
+                          std::cout, std::cerr);
+    };
+  });
+  auto* aside_command = spool->add_subcommand(
+      "set-aside", "Move a spool's files into a folder beside it; the hub starts empty");
+  aside_command->add_option("directory", options->directory, "The spool of a hub that is not running")
+      ->required();
   aside_command->add_option("--reason", options->reason, "Kept with it")->capture_default_str();
-  aside_command->callback(
-      [&chosen, options] { chosen = [options] { return set_spool_aside(options->directory, options->reason, std::cout, std::cerr); }; });
+  aside_command->callback([&chosen, options] {
+    chosen = [options] { return set_spool_aside(options->directory, options->reason, std::cout, std::cerr); };
+  });
 }
 
 }  // namespace umbra::hub

@@ -20,8 +20,12 @@ void add_status_commands(CLI::App& app, Chosen& chosen) {
   });
   auto* peers = app.add_subcommand("peers", "The other hubs of the cluster");
   add_admin_options(peers, *options);
-  peers->callback(
-      [&chosen, options] { chosen = [options] { return show(*options, ask(*options, "GET", "/v1/peers"), [](const Json& json) { return peers_view(json, Screen::of_output()); }); }; });
+  peers->callback([&chosen, options] {
+    chosen = [options] {
+      return show(*options, ask(*options, "GET", "/v1/peers"),
+                  [](const Json& json) { return peers_view(json, Screen::of_output()); });
+    };
+  });
 }
 
 }  // namespace umbra::hub

@@ -10,12 +10,16 @@ namespace umbra::hub {
 
 void add_tls_command(CLI::App& app, Chosen& chosen) {
   auto options = std::make_shared<AdminOptions>();
-  auto* command = app.add_subcommand("tls", "Certificates in use: by which listener or route, for which names, from whom, until when. Exit code 1: one of them is no good");
+  auto* command = app.add_subcommand("tls",
+                                     "Certificates in use: by which listener or route, for which names, from "
+                                     "whom, until when. Exit code 1: one of them is no good");
   add_admin_options(command, *options);
   command->callback([&chosen, options] {
     chosen = [options] {
       auto answer = ask(*options, "GET", "/v1/certificates");
-      const int code = show(*options, answer, [](const Json& json) { return certificates_view(json, WallClock::now(), Screen::of_output()); });
+      const int code = show(*options, answer, [](const Json& json) {
+        return certificates_view(json, WallClock::now(), Screen::of_output());
+      });
       if (!answer || code != done) return code;
       for (const auto& place : (*answer)["certificates"])
         if (place["problem"] != "") return static_cast<int>(problem);

@@ -1,5 +1,5 @@
-// `umbra top`: the cluster, each second anew, on a terminal; ends with q, Ctrl-C, or when standard input is closed. --once: two looks a second apart, and
-// the second one printed, for scripts.
+// `umbra top`: the cluster, each second anew, on a terminal; ends with q, Ctrl-C, or when standard input is
+// closed. --once: two looks a second apart, and the second one printed, for scripts.
 #include <fcntl.h>
 #include <poll.h>
 #include <termios.h>
@@ -69,7 +69,8 @@ class LiveTerminal {
 std::expected<TopSample, int> look(const TopOptions& options) {
   auto answer = ask(options, "GET", "/v1/cluster/status");
   if (!answer) return std::unexpected(answer.error());
-  return TopSample{std::chrono::duration<double>(MonotonicClock::now().time_since_epoch()).count(), std::move(*answer)};
+  return TopSample{std::chrono::duration<double>(MonotonicClock::now().time_since_epoch()).count(),
+                   std::move(*answer)};
 }
 
 int once(const TopOptions& options) {
@@ -80,7 +81,8 @@ int once(const TopOptions& options) {
   if (!now) return now.error();
   auto screen = Screen::of_output();
   screen.lines = 0;
-  return show(options, now->answer, [&](const Json&) { return top_view(&*before, *now, WallClock::now(), screen); });
+  return show(options, now->answer,
+              [&](const Json&) { return top_view(&*before, *now, WallClock::now(), screen); });
 }
 
 int live(const TopOptions& options) {
@@ -112,10 +114,15 @@ int live(const TopOptions& options) {
 
 void add_top_command(CLI::App& app, Chosen& chosen) {
   auto options = std::make_shared<TopOptions>();
-  auto* command = app.add_subcommand("top", "The hubs of the cluster at a glance, each second anew: rates, queues, copies. q or Ctrl-C ends it");
+  auto* command = app.add_subcommand(
+      "top",
+      "The hubs of the cluster at a glance, each second anew: rates, queues, copies. q or Ctrl-C ends it");
   add_admin_options(command, *options);
-  command->add_flag("--once", options->once, "Look once, for scripts; as it is without a terminal, and for json");
-  command->add_option("--interval", options->interval, "Seconds between two looks")->check(CLI::Range(1, 3600))->capture_default_str();
+  command->add_flag("--once", options->once,
+                    "Look once, for scripts; as it is without a terminal, and for json");
+  command->add_option("--interval", options->interval, "Seconds between two looks")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
   command->callback([&chosen, options] {
     chosen = [options] {
       const bool is_live = !options->once && options->output == "text" && ::isatty(STDOUT_FILENO) == 1;

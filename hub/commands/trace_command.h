@@ -1,4 +1,5 @@
-// `umbra trace`: where is a message, where was it, which copies are there? Asks one hub, which asks the others.
+// `umbra trace`: where is a message, where was it, which copies are there? Asks one hub, which asks the
+// others.
 #pragma once
 
 #include <string>

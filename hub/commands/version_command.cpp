@@ -14,13 +14,18 @@ namespace {
 
 int show_version(const std::string& output) {
   const auto build = this_build();
-  const Json all = {{"version", version}, {"commit", build.commit}, {"sqlite", build.sqlite}, {"boost", build.boost}, {"openssl", build.openssl}};
+  const Json all = {{"version", version},
+                    {"commit", build.commit},
+                    {"sqlite", build.sqlite},
+                    {"boost", build.boost},
+                    {"openssl", build.openssl}};
   if (output == "json") {
     std::cout << all.dump(2) << "\n";
   } else {
     std::cout << "umbra " << version << "\n";
     for (const auto& [name, value] : all.items())
-      if (name != "version") std::cout << name << std::string(8 - name.size(), ' ') << value.get<std::string>() << "\n";
+      if (name != "version")
+        std::cout << name << std::string(8 - name.size(), ' ') << value.get<std::string>() << "\n";
   }
   return std::cout.flush() ? done : problem;
 }
@@ -29,7 +34,8 @@ int show_version(const std::string& output) {
 
 void add_version_command(CLI::App& app, Chosen& chosen) {
   auto output = std::make_shared<std::string>("text");
-  auto* command = app.add_subcommand("version", "Print the version, the commit it was built from, and the libraries it runs with");
+  auto* command = app.add_subcommand(
+      "version", "Print the version, the commit it was built from, and the libraries it runs with");
   add_output_option(command, *output);
   command->callback([&chosen, output] { chosen = [output] { return show_version(*output); }; });
 }

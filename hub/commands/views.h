@@ -1,4 +1,5 @@
-// What search, config, tls and top print for people. Pure: the API's JSON in, text out; everything in it is made harmless for a terminal.
+// What search, config, tls and top print for people. Pure: the API's JSON in, text out; everything in it is
+// made harmless for a terminal.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -25,7 +26,8 @@ struct TopSample {
   double seconds = 0;  ///< since any fixed moment
   nlohmann::ordered_json answer;
 };
-/// At most screen.lines lines, each of at most screen.columns. `before`: the sample that rates are reckoned from; null: there are none yet.
+/// At most screen.lines lines, each of at most screen.columns. `before`: the sample that rates are reckoned
+/// from; null: there are none yet.
 std::string top_view(const TopSample* before, const TopSample& now, WallTime wall, const Screen& screen);
 
 }  // namespace umbra::hub

@@ -8,16 +8,18 @@
 #include <cstdio>
 
 #include "hub/admin/follow.h"
-#include "hub/config/units.h"
 #include "hub/commands/asking.h"
 #include "hub/commands/commands.h"
+#include "hub/config/units.h"
 
 namespace umbra::hub {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string encoded(const std::string& text) { return boost::urls::encode({text.data(), text.size()}, boost::urls::unreserved_chars); }
+std::string encoded(const std::string& text) {
+  return boost::urls::encode({text.data(), text.size()}, boost::urls::unreserved_chars);
+}
 
 /// Control octets, also those of UTF-8 (U+0080 to U+009F), are shown as "?".
 std::string shown(const std::string& text) {
@@ -47,13 +49,18 @@ std::string watch_line(std::string_view line) {
   const auto json = Json::parse(line, nullptr, false);
   if (!json.is_object()) return "? " + shown(std::string(line)) + "\n";
   if (json.contains("end")) return "-- " + text_of(json, "end") + "\n";
-  if (json.contains("dropped")) return "-- " + std::to_string(number_of(json, "dropped")) + " lines are missing here: they were not taken in time\n";
+  if (json.contains("dropped"))
+    return "-- " + std::to_string(number_of(json, "dropped")) +
+           " lines are missing here: they were not taken in time\n";
   if (json.contains("not_kept"))
-    return "-- session " + text_of(json, "session") + " begins here; " + std::to_string(number_of(json, "not_kept")) + " lines before are not kept\n";
+    return "-- session " + text_of(json, "session") + " begins here; " +
+           std::to_string(number_of(json, "not_kept")) + " lines before are not kept\n";
   const auto time = text_of(json, "time");
-  std::string out = (time.size() > 23 ? time.substr(11, 12) : time) + " " + (text_of(json, "direction") == "in" ? "in  " : "out ");
+  std::string out = (time.size() > 23 ? time.substr(11, 12) : time) + " " +
+                    (text_of(json, "direction") == "in" ? "in  " : "out ");
   const auto host = text_of(json, "host");
-  out += text_of(json, "session").substr(0, 8) + " " + text_of(json, "connector") + " " + (host.empty() ? "" : host + " ") + text_of(json, "remote") + " " + text_of(json, "event");
+  out += text_of(json, "session").substr(0, 8) + " " + text_of(json, "connector") + " " +
+         (host.empty() ? "" : host + " ") + text_of(json, "remote") + " " + text_of(json, "event");
   const auto data = text_of(json, "data");
   const auto context = text_of(json, "context");
   if (!data.empty()) out += " " + data;
@@ -91,13 +98,19 @@ int run_watch(const WatchCommand& command) {
 
 void add_watch_command(CLI::App& app, Chosen& chosen) {
   auto watch = std::make_shared<WatchCommand>();
-  auto* command = app.add_subcommand("watch", "Show what is said in SMTP sessions, while it is said. Without options all of them; until Ctrl-C");
+  auto* command = app.add_subcommand(
+      "watch",
+      "Show what is said in SMTP sessions, while it is said. Without options all of them; until Ctrl-C");
   add_admin_options(command, watch->socket, watch->output);
   command->add_option("--client", watch->client, "Only clients of this address, network or range");
   command->add_option("--listener", watch->listener, "Only clients of this listener");
   command->add_option("--next-hop", watch->next_hop, "Only connections to this host, address or route");
-  command->add_option("--address", watch->address, "Only sessions whose MAIL or RCPT names it, from their beginning; @example.com: of that domain");
-  command->add_option("--direction", watch->direction, "in: from clients. out: to next hops. Default: both, or what the other options are about")
+  command->add_option(
+      "--address", watch->address,
+      "Only sessions whose MAIL or RCPT names it, from their beginning; @example.com: of that domain");
+  command
+      ->add_option("--direction", watch->direction,
+                   "in: from clients. out: to next hops. Default: both, or what the other options are about")
       ->check(CLI::IsMember(std::set<std::string>{"in", "out"}));
   command->add_option("--for", watch->span, "How long (90s, 30min, 2h)");
   command->callback([watch, &chosen] { chosen = [watch] { return run_watch(*watch); }; });

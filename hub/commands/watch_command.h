@@ -1,5 +1,5 @@
-// `umbra watch`: the operator's side. Prints what is said in SMTP sessions of a hub, while it is said, until the span is over, the hub stops, or
-// the reader has had enough.
+// `umbra watch`: the operator's side. Prints what is said in SMTP sessions of a hub, while it is said, until
+// the span is over, the hub stops, or the reader has had enough.
 #pragma once
 
 #include <string>

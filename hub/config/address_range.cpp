@@ -1,5 +1,5 @@
-// AddressRange: "192.0.2.0/24", "2001:db8::/32", "10.0.0.5-10.0.0.9", or a single address. Bits beyond the prefix must be
-// zero: 10.0.0.1/8 is more often a slip than meant, and relay rights hang on it.
+// AddressRange: "192.0.2.0/24", "2001:db8::/32", "10.0.0.5-10.0.0.9", or a single address. Bits beyond the
+// prefix must be zero: 10.0.0.1/8 is more often a slip than meant, and relay rights hang on it.
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 
@@ -32,7 +32,8 @@ std::optional<Bits> address_bits(std::string_view text) {
 }
 
 bool is_mapped(const AddressRange::Octets& octets) {
-  return octets[10] == 0xff && octets[11] == 0xff && std::all_of(octets.begin(), octets.begin() + 10, [](auto octet) { return octet == 0; });
+  return octets[10] == 0xff && octets[11] == 0xff &&
+         std::all_of(octets.begin(), octets.begin() + 10, [](auto octet) { return octet == 0; });
 }
 
 /// `first` with ones behind the first `prefix` bits; nothing where a one stands there already.
@@ -47,7 +48,9 @@ std::optional<AddressRange::Octets> last_of(AddressRange::Octets first, std::siz
 
 }  // namespace
 
-bool AddressRange::is_ipv4() const { return is_mapped(first) && is_mapped(last); }
+bool AddressRange::is_ipv4() const {
+  return is_mapped(first) && is_mapped(last);
+}
 
 AddressRange::Octets AddressRange::extent() const {
   Octets difference{};

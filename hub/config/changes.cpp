@@ -26,7 +26,8 @@ std::string joined(const std::vector<T>& values, auto text_of) {
   return text;
 }
 
-/// Walks a configuration that is there. collect: notes every value. restore: puts back those that take effect at a restart.
+/// Walks a configuration that is there. collect: notes every value. restore: puts back those that take effect
+/// at a restart.
 class ValueVisitor final : public ConfigVisitor {
  public:
   enum class Mode : std::uint8_t { collect, restore };
@@ -35,7 +36,8 @@ class ValueVisitor final : public ConfigVisitor {
 
   void text(Key key, std::string& value, TextRule) override {
     // "listeners[0]" is called by its name from here on: it comes first.
-    if (is_element_ && key.name == "name") path_ = path_.substr(0, path_.find_last_of('[')) + '[' + value + ']';
+    if (is_element_ && key.name == "name")
+      path_ = path_.substr(0, path_.find_last_of('[')) + '[' + value + ']';
     visit(key, value, value);
   }
   void path(Key key, std::string& value) override { visit(key, value, value); }
@@ -43,12 +45,17 @@ class ValueVisitor final : public ConfigVisitor {
     using Both = std::pair<std::string, std::string>;
     if (mode_ == Mode::collect) {
       values_[path_of(key)] = {file, content, Both(file, content), key.takes_effect, false};
-    } else if (auto found = values_.find(path_of(key)); found != values_.end() && key.takes_effect == TakesEffect::at_restart) {
+    } else if (auto found = values_.find(path_of(key));
+               found != values_.end() && key.takes_effect == TakesEffect::at_restart) {
       std::tie(file, content) = std::any_cast<const Both&>(found->second.copy);
     }
   }
-  void duration(Key key, Duration& value, DurationBounds) override { visit(key, value, format_duration(value)); }
-  void endpoint(Key key, Endpoint& value, std::uint16_t) override { visit(key, value, value.host.empty() ? "" : to_string(value)); }
+  void duration(Key key, Duration& value, DurationBounds) override {
+    visit(key, value, format_duration(value));
+  }
+  void endpoint(Key key, Endpoint& value, std::uint16_t) override {
+    visit(key, value, value.host.empty() ? "" : to_string(value));
+  }
   void texts(Key key, std::vector<std::string>& values, TextRule) override {
     visit(key, values, joined(values, [](const auto& value) { return value; }));
   }
@@ -81,12 +88,16 @@ class ValueVisitor final : public ConfigVisitor {
     for (std::size_t i = 0; i < elements.count; ++i) {
       ValueVisitor inner(mode_, values_, path_of(key) + '[' + std::to_string(i) + ']', true);
       elements.describe(i, inner);
-      if (mode_ == Mode::collect) values_[inner.path_here()] = {inner.first_text(), "", {}, key.takes_effect, true};
+      if (mode_ == Mode::collect)
+        values_[inner.path_here()] = {inner.first_text(), "", {}, key.takes_effect, true};
     }
     return true;
   }
   bool list_of(Key, const Describe&) override { return false; }
-  bool list_of_short(Key, const std::function<void(const Endpoint&)>&, std::uint16_t, const Describe&) override { return false; }
+  bool list_of_short(Key, const std::function<void(const Endpoint&)>&, std::uint16_t,
+                     const Describe&) override {
+    return false;
+  }
 
  private:
   [[nodiscard]] std::string path_of(const Heading& key) const {
@@ -97,7 +108,8 @@ class ValueVisitor final : public ConfigVisitor {
     if (first_text_.empty()) first_text_ = text;
     if (mode_ == Mode::collect) {
       values_[path_of(key)] = {std::move(text), "", value, key.takes_effect, false};
-    } else if (auto found = values_.find(path_of(key)); found != values_.end() && key.takes_effect == TakesEffect::at_restart) {
+    } else if (auto found = values_.find(path_of(key));
+               found != values_.end() && key.takes_effect == TakesEffect::at_restart) {
       value = std::any_cast<const T&>(found->second.copy);
     }
   }
@@ -117,8 +129,10 @@ class ValueVisitor final : public ConfigVisitor {
       std::string rest;
       for (const auto& [at, value] : inside) {
         if (value.text.empty()) continue;
-        if (at.ends_with("].name")) name = value.text;
-        else rest += ' ' + value.text;
+        if (at.ends_with("].name"))
+          name = value.text;
+        else
+          rest += ' ' + value.text;
       }
       all += (all.empty() ? "" : "; ") + name + rest;
     }
@@ -150,7 +164,9 @@ bool is_inside_of_one(const std::string& key, const std::set<std::string>& eleme
 
 std::string to_string(const ConfigChange& change) {
   // An element with a name has it in its key.
-  auto with = [&](const std::string& text) { return text.empty() || change.key.ends_with('[' + text + ']') ? std::string() : " (" + text + ')'; };
+  auto with = [&](const std::string& text) {
+    return text.empty() || change.key.ends_with('[' + text + ']') ? std::string() : " (" + text + ')';
+  };
   if (!change.from) return change.key + ": added" + with(change.to.value_or(""));
   if (!change.to) return change.key + ": removed" + with(*change.from);
   auto shown = [](const std::string& text) { return text.empty() ? std::string("none") : text; };
@@ -181,7 +197,8 @@ std::vector<ConfigChange> changes_between(const Config& before, const Config& af
     const auto& was = found->second;
     if (was.text == now.text && was.hidden == now.hidden) continue;
     bool is_hidden = was.text == now.text;
-    changes.push_back({key, was.text + (is_hidden ? " (what was in it)" : ""), now.text + (is_hidden ? " (what is in it now)" : ""), now.takes_effect});
+    changes.push_back({key, was.text + (is_hidden ? " (what was in it)" : ""),
+                       now.text + (is_hidden ? " (what is in it now)" : ""), now.takes_effect});
   }
   std::ranges::sort(changes, {}, &ConfigChange::key);
   return changes;

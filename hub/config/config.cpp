@@ -109,8 +109,10 @@ void read_secret(Config& config, ReadReport& report) {
   if (text.empty()) report.problem_at("cluster.secret_file", "cluster.secret_file: " + path + " is empty");
 }
 
-/// The content of a file that holds secrets, the last line's end included. Empty, with a problem at `key`, where it cannot be used.
-std::string read_secrets(const Config& config, const std::string& key, const std::string& given, std::size_t octets_max, ReadReport& report) {
+/// The content of a file that holds secrets, the last line's end included. Empty, with a problem at `key`,
+/// where it cannot be used.
+std::string read_secrets(const Config& config, const std::string& key, const std::string& given,
+                         std::size_t octets_max, ReadReport& report) {
   auto path = from_folder_of(config.file, given);
   auto refuse = [&](const std::string& why) {
     report.problem_at(key, key + ": " + path + why);
@@ -128,11 +130,13 @@ void read_passwords(Config& config, ReadReport& report) {
     auto& authentication = config.listeners[i].authentication;
     if (authentication.password_file.empty()) continue;
     auto key = "listeners[" + std::to_string(i) + "].authentication.password_file";
-    authentication.passwords = read_secrets(config, key, authentication.password_file, passwords_octets_max, report);
+    authentication.passwords =
+        read_secrets(config, key, authentication.password_file, passwords_octets_max, report);
     if (authentication.passwords.empty()) continue;
     if (auto users = PasswordFile::parse(authentication.passwords); !users) {
       const auto& [line, what] = users.error();
-      report.problem_at(key, key + ": " + from_folder_of(config.file, authentication.password_file) + (line == 0 ? ": " : ":" + std::to_string(line) + ": ") + what);
+      report.problem_at(key, key + ": " + from_folder_of(config.file, authentication.password_file) +
+                                 (line == 0 ? ": " : ":" + std::to_string(line) + ": ") + what);
     }
   }
   for (std::size_t i = 0; i < config.routes.size(); ++i) {
@@ -144,7 +148,8 @@ void read_passwords(Config& config, ReadReport& report) {
     if (password.empty()) continue;
     if (password.ends_with('\n')) password.pop_back();
     if (password.empty() || std::ranges::any_of(password, [](unsigned char c) { return c < 32 || c == 127; }))
-      report.problem_at(key, key + ": " + from_folder_of(config.file, authentication.password_file) + ": expected one line, without control characters");
+      report.problem_at(key, key + ": " + from_folder_of(config.file, authentication.password_file) +
+                                 ": expected one line, without control characters");
   }
 }
 
@@ -156,7 +161,8 @@ void read_tokens(Config& config, ReadReport& report) {
   if (admin.tokens.empty()) return;
   if (auto tokens = parse_admin_tokens(admin.tokens); !tokens) {
     const auto& [line, what] = tokens.error();
-    report.problem_at(key, key + ": " + from_folder_of(config.file, admin.tokens_file) + (line == 0 ? ": " : ":" + std::to_string(line) + ": ") + what);
+    report.problem_at(key, key + ": " + from_folder_of(config.file, admin.tokens_file) +
+                               (line == 0 ? ": " : ":" + std::to_string(line) + ": ") + what);
   }
 }
 
@@ -179,12 +185,15 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
       return std::unexpected(std::move(report.problems));
     }
     // The same file for every hub of a StatefulSet: each has its pod's name.
-    if (const char* name = std::getenv("UMBRA_HUB_NAME"); name != nullptr && *name != '\0' && documents[0].IsMap()) {
+    if (const char* name = std::getenv("UMBRA_HUB_NAME");
+        name != nullptr && *name != '\0' && documents[0].IsMap()) {
       auto hub = documents[0]["hub"];
       if (!hub || hub.IsNull() || hub.IsMap()) documents[0]["hub"]["name"] = name;
     }
-    if (const char* zone = std::getenv("UMBRA_HUB_ZONE"); zone != nullptr && *zone != '\0' && documents[0].IsMap()) {
-      if (auto cluster = documents[0]["cluster"]; cluster && cluster.IsMap() && cluster["discovery"]) cluster["zone"] = zone;
+    if (const char* zone = std::getenv("UMBRA_HUB_ZONE");
+        zone != nullptr && *zone != '\0' && documents[0].IsMap()) {
+      if (auto cluster = documents[0]["cluster"]; cluster && cluster.IsMap() && cluster["discovery"])
+        cluster["zone"] = zone;
     }
     YamlReader reader(documents[0], "", report);
     describe_config(reader, config);
@@ -195,7 +204,8 @@ std::expected<Config, std::vector<ConfigProblem>> parse_config(const std::string
   }
   for (auto* path : {&config.spool.directory, &config.admin.socket, &config.log.file})
     *path = from_folder_of(file, *path);
-  for (auto& listener : config.listeners) listener.authentication.dovecot = from_folder_of(file, listener.authentication.dovecot);
+  for (auto& listener : config.listeners)
+    listener.authentication.dovecot = from_folder_of(file, listener.authentication.dovecot);
   for_each_tls_path(config, [&](std::string& path) { path = from_folder_of(file, path); });
   read_secret(config, report);
   read_passwords(config, report);

@@ -22,7 +22,8 @@ using namespace std::chrono_literals;
 /// How much of redundancy a listener asks for before it says 250.
 enum class ShadowPolicy : std::uint8_t {
   require,  ///< two hubs or 451 4.4.0
-  prefer,   ///< two hubs if possible; otherwise on_failure says, and it is counted as unprotected and protected later
+  prefer,   ///< two hubs if possible; otherwise on_failure says, and it is counted as unprotected and
+            ///< protected later
   none
 };
 
@@ -32,7 +33,8 @@ enum class OnShadowFailure : std::uint8_t {
   accept  ///< 250 at once
 };
 
-/// IPv4 or IPv6 addresses: one, a network in CIDR form, or from one to another. IPv4-mapped IPv6 is taken as IPv4.
+/// IPv4 or IPv6 addresses: one, a network in CIDR form, or from one to another. IPv4-mapped IPv6 is taken as
+/// IPv4.
 struct AddressRange {
   using Octets = std::array<std::uint8_t, 16>;
   std::string text;  ///< as written, for messages
@@ -40,14 +42,20 @@ struct AddressRange {
   Octets last{};
   [[nodiscard]] bool contains(std::string_view address) const;
   /// Every address of `other` is in this one.
-  [[nodiscard]] bool covers(const AddressRange& other) const { return first <= other.first && other.last <= last; }
+  [[nodiscard]] bool covers(const AddressRange& other) const {
+    return first <= other.first && other.last <= last;
+  }
   /// Some address is in both.
-  [[nodiscard]] bool meets(const AddressRange& other) const { return first <= other.last && other.first <= last; }
+  [[nodiscard]] bool meets(const AddressRange& other) const {
+    return first <= other.last && other.first <= last;
+  }
   /// last - first: of two ranges the one with the smaller extent is the more specific one.
   [[nodiscard]] Octets extent() const;
   /// Of IPv4 addresses only, however they are written.
   [[nodiscard]] bool is_ipv4() const;
-  [[nodiscard]] bool is_same_as(const AddressRange& other) const { return first == other.first && last == other.last; }
+  [[nodiscard]] bool is_same_as(const AddressRange& other) const {
+    return first == other.first && last == other.last;
+  }
   static std::optional<AddressRange> parse(std::string_view text);
   bool operator==(const AddressRange&) const = default;
 };
@@ -58,15 +66,15 @@ struct ReceiveLimits {
   std::uint32_t command_octets_max = 2048;  ///< with CRLF; RFC 5321 asks for 512 and more with extensions
   std::uint32_t line_octets_max = 1000;     ///< text line with CRLF (RFC 5321 4.5.3.1.6)
   std::uint32_t header_octets_max = 256U << 10;
-  std::uint32_t hops_max = 50;    ///< Received fields
+  std::uint32_t hops_max = 50;       ///< Received fields
   std::uint32_t local_hops_max = 4;  ///< Received fields that this host wrote
-  std::uint32_t errors_max = 10;  ///< protocol errors, then 421
+  std::uint32_t errors_max = 10;     ///< protocol errors, then 421
   std::uint32_t connections_max = 20'000;
   std::uint32_t connections_per_source_max = 0;       ///< of one address (IPv6: one /64); 0: any number
   std::uint32_t connections_per_source_percent = 10;  ///< of those that are still free; 100: all
-  Duration session_timeout = 1h;    ///< then 421 where no transaction is open; 0: none
-  Duration command_timeout = 5min;  ///< RFC 5321 4.5.3.2.7
-  Duration data_timeout = 3min;     ///< between two pieces of a message (RFC 5321 4.5.3.2.5)
+  Duration session_timeout = 1h;                      ///< then 421 where no transaction is open; 0: none
+  Duration command_timeout = 5min;                    ///< RFC 5321 4.5.3.2.7
+  Duration data_timeout = 3min;  ///< between two pieces of a message (RFC 5321 4.5.3.2.5)
 };
 
 enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
@@ -118,7 +126,8 @@ enum class OldHabit : std::uint8_t {
   normalize  ///< the message is mended (smtp/line_mender.h)
 };
 
-/// Whether clients of a listener say who they are (AUTH), and what their passwords are checked against: one of the two.
+/// Whether clients of a listener say who they are (AUTH), and what their passwords are checked against: one
+/// of the two.
 struct ListenerAuthenticationConfig {
   enum class Mode : std::uint8_t {
     off,
@@ -149,20 +158,22 @@ enum class ProtocolLogging : std::uint8_t { none, verbose };
 struct ListenerConfig {
   std::string name;
   Endpoint address;
-  std::vector<AddressRange> clients = {};  ///< that it serves, of those that come to its address; empty: all that no other does
-  std::string host_name = {};              ///< empty: the hub's
-  std::string banner = "ESMTP Umbra";      ///< behind the host name, in the greeting
-  std::vector<AddressRange> networks;  ///< clients that may relay; empty: nobody
+  std::vector<AddressRange> clients =
+      {};  ///< that it serves, of those that come to its address; empty: all that no other does
+  std::string host_name = {};                      ///< empty: the hub's
+  std::string banner = "ESMTP Umbra";              ///< behind the host name, in the greeting
+  std::vector<AddressRange> networks;              ///< clients that may relay; empty: nobody
   std::vector<std::string> accepted_domains = {};  ///< of recipients that anybody may send to
-  std::vector<AddressRange> proxy_protocol = {};   ///< proxies that say in front of each connection whose it is
-  std::vector<AddressRange> xclient = {};          ///< clients that may say by XCLIENT for whom they speak
+  std::vector<AddressRange> proxy_protocol =
+      {};                                  ///< proxies that say in front of each connection whose it is
+  std::vector<AddressRange> xclient = {};  ///< clients that may say by XCLIENT for whom they speak
   smtp::Extensions extensions = {};
   OldHabit bare_line_ends = OldHabit::reject;
   OldHabit long_lines = OldHabit::reject;
   ShadowPolicy shadow = ShadowPolicy::require;
   Protection protection;  ///< under require and prefer
   OnShadowFailure on_failure = OnShadowFailure::delay;
-  Duration acknowledgement_delay_max = 30s;             ///< 0: off
+  Duration acknowledgement_delay_max = 30s;           ///< 0: off
   std::uint32_t delayed_acknowledgements_max = 1000;  ///< clients that may wait at once
   ReceiveLimits limits;
   Duration tarpit = 5s;  ///< before a 5xx reply to a command; 0: none
@@ -188,11 +199,12 @@ struct RouteConfig {
   std::uint32_t connections_max = 20;     ///< at once, per destination
   std::uint32_t messages_per_connection_max = 1000;
   std::uint32_t recipient_rate_limit = 0;  ///< a minute, to one destination; 0: as many as it takes
-  std::string bounce_profile = {};        ///< by name; empty: that of `delivery`
+  std::string bounce_profile = {};         ///< by name; empty: that of `delivery`
   RouteTlsConfig tls = {};
   RouteAuthenticationConfig authentication = {};
   std::vector<std::string> hubs = {};  ///< not empty: mail is handed over to one of these hubs of the cluster
-  std::vector<std::string> source_addresses = {};  ///< of this machine, to connect from; at most one IPv4 and one IPv6; empty: the system's choice
+  std::vector<std::string> source_addresses =
+      {};  ///< of this machine, to connect from; at most one IPv4 and one IPv6; empty: the system's choice
   ProtocolLogging protocol_log = ProtocolLogging::none;
   bool operator==(const RouteConfig&) const = default;
 };
@@ -228,8 +240,10 @@ struct DeliveryConfig : BounceProfileConfig {
   Duration idle_timeout = 30s;                   ///< a kept connection without mail
   std::uint32_t connections_max = 500;           ///< over all destinations
   std::uint64_t ready_octets_max = 64ULL << 20;  ///< bodies kept in memory between accept and delivery
-  std::uint32_t crashes_max = 3;  ///< ends of the process during attempts of a message; then it is held. 0: never
-  bool trace_field = true;        ///< what became of a message in this hub is said in a header field of it (smtp/hop_field.h)
+  std::uint32_t crashes_max =
+      3;  ///< ends of the process during attempts of a message; then it is held. 0: never
+  bool trace_field =
+      true;  ///< what became of a message in this hub is said in a header field of it (smtp/hop_field.h)
 };
 
 struct ResolverConfig {
@@ -260,7 +274,7 @@ struct ArbiterConfig {
 
 struct MemberConfig {
   std::string name;
-  Endpoint address;  ///< where it listens for hubs; host may be a name
+  Endpoint address;       ///< where it listens for hubs; host may be a name
   std::string zone = {};  ///< what fails together with it (rack, room, site); empty: not said
 };
 
@@ -272,16 +286,17 @@ struct DiscoveryConfig {
   };
   std::string dns;  ///< empty: there is a list
   Type type = Type::srv;
-  std::uint16_t port = 0;          ///< type address
-  Duration interval = 5s;          ///< between two questions
-  Duration forget_after = 10min;   ///< a hub that DNS does not name and that is silent, when nothing is owed to it
+  std::uint16_t port = 0;  ///< type address
+  Duration interval = 5s;  ///< between two questions
+  Duration forget_after =
+      10min;  ///< a hub that DNS does not name and that is silent, when nothing is owed to it
   [[nodiscard]] bool enabled() const { return !dns.empty(); }
 };
 
 struct ClusterConfig {
-  Endpoint address;                   ///< where this hub listens for other hubs; port 0: no cluster
-  std::string secret_file;            ///< as written; empty: none
-  std::string secret;                 ///< shared by all hubs (from secret_file or UMBRA_CLUSTER_SECRET)
+  Endpoint address;         ///< where this hub listens for other hubs; port 0: no cluster
+  std::string secret_file;  ///< as written; empty: none
+  std::string secret;       ///< shared by all hubs (from secret_file or UMBRA_CLUSTER_SECRET)
   ClusterTlsConfig tls = {};
   std::vector<MemberConfig> members;  ///< every hub, this one included; empty with discovery
   /// The versions of XSHADOW spoken. Not from a file: tests play the release before and the one after.
@@ -379,12 +394,12 @@ struct SafetyNetConfig {
 /// How much a client may send. 0: as much as it likes.
 struct ThrottlingPolicyConfig {
   std::string name;
-  std::vector<AddressRange> networks;  ///< of clients it is for; empty: any
-  std::vector<std::string> hosts = {};  ///< the same, by name
-  std::vector<std::string> listeners;  ///< listeners that it is for; empty: all
-  std::vector<std::string> users;      ///< who have logged on; empty: it is for clients, whoever they are
-  std::uint32_t message_rate_limit = 0;     ///< a minute
-  std::uint32_t recipient_rate_limit = 0;   ///< a minute
+  std::vector<AddressRange> networks;      ///< of clients it is for; empty: any
+  std::vector<std::string> hosts = {};     ///< the same, by name
+  std::vector<std::string> listeners;      ///< listeners that it is for; empty: all
+  std::vector<std::string> users;          ///< who have logged on; empty: it is for clients, whoever they are
+  std::uint32_t message_rate_limit = 0;    ///< a minute
+  std::uint32_t recipient_rate_limit = 0;  ///< a minute
   std::uint32_t connection_rate_limit = 0;  ///< a minute
   std::uint32_t connections_max = 0;        ///< at once
   enum class Source : std::uint8_t {
@@ -407,11 +422,11 @@ struct ContentFilterConfig {
   std::vector<AddressRange> networks;  ///< of clients, the same
   WhenDown when_down = WhenDown::tempfail;
   Duration connect_timeout = 5s;
-  Duration command_timeout = 30s;         ///< negotiation, and each answer up to DATA
-  Duration content_timeout = 1min;        ///< each answer to a header or a piece of the body
-  Duration end_of_message_timeout = 3min; ///< each answer, or "wait longer", at the end
-  Duration message_timeout = 5min;        ///< all of these together
-  Duration retry_after = 10s;             ///< after it was found down
+  Duration command_timeout = 30s;          ///< negotiation, and each answer up to DATA
+  Duration content_timeout = 1min;         ///< each answer to a header or a piece of the body
+  Duration end_of_message_timeout = 3min;  ///< each answer, or "wait longer", at the end
+  Duration message_timeout = 5min;         ///< all of these together
+  Duration retry_after = 10s;              ///< after it was found down
   std::uint32_t connections_max = 20;
   Duration waiting_age_max = 24 * 1h;             ///< queue_and_wait: of the oldest message
   std::uint64_t waiting_octets_max = 1ULL << 30;  ///< the same of all that wait, together
@@ -419,7 +434,8 @@ struct ContentFilterConfig {
   bool operator==(const ContentFilterConfig&) const = default;
 };
 
-/// When a level of back pressure begins (`medium`, `high`: at or above) and ends (below). In the resource's own unit.
+/// When a level of back pressure begins (`medium`, `high`: at or above) and ends (below). In the resource's
+/// own unit.
 struct PressureMarksConfig {
   std::uint64_t medium = 0;
   std::uint64_t high = 0;  ///< 0: not watched; of a disk: by its size
@@ -446,7 +462,7 @@ struct PressureConfig {
 };
 struct PressureMarksKey {
   std::string_view name;
-  PressureMarksConfig PressureConfig::*marks;
+  PressureMarksConfig PressureConfig::* marks;
 };
 /// By hub/pressure's Resource.
 inline constexpr std::array pressure_marks_keys = {
@@ -463,8 +479,9 @@ inline constexpr std::array pressure_marks_keys = {
 };
 
 struct Config {
-  std::string file;  ///< where it was read from
-  std::string version;  ///< of the file as it was read: the same text has the same (12 hexadecimal digits of its SHA-256)
+  std::string file;     ///< where it was read from
+  std::string version;  ///< of the file as it was read: the same text has the same (12 hexadecimal digits of
+                        ///< its SHA-256)
   std::string hub_name;
   std::string host_name;  ///< in greeting, EHLO, Received; default: hub_name
   SpoolConfig spool;

@@ -16,12 +16,14 @@ std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> LiveConfig::read() c
   return plan_reload(now_, *wanted);
 }
 
-std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> plan_reload(const Config& in_force, const Config& wanted) {
+std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> plan_reload(const Config& in_force,
+                                                                        const Config& wanted) {
   LiveConfig::Plan plan;
   plan.version = wanted.version;
   plan.next = with_restart_keys_of(in_force, wanted);
   for (auto& change : changes_between(in_force, wanted))
-    (change.takes_effect == TakesEffect::at_reload ? plan.changed : plan.waiting).push_back(std::move(change));
+    (change.takes_effect == TakesEffect::at_reload ? plan.changed : plan.waiting)
+        .push_back(std::move(change));
   if (plan.waiting.empty()) return plan;
   // The file is good as a whole. Is it, too, without what waits for a restart?
   ReadReport report{in_force.file, {}, {}};
@@ -31,7 +33,9 @@ std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> plan_reload(const Co
   for (const auto& change : plan.waiting) keys += (keys.empty() ? "" : ", ") + change.key;
   std::vector<ConfigProblem> problems;
   for (const auto& problem : report.problems)
-    problems.push_back({in_force.file, 0, "without what needs a restart (" + keys + ") the rest cannot be: " + problem.what + ". Start the hub again"});
+    problems.push_back({in_force.file, 0,
+                        "without what needs a restart (" + keys + ") the rest cannot be: " + problem.what +
+                            ". Start the hub again"});
   return std::unexpected(std::move(problems));
 }
 

@@ -101,7 +101,8 @@ class SchemaVisitor final : public ConfigVisitor {
     return property;
   }
   void mark(const Key& key) {
-    schema_["properties"][std::string(key.name)]["x-takes-effect"] = key.takes_effect == TakesEffect::at_reload ? "reload" : "restart";
+    schema_["properties"][std::string(key.name)]["x-takes-effect"] =
+        key.takes_effect == TakesEffect::at_reload ? "reload" : "restart";
   }
   template <class Wrap>
   void add_inner(const Heading& key, const Describe& describe, const Wrap& wrap) {
@@ -164,8 +165,10 @@ const Json* group_in(const Json& property) {
 
 void write_group(std::string& out, const std::string& path, const Json& property) {
   const auto& group = *group_in(property);
-  out += fmt::format("\n## `{}`\n\n{}\n\n| key | what it takes | default | takes effect | meaning |\n|---|---|---|---|---|\n",
-                     path, property["description"].get<std::string>());
+  out += fmt::format(
+      "\n## `{}`\n\n{}\n\n| key | what it takes | default | takes effect | meaning "
+      "|\n|---|---|---|---|---|\n",
+      path, property["description"].get<std::string>());
   auto required = group.value("required", std::vector<std::string>{});
   for (const auto& [name, inner] : group["properties"].items()) {
     bool is_required = std::ranges::find(required, name) != required.end();
@@ -178,8 +181,8 @@ void write_group(std::string& out, const std::string& path, const Json& property
     auto kind = kind_of(inner);
     if (group_in(inner) != nullptr) kind = inner.contains("items") ? "list, see below" : "group, see below";
     // A group has no such time of its own: its keys say it.
-    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", name, kind, preset, inner.value("x-takes-effect", ""),
-                       inner["description"].get<std::string>());
+    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", name, kind, preset,
+                       inner.value("x-takes-effect", ""), inner["description"].get<std::string>());
   }
   for (const auto& [name, inner] : group["properties"].items()) {
     if (group_in(inner) != nullptr)

@@ -1,3 +1,5 @@
+// What a configuration must be, beyond its form. This file is long because there is a check for each section,
+// and nothing else is in here.
 #include "hub/config/validate.h"
 
 #include <fmt/format.h>
@@ -39,7 +41,9 @@ std::string canonical(const std::string& host) {
   return error ? host : address.to_string();
 }
 
-bool share_an_address(const Endpoint& a, const Endpoint& b) { return a.port != 0 && a == b; }
+bool share_an_address(const Endpoint& a, const Endpoint& b) {
+  return a.port != 0 && a == b;
+}
 
 void check_listen_addresses(Config& config, ReadReport& report) {
   struct Seen {
@@ -72,7 +76,8 @@ void check_listen_addresses(Config& config, ReadReport& report) {
   if (config.admin.address) add("admin.address", *config.admin.address, false);
 }
 
-/// Ranges lie within one another or apart, and of two the smaller one wins; of two that are equal, or that overlap in part, neither does.
+/// Ranges lie within one another or apart, and of two the smaller one wins; of two that are equal, or that
+/// overlap in part, neither does.
 void check_clients(const Config& config, std::size_t i, ReadReport& report) {
   const auto& listener = config.listeners[i];
   auto path = fmt::format("listeners[{}]", i);
@@ -81,13 +86,20 @@ void check_clients(const Config& config, std::size_t i, ReadReport& report) {
     if (!share_an_address(listener.address, other.address)) continue;
     auto both = fmt::format("listeners[{}] (\"{}\") at {}", j, other.name, to_string(listener.address));
     if (listener.clients.empty() && other.clients.empty())
-      report.problem_at(path, fmt::format("{}: this one and {} both serve every client; say in `clients` which networks each of them is for", path, both));
+      report.problem_at(path, fmt::format("{}: this one and {} both serve every client; say in `clients` "
+                                          "which networks each of them is for",
+                                          path, both));
     for (const auto& range : listener.clients)
       for (const auto& taken : other.clients) {
         if (range.is_same_as(taken))
-          report.problem_at(path + ".clients", fmt::format("{}.clients: {} is a network of {} already; one of them may name a smaller network within it", path, range.text, both));
+          report.problem_at(path + ".clients", fmt::format("{}.clients: {} is a network of {} already; one "
+                                                           "of them may name a smaller network within it",
+                                                           path, range.text, both));
         else if (range.meets(taken) && !range.covers(taken) && !taken.covers(range))
-          report.problem_at(path + ".clients", fmt::format("{}.clients: {} overlaps {} of {}; one must lie in the other, or apart from it", path, range.text, taken.text, both));
+          report.problem_at(
+              path + ".clients",
+              fmt::format("{}.clients: {} overlaps {} of {}; one must lie in the other, or apart from it",
+                          path, range.text, taken.text, both));
       }
   }
 }
@@ -102,10 +114,12 @@ void check_listener_tls(const ListenerTlsConfig& tls, const std::string& path, R
   if (tls.client_certificates != Clients::none && tls.client_ca.empty())
     report.problem_at(path + ".client_certificates", path + ".client_ca is missing: whom to trust");
   if (tls.client_certificates == Clients::none && !tls.client_names.empty())
-    report.problem_at(path + ".client_names", path + ".client_names: no certificate is asked for; say client_certificates: request");
+    report.problem_at(path + ".client_names",
+                      path + ".client_names: no certificate is asked for; say client_certificates: request");
 }
 
-void check_listener_authentication(const ListenerConfig& listener, const std::string& path, ReadReport& report) {
+void check_listener_authentication(const ListenerConfig& listener, const std::string& path,
+                                   ReadReport& report) {
   const auto& authentication = listener.authentication;
   const bool has_users = !authentication.password_file.empty();
   if (authentication.mode == ListenerAuthenticationConfig::Mode::off) {
@@ -114,9 +128,12 @@ void check_listener_authentication(const ListenerConfig& listener, const std::st
     return;
   }
   if (has_users != authentication.dovecot.empty())
-    report.problem_at(path, path + (has_users ? ": give password_file or dovecot, not both" : ".password_file is missing: who the users are (or dovecot)"));
+    report.problem_at(path, path + (has_users ? ": give password_file or dovecot, not both"
+                                              : ".password_file is missing: who the users are (or dovecot)"));
   if (listener.tls.mode == ListenerTlsConfig::Mode::none && !authentication.allow_without_tls)
-    report.problem_at(path, path + ": nobody could log on: this listener has no TLS; say tls.mode (or allow_without_tls: true, where nobody can listen in)");
+    report.problem_at(path, path +
+                                ": nobody could log on: this listener has no TLS; say tls.mode (or "
+                                "allow_without_tls: true, where nobody can listen in)");
 }
 
 void check_route_tls(const RouteTlsConfig& tls, const std::string& path, ReadReport& report) {
@@ -135,10 +152,13 @@ void check_cluster_tls(const ClusterConfig& cluster, ReadReport& report) {
 }
 
 /// Copies that no hub could ever hold.
-void check_copies(const Config& config, const ListenerConfig& listener, const std::string& path, ReadReport& report) {
+void check_copies(const Config& config, const ListenerConfig& listener, const std::string& path,
+                  ReadReport& report) {
   if (config.cluster.discovery.enabled()) {
     if (listener.protection.zones == ZonePreference::only_other_zone && config.cluster.zone.empty())
-      report.problem_at(path + ".zones", fmt::format("{}.zones: this hub has no zone; give cluster.zone or set UMBRA_HUB_ZONE", path));
+      report.problem_at(
+          path + ".zones",
+          fmt::format("{}.zones: this hub has no zone; give cluster.zone or set UMBRA_HUB_ZONE", path));
     return;
   }
   auto own_zone = config.cluster.own_zone(config.hub_name);
@@ -197,32 +217,44 @@ void check_route_authentication(const RouteConfig& route, const std::string& pat
   if (authentication.user.empty()) return report.problem_at(at, at + ".user is missing");
   if (authentication.password_file.empty()) return report.problem_at(at, at + ".password_file is missing");
   if (route.hosts.empty())
-    report.problem_at(at, at + ": without hosts the password would be shown to whatever host the recipient's domain names; say hosts");
-  const bool is_encrypted = route.tls.policy == RouteTlsConfig::Policy::encrypt || route.tls.policy == RouteTlsConfig::Policy::verify;
+    report.problem_at(at, at + ": without hosts the password would be shown to whatever host the recipient's "
+                               "domain names; say hosts");
+  const bool is_encrypted = route.tls.policy == RouteTlsConfig::Policy::encrypt ||
+                            route.tls.policy == RouteTlsConfig::Policy::verify;
   if (!is_encrypted && !authentication.allow_without_tls)
-    report.problem_at(at, fmt::format("{0}: with this {1}.tls.policy mail could go without TLS, and the password never does; say policy: verify (or encrypt), or "
-                                      "allow_without_tls: true where nobody can listen in", at, path));
+    report.problem_at(at, fmt::format("{0}: with this {1}.tls.policy mail could go without TLS, and the "
+                                      "password never does; say policy: verify (or encrypt), or "
+                                      "allow_without_tls: true where nobody can listen in",
+                                      at, path));
 }
 
 void check_source_addresses(const RouteConfig& route, const std::string& path, ReadReport& report) {
-  const auto is_ipv4 = [](const std::string& address) { return AddressRange::parse(address).value_or(AddressRange{}).is_ipv4(); };
+  const auto is_ipv4 = [](const std::string& address) {
+    return AddressRange::parse(address).value_or(AddressRange{}).is_ipv4();
+  };
   const auto ipv4 = std::ranges::count_if(route.source_addresses, is_ipv4);
   if (ipv4 > 1 || static_cast<std::ptrdiff_t>(route.source_addresses.size()) - ipv4 > 1)
-    report.problem_at(path + ".source_addresses", fmt::format("{}.source_addresses: expected at most one IPv4 and one IPv6 address", path));
+    report.problem_at(
+        path + ".source_addresses",
+        fmt::format("{}.source_addresses: expected at most one IPv4 and one IPv6 address", path));
 }
 
 void check_hubs(const Config& config, const RouteConfig& route, const std::string& path, ReadReport& report) {
   auto at = path + ".hubs";
   auto problem = [&](const std::string& why) { report.problem_at(at, fmt::format("{}: {}", at, why)); };
   if (route.hubs.empty()) return problem("expected at least one");
-  for (const char* other : {"hosts", "mx_port", "eight_bit", "connections", "messages_per_connection", "recipient_rate_limit", "tls", "authentication", "source_addresses", "protocol_log"})
-    if (report.given(fmt::format("{}.{}", path, other))) problem(fmt::format("hubs are handed the mail over; leave out \"{}\"", other));
+  for (const char* other :
+       {"hosts", "mx_port", "eight_bit", "connections", "messages_per_connection", "recipient_rate_limit",
+        "tls", "authentication", "source_addresses", "protocol_log"})
+    if (report.given(fmt::format("{}.{}", path, other)))
+      problem(fmt::format("hubs are handed the mail over; leave out \"{}\"", other));
   if (!config.cluster.enabled()) return problem("this hub has no cluster; name the hubs in cluster.members");
   std::set<std::string> named;
   for (const auto& hub : route.hubs) {
     if (!named.insert(hub).second) problem(fmt::format("\"{}\" is in the list already", hub));
-    bool is_known = config.cluster.discovery.enabled() || hub == config.hub_name ||
-                    std::ranges::find(config.cluster.members, hub, &MemberConfig::name) != config.cluster.members.end();
+    bool is_known =
+        config.cluster.discovery.enabled() || hub == config.hub_name ||
+        std::ranges::find(config.cluster.members, hub, &MemberConfig::name) != config.cluster.members.end();
     if (!is_known) problem(fmt::format("\"{}\" is not in cluster.members", hub));
   }
   if (!named.contains(config.hub_name)) return;
@@ -231,10 +263,14 @@ void check_hubs(const Config& config, const RouteConfig& route, const std::strin
   for (const auto& domain : route.domains) {
     bool has_other = std::ranges::any_of(config.routes, [&](const RouteConfig& other) {
       bool is_own = std::ranges::find(other.hubs, config.hub_name) != other.hubs.end();
-      return !is_own && std::ranges::any_of(other.domains, [&](const auto& pattern) { return covers(pattern, domain); });
+      return !is_own &&
+             std::ranges::any_of(other.domains, [&](const auto& pattern) { return covers(pattern, domain); });
     });
     if (!has_other)
-      problem(fmt::format("this hub is one of them, so it needs another route for \"{}\", by which it delivers what it is handed", domain));
+      problem(
+          fmt::format("this hub is one of them, so it needs another route for \"{}\", by which it delivers "
+                      "what it is handed",
+                      domain));
   }
 }
 
@@ -306,14 +342,17 @@ void check_bounce_profiles(const Config& config, ReadReport& report) {
     const auto& profile = config.bounce_profiles[i];
     auto path = fmt::format("bounce_profiles[{}]", i);
     if (!profile.name.empty() && !names.insert(profile.name).second)
-      report.problem_at(path + ".name", fmt::format("{}.name: \"{}\" is the name of another profile", path, profile.name));
+      report.problem_at(path + ".name",
+                        fmt::format("{}.name: \"{}\" is the name of another profile", path, profile.name));
     check_bounces(profile, path, report);
   }
   for (std::size_t i = 0; i < config.routes.size(); ++i) {
     const auto& name = config.routes[i].bounce_profile;
     if (!name.empty() && find_bounce_profile(config, name) == nullptr)
-      report.problem_at(fmt::format("routes[{}].bounce_profile", i),
-                        fmt::format("routes[{}].bounce_profile: \"{}\" is none of bounce_profiles, exchange, esa", i, name));
+      report.problem_at(
+          fmt::format("routes[{}].bounce_profile", i),
+          fmt::format("routes[{}].bounce_profile: \"{}\" is none of bounce_profiles, exchange, esa", i,
+                      name));
   }
 }
 
@@ -321,21 +360,30 @@ void check_discovery(const Config& config, ReadReport& report) {
   const auto& cluster = config.cluster;
   const auto& discovery = cluster.discovery;
   if (!discovery.enabled()) {
-    if (!cluster.zone.empty()) report.problem_at("cluster.zone", "cluster.zone: it is for cluster.discovery; with a list of members zones stand there");
+    if (!cluster.zone.empty())
+      report.problem_at(
+          "cluster.zone",
+          "cluster.zone: it is for cluster.discovery; with a list of members zones stand there");
     if (report.given("cluster.discovery"))
-      report.problem_at("cluster.discovery", "cluster.discovery.dns is missing: the name that stands for all hubs");
+      report.problem_at("cluster.discovery",
+                        "cluster.discovery.dns is missing: the name that stands for all hubs");
     return;
   }
   if (!cluster.members.empty())
     report.problem_at("cluster.discovery", "cluster.discovery: give this or cluster.members, not both");
   bool is_by_address = discovery.type == DiscoveryConfig::Type::address;
   if (is_by_address && discovery.port == 0)
-    report.problem_at("cluster.discovery", "cluster.discovery.port is missing: where the hubs listen for one another");
+    report.problem_at("cluster.discovery",
+                      "cluster.discovery.port is missing: where the hubs listen for one another");
   if (!is_by_address && discovery.port != 0)
-    report.problem_at("cluster.discovery.port", "cluster.discovery.port: SRV records name the port; it is for \"type: address\"");
+    report.problem_at("cluster.discovery.port",
+                      "cluster.discovery.port: SRV records name the port; it is for \"type: address\"");
   if (!is_by_address && config.hub_name.find('.') != std::string::npos)
-    report.problem_at("hub.name", fmt::format("hub.name: \"{}\" can be no first label of an SRV target; leave out the dot or use "
-                                              "\"type: address\"", config.hub_name));
+    report.problem_at(
+        "hub.name",
+        fmt::format("hub.name: \"{}\" can be no first label of an SRV target; leave out the dot or use "
+                    "\"type: address\"",
+                    config.hub_name));
 }
 
 // What every pod has.
@@ -349,7 +397,8 @@ void use_service_account(ArbiterConfig& arbiter) {
       arbiter.endpoints.push_back({host, static_cast<std::uint16_t>(*number)});
   }
   if (arbiter.ca_file.empty()) arbiter.ca_file = fmt::format("{}ca.crt", folder);
-  if (arbiter.token_file.empty() && arbiter.certificate_file.empty()) arbiter.token_file = fmt::format("{}token", folder);
+  if (arbiter.token_file.empty() && arbiter.certificate_file.empty())
+    arbiter.token_file = fmt::format("{}token", folder);
   if (arbiter.name_space.empty()) arbiter.namespace_file = fmt::format("{}namespace", folder);
 }
 
@@ -358,17 +407,22 @@ void check_arbiter(ClusterConfig& cluster, ReadReport& report) {
   bool is_kubernetes = cluster.ownership == OwnershipMode::kubernetes;
   if (!is_kubernetes && cluster.ownership != OwnershipMode::etcd) {
     if (report.given("cluster.arbiter"))
-      report.problem_at("cluster.arbiter", "cluster.arbiter: only \"ownership: etcd\" and \"ownership: kubernetes\" ask it");
+      report.problem_at("cluster.arbiter",
+                        "cluster.arbiter: only \"ownership: etcd\" and \"ownership: kubernetes\" ask it");
     return;
   }
   if (is_kubernetes) use_service_account(arbiter);
   if (arbiter.prefix.empty()) arbiter.prefix = "umbra-";
   if (arbiter.endpoints.empty())
-    report.problem_at(report.given("cluster.arbiter") ? "cluster.arbiter" : "cluster.ownership",
-                      is_kubernetes ? "cluster.arbiter.endpoints is missing, and this is no pod (KUBERNETES_SERVICE_HOST is not set)"
-                                    : "cluster.arbiter.endpoints is missing: the client addresses of etcd");
+    report.problem_at(
+        report.given("cluster.arbiter") ? "cluster.arbiter" : "cluster.ownership",
+        is_kubernetes
+            ? "cluster.arbiter.endpoints is missing, and this is no pod (KUBERNETES_SERVICE_HOST is not set)"
+            : "cluster.arbiter.endpoints is missing: the client addresses of etcd");
   for (const auto& endpoint : arbiter.endpoints)
-    if (endpoint.port == 0) report.problem_at("cluster.arbiter.endpoints", "cluster.arbiter.endpoints: port 0 cannot be connected to");
+    if (endpoint.port == 0)
+      report.problem_at("cluster.arbiter.endpoints",
+                        "cluster.arbiter.endpoints: port 0 cannot be connected to");
   if (arbiter.certificate_file.empty() != arbiter.key_file.empty())
     report.problem_at("cluster.arbiter", "cluster.arbiter: certificate_file and key_file go together");
 }
@@ -379,8 +433,9 @@ void check_cluster(Config& config, ReadReport& report) {
   check_arbiter(cluster, report);
   if (!cluster.enabled()) {
     if (report.given("cluster.address")) {
-      report.problem_at("cluster.address",
-                        "cluster.members is missing: every hub of the cluster, this one included (or cluster.discovery)");
+      report.problem_at(
+          "cluster.address",
+          "cluster.members is missing: every hub of the cluster, this one included (or cluster.discovery)");
     }
     return;
   }
@@ -391,7 +446,8 @@ void check_cluster(Config& config, ReadReport& report) {
     // Certificates say who is who.
   } else if (cluster.secret.empty()) {
     report.problem_at("cluster",
-                      "the cluster has no secret: give cluster.secret_file or set UMBRA_CLUSTER_SECRET, or use cluster.tls");
+                      "the cluster has no secret: give cluster.secret_file or set UMBRA_CLUSTER_SECRET, or "
+                      "use cluster.tls");
   } else if (cluster.secret.size() < secret_octets_min) {
     report.problem_at("cluster.secret_file",
                       fmt::format("the cluster's secret has {} octets, expected at least {}",
@@ -420,10 +476,12 @@ void check_cluster(Config& config, ReadReport& report) {
                       fmt::format("cluster.members: this hub, \"{}\", is not in the list", config.hub_name));
   }
   if (cluster.ownership == OwnershipMode::majority && cluster.members.size() < 3)
-    report.problem_at("cluster.ownership",
-                      fmt::format("cluster.ownership: \"majority\" needs three hubs or more in cluster.members, here are {}; two "
-                                  "hubs have no majority when one is away: say \"pairwise\"",
-                                  cluster.members.size()));
+    report.problem_at(
+        "cluster.ownership",
+        fmt::format(
+            "cluster.ownership: \"majority\" needs three hubs or more in cluster.members, here are {}; two "
+            "hubs have no majority when one is away: say \"pairwise\"",
+            cluster.members.size()));
   if (cluster.heartbeat * 3 > cluster.lease) {
     report.problem_at(report.given("cluster.heartbeat") ? "cluster.heartbeat" : "cluster.lease",
                       fmt::format("cluster.heartbeat ({}) must be at most a third of cluster.lease ({})",
@@ -445,10 +503,12 @@ void check_throttling(const Config& config, ReadReport& report) {
     const auto& policy = config.throttling_policies[i];
     auto path = fmt::format("throttling_policies[{}]", i);
     if (!policy.name.empty() && !names.insert(policy.name).second)
-      report.problem_at(path + ".name", fmt::format("{}.name: \"{}\" is the name of another policy", path, policy.name));
+      report.problem_at(path + ".name",
+                        fmt::format("{}.name: \"{}\" is the name of another policy", path, policy.name));
     for (const auto& listener : policy.listeners)
       if (std::ranges::none_of(config.listeners, [&](const ListenerConfig& l) { return l.name == listener; }))
-        report.problem_at(path + ".listeners", fmt::format("{}.listeners: there is no listener \"{}\"", path, listener));
+        report.problem_at(path + ".listeners",
+                          fmt::format("{}.listeners: there is no listener \"{}\"", path, listener));
   }
 }
 
@@ -458,10 +518,12 @@ void check_content_filters(const Config& config, ReadReport& report) {
     const auto& filter = config.content_filters[i];
     auto path = fmt::format("content_filters[{}]", i);
     if (!filter.name.empty() && !names.insert(filter.name).second)
-      report.problem_at(path + ".name", fmt::format("{}.name: \"{}\" is the name of another filter", path, filter.name));
+      report.problem_at(path + ".name",
+                        fmt::format("{}.name: \"{}\" is the name of another filter", path, filter.name));
     for (const auto& listener : filter.listeners)
       if (std::ranges::none_of(config.listeners, [&](const ListenerConfig& l) { return l.name == listener; }))
-        report.problem_at(path + ".listeners", fmt::format("{}.listeners: there is no listener \"{}\"", path, listener));
+        report.problem_at(path + ".listeners",
+                          fmt::format("{}.listeners: there is no listener \"{}\"", path, listener));
   }
 }
 
@@ -470,12 +532,15 @@ void check_pressure(const PressureConfig& pressure, ReadReport& report) {
   for (const auto& [name, member] : pressure_marks_keys) {
     const auto& marks = pressure.*member;
     auto path = fmt::format("pressure.{}", name);
-    bool is_ordered = marks.leave_medium <= marks.medium && marks.medium <= marks.leave_high && marks.leave_high <= marks.high;
+    bool is_ordered = marks.leave_medium <= marks.medium && marks.medium <= marks.leave_high &&
+                      marks.leave_high <= marks.high;
     bool is_off = marks == PressureMarksConfig{} || (marks.high == 0 && !report.given(path + ".medium"));
     if (is_ordered || is_off) continue;
-    report.problem_at(report.given(path) ? path : "pressure",
-                      fmt::format("{}: leave_medium {}, medium {}, leave_high {}, high {}: each must be at least the one before", path, marks.leave_medium,
-                                  marks.medium, marks.leave_high, marks.high));
+    report.problem_at(
+        report.given(path) ? path : "pressure",
+        fmt::format(
+            "{}: leave_medium {}, medium {}, leave_high {}, high {}: each must be at least the one before",
+            path, marks.leave_medium, marks.medium, marks.leave_high, marks.high));
   }
 }
 
@@ -485,20 +550,29 @@ void check_admin(const AdminConfig& admin, ReadReport& report) {
   const bool has_names = !tls.client_names_read.empty() || !tls.client_names_write.empty();
   if (!tls.enabled() && (!tls.files.key.empty() || !tls.client_ca.empty() || has_names))
     report.problem_at("admin.tls", "admin.tls.certificate is missing");
-  if (tls.enabled() && has_names && tls.client_ca.empty()) report.problem_at("admin.tls", "admin.tls.client_ca is missing: whom to trust");
+  if (tls.enabled() && has_names && tls.client_ca.empty())
+    report.problem_at("admin.tls", "admin.tls.client_ca is missing: whom to trust");
   if (!tls.client_ca.empty() && !has_names)
-    report.problem_at("admin.tls", "admin.tls: nobody could come in by certificate; say client_names_read or client_names_write");
+    report.problem_at(
+        "admin.tls",
+        "admin.tls: nobody could come in by certificate; say client_names_read or client_names_write");
   for (const auto& name : tls.client_names_read)
     if (std::ranges::find(tls.client_names_write, name) != tls.client_names_write.end())
-      report.problem_at("admin.tls.client_names_read", fmt::format("admin.tls.client_names_read: {} is one of client_names_write already", name));
+      report.problem_at(
+          "admin.tls.client_names_read",
+          fmt::format("admin.tls.client_names_read: {} is one of client_names_write already", name));
   if (!admin.address) {
-    if (!admin.tokens_file.empty()) report.problem_at("admin.tokens_file", "admin.tokens_file: there is no admin.address where tokens could be shown");
+    if (!admin.tokens_file.empty())
+      report.problem_at("admin.tokens_file",
+                        "admin.tokens_file: there is no admin.address where tokens could be shown");
     if (tls.enabled()) report.problem_at("admin.tls", "admin.tls: there is no admin.address");
     return;
   }
-  if (!admin.tokens_file.empty() && !tls.enabled() && !admin.allow_without_tls && !is_loopback(admin.address->host))
+  if (!admin.tokens_file.empty() && !tls.enabled() && !admin.allow_without_tls &&
+      !is_loopback(admin.address->host))
     report.problem_at("admin.tokens_file",
-                      fmt::format("admin.tokens_file: tokens would cross the network in the clear at {}; give admin.tls.certificate, listen on a loopback address, or "
+                      fmt::format("admin.tokens_file: tokens would cross the network in the clear at {}; "
+                                  "give admin.tls.certificate, listen on a loopback address, or "
                                   "say allow_without_tls: true where nobody can listen in",
                                   to_string(*admin.address)));
 }

@@ -1,7 +1,7 @@
 // The keys of the configuration file are described once, in describe.cpp, by walking the structs of config.h
 // with a visitor. One visitor reads a YAML file into the structs (yaml_reader), another one turns the same
-// walk into the JSON schema and the reference page (schema), a third one compares two configurations and keeps of one
-// what a reload cannot change (changes). So they cannot say different things.
+// walk into the JSON schema and the reference page (schema), a third one compares two configurations and
+// keeps of one what a reload cannot change (changes). So they cannot say different things.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,8 @@ struct Heading {
 
 /// When a value that has changed in the file is in force.
 enum class TakesEffect : std::uint8_t {
-  at_reload,  ///< `umbra reload`, SIGHUP; whoever uses it reads it from the hub's one Config when it is needed (live_config.h)
+  at_reload,  ///< `umbra reload`, SIGHUP; whoever uses it reads it from the hub's one Config when it is
+              ///< needed (live_config.h)
   at_restart
 };
 
@@ -158,8 +159,10 @@ class ConfigVisitor {
  private:
   template <class T>
   static Elements elements_of(std::vector<T>& values, void (*describe)(ConfigVisitor&, T&)) {
-    return {values.size(), [&values, describe](std::size_t i, ConfigVisitor& inner) { describe(inner, values[i]); },
-            [&values] { return std::any(values); }, [&values](const std::any& copy) { values = std::any_cast<const std::vector<T>&>(copy); }};
+    return {values.size(),
+            [&values, describe](std::size_t i, ConfigVisitor& inner) { describe(inner, values[i]); },
+            [&values] { return std::any(values); },
+            [&values](const std::any& copy) { values = std::any_cast<const std::vector<T>&>(copy); }};
   }
 };
 

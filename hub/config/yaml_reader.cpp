@@ -277,7 +277,8 @@ void YamlReader::ranges(Key key, std::vector<AddressRange>& values) {
     auto parsed = AddressRange::parse(value);
     if (!parsed) {
       return wrong(node, key.name, value,
-                   "expected an address, a range such as 192.0.2.5-192.0.2.9, or a network such as 192.0.2.0/24 or 2001:db8::/32, with no bits set "
+                   "expected an address, a range such as 192.0.2.5-192.0.2.9, or a network such as "
+                   "192.0.2.0/24 or 2001:db8::/32, with no bits set "
                    "behind the prefix");
     }
     read.push_back(*parsed);

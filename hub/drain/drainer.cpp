@@ -25,8 +25,8 @@ constexpr std::size_t page = 400;
 constexpr const char* intent_note = "drain";
 constexpr Duration rate_window = 5s;
 
-/// In a pod of a StatefulSet a hub is started because it is wanted: one that was scaled away, was killed in the
-/// middle of its leave and is scaled back must not go on to leave. No probe would ever start it anew.
+/// In a pod of a StatefulSet a hub is started because it is wanted: one that was scaled away, was killed in
+/// the middle of its leave and is scaled back must not go on to leave. No probe would ever start it anew.
 bool is_wanted_again() {
   const char* set = std::getenv("UMBRA_STATEFULSET");
   return set != nullptr && *set != '\0';
@@ -34,8 +34,8 @@ bool is_wanted_again() {
 
 }  // namespace
 
-Drainer::Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Clients clients,
-                 EventLog& log, Metrics& metrics, DrainCourse* carried)
+Drainer::Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering,
+                 Clients clients, EventLog& log, Metrics& metrics, DrainCourse* carried)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -49,7 +49,8 @@ Drainer::Drainer(Runtime runtime, const Config& config, storage::Spool& spool, P
 
 void Drainer::start() {
   if (drain_.state() != DrainState::active) {
-    log_.line(LogLevel::info, "what was ordered before goes on", {{"verb", to_string(drain_.order().verb)}, {"state", to_string(drain_.state())}});
+    log_.line(LogLevel::info, "what was ordered before goes on",
+              {{"verb", to_string(drain_.order().verb)}, {"state", to_string(drain_.state())}});
     if (!drain_.takes_mail()) close(true);
   }
   tasks_.spawn("drain", run());
@@ -77,7 +78,8 @@ std::string Drainer::why_not(const cluster::DrainOrder& order) const {
 
 Task<Result<std::string>> Drainer::begin(cluster::DrainOrder order) {
   if (auto why = why_not(order); !why.empty()) co_return why;
-  if (peering_.is_returning()) co_return std::string("this hub is still asking who owns its mail: try again in a moment");
+  if (peering_.is_returning())
+    co_return std::string("this hub is still asking who owns its mail: try again in a moment");
   bool was_leave = drain_.order().verb == DrainVerb::leave;
   auto copy = drain_;
   if (auto why = copy.begin(order, MonotonicClock::now())) co_return *why;
@@ -112,7 +114,8 @@ Task<Result<void>> Drainer::undrain() {
   drain_.cancel(MonotonicClock::now());
   rows_.clear();
   if (had_left) {
-    // "left" is the last word of a run: the others have forgotten what they owed to it, and tell one another. The next run is a new one.
+    // "left" is the last word of a run: the others have forgotten what they owed to it, and tell one another.
+    // The next run is a new one.
     peering_.members().end({true, "undrained after it had left: it joins as a new run"});
     co_return Result<void>{};
   }
@@ -125,7 +128,8 @@ Task<Result<void>> Drainer::undrain() {
 }
 
 Task<Result<void>> Drainer::save(std::string intent) {
-  co_return co_await commit(runtime_.io, spool_, [intent](storage::Writer& w) { return w.set_note(intent_note, intent); });
+  co_return co_await commit(runtime_.io, spool_,
+                            [intent](storage::Writer& w) { return w.set_note(intent_note, intent); });
 }
 
 void Drainer::close(bool is_closed) {
@@ -137,7 +141,8 @@ void Drainer::close(bool is_closed) {
 // --- The loop
 
 Task<void> Drainer::resume() {
-  auto intent = co_await query<std::string>(runtime_.io, spool_, [](storage::Reader& r) { return r.note(intent_note); });
+  auto intent = co_await query<std::string>(runtime_.io, spool_,
+                                            [](storage::Reader& r) { return r.note(intent_note); });
   if (!intent || intent->empty() || is_stopping_) co_return;
   if (drain_.state() != DrainState::active) {  // carried over, or ordered anew already
     bool was_left = *intent == "left";
@@ -146,15 +151,19 @@ Task<void> Drainer::resume() {
     co_return;
   }
   if (*intent == "left") {
-    auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_, [](storage::Reader& r) { return r.counts(); });
+    auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_,
+                                                       [](storage::Reader& r) { return r.counts(); });
     bool is_empty = counts && counts->messages + counts->shadows + counts->outbox == 0;
     log_.line(is_empty ? LogLevel::info : LogLevel::error,
-              is_empty ? "this spool had left the cluster: it is empty, and joins again" : "this spool was marked as left, and is not empty", {});
+              is_empty ? "this spool had left the cluster: it is empty, and joins again"
+                       : "this spool was marked as left, and is not empty",
+              {});
     (void)co_await save("");
     co_return;
   }
   if (is_wanted_again()) {
-    log_.line(LogLevel::warning, "a leave was interrupted, and the StatefulSet has started this hub again: it stays", {});
+    log_.line(LogLevel::warning,
+              "a leave was interrupted, and the StatefulSet has started this hub again: it stays", {});
     (void)co_await save("");
     co_return;
   }
@@ -174,17 +183,23 @@ Task<void> Drainer::run() {
   while (!is_stopping_) {
     bool is_idle = drain_.state() == DrainState::active || drain_.is_over();
     auto left = drain_.state() == DrainState::handing_over ? drain_.remaining(view_) : 0;
-    co_await wake_.wait_for(is_idle ? idle_tick : left > very_far ? very_far_tick : left > far ? far_tick : tick);
+    co_await wake_.wait_for(is_idle           ? idle_tick
+                            : left > very_far ? very_far_tick
+                            : left > far      ? far_tick
+                                              : tick);
     if (is_stopping_) break;
     if (drain_.state() == DrainState::active) {
-      // A hub that did not hear it would go on waiting for this one, were it to end now, and give it no copies.
-      if (!untold_.empty() && MonotonicClock::now() >= next_announcement_) co_await announce(smtp::HubState::active, Duration{0});
+      // A hub that did not hear it would go on waiting for this one, were it to end now, and give it no
+      // copies.
+      if (!untold_.empty() && MonotonicClock::now() >= next_announcement_)
+        co_await announce(smtp::HubState::active, Duration{0});
       continue;
     }
     if (drain_.state() == DrainState::handing_over && peering_.is_returning()) continue;
     auto view = co_await look();
     if (view && drain_.state() == DrainState::handing_over && drain_.remaining(*view) == 0) {
-      // What was accepted before this hub closed may be on its way to the disk still, and is not counted: looked at behind it.
+      // What was accepted before this hub closed may be on its way to the disk still, and is not counted:
+      // looked at behind it.
       auto behind = co_await commit(runtime_.io, spool_, [](storage::Writer&) { return Result<void>{}; });
       if (!behind || is_stopping_) continue;
       view = co_await look();
@@ -199,11 +214,13 @@ Task<void> Drainer::run() {
       auto state = drain_.order().verb == DrainVerb::drain ? smtp::HubState::draining
                    : drain_.state() == DrainState::left    ? smtp::HubState::left
                                                            : smtp::HubState::leaving;
-      co_await announce(state, drain_.order().verb == DrainVerb::drain ? drain_.order().return_within : Duration{0});
+      co_await announce(state,
+                        drain_.order().verb == DrainVerb::drain ? drain_.order().return_within : Duration{0});
     }
     if (is_stopping_ || drain_.state() != DrainState::handing_over) continue;
     feed();
-    bool is_rehome_due = drain_.order().verb == DrainVerb::leave && !is_rehoming_ && MonotonicClock::now() >= next_rehome_;
+    bool is_rehome_due =
+        drain_.order().verb == DrainVerb::leave && !is_rehoming_ && MonotonicClock::now() >= next_rehome_;
     if (is_rehome_due) {
       is_rehoming_ = true;
       tasks_.spawn("rehome", rehome());
@@ -213,7 +230,8 @@ Task<void> Drainer::run() {
 
 Task<void> Drainer::changed() {
   auto state = drain_.state();
-  log_.line(state == DrainState::incomplete ? LogLevel::warning : LogLevel::info, "drain: " + std::string(to_string(state)),
+  log_.line(state == DrainState::incomplete ? LogLevel::warning : LogLevel::info,
+            "drain: " + std::string(to_string(state)),
             {{"reason", drain_.why()},
              {"queue", static_cast<std::int64_t>(view_.queue)},
              {"shadows", static_cast<std::int64_t>(view_.shadows)},
@@ -251,15 +269,18 @@ Task<void> Drainer::announce(smtp::HubState state, Duration back_within) {
   next_announcement_ = MonotonicClock::now() + std::max<Duration>(config_.cluster.lease / 2, 1s);
   TaskScope telling(runtime_.io);
   struct Telling {
-    static Task<void> run(std::shared_ptr<Member> member, std::string command, std::set<std::string>* untold) {
+    static Task<void> run(std::shared_ptr<Member> member, std::string command,
+                          std::set<std::string>* untold) {
       auto told = co_await member->control->call(std::move(command), tell_timeout);
-      if (untold != nullptr && told.kind == Link::Outcome::Kind::replied && told.reply.code == 250) untold->erase(member->name());
+      if (untold != nullptr && told.kind == Link::Outcome::Kind::replied && told.reply.code == 250)
+        untold->erase(member->name());
     }
   };
   bool is_active = state == smtp::HubState::active;
   for (const auto& member : peering_.members().all())
     if (member->control->offers("XDRAIN") && (!is_active || untold_.contains(member->name())))
-      telling.spawn("tell", Telling::run(member, smtp::format_state(state, back_within), is_active ? &untold_ : nullptr));
+      telling.spawn("tell", Telling::run(member, smtp::format_state(state, back_within),
+                                         is_active ? &untold_ : nullptr));
   co_await telling.join();
 }
 
@@ -276,7 +297,8 @@ Task<Result<cluster::DrainView>> Drainer::look() {
   if (verb == DrainVerb::drain) due_at = co_await due_destinations(now);
   if (!due_at) co_return std::unexpected(due_at.error());
   auto found = co_await query<cluster::DrainView>(
-      runtime_.io, spool_, [verb, reachable, &due_at, now, short_of_copies](storage::Reader& r) -> Result<cluster::DrainView> {
+      runtime_.io, spool_,
+      [verb, reachable, &due_at, now, short_of_copies](storage::Reader& r) -> Result<cluster::DrainView> {
         cluster::DrainView v;
         auto counts = r.counts();
         if (!counts) return std::unexpected(counts.error());

@@ -1,6 +1,6 @@
-// Does what pause, drain and leave ask for (cluster/drain.h decides): tells the other hubs, closes to clients, hands mail over to
-// many hubs at once, finds other holders for the shadows that are held here, and says what is left. Owned by the composition root;
-// home thread.
+// Does what pause, drain and leave ask for (cluster/drain.h decides): tells the other hubs, closes to
+// clients, hands mail over to many hubs at once, finds other holders for the shadows that are held here, and
+// says what is left. Owned by the composition root; home thread.
 #pragma once
 
 #include <deque>
@@ -22,24 +22,28 @@ class Drainer final : public DrainControl {
   struct Clients {
     std::function<void(bool is_closed)> close;
     std::function<std::size_t()> sessions;
-    /// False: the last attempt to connect this destination failed, and its mail is not due, whatever its time.
+    /// False: the last attempt to connect this destination failed, and its mail is not due, whatever its
+    /// time.
     std::function<bool(const std::string& destination)> can_reach;
   };
-  Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Clients clients, EventLog& log,
-          Metrics& metrics, DrainCourse* carried = nullptr);
+  Drainer(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Clients clients,
+          EventLog& log, Metrics& metrics, DrainCourse* carried = nullptr);
 
-  /// Goes on with what the run before this one in the same process was ordered (`carried`), from where it was; and with a leave that a
-  /// crash or a stop has interrupted. Before the listeners: a hub that is closed stays closed.
+  /// Goes on with what the run before this one in the same process was ordered (`carried`), from where it
+  /// was; and with a leave that a crash or a stop has interrupted. Before the listeners: a hub that is closed
+  /// stays closed.
   void start();
-  /// Before the sessions with the other hubs end: says to them when this hub will be back. Waits a moment for what is being handed
-  /// over; a body that takes longer is cut off with the sessions, and found out about by the next run.
+  /// Before the sessions with the other hubs end: says to them when this hub will be back. Waits a moment for
+  /// what is being handed over; a body that takes longer is cut off with the sessions, and found out about by
+  /// the next run.
   Task<void> stop();
   /// Behind it, when the sessions have ended.
   Task<void> join() { co_await tasks_.join(); }
 
   [[nodiscard]] const cluster::Drain& drain() const { return drain_; }
   [[nodiscard]] DrainGauges gauges() const;
-  /// Messages of which it keeps something in memory: bounded, however many there are and however they are refused.
+  /// Messages of which it keeps something in memory: bounded, however many there are and however they are
+  /// refused.
   [[nodiscard]] std::size_t in_memory() const { return rows_.size() + given_.size(); }
 
   // DrainControl
@@ -62,7 +66,8 @@ class Drainer final : public DrainControl {
   Task<void> load();
   Task<std::optional<std::vector<RowId>>> next_page();
   Task<Result<std::vector<std::string>>> due_destinations(WallTime now);
-  static Result<std::uint64_t> count_due(storage::Reader& reader, const std::vector<std::string>& destinations, WallTime now);
+  static Result<std::uint64_t> count_due(storage::Reader& reader,
+                                         const std::vector<std::string>& destinations, WallTime now);
   Task<void> give(RowId row, std::string hub);
   /// The hubs that may be handed mail by such an order.
   [[nodiscard]] std::vector<std::shared_ptr<Member>> targets(const cluster::DrainOrder& order) const;
@@ -89,8 +94,8 @@ class Drainer final : public DrainControl {
   bool is_saved_leave_ = false;
   bool is_stopping_ = false;
 
-  std::deque<RowId> rows_;  ///< to be handed over next; a page and a half at most
-  RowId cursor_{0};          ///< leave: the next page begins after this row
+  std::deque<RowId> rows_;                         ///< to be handed over next; a page and a half at most
+  RowId cursor_{0};                                ///< leave: the next page begins after this row
   std::optional<storage::DueMessage> due_cursor_;  ///< drain: behind this entry; nothing: a walk begins
   MonotonicTime next_page_ = MonotonicTime::min();
   bool is_loading_ = false;

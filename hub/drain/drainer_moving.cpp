@@ -1,4 +1,5 @@
-// What goes to other hubs in a drain or leave: mail that is owned here, and the care for the shadows that are held here. Part of Drainer.
+// What goes to other hubs in a drain or leave: mail that is owned here, and the care for the shadows that are
+// held here. Part of Drainer.
 #include <algorithm>
 
 #include "hub/drain/drainer.h"
@@ -26,7 +27,9 @@ std::vector<std::shared_ptr<Member>> Drainer::targets(const cluster::DrainOrder&
   std::vector<std::shared_ptr<Member>> found;
   for (const auto& member : peering_.members().all()) {
     bool is_named = named.empty() || std::ranges::find(named, member->name()) != named.end();
-    if (is_named && member->identity && member->data->offers("XHAND") && member->state == smtp::HubState::active) found.push_back(member);
+    if (is_named && member->identity && member->data->offers("XHAND") &&
+        member->state == smtp::HubState::active)
+      found.push_back(member);
   }
   return found;
 }
@@ -55,11 +58,13 @@ void Drainer::feed() {
   }
 }
 
-// The next page of what is to go: everything in a leave, what is due in a drain. Nothing: the end, and from the beginning again.
+// The next page of what is to go: everything in a leave, what is due in a drain. Nothing: the end, and from
+// the beginning again.
 Task<std::optional<std::vector<RowId>>> Drainer::next_page() {
   if (drain_.order().verb == DrainVerb::leave) {
     auto rows = co_await query<std::vector<RowId>>(
-        runtime_.io, spool_, [after = cursor_](storage::Reader& r) { return r.messages(after, RowId{INT64_MAX}, page); });
+        runtime_.io, spool_,
+        [after = cursor_](storage::Reader& r) { return r.messages(after, RowId{INT64_MAX}, page); });
     if (!rows) co_return std::nullopt;
     cursor_ = rows->size() < page ? RowId{0} : rows->back();
     if (cursor_ == RowId{0}) next_page_ = MonotonicClock::now() + page_pause;
@@ -68,10 +73,12 @@ Task<std::optional<std::vector<RowId>>> Drainer::next_page() {
   auto now = WallClock::now();
   auto destinations = co_await due_destinations(now);
   if (!destinations) co_return std::nullopt;
-  // Destinations by name, and by time in each: what could not be given is behind the cursor until the next walk.
+  // Destinations by name, and by time in each: what could not be given is behind the cursor until the next
+  // walk.
   auto found = co_await query<std::vector<storage::DueMessage>>(
       runtime_.io, spool_,
-      [&destinations, now, cursor = due_cursor_](storage::Reader& r) -> Result<std::vector<storage::DueMessage>> {
+      [&destinations, now,
+       cursor = due_cursor_](storage::Reader& r) -> Result<std::vector<storage::DueMessage>> {
         std::vector<storage::DueMessage> entries;
         for (const auto& destination : *destinations) {
           if (entries.size() >= page) break;
@@ -99,7 +106,8 @@ Task<std::optional<std::vector<RowId>>> Drainer::next_page() {
 // Those that have something due and can be reached.
 Task<Result<std::vector<std::string>>> Drainer::due_destinations(WallTime now) {
   using DueTimes = std::vector<std::pair<std::string, WallTime>>;
-  auto all = co_await query<DueTimes>(runtime_.io, spool_, [](storage::Reader& r) { return r.due_by_destination(); });
+  auto all = co_await query<DueTimes>(runtime_.io, spool_,
+                                      [](storage::Reader& r) { return r.due_by_destination(); });
   if (!all) co_return std::unexpected(all.error());
   std::vector<std::string> found;
   for (auto& [destination, first] : *all)
@@ -107,8 +115,10 @@ Task<Result<std::vector<std::string>>> Drainer::due_destinations(WallTime now) {
   co_return found;
 }
 
-// What is to be tried now at these destinations (a message that is to be tried at two counts for each), and what is being handed over.
-Result<std::uint64_t> Drainer::count_due(storage::Reader& reader, const std::vector<std::string>& destinations, WallTime now) {
+// What is to be tried now at these destinations (a message that is to be tried at two counts for each), and
+// what is being handed over.
+Result<std::uint64_t> Drainer::count_due(storage::Reader& reader,
+                                         const std::vector<std::string>& destinations, WallTime now) {
   std::uint64_t count = 0;
   for (const auto& destination : destinations) {
     auto due = reader.due_count(destination, now);
@@ -136,7 +146,8 @@ Task<void> Drainer::give(RowId row, std::string hub) {
     ++course_.refused;
     ++metrics_.handovers_refused_total;
   }
-  if (outcome != Hander::Outcome::moved && outcome != Hander::Outcome::kept) co_return;  // in the next walk again
+  if (outcome != Hander::Outcome::moved && outcome != Hander::Outcome::kept)
+    co_return;  // in the next walk again
   ++course_.handed_over;
   ++course_.handed_to[hub];
   // The next one at once: with one look every tick there would be no more of them than fit under way at once.
@@ -147,13 +158,15 @@ Task<void> Drainer::give(RowId row, std::string hub) {
 
 Task<void> Drainer::rehome() {
   using Owners = std::vector<std::pair<std::string, SpoolId>>;
-  auto owners = co_await query<Owners>(runtime_.io, spool_, [](storage::Reader& r) { return r.shadow_owners(); });
+  auto owners =
+      co_await query<Owners>(runtime_.io, spool_, [](storage::Reader& r) { return r.shadow_owners(); });
   stuck_now_ = 0;
   if (owners) {
     for (const auto& [hub, spool] : *owners) {
       if (is_stopping_) break;
       for (const auto& member : peering_.members().all()) {
-        bool can_be_asked = member->name() == hub && member->has_spool(spool) && member->control->offers("XDRAIN");
+        bool can_be_asked =
+            member->name() == hub && member->has_spool(spool) && member->control->offers("XDRAIN");
         if (can_be_asked) co_await rehome_of(member, spool);
       }
     }
@@ -170,7 +183,8 @@ Task<void> Drainer::rehome_of(std::shared_ptr<Member> owner, SpoolId spool) {
   std::size_t waits = 0;
   while (waits < rehome_waits_max && !is_stopping_ && drain_.state() == DrainState::handing_over) {
     using Copies = std::vector<storage::Shadow>;
-    auto shadows = co_await query<Copies>(runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
+    auto shadows = co_await query<Copies>(
+        runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
     if (!shadows || shadows->empty()) break;
     after = shadows->back().row;
     std::vector<MessageId> ids;
@@ -190,19 +204,25 @@ Task<void> Drainer::rehome_of(std::shared_ptr<Member> owner, SpoolId spool) {
       if (at == answers.end()) continue;
       if (at->second == smtp::RehomeState::released) released.emplace_back(shadow.id, shadow.generation);
       if (at->second == smtp::RehomeState::nobody) ++stuck_now_;
-      if (at->second == smtp::RehomeState::wait) ++waits;  // the owner makes another copy: the rest in the next walk
+      if (at->second == smtp::RehomeState::wait)
+        ++waits;  // the owner makes another copy: the rest in the next walk
       if (at->second == smtp::RehomeState::unknown) is_lost = true;
     }
     if (released.empty()) continue;
-    auto dropped = co_await commit(runtime_.io, spool_, [released](storage::Writer& w) -> Result<void> {
-      for (const auto& [id, generation] : released)
-        if (auto result = w.release_shadow(id, generation); !result) return std::unexpected(result.error());
-      return {};
-    }, released.size() * 64);
+    auto dropped = co_await commit(
+        runtime_.io, spool_,
+        [released](storage::Writer& w) -> Result<void> {
+          for (const auto& [id, generation] : released)
+            if (auto result = w.release_shadow(id, generation); !result)
+              return std::unexpected(result.error());
+          return {};
+        },
+        released.size() * 64);
     if (!dropped) break;
     peering_.outbox_grew();
     course_.rehomed += released.size();
-    for (const auto& [id, generation] : released) log_.message(MessageEvent::shadow_dropped, id, {{"reason", "its owner has another copy"}});
+    for (const auto& [id, generation] : released)
+      log_.message(MessageEvent::shadow_dropped, id, {{"reason", "its owner has another copy"}});
   }
   // Done, or gone elsewhere: the audit finds out, now and not in half a minute.
   if (is_lost) peering_.audit_soon(spool);

@@ -42,7 +42,8 @@ Task<Result<DrainReport>> Drainer::report() {
     auto seconds = std::chrono::duration<double>(to - from).count();
     if (seconds > 0 && before > after) report.rate = static_cast<double>(before - after) / seconds;
     if (report.rate > 0)
-      report.eta = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(static_cast<double>(report.remaining) / report.rate));
+      report.eta = std::chrono::duration_cast<Duration>(
+          std::chrono::duration<double>(static_cast<double>(report.remaining) / report.rate));
   }
   report.exit_code = cluster::exit_code(report.state, report.current.unprotected);
   co_return report;
@@ -55,21 +56,22 @@ Task<Result<DrainPreview>> Drainer::preview(cluster::DrainOrder order) {
   auto now = WallClock::now();
   auto due_at = co_await due_destinations(now);
   if (!due_at) co_return std::unexpected(due_at.error());
-  auto found = co_await query<DrainPreview>(runtime_.io, spool_, [&due_at, now](storage::Reader& r) -> Result<DrainPreview> {
-    DrainPreview p;
-    auto counts = r.counts();
-    auto due = count_due(r, *due_at, now);
-    if (!counts) return std::unexpected(counts.error());
-    if (!due) return std::unexpected(due.error());
-    p.queue = counts->messages;
-    p.unprotected = counts->unprotected;
-    p.shadows = counts->shadows;
-    p.outbox = counts->outbox;
-    p.safety_net = counts->kept;
-    p.safety_net_octets = counts->kept_octets;
-    p.due = *due;
-    return p;
-  });
+  auto found = co_await query<DrainPreview>(runtime_.io, spool_,
+                                            [&due_at, now](storage::Reader& r) -> Result<DrainPreview> {
+                                              DrainPreview p;
+                                              auto counts = r.counts();
+                                              auto due = count_due(r, *due_at, now);
+                                              if (!counts) return std::unexpected(counts.error());
+                                              if (!due) return std::unexpected(due.error());
+                                              p.queue = counts->messages;
+                                              p.unprotected = counts->unprotected;
+                                              p.shadows = counts->shadows;
+                                              p.outbox = counts->outbox;
+                                              p.safety_net = counts->kept;
+                                              p.safety_net_octets = counts->kept_octets;
+                                              p.due = *due;
+                                              return p;
+                                            });
   if (!found) co_return found;
   found->unprotected += peering_.short_messages();
   for (const auto& member : targets(order)) found->targets.push_back(member->name());
@@ -77,31 +79,38 @@ Task<Result<DrainPreview>> Drainer::preview(cluster::DrainOrder order) {
   bool stays = order.verb != DrainVerb::pause && (found->targets.empty() || order.verb == DrainVerb::drain);
   if (!stays) co_return found;
   if (found->targets.empty()) due_at->clear();
-  if (auto looked = co_await find_last_copies(*found, std::move(*due_at), now); !looked) co_return std::unexpected(looked.error());
+  if (auto looked = co_await find_last_copies(*found, std::move(*due_at), now); !looked)
+    co_return std::unexpected(looked.error());
   co_return found;
 }
 
-// What stays here, and no hub that is heard has a copy of: a page at a time, so that delivery reads in between. `due_at`: what is due
-// there goes.
-Task<Result<void>> Drainer::find_last_copies(DrainPreview& preview, std::vector<std::string> due_at, WallTime now) {
+// What stays here, and no hub that is heard has a copy of: a page at a time, so that delivery reads in
+// between. `due_at`: what is due there goes.
+Task<Result<void>> Drainer::find_last_copies(DrainPreview& preview, std::vector<std::string> due_at,
+                                             WallTime now) {
   using Copies = std::vector<storage::CopyElsewhere>;
   std::vector<SpoolId> heard;
   for (const auto& member : peering_.members().all()) {
-    bool is_heard = !peering_.members().is_silent(*member) && (member->control->is_open() || member->state == smtp::HubState::draining);
+    bool is_heard = !peering_.members().is_silent(*member) &&
+                    (member->control->is_open() || member->state == smtp::HubState::draining);
     if (member->identity && is_heard) heard.push_back(member->identity->spool);
   }
   auto goes = [&](const storage::CopyElsewhere& message) {
-    return message.state == storage::MessageState::queued && std::ranges::any_of(message.queue, [&](const auto& entry) {
+    return message.state == storage::MessageState::queued &&
+           std::ranges::any_of(message.queue, [&](const auto& entry) {
              return entry.due <= now && std::ranges::find(due_at, entry.destination) != due_at.end();
            });
   };
   RowId after{0};
   while (!is_stopping_) {
-    auto copies = co_await query<Copies>(runtime_.io, spool_, [&heard, after](storage::Reader& r) { return r.copies_missing(heard, after, looked_at_once); });
+    auto copies = co_await query<Copies>(runtime_.io, spool_, [&heard, after](storage::Reader& r) {
+      return r.copies_missing(heard, after, looked_at_once);
+    });
     if (!copies) co_return std::unexpected(copies.error());
     for (const auto& message : *copies) {
       if (!message.is_missing || goes(message)) continue;
-      if (++preview.lose_last_copy <= named_ids_max) preview.lose_last_copy_ids.push_back(to_string(message.id));
+      if (++preview.lose_last_copy <= named_ids_max)
+        preview.lose_last_copy_ids.push_back(to_string(message.id));
     }
     if (copies->size() < looked_at_once) break;
     after = copies->back().row;
@@ -118,7 +127,9 @@ DrainGauges Drainer::gauges() const {
   gauges.remaining_outbox = view_.outbox;
   gauges.remaining_sessions = view_.sessions;
   gauges.in_flight = given_.size();
-  gauges.initial = drain_.order().verb == DrainVerb::drain ? course_.initial.due : course_.initial.queue + course_.initial.shadows + course_.initial.outbox;
+  gauges.initial = drain_.order().verb == DrainVerb::drain
+                       ? course_.initial.due
+                       : course_.initial.queue + course_.initial.shadows + course_.initial.outbox;
   gauges.started_at = std::chrono::duration<double>(course_.began_at.time_since_epoch()).count();
   return gauges;
 }

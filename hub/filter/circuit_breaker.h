@@ -1,5 +1,6 @@
-// Whether a content filter is asked at all. After failures_max failures on end it is not, so that no message waits for a filter that is
-// down; after `retry_after` one message at a time tries whether it is back. Pure: the time is passed in.
+// Whether a content filter is asked at all. After failures_max failures on end it is not, so that no message
+// waits for a filter that is down; after `retry_after` one message at a time tries whether it is back. Pure:
+// the time is passed in.
 #pragma once
 
 #include "base/clock.h"
@@ -11,7 +12,9 @@ class CircuitBreaker {
   static constexpr unsigned failures_max = 3;
 
   /// Whether ask() would say true.
-  [[nodiscard]] bool may_be_asked(MonotonicTime now) const { return !is_open() || (!is_probing_ && now >= next_probe_); }
+  [[nodiscard]] bool may_be_asked(MonotonicTime now) const {
+    return !is_open() || (!is_probing_ && now >= next_probe_);
+  }
   /// True: ask, then say how it was by succeeded(), failed() or given_up(). False: it is down.
   bool ask(MonotonicTime now) {
     if (!may_be_asked(now)) return false;

@@ -17,9 +17,10 @@ constexpr std::size_t read_octets = 16U << 10;
 constexpr std::size_t output_octets = 64U << 10;
 constexpr Duration idle_max = 1min;
 
-constexpr std::uint32_t changes_offered = milter::action_add_header | milter::action_change_body | milter::action_add_recipient |
-                                          milter::action_delete_recipient | milter::action_change_header | milter::action_change_sender |
-                                          milter::action_add_recipient_with_parameters | milter::action_quarantine;
+constexpr std::uint32_t changes_offered =
+    milter::action_add_header | milter::action_change_body | milter::action_add_recipient |
+    milter::action_delete_recipient | milter::action_change_header | milter::action_change_sender |
+    milter::action_add_recipient_with_parameters | milter::action_quarantine;
 
 bool has_8bit(std::string_view text) {
   return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) > 0x7f; });
@@ -27,7 +28,8 @@ bool has_8bit(std::string_view text) {
 
 }  // namespace
 
-ContentFilter::ContentFilter(Runtime runtime, const ContentFilterConfig& config, std::string host_name, storage::Spool& spool, EventLog& log, Metrics& metrics)
+ContentFilter::ContentFilter(Runtime runtime, const ContentFilterConfig& config, std::string host_name,
+                             storage::Spool& spool, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       host_name_(std::move(host_name)),
@@ -36,7 +38,9 @@ ContentFilter::ContentFilter(Runtime runtime, const ContentFilterConfig& config,
       metrics_(metrics),
       idle_timer_(runtime.io) {}
 
-ContentFilter::~ContentFilter() { UMBRA_ASSERT(active_ == 0 && waiting_.empty()); }
+ContentFilter::~ContentFilter() {
+  UMBRA_ASSERT(active_ == 0 && waiting_.empty());
+}
 
 void ContentFilter::stop() {
   is_stopping_ = true;
@@ -106,8 +110,9 @@ Task<FilterResult> ContentFilter::filter(FilteredMessage& message) {
   if (attempt.storage) {
     breaker_.given_up();
     result = {.kind = Kind::storage_failed, .why = attempt.storage->what};
-    result.reply = attempt.storage->code == std::errc::no_space_on_device ? smtp::Reply{452, "4.3.1", "Insufficient system storage"}
-                                                                         : smtp::Reply{451, "4.3.0", "The message could not be stored; try again later"};
+    result.reply = attempt.storage->code == std::errc::no_space_on_device
+                       ? smtp::Reply{452, "4.3.1", "Insufficient system storage"}
+                       : smtp::Reply{451, "4.3.0", "The message could not be stored; try again later"};
   } else if (is_stopping_ && attempt.outcome.verdict == Verdict::failed) {
     breaker_.given_up();
     result.kind = Kind::stopping;
@@ -117,9 +122,15 @@ Task<FilterResult> ContentFilter::filter(FilteredMessage& message) {
   } else {
     note_success();
     switch (attempt.outcome.verdict) {
-      case Verdict::refuse: result = {.kind = Kind::refused, .reply = std::move(attempt.outcome.reply)}; break;
-      case Verdict::discard: result.kind = Kind::discarded; break;
-      default: result = apply_changes(message, attempt); break;
+      case Verdict::refuse:
+        result = {.kind = Kind::refused, .reply = std::move(attempt.outcome.reply)};
+        break;
+      case Verdict::discard:
+        result.kind = Kind::discarded;
+        break;
+      default:
+        result = apply_changes(message, attempt);
+        break;
     }
   }
   if (attempt.new_body) co_await attempt.new_body->drop();
@@ -128,7 +139,8 @@ Task<FilterResult> ContentFilter::filter(FilteredMessage& message) {
 
 Task<ContentFilter::Attempt> ContentFilter::attempt(FilteredMessage& message, MonotonicTime until) {
   Attempt attempt;
-  const auto client = message.listener + " " + message.envelope.client_address + " " + message.envelope.client_helo;
+  const auto client =
+      message.listener + " " + message.envelope.client_address + " " + message.envelope.client_helo;
   auto connection = take_idle(client);
   if (connection == nullptr) {
     while (!idle_.empty() && active_ + idle_.size() > config_.connections_max) idle_.pop_front();
@@ -154,7 +166,8 @@ Task<ContentFilter::Attempt> ContentFilter::attempt(FilteredMessage& message, Mo
 
 Task<std::string> ContentFilter::connect(Connection& connection, MonotonicTime until) {
   until = std::min(until, MonotonicClock::now() + config_.connect_timeout);
-  Result<std::unique_ptr<Stream>> stream = failure(std::errc::host_unreachable, "no address of " + config_.address);
+  Result<std::unique_ptr<Stream>> stream =
+      failure(std::errc::host_unreachable, "no address of " + config_.address);
   if (config_.address.starts_with('/')) {
     stream = co_await runtime_.network.connect_local(config_.address, until);
   } else {
@@ -172,11 +185,14 @@ Task<std::string> ContentFilter::connect(Connection& connection, MonotonicTime u
   co_return std::string{};
 }
 
-Task<void> ContentFilter::converse(Connection& connection, FilteredMessage& message, MonotonicTime until, Attempt& attempt) {
+Task<void> ContentFilter::converse(Connection& connection, FilteredMessage& message, MonotonicTime until,
+                                   Attempt& attempt) {
   milter::Facts facts{.host_name = host_name_,
                       .listener = message.listener,
                       .client_address = message.envelope.client_address,
-                      .client_name = message.envelope.client_address.empty() ? "localhost" : "[" + message.envelope.client_address + "]",
+                      .client_name = message.envelope.client_address.empty()
+                                         ? "localhost"
+                                         : "[" + message.envelope.client_address + "]",
                       .id = to_string(message.id),
                       .octets = message.header.octets() + message.separator.size() + message.body->octets(),
                       .envelope = message.envelope,
@@ -189,7 +205,8 @@ Task<void> ContentFilter::converse(Connection& connection, FilteredMessage& mess
   attempt.has_leading_space = talk.has_leading_space();
   if (problem.empty()) {
     attempt.outcome = std::move(talk.outcome());
-    if (attempt.outcome.verdict == Verdict::failed) attempt.outcome.problem = std::string(talk.stage_name()) + ": " + attempt.outcome.problem;
+    if (attempt.outcome.verdict == Verdict::failed)
+      attempt.outcome.problem = std::string(talk.stage_name()) + ": " + attempt.outcome.problem;
     co_return;
   }
   if (watchdog.fired()) problem = "no answer in time";
@@ -198,7 +215,8 @@ Task<void> ContentFilter::converse(Connection& connection, FilteredMessage& mess
 }
 
 /// Until the conversation is over; what was in the way, else nothing.
-Task<std::string> ContentFilter::move_octets(Connection& connection, FilteredMessage& message, MonotonicTime until, Conversation& talk, Watchdog& watchdog,
+Task<std::string> ContentFilter::move_octets(Connection& connection, FilteredMessage& message,
+                                             MonotonicTime until, Conversation& talk, Watchdog& watchdog,
                                              Attempt& attempt) {
   auto& stream = *connection.stream;
   std::string piece;  // of the body, read and not said yet
@@ -209,8 +227,10 @@ Task<std::string> ContentFilter::move_octets(Connection& connection, FilteredMes
   watchdog.expires_at(std::min(until, MonotonicClock::now() + time_for(stage)));
   while (true) {
     const auto want = talk.next();
-    if (want == Conversation::Want::over && talk.outcome().verdict == Verdict::failed) co_return std::string{};
-    if (!talk.output().empty() && (want == Conversation::Want::input || want == Conversation::Want::over || talk.output().size() >= output_octets)) {
+    if (want == Conversation::Want::over && talk.outcome().verdict == Verdict::failed)
+      co_return std::string{};
+    if (!talk.output().empty() && (want == Conversation::Want::input || want == Conversation::Want::over ||
+                                   talk.output().size() >= output_octets)) {
       watchdog.expires_at(std::min(until, MonotonicClock::now() + time_for(talk.stage())));
       const auto error = co_await stream.write(talk.output());
       talk.output().clear();
@@ -245,14 +265,17 @@ Task<std::string> ContentFilter::move_octets(Connection& connection, FilteredMes
           attempt.storage = attempt.new_body->failed();
           co_return attempt.storage->what;
         }
-        if (attempt.new_body->octets() > message.octets_max) co_return std::string("a new body larger than the listener takes");
+        if (attempt.new_body->octets() > message.octets_max)
+          co_return std::string("a new body larger than the listener takes");
         break;
       }
       case Conversation::Want::input: {
         // Each "wait longer" gives the whole time again, within that for the message.
         watchdog.expires_at(std::min(until, MonotonicClock::now() + time_for(talk.stage())));
         const auto got = co_await stream.read_some(asio::buffer(in));
-        if (got.error) co_return got.error == asio::error::eof ? std::string("it closed the connection") : got.error.message();
+        if (got.error)
+          co_return got.error == asio::error::eof ? std::string("it closed the connection")
+                                                  : got.error.message();
         talk.feed(std::string_view(in).substr(0, got.octets));
         break;
       }
@@ -263,9 +286,12 @@ Task<std::string> ContentFilter::move_octets(Connection& connection, FilteredMes
 Duration ContentFilter::time_for(Conversation::Stage stage) const {
   switch (stage) {
     case Conversation::Stage::negotiation:
-    case Conversation::Stage::command: return config_.command_timeout;
-    case Conversation::Stage::content: return config_.content_timeout;
-    case Conversation::Stage::end: break;
+    case Conversation::Stage::command:
+      return config_.command_timeout;
+    case Conversation::Stage::content:
+      return config_.content_timeout;
+    case Conversation::Stage::end:
+      break;
   }
   return config_.end_of_message_timeout;
 }
@@ -277,15 +303,27 @@ FilterResult ContentFilter::apply_changes(FilteredMessage& message, Attempt& att
     auto& recipients = message.envelope.recipients;
     const auto same = [&](const Recipient& other) { return other.address == edit.recipient.address; };
     switch (edit.kind) {
-      case Edit::Kind::add_header: message.header.add(edit.name, edit.value, attempt.has_leading_space); break;
-      case Edit::Kind::insert_header: message.header.insert(edit.index, edit.name, edit.value, attempt.has_leading_space); break;
-      case Edit::Kind::change_header: message.header.change(edit.index, edit.name, edit.value, attempt.has_leading_space); break;
+      case Edit::Kind::add_header:
+        message.header.add(edit.name, edit.value, attempt.has_leading_space);
+        break;
+      case Edit::Kind::insert_header:
+        message.header.insert(edit.index, edit.name, edit.value, attempt.has_leading_space);
+        break;
+      case Edit::Kind::change_header:
+        message.header.change(edit.index, edit.name, edit.value, attempt.has_leading_space);
+        break;
       case Edit::Kind::add_recipient:
         if (std::ranges::none_of(recipients, same)) recipients.push_back(std::move(edit.recipient));
         break;
-      case Edit::Kind::delete_recipient: std::erase_if(recipients, same); break;
-      case Edit::Kind::change_sender: message.envelope.sender = std::move(edit.sender); break;
-      case Edit::Kind::quarantine: result.quarantine = edit.value.empty() ? "no reason given" : edit.value; break;
+      case Edit::Kind::delete_recipient:
+        std::erase_if(recipients, same);
+        break;
+      case Edit::Kind::change_sender:
+        message.envelope.sender = std::move(edit.sender);
+        break;
+      case Edit::Kind::quarantine:
+        result.quarantine = edit.value.empty() ? "no reason given" : edit.value;
+        break;
     }
     message.has_new_8bit = message.has_new_8bit || has_8bit(edit.value);
     result.is_changed = true;
@@ -328,15 +366,21 @@ void ContentFilter::note_failure(const std::string& why) {
   last_failure_ = why;
   failed_at_ = WallClock::now();
   ++metrics_.content_filter_failures_total;
-  if (breaker_.is_open() && !was_down) log_.line(LogLevel::warning, "content filter is down", {{"filter", config_.name}, {"address", config_.address}, {"reason", why}});
-  if (!breaker_.is_open()) log_.line(LogLevel::warning, "content filter failed", {{"filter", config_.name}, {"address", config_.address}, {"reason", why}});
+  if (breaker_.is_open() && !was_down)
+    log_.line(LogLevel::warning, "content filter is down",
+              {{"filter", config_.name}, {"address", config_.address}, {"reason", why}});
+  if (!breaker_.is_open())
+    log_.line(LogLevel::warning, "content filter failed",
+              {{"filter", config_.name}, {"address", config_.address}, {"reason", why}});
 }
 
 void ContentFilter::note_success() {
   const bool was_down = breaker_.is_open();
   breaker_.succeeded();
   last_failure_.clear();
-  if (was_down) log_.line(LogLevel::info, "content filter is back", {{"filter", config_.name}, {"address", config_.address}});
+  if (was_down)
+    log_.line(LogLevel::info, "content filter is back",
+              {{"filter", config_.name}, {"address", config_.address}});
 }
 
 }  // namespace umbra::hub

@@ -1,8 +1,10 @@
-// One configured content filter: its connections, kept and reused, its deadlines, its circuit breaker. Puts one message before it and says
-// what became of it. Owned by ContentFilters (shared with the messages that are under way when the configuration changes); home thread.
+// One configured content filter: its connections, kept and reused, its deadlines, its circuit breaker. Puts
+// one message before it and says what became of it. Owned by ContentFilters (shared with the messages that
+// are under way when the configuration changes); home thread.
 //
-// Bounded: connections_max connections, those that are kept for the next message of the same client among them; further messages wait their turn for command_timeout. Memory of a conversation: one chunk
-// of the body, one answer, and the changes that are wanted (milter/conversation.h).
+// Bounded: connections_max connections, those that are kept for the next message of the same client among
+// them; further messages wait their turn for command_timeout. Memory of a conversation: one chunk of the
+// body, one answer, and the changes that are wanted (milter/conversation.h).
 #pragma once
 
 #include <deque>
@@ -31,7 +33,7 @@ struct FilteredMessage {
   std::unique_ptr<MessageBuffer> body;
   std::uint64_t octets_max = 0;  ///< of a new body
   std::size_t header_octets_max = 0;
-  bool has_new_8bit = false;     ///< a filter has put octets above 127 into it
+  bool has_new_8bit = false;  ///< a filter has put octets above 127 into it
 };
 
 struct FilterResult {
@@ -46,7 +48,8 @@ struct FilterResult {
 class ContentFilter {
  public:
   /// The references must outlive it.
-  ContentFilter(Runtime runtime, const ContentFilterConfig& config, std::string host_name, storage::Spool& spool, EventLog& log, Metrics& metrics);
+  ContentFilter(Runtime runtime, const ContentFilterConfig& config, std::string host_name,
+                storage::Spool& spool, EventLog& log, Metrics& metrics);
   ~ContentFilter();
   ContentFilter(const ContentFilter&) = delete;
   ContentFilter& operator=(const ContentFilter&) = delete;
@@ -79,18 +82,19 @@ class ContentFilter {
   struct Attempt {
     milter::Conversation::Outcome outcome;
     std::unique_ptr<MessageBuffer> new_body;
-    std::optional<Error> storage;     ///< the spool failed, not the filter
+    std::optional<Error> storage;  ///< the spool failed, not the filter
     bool has_leading_space = false;
-    bool may_try_again = false;       ///< a kept connection was closed by the filter meanwhile
+    bool may_try_again = false;  ///< a kept connection was closed by the filter meanwhile
   };
 
   Task<bool> enter();
   void leave();
   Task<FilterResult> filter(FilteredMessage& message);
   Task<Attempt> attempt(FilteredMessage& message, MonotonicTime until);
-  Task<void> converse(Connection& connection, FilteredMessage& message, MonotonicTime until, Attempt& attempt);
-  Task<std::string> move_octets(Connection& connection, FilteredMessage& message, MonotonicTime until, milter::Conversation& talk, Watchdog& watchdog,
-                                Attempt& attempt);
+  Task<void> converse(Connection& connection, FilteredMessage& message, MonotonicTime until,
+                      Attempt& attempt);
+  Task<std::string> move_octets(Connection& connection, FilteredMessage& message, MonotonicTime until,
+                                milter::Conversation& talk, Watchdog& watchdog, Attempt& attempt);
   Task<std::string> connect(Connection& connection, MonotonicTime until);
   std::unique_ptr<Connection> take_idle(const std::string& client);
   void keep(std::unique_ptr<Connection> connection);
@@ -111,7 +115,7 @@ class ContentFilter {
   WallTime failed_at_{};
   std::uint32_t active_ = 0;
   std::deque<Waiter*> waiting_;
-  std::list<Stream*> streams_;  ///< of the conversations under way
+  std::list<Stream*> streams_;                    ///< of the conversations under way
   std::deque<std::unique_ptr<Connection>> idle_;  ///< the longest idle first
   Timer idle_timer_;
   bool is_stopping_ = false;

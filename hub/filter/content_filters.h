@@ -1,5 +1,6 @@
-// The content filters of a hub: which of them a message is put before, in the order of the configuration, and what they look like to an
-// operator. A filter that a reload does not change keeps its connections and what is known of it. Owned by the hub; home thread.
+// The content filters of a hub: which of them a message is put before, in the order of the configuration, and
+// what they look like to an operator. A filter that a reload does not change keeps its connections and what
+// is known of it. Owned by the hub; home thread.
 #pragma once
 
 #include <memory>
@@ -13,10 +14,12 @@ namespace umbra::hub {
 class ContentFilters {
  public:
   /// The references must outlive it; `config` is read when it has changed.
-  ContentFilters(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log, Metrics& metrics);
+  ContentFilters(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log,
+                 Metrics& metrics);
   ~ContentFilters();
 
-  [[nodiscard]] std::vector<std::shared_ptr<ContentFilter>> for_client(std::string_view listener, std::string_view address) const;
+  [[nodiscard]] std::vector<std::shared_ptr<ContentFilter>> for_client(std::string_view listener,
+                                                                       std::string_view address) const;
   /// Null: there is none of that name.
   [[nodiscard]] std::shared_ptr<ContentFilter> find(std::string_view name) const;
   void configuration_changed();
@@ -32,7 +35,8 @@ class ContentFilters {
   Metrics& metrics_;
   std::string host_name_;
   std::vector<std::shared_ptr<ContentFilter>> filters_;
-  std::vector<std::weak_ptr<ContentFilter>> former_;  ///< not configured any more, with messages before them perhaps
+  std::vector<std::weak_ptr<ContentFilter>>
+      former_;  ///< not configured any more, with messages before them perhaps
   bool is_stopping_ = false;
 };
 

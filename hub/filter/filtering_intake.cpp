@@ -11,11 +11,13 @@ constexpr std::string_view line_end = "\r\n";
 
 }  // namespace
 
-/// One message that is to be filtered. The inner acceptance has its id from the beginning, and its octets only in the end.
+/// One message that is to be filtered. The inner acceptance has its id from the beginning, and its octets
+/// only in the end.
 class FilteringIntake::Filtered final : public Acceptance {
  public:
-  Filtered(FilteringIntake& owner, std::unique_ptr<Acceptance> inner, Envelope envelope, const ListenerConfig& listener,
-           std::vector<std::shared_ptr<ContentFilter>> filters, Verdict* verdict)
+  Filtered(FilteringIntake& owner, std::unique_ptr<Acceptance> inner, Envelope envelope,
+           const ListenerConfig& listener, std::vector<std::shared_ptr<ContentFilter>> filters,
+           Verdict* verdict)
       : owner_(owner), inner_(std::move(inner)), filters_(std::move(filters)), verdict_(verdict) {
     message_.id = inner_->id();
     message_.listener = listener.name;
@@ -49,7 +51,8 @@ class FilteringIntake::Filtered final : public Acceptance {
     if (in_header_) {
       header_.append(octets);
       // Looked at when a line has ended: a client that sends octet by octet costs no more than another.
-      const auto end = octets.contains('\n') ? milter::HeaderSection::end_of(header_, scanned_) : std::nullopt;
+      const auto end =
+          octets.contains('\n') ? milter::HeaderSection::end_of(header_, scanned_) : std::nullopt;
       // A longer one is refused by the session when it has ended; it is not kept meanwhile.
       if (!end && header_.size() <= message_.header_octets_max + line_end.size()) co_return;
       co_await end_header(end.value_or(header_.size()));
@@ -120,11 +123,16 @@ class FilteringIntake::Filtered final : public Acceptance {
     const auto& name = filter.config().name;
     auto& metrics = owner_.metrics_;
     auto log = [&](MessageEvent event, std::string_view verdict, std::string_view detail) {
-      owner_.log_.message(event, logged_id(), {{"filter", name}, {"verdict", verdict}, {"detail", detail}, {"sender", message_.envelope.sender, true}});
+      owner_.log_.message(event, logged_id(),
+                          {{"filter", name},
+                           {"verdict", verdict},
+                           {"detail", detail},
+                           {"sender", message_.envelope.sender, true}});
     };
     switch (result.kind) {
       case Kind::passed:
-        if (!result.quarantine.empty()) hold_why_ = "quarantined by content filter " + name + ": " + result.quarantine;
+        if (!result.quarantine.empty())
+          hold_why_ = "quarantined by content filter " + name + ": " + result.quarantine;
         if (!result.is_changed) return std::nullopt;
         ++metrics.content_filter_changed_total;
         log(MessageEvent::filtered, "changed", {});
@@ -145,9 +153,12 @@ class FilteringIntake::Filtered final : public Acceptance {
         else
           ++metrics.content_filter_busy_total;
         return smtp::Reply{451, "4.7.1", "Content filter " + name + " has too much to do; try again later"};
-      case Kind::storage_failed: return result.reply;
-      case Kind::stopping: return smtp::Reply{451, "4.3.2", "This hub is closing; try another"};
-      case Kind::down: break;
+      case Kind::storage_failed:
+        return result.reply;
+      case Kind::stopping:
+        return smtp::Reply{451, "4.3.2", "This hub is closing; try another"};
+      case Kind::down:
+        break;
     }
     return down(filter, result.why);
   }
@@ -159,7 +170,8 @@ class FilteringIntake::Filtered final : public Acceptance {
     const auto& name = filter.config().name;
     if (filter.config().when_down == WhenDown::accept) {
       ++owner_.metrics_.content_filter_bypassed_total;
-      owner_.log_.message(MessageEvent::filter_bypassed, logged_id(), {{"filter", name}, {"reason", why}, {"sender", message_.envelope.sender, true}});
+      owner_.log_.message(MessageEvent::filter_bypassed, logged_id(),
+                          {{"filter", name}, {"reason", why}, {"sender", message_.envelope.sender, true}});
       smtp::add_remark(trace_, "content filter " + name + " bypassed: " + why);
       return std::nullopt;
     }
@@ -172,14 +184,22 @@ class FilteringIntake::Filtered final : public Acceptance {
       return std::nullopt;
     }
     if (filter.config().when_down == WhenDown::queue_and_wait) {
-      if (owner_.waiting_.is_full(filter.config())) return smtp::Reply{452, "4.3.1", "Content filter " + name + " is not available, and too much mail waits for it"};
+      if (owner_.waiting_.is_full(filter.config()))
+        return smtp::Reply{452, "4.3.1",
+                           "Content filter " + name + " is not available, and too much mail waits for it"};
       hold_why_ = "waits for content filter " + name;
-      for (auto at = next_; at < filters_.size(); ++at) message_.envelope.waits_for.push_back(filters_[at]->config().name);
+      for (auto at = next_; at < filters_.size(); ++at)
+        message_.envelope.waits_for.push_back(filters_[at]->config().name);
       return std::nullopt;
     }
     ++owner_.metrics_.content_filter_down_total;
-    owner_.log_.message(MessageEvent::rejected, id(), {{"reason", "content filter is down"}, {"filter", name}, {"detail", why}, {"sender", message_.envelope.sender, true}});
-    if (filter.config().when_down == WhenDown::reject) return smtp::Reply{554, "5.7.1", "Content filter " + name + " is not available"};
+    owner_.log_.message(MessageEvent::rejected, id(),
+                        {{"reason", "content filter is down"},
+                         {"filter", name},
+                         {"detail", why},
+                         {"sender", message_.envelope.sender, true}});
+    if (filter.config().when_down == WhenDown::reject)
+      return smtp::Reply{554, "5.7.1", "Content filter " + name + " is not available"};
     return smtp::Reply{451, "4.7.1", "Content filter " + name + " is not available; try again later"};
   }
 
@@ -203,9 +223,11 @@ class FilteringIntake::Filtered final : public Acceptance {
       if (piece->empty()) break;
       co_await inner_->append(*piece);
     }
-    const auto octets = trace_.size() + message_.header.octets() + message_.separator.size() + message_.body->octets();
+    const auto octets =
+        trace_.size() + message_.header.octets() + message_.separator.size() + message_.body->octets();
     auto reply = co_await inner_->finish();
-    if (reply.code == 250 && !waits_for.empty()) owner_.waiting_.added(waits_for.front(), RowId{static_cast<std::int64_t>(id().number)}, octets);
+    if (reply.code == 250 && !waits_for.empty())
+      owner_.waiting_.added(waits_for.front(), RowId{static_cast<std::int64_t>(id().number)}, octets);
     co_return reply;
   }
 
@@ -228,20 +250,25 @@ std::unique_ptr<Acceptance> FilteringIntake::begin(Envelope envelope, const List
   auto filters = filters_.for_client(listener.name, envelope.client_address);
   if (filters.empty()) return inner_.begin(std::move(envelope), listener);
   auto inner = inner_.begin(envelope, listener);
-  return std::make_unique<Filtered>(*this, std::move(inner), std::move(envelope), listener, std::move(filters), nullptr);
+  return std::make_unique<Filtered>(*this, std::move(inner), std::move(envelope), listener,
+                                    std::move(filters), nullptr);
 }
 
-std::unique_ptr<Acceptance> FilteringIntake::begin_waiting(Envelope envelope, const ListenerConfig& listener, std::vector<std::shared_ptr<ContentFilter>> filters,
-                                                           WaitingContent content, Verdict& verdict) {
+std::unique_ptr<Acceptance> FilteringIntake::begin_waiting(
+    Envelope envelope, const ListenerConfig& listener, std::vector<std::shared_ptr<ContentFilter>> filters,
+    WaitingContent content, Verdict& verdict) {
   auto inner = inner_.begin(envelope, listener);
-  auto filtered = std::make_unique<Filtered>(*this, std::move(inner), std::move(envelope), listener, std::move(filters), &verdict);
+  auto filtered = std::make_unique<Filtered>(*this, std::move(inner), std::move(envelope), listener,
+                                             std::move(filters), &verdict);
   filtered->take(std::move(content));
   return filtered;
 }
 
-std::optional<smtp::Reply> FilteringIntake::refuse_client(const ListenerConfig& listener, std::string_view client) {
+std::optional<smtp::Reply> FilteringIntake::refuse_client(const ListenerConfig& listener,
+                                                          std::string_view client) {
   for (const auto& filter : filters_.for_client(listener.name, client))
-    if (filter->config().when_down == ContentFilterConfig::WhenDown::queue_and_wait && waiting_.is_full(filter->config()))
+    if (filter->config().when_down == ContentFilterConfig::WhenDown::queue_and_wait &&
+        waiting_.is_full(filter->config()))
       return smtp::Reply{452, "4.3.1", "Too much mail waits for a content filter; try again later"};
   return std::nullopt;
 }

@@ -18,7 +18,11 @@ Task<void> MessageBuffer::append(std::string_view octets) {
     if (last_->size() == chunk_octets) {
       if (chunks_ == 0) row_ = spool_.next_row();
       auto stored = co_await commit(
-          io_, spool_, [row = row_, number = chunks_, body = last_](storage::Writer& w) { return w.put_chunk(row, number, *body); }, last_->size());
+          io_, spool_,
+          [row = row_, number = chunks_, body = last_](storage::Writer& w) {
+            return w.put_chunk(row, number, *body);
+          },
+          last_->size());
       if (!stored) {
         failed_ = stored.error();
         co_return;
@@ -35,7 +39,8 @@ Task<void> MessageBuffer::append(std::string_view octets) {
 
 Task<Result<std::string>> MessageBuffer::read() {
   while (is_borrowed_) {
-    auto chunk = co_await query<std::string>(io_, spool_, [row = row_, number = next_++](storage::Reader& r) { return r.chunk(row, number); });
+    auto chunk = co_await query<std::string>(
+        io_, spool_, [row = row_, number = next_++](storage::Reader& r) { return r.chunk(row, number); });
     if (!chunk || chunk->empty() || chunk->size() > skip_) {
       if (chunk) chunk->erase(0, std::exchange(skip_, 0));
       co_return chunk;
@@ -45,7 +50,8 @@ Task<Result<std::string>> MessageBuffer::read() {
   const auto number = next_++;
   if (number > chunks_) co_return std::string{};
   if (number == chunks_) co_return *last_;
-  co_return co_await query<std::string>(io_, spool_, [row = row_, number](storage::Reader& r) { return r.chunk(row, number); });
+  co_return co_await query<std::string>(
+      io_, spool_, [row = row_, number](storage::Reader& r) { return r.chunk(row, number); });
 }
 
 Task<void> MessageBuffer::drop() {
@@ -65,6 +71,8 @@ std::string LineEnds::normalize(std::string_view octets) {
   return out;
 }
 
-std::string LineEnds::end() { return std::exchange(has_cr_, false) ? "\r\n" : ""; }
+std::string LineEnds::end() {
+  return std::exchange(has_cr_, false) ? "\r\n" : "";
+}
 
 }  // namespace umbra::hub

@@ -1,6 +1,7 @@
-// The body of a message that is not accepted yet: up to one chunk in memory, the rest in the spool under a row of its own, which no
-// message ever gets. Written once, then read as often as wanted. What a crash leaves of it the spool sweeps away when it opens, as it does
-// with every body that has no message. Home thread; owned by who filters the message.
+// The body of a message that is not accepted yet: up to one chunk in memory, the rest in the spool under a
+// row of its own, which no message ever gets. Written once, then read as often as wanted. What a crash leaves
+// of it the spool sweeps away when it opens, as it does with every body that has no message. Home thread;
+// owned by who filters the message.
 #pragma once
 
 #include <memory>
@@ -15,8 +16,10 @@ namespace umbra::hub {
 class MessageBuffer {
  public:
   MessageBuffer(asio::io_context& io, storage::Spool& spool) : io_(io), spool_(spool) {}
-  /// The body of a message that is in the spool, without its first `skipped` octets. Only read; nothing of it is dropped.
-  MessageBuffer(asio::io_context& io, storage::Spool& spool, RowId message, std::uint64_t skipped, std::uint64_t octets)
+  /// The body of a message that is in the spool, without its first `skipped` octets. Only read; nothing of it
+  /// is dropped.
+  MessageBuffer(asio::io_context& io, storage::Spool& spool, RowId message, std::uint64_t skipped,
+                std::uint64_t octets)
       : io_(io), spool_(spool), row_(message), octets_(octets), skipped_(skipped), is_borrowed_(true) {}
   MessageBuffer(const MessageBuffer&) = delete;
   MessageBuffer& operator=(const MessageBuffer&) = delete;
@@ -50,7 +53,8 @@ class MessageBuffer {
   std::optional<Error> failed_;
 };
 
-/// Line ends as they must be: CRLF, whatever a filter writes. A CR at the end of a piece belongs to the next one.
+/// Line ends as they must be: CRLF, whatever a filter writes. A CR at the end of a piece belongs to the next
+/// one.
 class LineEnds {
  public:
   std::string normalize(std::string_view octets);

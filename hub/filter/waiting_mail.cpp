@@ -18,14 +18,16 @@ constexpr std::size_t page = 200;
 /// Where the first field of a message ends, with its folds and its line end.
 std::size_t end_of_field(std::string_view text) {
   auto end = text.find("\r\n");
-  while (end != std::string_view::npos && end + 2 < text.size() && (text[end + 2] == ' ' || text[end + 2] == '\t')) end = text.find("\r\n", end + 2);
+  while (end != std::string_view::npos && end + 2 < text.size() &&
+         (text[end + 2] == ' ' || text[end + 2] == '\t'))
+    end = text.find("\r\n", end + 2);
   return end == std::string_view::npos ? text.size() : end + 2;
 }
 
 }  // namespace
 
-WaitingMail::WaitingMail(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Outbound& outbound, ContentFilters& filters,
-                         EventLog& log, Metrics& metrics)
+WaitingMail::WaitingMail(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering,
+                         Outbound& outbound, ContentFilters& filters, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -75,7 +77,8 @@ std::size_t WaitingMail::count() const {
 bool WaitingMail::is_full(const ContentFilterConfig& filter) const {
   const auto* line = find(filter.name);
   if (line == nullptr) return false;
-  return line->octets >= filter.waiting_octets_max || WallClock::now() - line->messages.begin()->second.since >= filter.waiting_age_max;
+  return line->octets >= filter.waiting_octets_max ||
+         WallClock::now() - line->messages.begin()->second.since >= filter.waiting_age_max;
 }
 
 std::string WaitingMail::why_not_ready() const {
@@ -95,7 +98,8 @@ void WaitingMail::report(std::vector<Gauges::ContentFilter>& filters) const {
 }
 
 bool WaitingMail::waits(const Envelope& envelope) const {
-  return std::ranges::any_of(envelope.waits_for, [this](const auto& name) { return filters_.find(name) != nullptr; });
+  return std::ranges::any_of(envelope.waits_for,
+                             [this](const auto& name) { return filters_.find(name) != nullptr; });
 }
 
 Task<void> WaitingMail::run() {
@@ -114,7 +118,8 @@ Task<void> WaitingMail::run() {
 /// What came by a take-over or a hand-over, or left in another way, is seen by the number of held messages.
 Task<void> WaitingMail::look() {
   if (std::ranges::any_of(lines_, [](const auto& entry) { return entry.second.is_moving; })) co_return;
-  auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_, [](storage::Reader& r) { return r.counts(); });
+  auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_,
+                                                     [](storage::Reader& r) { return r.counts(); });
   if (!counts || is_stopping_) co_return;
   if (other_held_ && counts->held == *other_held_ + count()) co_return;
   co_await scan(counts->held);
@@ -128,18 +133,19 @@ Task<void> WaitingMail::scan(std::uint64_t held) {
   RowId after{0};
   while (!is_stopping_) {
     auto last = std::make_shared<RowId>(after);
-    auto messages = co_await query<Messages>(runtime_.io, spool_, [after, last](storage::Reader& r) -> Result<Messages> {
-      auto rows = r.held(after, page);
-      if (!rows) return std::unexpected(rows.error());
-      Messages all;
-      for (auto row : *rows) {
-        *last = row;
-        auto message = r.message(row);
-        if (!message) return std::unexpected(message.error());
-        if (*message && !(*message)->envelope.waits_for.empty()) all.push_back(std::move(**message));
-      }
-      return all;
-    });
+    auto messages =
+        co_await query<Messages>(runtime_.io, spool_, [after, last](storage::Reader& r) -> Result<Messages> {
+          auto rows = r.held(after, page);
+          if (!rows) return std::unexpected(rows.error());
+          Messages all;
+          for (auto row : *rows) {
+            *last = row;
+            auto message = r.message(row);
+            if (!message) return std::unexpected(message.error());
+            if (*message && !(*message)->envelope.waits_for.empty()) all.push_back(std::move(**message));
+          }
+          return all;
+        });
     if (!messages) co_return;
     if (*last == after) break;
     after = *last;
@@ -152,10 +158,12 @@ Task<void> WaitingMail::scan(std::uint64_t held) {
   if (is_stopping_) co_return;
   // What was accepted while this was read stays; what was known before and is not there any more is gone.
   for (const auto& [line, row] : known)
-    if (std::ranges::none_of(found, [&](const auto& entry) { return entry.second.messages.contains(row); })) remove(*line, row);
+    if (std::ranges::none_of(found, [&](const auto& entry) { return entry.second.messages.contains(row); }))
+      remove(*line, row);
   for (auto& [name, line] : found)
     for (auto& [row, waiting] : line.messages)
-      if (auto& present = lines_[name]; present.messages.try_emplace(row, waiting).second) present.octets += waiting.octets;
+      if (auto& present = lines_[name]; present.messages.try_emplace(row, waiting).second)
+        present.octets += waiting.octets;
   const auto waiting = count();
   other_held_ = held >= waiting ? held - waiting : 0;
 }
@@ -172,7 +180,8 @@ Task<void> WaitingMail::release_all(std::string name) {
     const auto filter = filters_.find(name);
     if (filter == nullptr) {
       if (!std::exchange(line.is_unknown_logged, true))
-        log_.line(LogLevel::warning, "mail waits for a content filter that is not configured any more", {{"filter", name}, {"messages", static_cast<std::int64_t>(line.messages.size())}});
+        log_.line(LogLevel::warning, "mail waits for a content filter that is not configured any more",
+                  {{"filter", name}, {"messages", static_cast<std::int64_t>(line.messages.size())}});
       break;
     }
     line.is_unknown_logged = false;
@@ -181,7 +190,8 @@ Task<void> WaitingMail::release_all(std::string name) {
     if (step == Step::stay) break;
     if (step == Step::gone) remove(line, after);
     if (step == Step::later)
-      if (auto found = line.messages.find(after); found != line.messages.end()) found->second.not_before = MonotonicClock::now() + again_after;
+      if (auto found = line.messages.find(after); found != line.messages.end())
+        found->second.not_before = MonotonicClock::now() + again_after;
   }
   line.is_moving = false;
 }
@@ -195,7 +205,8 @@ Task<WaitingMail::Step> WaitingMail::release(RowId row) {
 }
 
 Task<WaitingMail::Step> WaitingMail::release_claimed(RowId row) {
-  auto message = co_await query<std::optional<storage::StoredMessage>>(runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
+  auto message = co_await query<std::optional<storage::StoredMessage>>(
+      runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
   if (!message) co_return Step::stay;
   if (!*message || (*message)->envelope.waits_for.empty()) co_return Step::gone;
   auto& stored = **message;
@@ -213,35 +224,47 @@ Task<WaitingMail::Step> WaitingMail::release_claimed(RowId row) {
     if (verdict == Verdict::later) co_return Step::stay;
     if (verdict == Verdict::go_possible_duplicate) {
       ++metrics_.possible_duplicates_total;
-      log_.message(MessageEvent::possible_duplicate, stored.id, {{"reason", "released for its content filters while a holder was silent"}});
+      log_.message(MessageEvent::possible_duplicate, stored.id,
+                   {{"reason", "released for its content filters while a holder was silent"}});
     }
   }
   co_return co_await put_before_filters(std::move(stored), std::move(filters));
 }
 
-Task<WaitingMail::Step> WaitingMail::put_before_filters(storage::StoredMessage message, std::vector<std::shared_ptr<ContentFilter>> filters) {
-  // What the listener asked for is in the envelope. The message is acknowledged: it goes on with fewer copies rather than not at all.
+Task<WaitingMail::Step> WaitingMail::put_before_filters(storage::StoredMessage message,
+                                                        std::vector<std::shared_ptr<ContentFilter>> filters) {
+  // What the listener asked for is in the envelope. The message is acknowledged: it goes on with fewer copies
+  // rather than not at all.
   ListenerConfig listener;
   listener.name = "waiting";
-  listener.shadow = config_.cluster.enabled() && message.envelope.protection.copies != 0 ? ShadowPolicy::prefer : ShadowPolicy::none;
+  listener.shadow = config_.cluster.enabled() && message.envelope.protection.copies != 0
+                        ? ShadowPolicy::prefer
+                        : ShadowPolicy::none;
   listener.on_failure = OnShadowFailure::accept;
   listener.protection = message.envelope.protection;
   for (const auto& one : config_.listeners) {
-    listener.limits.message_octets_max = std::max(listener.limits.message_octets_max, one.limits.message_octets_max);
-    listener.limits.header_octets_max = std::max(listener.limits.header_octets_max, one.limits.header_octets_max);
+    listener.limits.message_octets_max =
+        std::max(listener.limits.message_octets_max, one.limits.message_octets_max);
+    listener.limits.header_octets_max =
+        std::max(listener.limits.header_octets_max, one.limits.header_octets_max);
   }
   auto envelope = message.envelope;
   envelope.waits_for.clear();
   FilteringIntake::Verdict verdict;
   verdict.waiting = message.id;
   // A filter may take minutes, and another hub may own the message by then.
-  verdict.is_ours = [this, &message, was_sure = peering_.may_deliver_now(message)] { return !was_sure || peering_.may_deliver_now(message); };
-  auto content = co_await read(message.row, message.size, listener.limits.header_octets_max + milter::Conversation::edit_octets_max);
+  verdict.is_ours = [this, &message, was_sure = peering_.may_deliver_now(message)] {
+    return !was_sure || peering_.may_deliver_now(message);
+  };
+  auto content = co_await read(message.row, message.size,
+                               listener.limits.header_octets_max + milter::Conversation::edit_octets_max);
   if (!content) {
-    log_.line(LogLevel::warning, "a message that waits could not be read", {{"id", to_string(message.id)}, {"reason", content.error().what}});
+    log_.line(LogLevel::warning, "a message that waits could not be read",
+              {{"id", to_string(message.id)}, {"reason", content.error().what}});
     co_return Step::stay;
   }
-  auto acceptance = intake_->begin_waiting(std::move(envelope), listener, std::move(filters), std::move(*content), verdict);
+  auto acceptance =
+      intake_->begin_waiting(std::move(envelope), listener, std::move(filters), std::move(*content), verdict);
   const auto new_id = acceptance->id();
   acceptance->replaces(message.row);
   const auto reply = co_await acceptance->finish();
@@ -263,18 +286,21 @@ Task<WaitingMail::Step> WaitingMail::put_before_filters(storage::StoredMessage m
   if (!verdict.is_refused) co_return Step::stay;  // the spool, or the hub is stopping
   if (reply.is_transient()) co_return Step::later;
   outbound_.give_up_claim(message.row);
-  auto bounced = co_await outbound_.bounce(message.row, "refused by a content filter: " + smtp::to_line(reply));
+  auto bounced =
+      co_await outbound_.bounce(message.row, "refused by a content filter: " + smtp::to_line(reply));
   co_return bounced ? Step::gone : Step::later;
 }
 
 /// The field that the hub put on top, the header, and where the body is: that stays in the spool.
-Task<Result<WaitingContent>> WaitingMail::read(RowId row, std::uint64_t octets, std::size_t header_octets_max) {
+Task<Result<WaitingContent>> WaitingMail::read(RowId row, std::uint64_t octets,
+                                               std::size_t header_octets_max) {
   std::string front;
   std::size_t trace_end = 0;
   std::size_t scanned = 0;
   std::optional<std::size_t> header_end;
   for (std::uint32_t number = 0; !header_end && front.size() <= header_octets_max; ++number) {
-    auto chunk = co_await query<std::string>(runtime_.io, spool_, [row, number](storage::Reader& r) { return r.chunk(row, number); });
+    auto chunk = co_await query<std::string>(
+        runtime_.io, spool_, [row, number](storage::Reader& r) { return r.chunk(row, number); });
     if (!chunk) co_return std::unexpected(chunk.error());
     const bool is_all = chunk->empty();
     front += is_all ? "\r\n\r\n" : *chunk;

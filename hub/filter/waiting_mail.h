@@ -1,10 +1,12 @@
-// Mail that is accepted and waits for a content filter that is down (when_down: queue_and_wait): held, durable and copied as all mail is, with the
-// filters that it has to pass in its envelope. When the filter is back each message is put before it, in the order of acceptance, and what
-// comes of it is accepted as a new message in the commit that ends the waiting one. Nothing here bypasses a filter, and nothing ages: a message
-// leaves only filtered, refused by the filter (then its sender is told), or by the operator's bounce.
+// Mail that is accepted and waits for a content filter that is down (when_down: queue_and_wait): held,
+// durable and copied as all mail is, with the filters that it has to pass in its envelope. When the filter is
+// back each message is put before it, in the order of acceptance, and what comes of it is accepted as a new
+// message in the commit that ends the waiting one. Nothing here bypasses a filter, and nothing ages: a
+// message leaves only filtered, refused by the filter (then its sender is told), or by the operator's bounce.
 //
-// What waits is known by its row: about a hundred octets of memory each. It is read from the spool at the start, and whenever the number of
-// held messages says that there is more (a take-over, a hand-over). Owned by the hub; home thread.
+// What waits is known by its row: about a hundred octets of memory each. It is read from the spool at the
+// start, and whenever the number of held messages says that there is more (a take-over, a hand-over). Owned
+// by the hub; home thread.
 #pragma once
 
 #include <functional>
@@ -32,8 +34,8 @@ struct WaitingContent {
 class WaitingMail {
  public:
   /// The references must outlive it.
-  WaitingMail(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Outbound& outbound, ContentFilters& filters, EventLog& log,
-              Metrics& metrics);
+  WaitingMail(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering,
+              Outbound& outbound, ContentFilters& filters, EventLog& log, Metrics& metrics);
 
   void start(FilteringIntake& intake);
   Task<void> stop();
@@ -69,7 +71,8 @@ class WaitingMail {
   Task<void> release_all(std::string name);
   Task<Step> release(RowId row);
   Task<Step> release_claimed(RowId row);
-  Task<Step> put_before_filters(storage::StoredMessage message, std::vector<std::shared_ptr<ContentFilter>> filters);
+  Task<Step> put_before_filters(storage::StoredMessage message,
+                                std::vector<std::shared_ptr<ContentFilter>> filters);
   Task<Result<WaitingContent>> read(RowId row, std::uint64_t octets, std::size_t header_octets_max);
   void remove(Line& line, RowId row);
   [[nodiscard]] std::size_t count() const;
@@ -84,7 +87,7 @@ class WaitingMail {
   EventLog& log_;
   Metrics& metrics_;
   FilteringIntake* intake_ = nullptr;
-  std::map<std::string, Line> lines_;  ///< by the filter that is next
+  std::map<std::string, Line> lines_;        ///< by the filter that is next
   std::optional<std::uint64_t> other_held_;  ///< held messages that do not wait, when it was looked last
   TaskScope tasks_;
   Timer pause_;

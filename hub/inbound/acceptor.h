@@ -1,5 +1,6 @@
-// Makes an incoming message safe and says so: own spool and a copy on another hub side by side, then the reply
-// (MessageIntake of hub/inbound/accept.h). The 250 is never sent before both are durable, or the policy says otherwise.
+// Makes an incoming message safe and says so: own spool and a copy on another hub side by side, then the
+// reply (MessageIntake of hub/inbound/accept.h). The 250 is never sent before both are durable, or the policy
+// says otherwise.
 #pragma once
 
 #include <map>
@@ -16,8 +17,8 @@ namespace umbra::hub {
 
 class MessageAcceptor final : public MessageIntake {
  public:
-  MessageAcceptor(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Outbound& outbound,
-                  const SafetyNetKeeper& net, EventLog& log, Metrics& metrics);
+  MessageAcceptor(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering,
+                  Outbound& outbound, const SafetyNetKeeper& net, EventLog& log, Metrics& metrics);
 
   std::optional<smtp::Reply> refuse(std::uint64_t announced_octets) override;
   std::unique_ptr<Acceptance> begin(Envelope envelope, const ListenerConfig& listener) override;

@@ -5,10 +5,18 @@
 
 namespace umbra::hub {
 
-ClientHosts::ClientHosts(Runtime runtime, const std::vector<ThrottlingPolicyConfig>& policies, Throttle& throttle, EventLog& log)
-    : runtime_(runtime), policies_(policies), throttle_(throttle), log_(log), tasks_(runtime.io), wake_(runtime.io) {}
+ClientHosts::ClientHosts(Runtime runtime, const std::vector<ThrottlingPolicyConfig>& policies,
+                         Throttle& throttle, EventLog& log)
+    : runtime_(runtime),
+      policies_(policies),
+      throttle_(throttle),
+      log_(log),
+      tasks_(runtime.io),
+      wake_(runtime.io) {}
 
-void ClientHosts::start() { tasks_.spawn("client hosts", watch()); }
+void ClientHosts::start() {
+  tasks_.spawn("client hosts", watch());
+}
 
 Task<void> ClientHosts::stop() {
   is_stopping_ = true;
@@ -31,7 +39,8 @@ Task<void> ClientHosts::watch() {
 Task<void> ClientHosts::look_up(std::string name) {
   auto found = co_await runtime_.resolver.addresses(name);
   if (!found || found->empty()) {
-    log_.line(LogLevel::warning, "a client host of a throttling policy was not found", {{"host", name}, {"error", found ? "it has no address" : found.error().what}});
+    log_.line(LogLevel::warning, "a client host of a throttling policy was not found",
+              {{"host", name}, {"error", found ? "it has no address" : found.error().what}});
     if (found) addresses_.erase(name);
     co_return;
   }

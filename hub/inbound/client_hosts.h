@@ -1,5 +1,6 @@
-// The addresses of hosts that throttling policies name: looked up every minute, so that a client is found by its address and no session waits for
-// DNS. What a look-up that fails would have changed stays as it was. Owned by the hub; home thread.
+// The addresses of hosts that throttling policies name: looked up every minute, so that a client is found by
+// its address and no session waits for DNS. What a look-up that fails would have changed stays as it was.
+// Owned by the hub; home thread.
 #pragma once
 
 #include <map>
@@ -17,7 +18,8 @@ class ClientHosts {
   static constexpr Duration interval = std::chrono::minutes(1);
 
   /// The references must outlive it.
-  ClientHosts(Runtime runtime, const std::vector<ThrottlingPolicyConfig>& policies, Throttle& throttle, EventLog& log);
+  ClientHosts(Runtime runtime, const std::vector<ThrottlingPolicyConfig>& policies, Throttle& throttle,
+              EventLog& log);
 
   void start();
   Task<void> stop();

@@ -18,7 +18,12 @@ constexpr std::size_t introductions_max = 1000;
 }  // namespace
 
 Entrance::Entrance(Runtime runtime, Endpoint address, EventLog& log, Metrics& metrics)
-    : runtime_(runtime), address_(std::move(address)), log_(log), metrics_(metrics), scope_(runtime.io), pause_(runtime.io) {}
+    : runtime_(runtime),
+      address_(std::move(address)),
+      log_(log),
+      metrics_(metrics),
+      scope_(runtime.io),
+      pause_(runtime.io) {}
 
 void Entrance::lead_to(std::vector<std::shared_ptr<Listener>> listeners, std::string host_name) {
   listeners_ = std::move(listeners);
@@ -82,7 +87,8 @@ Task<void> Entrance::accept_clients() {
 
 bool Entrance::is_proxy(std::string_view address) const {
   return std::ranges::any_of(listeners_, [&](const auto& listener) {
-    return std::ranges::any_of(listener->config().proxy_protocol, [&](const AddressRange& range) { return range.contains(address); });
+    return std::ranges::any_of(listener->config().proxy_protocol,
+                               [&](const AddressRange& range) { return range.contains(address); });
   });
 }
 
@@ -110,7 +116,9 @@ Task<void> Entrance::introduce(std::unique_ptr<Stream> stream) {
     ++metrics_.proxy_headers_refused_total;
     metrics_.smtp_rejections.add(RejectionStage::connect, RejectionReason::proxy);
     log_.line(LogLevel::info, "proxy did not say whose connection it is",
-              {{"address", to_string(address_)}, {"proxy", proxy.host}, {"reason", state == State::bad ? reader.fault() : "it closed, or was silent"}});
+              {{"address", to_string(address_)},
+               {"proxy", proxy.host},
+               {"reason", state == State::bad ? reader.fault() : "it closed, or was silent"}});
     record_turned_away(runtime_.records, facts_of(*stream), "the proxy did not say whose connection it is");
     co_return stream->close();
   }
@@ -124,20 +132,24 @@ void Entrance::bring(std::unique_ptr<Stream> stream, Introduction whose) {
   if (auto listener = listener_of(client)) return listener->take(std::move(stream), std::move(whose));
   ++metrics_.connections_not_served_total;
   metrics_.smtp_rejections.add(RejectionStage::connect, RejectionReason::no_service);
-  log_.line(LogLevel::info, "client of no listener refused", {{"address", to_string(address_)}, {"client", client}});
+  log_.line(LogLevel::info, "client of no listener refused",
+            {{"address", to_string(address_)}, {"client", client}});
   auto facts = facts_of(*stream);
   if (*turning_away_ >= turning_away_max) {
     record_turned_away(runtime_.records, facts, "closed without a word: no listener serves this client");
     return stream->close();
   }
-  scope_.spawn("turn away", turn_away(runtime_.io, std::move(stream), {554, "5.7.1", host_name_ + " has no service for " + client}, turning_away_,
-                                      runtime_.records, std::move(facts)));
+  scope_.spawn("turn away", turn_away(runtime_.io, std::move(stream),
+                                      {554, "5.7.1", host_name_ + " has no service for " + client},
+                                      turning_away_, runtime_.records, std::move(facts)));
 }
 
 SessionFacts Entrance::facts_of(const Stream& stream) const {
   Endpoint local = stream.local();
   if (local.host.empty()) local = address_;
-  const bool is_logged = std::ranges::any_of(listeners_, [](const auto& listener) { return listener->config().protocol_log == ProtocolLogging::verbose; });
+  const bool is_logged = std::ranges::any_of(listeners_, [](const auto& listener) {
+    return listener->config().protocol_log == ProtocolLogging::verbose;
+  });
   return {SessionDirection::in, to_string(address_), {}, std::move(local), stream.remote(), is_logged};
 }
 
@@ -160,7 +172,8 @@ void Entrance::log_failure(const Error& error) {
   const auto now = MonotonicClock::now();
   if (failure_logged_ && now < *failure_logged_ + failure_log_interval) return;
   failure_logged_ = now;
-  log_.line(LogLevel::warning, "accept failed, trying again", {{"address", to_string(address_)}, {"error", error.what + ": " + error.code.message()}});
+  log_.line(LogLevel::warning, "accept failed, trying again",
+            {{"address", to_string(address_)}, {"error", error.what + ": " + error.code.message()}});
 }
 
 }  // namespace umbra::hub

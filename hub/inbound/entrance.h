@@ -1,7 +1,9 @@
-// One address where the hub listens for clients: accepts each and brings it to the listener that serves it, of those that share the
-// address the one with the longest network that the client lies in. Who lies in none gets 554 5.7.1. A proxy that one of the listeners
-// names must say first whose connection it is (PROXY protocol), within a few seconds; everything later is about that client. Owned by Listeners; home
-// thread. When the process has no more file descriptors, accepting goes on a moment later: the clients wait in the kernel's queue.
+// One address where the hub listens for clients: accepts each and brings it to the listener that serves it,
+// of those that share the address the one with the longest network that the client lies in. Who lies in none
+// gets 554 5.7.1. A proxy that one of the listeners names must say first whose connection it is (PROXY
+// protocol), within a few seconds; everything later is about that client. Owned by Listeners; home thread.
+// When the process has no more file descriptors, accepting goes on a moment later: the clients wait in the
+// kernel's queue.
 #pragma once
 
 #include <memory>

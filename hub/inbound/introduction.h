@@ -1,4 +1,5 @@
-// Whose connection it is, where its other end is somebody else: a proxy that speaks the PROXY protocol, or a client that said XCLIENT.
+// Whose connection it is, where its other end is somebody else: a proxy that speaks the PROXY protocol, or a
+// client that said XCLIENT.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +12,11 @@
 
 namespace umbra::hub {
 
-/// What XCLIENT said beside the address, and what of the connection stays as it is. Empty for a connection that just came.
+/// What XCLIENT said beside the address, and what of the connection stays as it is. Empty for a connection
+/// that just came.
 struct Introduction {
-  std::string speaker;  ///< the address of the client that said XCLIENT: it may say it again. Empty: nobody did
+  std::string
+      speaker;  ///< the address of the client that said XCLIENT: it may say it again. Empty: nobody did
   std::string helo;
   std::optional<bool> is_extended;
   std::string login;
@@ -21,7 +24,8 @@ struct Introduction {
   std::string tls_cipher;
 };
 
-/// A connection under its client's address instead of the one at its other end, with octets that were read of it already.
+/// A connection under its client's address instead of the one at its other end, with octets that were read of
+/// it already.
 class IntroducedStream final : public Stream {
  public:
   IntroducedStream(std::unique_ptr<Stream> inner, std::string unread, Endpoint client)
@@ -55,8 +59,10 @@ class IntroducedStream final : public Stream {
   Endpoint client_;
 };
 
-/// `stream` under another client's address; `unread` has been read of it. However often that is done, one layer is all there is.
-inline std::unique_ptr<Stream> introduced(std::unique_ptr<Stream> stream, std::string unread, Endpoint client) {
+/// `stream` under another client's address; `unread` has been read of it. However often that is done, one
+/// layer is all there is.
+inline std::unique_ptr<Stream> introduced(std::unique_ptr<Stream> stream, std::string unread,
+                                          Endpoint client) {
   if (auto* before = dynamic_cast<IntroducedStream*>(stream.get())) {
     unread += before->unread();
     stream = before->take_inner();

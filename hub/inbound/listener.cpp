@@ -24,7 +24,8 @@ smtp::ReceiveSessionLimits session_limits(const ListenerConfig& config) {
   out.body.header_octets_max = limits.header_octets_max;
   out.body.hops_max = limits.hops_max;
   out.body.own_hops_max = limits.local_hops_max;
-  out.body.mending = {.line_ends = config.bare_line_ends == OldHabit::normalize, .long_lines = config.long_lines == OldHabit::normalize};
+  out.body.mending = {.line_ends = config.bare_line_ends == OldHabit::normalize,
+                      .long_lines = config.long_lines == OldHabit::normalize};
   out.extensions = config.extensions;
   out.banner = config.banner;
   out.recipients_max = limits.recipients_max;
@@ -46,7 +47,8 @@ smtp::ReceiveSessionLimits session_limits(const ListenerConfig& config) {
 }  // namespace
 
 Listener::Listener(Runtime runtime, const ListenerConfig& config, const std::string& host_name,
-                   MessageIntake& intake, const BackPressure& pressure, Throttle& throttle, EventLog& log, Metrics& metrics)
+                   MessageIntake& intake, const BackPressure& pressure, Throttle& throttle, EventLog& log,
+                   Metrics& metrics)
     : scope_(runtime.io), shared_{runtime, intake, pressure, throttle, log, metrics, scope_, nullptr} {
   configure(config, host_name);
 }
@@ -97,19 +99,25 @@ void Listener::take(std::unique_ptr<Stream> stream, Introduction whose) {
   auto client = shared_.throttle.client(address, config().name);
   auto source = source_of(address);
   auto refusal = refuse(client, source);
-  if (!refusal) return scope_.spawn("session", serve(std::move(stream), std::move(client), std::move(source), std::move(whose)));
+  if (!refusal)
+    return scope_.spawn("session",
+                        serve(std::move(stream), std::move(client), std::move(source), std::move(whose)));
   auto facts = facts_of(*stream);
-  if (*turning_away_ >= turning_away_max || (config().tls.mode == ListenerTlsConfig::Mode::implicit && !whose.is_secured)) {
-    record_turned_away(shared_.runtime.records, facts, "closed without a word, in place of " + smtp::to_line(*refusal));
+  if (*turning_away_ >= turning_away_max ||
+      (config().tls.mode == ListenerTlsConfig::Mode::implicit && !whose.is_secured)) {
+    record_turned_away(shared_.runtime.records, facts,
+                       "closed without a word, in place of " + smtp::to_line(*refusal));
     return stream->close();
   }
-  scope_.spawn("turn away", turn_away(shared_.runtime.io, std::move(stream), std::move(*refusal), turning_away_, shared_.runtime.records, std::move(facts)));
+  scope_.spawn("turn away", turn_away(shared_.runtime.io, std::move(stream), std::move(*refusal),
+                                      turning_away_, shared_.runtime.records, std::move(facts)));
 }
 
 SessionFacts Listener::facts_of(const Stream& stream) const {
   Endpoint local = stream.local();
   if (local.host.empty()) local = config().address;
-  return {SessionDirection::in, config().name, {}, std::move(local), stream.remote(), config().protocol_log == ProtocolLogging::verbose};
+  return {SessionDirection::in, config().name,   {},
+          std::move(local),     stream.remote(), config().protocol_log == ProtocolLogging::verbose};
 }
 
 std::optional<smtp::Reply> Listener::refuse(Throttle::Client& client, const std::string& source) {
@@ -138,16 +146,20 @@ bool Listener::has_enough(const std::string& source) const {
   const auto& limits = config().limits;
   auto found = open_by_source_.find(source);
   if (found == open_by_source_.end()) return false;
-  if (limits.connections_per_source_max != 0 && found->second >= limits.connections_per_source_max) return true;
+  if (limits.connections_per_source_max != 0 && found->second >= limits.connections_per_source_max)
+    return true;
   if (limits.connections_per_source_percent >= 100) return false;
   std::size_t left = limits.connections_max - std::min<std::size_t>(limits.connections_max, sessions_.size());
-  return found->second >= std::max(connections_per_source_free, left * limits.connections_per_source_percent / 100);
+  return found->second >=
+         std::max(connections_per_source_free, left * limits.connections_per_source_percent / 100);
 }
 
-Task<void> Listener::serve(std::unique_ptr<Stream> stream, Throttle::Client client, std::string source, Introduction whose) {
+Task<void> Listener::serve(std::unique_ptr<Stream> stream, Throttle::Client client, std::string source,
+                           Introduction whose) {
   ++shared_.metrics.connections;
   ++open_by_source_[source];
-  const auto session = sessions_.emplace(sessions_.end(), shared_, std::move(stream), std::move(client), std::move(whose));
+  const auto session =
+      sessions_.emplace(sessions_.end(), shared_, std::move(stream), std::move(client), std::move(whose));
   if (is_closing_ || is_draining_ || is_suspended_) session->close_gently("this hub");
   co_await session->run();
   auto next = session->next_client();

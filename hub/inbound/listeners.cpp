@@ -16,7 +16,8 @@ std::vector<Place> places_of(const std::vector<ListenerConfig>& listeners) {
   std::vector<Place> places;
   for (std::size_t i = 0; i < listeners.size(); ++i) {
     const auto& address = listeners[i].address;
-    auto found = std::ranges::find_if(places, [&](const Place& place) { return address.port != 0 && place.address == address; });
+    auto found = std::ranges::find_if(
+        places, [&](const Place& place) { return address.port != 0 && place.address == address; });
     if (found == places.end()) found = places.insert(found, {address, {}});
     found->listeners.push_back(i);
   }
@@ -24,30 +25,43 @@ std::vector<Place> places_of(const std::vector<ListenerConfig>& listeners) {
 }
 
 bool serve_the_same(const ListenerConfig& a, const ListenerConfig& b) {
-  return std::ranges::equal(a.clients, b.clients, [](const AddressRange& x, const AddressRange& y) { return x.is_same_as(y); });
+  return std::ranges::equal(a.clients, b.clients,
+                            [](const AddressRange& x, const AddressRange& y) { return x.is_same_as(y); });
 }
 
 /// The one of `before` at the address of `wanted` that goes on as it, taken out; null: none does.
 template <class Fits>
-std::shared_ptr<Listener> take_over(std::vector<std::shared_ptr<Listener>>& before, const ListenerConfig& wanted, Fits fits) {
+std::shared_ptr<Listener> take_over(std::vector<std::shared_ptr<Listener>>& before,
+                                    const ListenerConfig& wanted, Fits fits) {
   auto found = std::ranges::find_if(before, [&](const auto& listener) {
-    return listener != nullptr && listener->config().address == wanted.address && fits(listener->config(), wanted);
+    return listener != nullptr && listener->config().address == wanted.address &&
+           fits(listener->config(), wanted);
   });
   return found == before.end() ? nullptr : std::exchange(*found, nullptr);
 }
 
-bool have_one_name(const ListenerConfig& a, const ListenerConfig& b) { return a.name == b.name; }
+bool have_one_name(const ListenerConfig& a, const ListenerConfig& b) {
+  return a.name == b.name;
+}
 
 }  // namespace
 
-Listeners::Listeners(Runtime runtime, const Config& config, MessageIntake& intake, const BackPressure& pressure, Throttle& throttle, EventLog& log,
-                     Metrics& metrics)
-    : runtime_(runtime), config_(config), intake_(intake), pressure_(pressure), throttle_(throttle), log_(log), metrics_(metrics), scope_(runtime.io) {
+Listeners::Listeners(Runtime runtime, const Config& config, MessageIntake& intake,
+                     const BackPressure& pressure, Throttle& throttle, EventLog& log, Metrics& metrics)
+    : runtime_(runtime),
+      config_(config),
+      intake_(intake),
+      pressure_(pressure),
+      throttle_(throttle),
+      log_(log),
+      metrics_(metrics),
+      scope_(runtime.io) {
   for (const auto& listener : config_.listeners) listeners_.push_back(make(listener));
 }
 
 std::shared_ptr<Listener> Listeners::make(const ListenerConfig& config) const {
-  return std::make_shared<Listener>(runtime_, config, config_.host_name, intake_, pressure_, throttle_, log_, metrics_);
+  return std::make_shared<Listener>(runtime_, config, config_.host_name, intake_, pressure_, throttle_, log_,
+                                    metrics_);
 }
 
 Result<void> Listeners::start() {
@@ -80,7 +94,9 @@ void Listeners::suspensions_changed(const Suspensions& suspensions) {
 }
 
 bool Listeners::are_all_suspended() const {
-  return !listeners_.empty() && std::ranges::all_of(listeners_, [this](const auto& listener) { return is_suspended(listener->config()); });
+  return !listeners_.empty() && std::ranges::all_of(listeners_, [this](const auto& listener) {
+    return is_suspended(listener->config());
+  });
 }
 
 std::size_t Listeners::sessions() const {
@@ -112,7 +128,8 @@ Result<Listeners::Opened> Listeners::open(const Config& next) const {
 void Listeners::configuration_changed(Opened opened) {
   auto before = std::exchange(listeners_, {});
   listeners_.resize(config_.listeners.size());
-  for (std::size_t i = 0; i < listeners_.size(); ++i) listeners_[i] = take_over(before, config_.listeners[i], have_one_name);
+  for (std::size_t i = 0; i < listeners_.size(); ++i)
+    listeners_[i] = take_over(before, config_.listeners[i], have_one_name);
   for (std::size_t i = 0; i < listeners_.size(); ++i)
     if (listeners_[i] == nullptr) listeners_[i] = take_over(before, config_.listeners[i], serve_the_same);
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
@@ -123,12 +140,14 @@ void Listeners::configuration_changed(Opened opened) {
     }
     listeners_[i] = make(wanted);
     listeners_[i]->set_draining(is_draining_);
-    log_.line(LogLevel::info, "listening", {{"listener", wanted.name}, {"address", to_string(wanted.address)}});
+    log_.line(LogLevel::info, "listening",
+              {{"listener", wanted.name}, {"address", to_string(wanted.address)}});
   }
   lead(std::move(opened));
   for (auto& listener : before) {
     if (listener == nullptr) continue;
-    log_.line(LogLevel::info, "not listening any more", {{"listener", listener->config().name}, {"address", to_string(listener->config().address)}});
+    log_.line(LogLevel::info, "not listening any more",
+              {{"listener", listener->config().name}, {"address", to_string(listener->config().address)}});
     listener->close("this listener");
     ending_.push_back(std::move(listener));
     scope_.spawn("end a listener", end(ending_.back()));
@@ -138,7 +157,9 @@ void Listeners::configuration_changed(Opened opened) {
 void Listeners::lead(Opened opened) {
   auto before = std::exchange(entrances_, {});
   for (const auto& place : places_of(config_.listeners)) {
-    auto found = std::ranges::find_if(before, [&](const auto& entrance) { return entrance != nullptr && entrance->address() == place.address; });
+    auto found = std::ranges::find_if(before, [&](const auto& entrance) {
+      return entrance != nullptr && entrance->address() == place.address;
+    });
     std::shared_ptr<Entrance> entrance;
     if (found != before.end()) entrance = std::exchange(*found, nullptr);
     const bool is_new = entrance == nullptr;
@@ -165,6 +186,8 @@ Task<void> Listeners::end(std::shared_ptr<Listener> listener) {
   std::erase(ending_, listener);
 }
 
-Task<void> Listeners::end_entrance(std::shared_ptr<Entrance> entrance) { co_await entrance->stop(); }
+Task<void> Listeners::end_entrance(std::shared_ptr<Entrance> entrance) {
+  co_await entrance->stop();
+}
 
 }  // namespace umbra::hub

@@ -1,6 +1,7 @@
-// The receive connectors of a hub as a whole, and how they follow the configuration: a listener of the same address and name (or of the same
-// clients, under another name) goes on with other settings, new addresses are opened before old ones are closed, and where one cannot be
-// opened nothing changes. Several listeners may have one address (hub/inbound/entrance.h). Owned by the composition root; home thread.
+// The receive connectors of a hub as a whole, and how they follow the configuration: a listener of the same
+// address and name (or of the same clients, under another name) goes on with other settings, new addresses
+// are opened before old ones are closed, and where one cannot be opened nothing changes. Several listeners
+// may have one address (hub/inbound/entrance.h). Owned by the composition root; home thread.
 #pragma once
 
 #include <map>
@@ -15,8 +16,8 @@ namespace umbra::hub {
 class Listeners {
  public:
   /// The references must outlive it; `config` is read when it is started and when it has changed.
-  Listeners(Runtime runtime, const Config& config, MessageIntake& intake, const BackPressure& pressure, Throttle& throttle, EventLog& log,
-            Metrics& metrics);
+  Listeners(Runtime runtime, const Config& config, MessageIntake& intake, const BackPressure& pressure,
+            Throttle& throttle, EventLog& log, Metrics& metrics);
   /// Only when never started, or after stop().
   ~Listeners() = default;
 
@@ -31,9 +32,11 @@ class Listeners {
   [[nodiscard]] std::size_t sessions() const;
 
   using Opened = std::multimap<Endpoint, std::unique_ptr<Acceptor>>;
-  /// Listens where `next` says and nobody does yet; the error says where that was not possible. What is not used is closed again.
+  /// Listens where `next` says and nobody does yet; the error says where that was not possible. What is not
+  /// used is closed again.
   [[nodiscard]] Result<Opened> open(const Config& next) const;
-  /// The configuration is the one that `opened` was made for. Listeners that are not in it any more end gently.
+  /// The configuration is the one that `opened` was made for. Listeners that are not in it any more end
+  /// gently.
   void configuration_changed(Opened opened);
 
  private:

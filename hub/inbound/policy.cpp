@@ -16,8 +16,10 @@ bool contains(const std::vector<AddressRange>& ranges, std::string_view address)
 
 }  // namespace
 
-InboundPolicy::InboundPolicy(const ListenerConfig& config, const Authenticator* authenticator, std::string client, const std::string& speaker, MessageIntake& intake,
-                             const BackPressure& pressure, Throttle::Client throttle, EventLog& log, Metrics& metrics)
+InboundPolicy::InboundPolicy(const ListenerConfig& config, const Authenticator* authenticator,
+                             std::string client, const std::string& speaker, MessageIntake& intake,
+                             const BackPressure& pressure, Throttle::Client throttle, EventLog& log,
+                             Metrics& metrics)
     : config_(config),
       authenticator_(authenticator),
       client_(std::move(client)),
@@ -29,7 +31,9 @@ InboundPolicy::InboundPolicy(const ListenerConfig& config, const Authenticator* 
       trusts_xclient_(!speaker.empty() || contains(config.xclient, client_)),
       may_relay_(contains(config.networks, client_)) {}
 
-std::string InboundPolicy::auth_mechanisms() { return authenticator_ == nullptr ? std::string() : authenticator_->mechanisms(); }
+std::string InboundPolicy::auth_mechanisms() {
+  return authenticator_ == nullptr ? std::string() : authenticator_->mechanisms();
+}
 
 void InboundPolicy::note_user(std::string user) {
   user_ = std::move(user);
@@ -38,9 +42,10 @@ void InboundPolicy::note_user(std::string user) {
 
 void InboundPolicy::note_certificate(const CertificateNames& names) {
   may_relay_ = may_relay_ || std::ranges::any_of(names.dns, [&](const std::string& name) {
-    return std::ranges::any_of(config_.tls.client_names,
-                               [&](const std::string& known) { return smtp::equals_ignoring_case(known, name); });
-  });
+                 return std::ranges::any_of(config_.tls.client_names, [&](const std::string& known) {
+                   return smtp::equals_ignoring_case(known, name);
+                 });
+               });
 }
 
 std::optional<smtp::Reply> InboundPolicy::refuse_sender(const smtp::MailFrom& mail) {
@@ -78,7 +83,9 @@ Duration InboundPolicy::delay_sender(const smtp::MailFrom& mail) {
 
 bool InboundPolicy::is_accepted(std::string_view recipient) const {
   auto domain = smtp::domain_of(recipient);
-  return !domain.empty() && std::ranges::any_of(config_.accepted_domains, [&](const std::string& pattern) { return covers(pattern, domain); });
+  return !domain.empty() && std::ranges::any_of(config_.accepted_domains, [&](const std::string& pattern) {
+    return covers(pattern, domain);
+  });
 }
 
 std::optional<smtp::Reply> InboundPolicy::refuse_recipient(const Envelope& envelope,

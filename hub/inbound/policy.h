@@ -1,6 +1,6 @@
-// Who may send what through a listener: relay rights by client network, certificate or log-on (closed by default), domains for which anybody may send, and
-// whether the hub can take mail now. One per session, asked by smtp::ReceiveSession at MAIL and RCPT. Every refusal is
-// counted and logged here.
+// Who may send what through a listener: relay rights by client network, certificate or log-on (closed by
+// default), domains for which anybody may send, and whether the hub can take mail now. One per session, asked
+// by smtp::ReceiveSession at MAIL and RCPT. Every refusal is counted and logged here.
 #pragma once
 
 #include <string>
@@ -20,17 +20,19 @@ class Authenticator;
 
 class InboundPolicy final : public smtp::ReceivePolicy {
  public:
-  /// The references must outlive it. `client` is an address literal; `speaker` is that of the client that said
-  /// XCLIENT for it, and may say it again; else empty.
-  InboundPolicy(const ListenerConfig& config, const Authenticator* authenticator, std::string client, const std::string& speaker, MessageIntake& intake,
-                const BackPressure& pressure, Throttle::Client throttle,
-                EventLog& log, Metrics& metrics);
+  /// The references must outlive it. `client` is an address literal; `speaker` is that of the client that
+  /// said XCLIENT for it, and may say it again; else empty.
+  InboundPolicy(const ListenerConfig& config, const Authenticator* authenticator, std::string client,
+                const std::string& speaker, MessageIntake& intake, const BackPressure& pressure,
+                Throttle::Client throttle, EventLog& log, Metrics& metrics);
 
-  /// Whatever the intake says (452 4.3.1, 451, 421 4.3.2); 452 4.3.1 under pressure; 450 4.7.1 when the client has sent enough.
+  /// Whatever the intake says (452 4.3.1, 451, 421 4.3.2); 452 4.3.1 under pressure; 450 4.7.1 when the
+  /// client has sent enough.
   std::optional<smtp::Reply> refuse_sender(const smtp::MailFrom& mail) override;
   /// Under pressure.
   Duration delay_sender(const smtp::MailFrom& mail) override;
-  /// 550 5.7.1 when the client may not relay; 421 4.7.0 when it keeps trying; 450 4.7.1 when it has sent enough.
+  /// 550 5.7.1 when the client may not relay; 421 4.7.0 when it keeps trying; 450 4.7.1 when it has sent
+  /// enough.
   std::optional<smtp::Reply> refuse_recipient(const Envelope& envelope, const Recipient& recipient) override;
 
   /// Listed in the `xclient` of the listener that it came to.
@@ -56,7 +58,9 @@ class InboundPolicy final : public smtp::ReceivePolicy {
   void count(const smtp::Reply& reply, RejectionStage stage, RejectionReason reason, std::string_view sender,
              std::string_view recipient, std::string_view pressure = {});
   [[nodiscard]] bool may_relay() const { return may_relay_ || !user_.empty(); }
-  [[nodiscard]] bool is_trusted(const smtp::MailFrom& mail) const { return pressure_.trusts(client_, mail.sender, may_relay()); }
+  [[nodiscard]] bool is_trusted(const smtp::MailFrom& mail) const {
+    return pressure_.trusts(client_, mail.sender, may_relay());
+  }
 
   const ListenerConfig& config_;
   const Authenticator* authenticator_;  // null: nobody logs on

@@ -20,7 +20,8 @@ constexpr int slow_start = 20;  // times data_timeout
 constexpr std::uint64_t octets_per_second_min = 1000;
 
 std::string tls_text(const TlsStream& tls) {
-  std::string text = "TLS established: " + tls.version() + " " + tls.cipher() + (tls.is_resumed() ? ", resumed" : "");
+  std::string text =
+      "TLS established: " + tls.version() + " " + tls.cipher() + (tls.is_resumed() ? ", resumed" : "");
   const auto names = tls.peer_names();
   if (!names.dns.empty()) text += "; certificate of";
   for (const auto& name : names.dns) text += " " + name;
@@ -29,15 +30,16 @@ std::string tls_text(const TlsStream& tls) {
 
 }  // namespace
 
-ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle, Introduction whose)
+ClientSession::ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream,
+                             Throttle::Client throttle, Introduction whose)
     : shared_(shared),
       settings_(shared.settings),
       config_(settings_->config),
       stream_(std::move(stream)),
       whose_(std::move(whose)),
       tls_cipher_(whose_.tls_cipher),
-      policy_(config_, settings_->authenticator.get(), stream_->remote().host, whose_.speaker, shared.intake, shared.pressure, std::move(throttle), shared.log,
-              shared.metrics),
+      policy_(config_, settings_->authenticator.get(), stream_->remote().host, whose_.speaker, shared.intake,
+              shared.pressure, std::move(throttle), shared.log, shared.metrics),
       protocol_(settings_->host_name, settings_->limits, policy_),
       tap_(shared.runtime.records, *this),
       deadline_(shared.runtime.io, [this] { deadline_passed(); }),
@@ -55,7 +57,11 @@ ClientSession::~ClientSession() {
 SessionFacts ClientSession::session_facts() const {
   Endpoint local = stream_ != nullptr ? stream_->local() : Endpoint{};
   if (local.host.empty()) local = config_.address;
-  return {SessionDirection::in, config_.name, {}, std::move(local), stream_ != nullptr ? stream_->remote() : Endpoint{policy_.client(), 0},
+  return {SessionDirection::in,
+          config_.name,
+          {},
+          std::move(local),
+          stream_ != nullptr ? stream_->remote() : Endpoint{policy_.client(), 0},
           is_logged()};
 }
 
@@ -63,7 +69,8 @@ std::string ClientSession::why_ended() const {
   std::string why = ended_by_;
   if (!stream_error_ || stream_error_ == asio::error::operation_aborted) return why;
   if (!why.empty()) why += "; ";
-  return why + (stream_error_ == asio::error::eof ? "the client closed the connection" : "connection lost: " + stream_error_.message());
+  return why + (stream_error_ == asio::error::eof ? "the client closed the connection"
+                                                  : "connection lost: " + stream_error_.message());
 }
 
 /// What the last reply in output() waits for.
@@ -72,13 +79,14 @@ void ClientSession::record_pause(Duration span) {
   const auto last = replies.substr(0, replies.size() - std::min<std::size_t>(2, replies.size())).rfind('\n');
   const bool is_refusal = replies.substr(last == std::string_view::npos ? 0 : last + 1).starts_with('5');
   const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(span).count() / 100;
-  tap_.record()->note(std::string(is_refusal ? "tarpit" : "back pressure") + ": the next reply waits for " + std::to_string(tenths / 10) + "." +
-                      std::to_string(tenths % 10) + " s");
+  tap_.record()->note(std::string(is_refusal ? "tarpit" : "back pressure") + ": the next reply waits for " +
+                      std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s");
 }
 
 Task<void> ClientSession::run() {
   tap_.open();
-  if (auto* record = tap_.record()) record->connected(session_facts(), whose_.speaker.empty() ? "" : "introduced by " + whose_.speaker);
+  if (auto* record = tap_.record())
+    record->connected(session_facts(), whose_.speaker.empty() ? "" : "introduced by " + whose_.speaker);
   co_await converse();
   if (phase_ != Phase::goodbye) deadline_.clear();
   if (acceptance_) {
@@ -93,7 +101,8 @@ Task<void> ClientSession::run() {
 Task<void> ClientSession::converse() {
   using Kind = smtp::ReceiveSession::Event::Kind;
   std::string_view input;
-  if (config_.tls.mode == ListenerTlsConfig::Mode::implicit && !whose_.is_secured && !co_await start_tls()) co_return;
+  if (config_.tls.mode == ListenerTlsConfig::Mode::implicit && !whose_.is_secured && !co_await start_tls())
+    co_return;
   while (true) {
     const auto event = protocol_.next(input);
     shared_.metrics.protocol_errors_total +=
@@ -151,7 +160,9 @@ Task<void> ClientSession::converse() {
         co_await pause(event.span);
         break;
       case Kind::abandon:
-        if (tap_.record() != nullptr) tap_.record()->note("message given up after " + std::to_string(protocol_.body_octets()) + " octets");
+        if (tap_.record() != nullptr)
+          tap_.record()->note("message given up after " + std::to_string(protocol_.body_octets()) +
+                              " octets");
         co_await acceptance_->abandon();
         acceptance_.reset();
         break;
@@ -168,11 +179,13 @@ Task<void> ClientSession::converse() {
 void ClientSession::note_slowed() {
   if (std::exchange(is_slowed_, true)) return;
   ++shared_.metrics.clients_slowed_total;
-  shared_.log.line(LogLevel::info, "client is read slowly: many commands and no mail", {{"listener", config_.name}, {"client", policy_.client()}});
+  shared_.log.line(LogLevel::info, "client is read slowly: many commands and no mail",
+                   {{"listener", config_.name}, {"client", policy_.client()}});
 }
 
 bool ClientSession::is_too_old() const {
-  return config_.limits.session_timeout > Duration{} && MonotonicClock::now() >= began_ + config_.limits.session_timeout;
+  return config_.limits.session_timeout > Duration{} &&
+         MonotonicClock::now() >= began_ + config_.limits.session_timeout;
 }
 
 Task<bool> ClientSession::start_tls() {
@@ -190,8 +203,9 @@ Task<bool> ClientSession::start_tls() {
     ++shared_.metrics.tls_handshake_failures_total;
     ended_by_ = "the TLS handshake failed";
     if (auto* record = tap_.record()) record->note("TLS handshake failed: " + done.error().what);
-    shared_.log.line(LogLevel::info, "TLS handshake failed",
-                     {{"listener", config_.name}, {"client", policy_.client()}, {"reason", done.error().what}});
+    shared_.log.line(
+        LogLevel::info, "TLS handshake failed",
+        {{"listener", config_.name}, {"client", policy_.client()}, {"reason", done.error().what}});
     co_return false;
   }
   ++shared_.metrics.tls_connections_total;
@@ -225,12 +239,13 @@ void ClientSession::introduce(std::string_view unread) {
   Endpoint client = stream_->remote();
   if (said.address) client.host = *said.address;
   if (said.port) client.port = *said.port;
-  shared_.log.line(LogLevel::debug, "client introduced", {{"listener", config_.name},
-                                                          {"by", whose.speaker},
-                                                          {"client", client.host},
-                                                          {"name", said.name.value_or("")},
-                                                          {"helo", whose.helo},
-                                                          {"login", whose.login}});
+  shared_.log.line(LogLevel::debug, "client introduced",
+                   {{"listener", config_.name},
+                    {"by", whose.speaker},
+                    {"client", client.host},
+                    {"name", said.name.value_or("")},
+                    {"helo", whose.helo},
+                    {"login", whose.login}});
   auto stream = introduced(std::move(stream_), std::string(unread), std::move(client));
   next_client_ = std::make_unique<NextClient>(std::move(stream), std::move(whose));
 }
@@ -250,13 +265,22 @@ Task<void> ClientSession::authenticate() {
   log_on_.reset();
   const bool is_success = step.kind == AuthStep::Kind::success;
   const bool is_refused = step.kind == AuthStep::Kind::refused;
-  ++(is_success ? metrics.authentications_total : is_refused ? metrics.authentication_failures_total : metrics.authentications_unavailable_total);
+  ++(is_success   ? metrics.authentications_total
+     : is_refused ? metrics.authentication_failures_total
+                  : metrics.authentications_unavailable_total);
   shared_.log.line(is_success ? LogLevel::info : LogLevel::warning,
-                   is_success ? "logged on" : is_refused ? "log-on refused" : "log-on could not be decided",
-                   {{"listener", config_.name}, {"client", policy_.client()}, {"user", step.user}, {"mechanism", log_on_mechanism_}, {"reason", step.reason}});
+                   is_success   ? "logged on"
+                   : is_refused ? "log-on refused"
+                                : "log-on could not be decided",
+                   {{"listener", config_.name},
+                    {"client", policy_.client()},
+                    {"user", step.user},
+                    {"mechanism", log_on_mechanism_},
+                    {"reason", step.reason}});
   if (auto* record = tap_.record()) {
-    record->note(is_success ? "logged on as " + step.user + " by " + log_on_mechanism_
-                            : (is_refused ? "log-on refused: " : "log-on could not be decided: ") + step.reason);
+    record->note(is_success
+                     ? "logged on as " + step.user + " by " + log_on_mechanism_
+                     : (is_refused ? "log-on refused: " : "log-on could not be decided: ") + step.reason);
   }
   if (is_success) {
     policy_.note_user(std::move(step.user));
@@ -280,16 +304,17 @@ Task<void> ClientSession::begin_message() {
   acceptance_ = shared_.intake.begin(std::move(envelope), config_);
   acceptance_->note_user(policy_.user());
   protocol_.accept_body();
-  const std::string trace = smtp::received_field({.client_name = helo,
-                                                  .client_address = policy_.client(),
-                                                  .host_name = settings_->host_name,
-                                                  .is_extended = whose_.is_extended.value_or(protocol_.is_extended()),
-                                                  .smtputf8 = smtputf8,
-                                                  .tls_cipher = tls_cipher_,
-                                                  .is_authenticated = protocol_.is_authenticated(),
-                                                  .id = acceptance_->id(),
-                                                  .recipient = recipient,
-                                                  .time = WallClock::now()});
+  const std::string trace =
+      smtp::received_field({.client_name = helo,
+                            .client_address = policy_.client(),
+                            .host_name = settings_->host_name,
+                            .is_extended = whose_.is_extended.value_or(protocol_.is_extended()),
+                            .smtputf8 = smtputf8,
+                            .tls_cipher = tls_cipher_,
+                            .is_authenticated = protocol_.is_authenticated(),
+                            .id = acceptance_->id(),
+                            .recipient = recipient,
+                            .time = WallClock::now()});
   co_await acceptance_->append(trace);
 }
 
@@ -425,7 +450,10 @@ void ClientSession::deadline_passed() {
     start_goodbye(closing_until_ ? closing_reply() : smtp::Reply{421, "4.4.2", "timeout, closing"});
   } else {
     ended_by_ = "a deadline passed";
-    if (auto* record = tap_.record()) record->note("timeout: " + std::string(phase_ == Phase::handshake ? "the TLS handshake" : "the client does not take what it is sent"));
+    if (auto* record = tap_.record())
+      record->note("timeout: " + std::string(phase_ == Phase::handshake
+                                                 ? "the TLS handshake"
+                                                 : "the client does not take what it is sent"));
     stream_->close();
   }
 }

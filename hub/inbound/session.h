@@ -30,7 +30,7 @@ struct ListenerSettings {
   ListenerConfig config;
   std::string host_name;
   smtp::ReceiveSessionLimits limits;
-  std::shared_ptr<TlsPlace> tls;  ///< null: it has none
+  std::shared_ptr<TlsPlace> tls;                 ///< null: it has none
   std::shared_ptr<Authenticator> authenticator;  ///< null: nobody logs on
 };
 
@@ -49,12 +49,14 @@ struct ListenerShared {
 
 class ClientSession final : private RecordedSession {
  public:
-  ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle, Introduction whose);
+  ClientSession(ListenerShared& shared, std::unique_ptr<Stream> stream, Throttle::Client throttle,
+                Introduction whose);
   ~ClientSession();
   ClientSession(const ClientSession&) = delete;
   ClientSession& operator=(const ClientSession&) = delete;
 
-  /// The whole conversation. When it returns nothing is under way, and the connection is closed, unless there is a next_client().
+  /// The whole conversation. When it returns nothing is under way, and the connection is closed, unless there
+  /// is a next_client().
   Task<void> run();
 
   /// The client has said XCLIENT: the connection goes on as another one's.
@@ -65,8 +67,8 @@ class ClientSession final : private RecordedSession {
   /// After run().
   std::unique_ptr<NextClient> next_client() { return std::move(next_client_); }
 
-  /// 421 4.3.2, "`what` is closing", as soon as no message is on its way in. A message whose end was received is answered first;
-  /// one that is still coming gets a short while to end.
+  /// 421 4.3.2, "`what` is closing", as soon as no message is on its way in. A message whose end was received
+  /// is answered first; one that is still coming gets a short while to end.
   void close_gently(std::string what);
 
  private:
@@ -86,7 +88,8 @@ class ClientSession final : private RecordedSession {
   Task<void> authenticate();
   Task<bool> read(std::string_view& input);
   Task<bool> flush();
-  /// Before a reply is written: a tarpit, or back pressure. Holds a timer and nothing else; ends early when the session has to.
+  /// Before a reply is written: a tarpit, or back pressure. Holds a timer and nothing else; ends early when
+  /// the session has to.
   Task<void> pause(Duration span);
   /// `unread` is what the client has said behind XCLIENT.
   /// Whoever said XCLIENT for this client has told as whom it logged on.
@@ -96,7 +99,9 @@ class ClientSession final : private RecordedSession {
   Task<void> end_message(const smtp::Reply* refusal, bool& close_silently);
   Task<void> say_goodbye(smtp::Reply reply);
   void start_goodbye(smtp::Reply reply);
-  [[nodiscard]] smtp::Reply closing_reply() const { return {421, "4.3.2", closing_what_ + " is closing, try another"}; }
+  [[nodiscard]] smtp::Reply closing_reply() const {
+    return {421, "4.3.2", closing_what_ + " is closing, try another"};
+  }
   void deadline_passed();
   void note_slowed();
   [[nodiscard]] bool is_too_old() const;

@@ -1,4 +1,5 @@
-// What clients are counted by: an IPv4 address, or the /64 of an IPv6 one, which is what one customer has at the least.
+// What clients are counted by: an IPv4 address, or the /64 of an IPv6 one, which is what one customer has at
+// the least.
 #pragma once
 
 #include <string>

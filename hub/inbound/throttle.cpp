@@ -13,7 +13,9 @@ namespace {
 constexpr std::size_t budgets_max = 100'000;
 constexpr Duration idle_after = 2min;
 
-std::int64_t seconds_to_wait(Duration wait) { return std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(wait).count()); }
+std::int64_t seconds_to_wait(Duration wait) {
+  return std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(wait).count());
+}
 
 }  // namespace
 
@@ -33,7 +35,8 @@ Throttle::~Throttle() = default;
 
 void Throttle::configuration_changed() {
   policies_.clear();
-  for (const auto& policy : configured_) policies_.push_back(std::make_shared<const ThrottlingPolicyConfig>(policy));
+  for (const auto& policy : configured_)
+    policies_.push_back(std::make_shared<const ThrottlingPolicyConfig>(policy));
 }
 
 Throttle::Client Throttle::client(std::string_view address, std::string_view listener) {
@@ -47,10 +50,12 @@ Throttle::Client Throttle::client(std::string_view address, std::string_view lis
   return client;
 }
 
-std::shared_ptr<Throttle::Budget> Throttle::mail_budget(const ThrottlingPolicyConfig& policy, const std::string& source, std::string_view user) {
+std::shared_ptr<Throttle::Budget> Throttle::mail_budget(const ThrottlingPolicyConfig& policy,
+                                                        const std::string& source, std::string_view user) {
   using Source = ThrottlingPolicyConfig::Source;
   if (policy.message_rate_source == Source::all) return budget_of(policy, "");
-  if (policy.message_rate_source == Source::user && !user.empty()) return budget_of(policy, "user\n" + std::string(user));
+  if (policy.message_rate_source == Source::user && !user.empty())
+    return budget_of(policy, "user\n" + std::string(user));
   return budget_of(policy, source);
 }
 
@@ -60,12 +65,16 @@ void Throttle::Client::log_on(std::string_view address, std::string_view listene
   mail_ = policy_ == nullptr ? nullptr : owner_->mail_budget(*policy_, source_of(address), user);
 }
 
-std::shared_ptr<const ThrottlingPolicyConfig> Throttle::find(std::string_view address, std::string_view listener, std::string_view user) const {
+std::shared_ptr<const ThrottlingPolicyConfig> Throttle::find(std::string_view address,
+                                                             std::string_view listener,
+                                                             std::string_view user) const {
   const auto is_for = [](const std::vector<std::string>& names, std::string_view name) {
     return names.empty() || (!name.empty() && std::ranges::find(names, name) != names.end());
   };
-  constexpr AddressRange::Octets everybody = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-  // How specific a policy is, the most specific one first: is it for users, for how few addresses, for listeners.
+  constexpr AddressRange::Octets everybody = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                              0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+  // How specific a policy is, the most specific one first: is it for users, for how few addresses, for
+  // listeners.
   using Rank = std::tuple<bool, AddressRange::Octets, bool>;
   std::shared_ptr<const ThrottlingPolicyConfig> best;
   std::optional<Rank> best_rank;
@@ -91,7 +100,8 @@ std::shared_ptr<const ThrottlingPolicyConfig> Throttle::find(std::string_view ad
   return best;
 }
 
-std::shared_ptr<Throttle::Budget> Throttle::budget_of(const ThrottlingPolicyConfig& policy, std::string source) {
+std::shared_ptr<Throttle::Budget> Throttle::budget_of(const ThrottlingPolicyConfig& policy,
+                                                      std::string source) {
   auto now = MonotonicClock::now();
   auto key = policy.name + '\n' + source;
   auto found = budgets_.find(key);
@@ -107,7 +117,9 @@ std::shared_ptr<Throttle::Budget> Throttle::budget_of(const ThrottlingPolicyConf
 
 /// What a session holds is at work.
 void Throttle::forget_the_idle(MonotonicTime now) {
-  std::erase_if(budgets_, [now](const auto& entry) { return entry.second.use_count() == 1 && entry.second->last + idle_after < now; });
+  std::erase_if(budgets_, [now](const auto& entry) {
+    return entry.second.use_count() == 1 && entry.second->last + idle_after < now;
+  });
   next_look_ = now + (budgets_.size() < budgets_max / 2 ? idle_after : 10s);
 }
 
@@ -133,26 +145,32 @@ std::optional<smtp::Reply> Throttle::Client::connect() {
   if (policy_ == nullptr) return std::nullopt;
   if (auto most = owner_->share(*policy_, policy_->connections_max); most != 0 && connections_->open >= most)
     return smtp::Reply{421, "4.7.0", fmt::format("at most {} connections at once, try again later", most)};
-  if (auto why = take(connections_->connections, policy_->connection_rate_limit, "connections")) return smtp::Reply{421, "4.7.0", *why};
+  if (auto why = take(connections_->connections, policy_->connection_rate_limit, "connections"))
+    return smtp::Reply{421, "4.7.0", *why};
   ++connections_->open;
   is_open_ = true;
   return std::nullopt;
 }
 
-std::optional<smtp::Reply> Throttle::Client::message() { return mail(&Budget::messages, &ThrottlingPolicyConfig::message_rate_limit, "messages"); }
+std::optional<smtp::Reply> Throttle::Client::message() {
+  return mail(&Budget::messages, &ThrottlingPolicyConfig::message_rate_limit, "messages");
+}
 
 std::optional<smtp::Reply> Throttle::Client::recipient() {
   return mail(&Budget::recipients, &ThrottlingPolicyConfig::recipient_rate_limit, "recipients");
 }
 
-std::optional<smtp::Reply> Throttle::Client::mail(RateWindow Budget::*window, Limit limit, std::string_view what) {
-  if (policy_ == nullptr || policy_->message_rate_source == ThrottlingPolicyConfig::Source::none) return std::nullopt;
+std::optional<smtp::Reply> Throttle::Client::mail(RateWindow Budget::* window, Limit limit,
+                                                  std::string_view what) {
+  if (policy_ == nullptr || policy_->message_rate_source == ThrottlingPolicyConfig::Source::none)
+    return std::nullopt;
   auto why = take((*mail_).*window, policy_.get()->*limit, what);
   if (!why) return std::nullopt;
   return smtp::Reply{450, "4.7.1", *why};
 }
 
-std::optional<std::string> Throttle::Client::take(RateWindow& window, std::uint32_t configured, std::string_view what) {
+std::optional<std::string> Throttle::Client::take(RateWindow& window, std::uint32_t configured,
+                                                  std::string_view what) {
   auto limit = owner_->share(*policy_, configured);
   if (limit == 0) return std::nullopt;
   auto wait = window.take(MonotonicClock::now(), limit);

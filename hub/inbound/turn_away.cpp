@@ -56,8 +56,8 @@ Task<void> wait_for_quit(Stream& stream, SessionTap& tap) {
 
 }  // namespace
 
-Task<void> turn_away(asio::io_context& io, std::unique_ptr<Stream> stream, smtp::Reply reply, std::shared_ptr<std::size_t> turning_away,
-                     SessionRecords* records, SessionFacts facts) {
+Task<void> turn_away(asio::io_context& io, std::unique_ptr<Stream> stream, smtp::Reply reply,
+                     std::shared_ptr<std::size_t> turning_away, SessionRecords* records, SessionFacts facts) {
   ++*turning_away;
   TurnedAway session(records, facts);
   session.tap.open();

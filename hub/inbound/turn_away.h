@@ -1,5 +1,6 @@
-// The last word to a client that gets no session: written within a few seconds, then the connection is closed. After a 554 in
-// place of the greeting the client has the word until it says QUIT (RFC 5321 section 3.1), within the same seconds.
+// The last word to a client that gets no session: written within a few seconds, then the connection is
+// closed. After a 554 in place of the greeting the client has the word until it says QUIT (RFC 5321
+// section 3.1), within the same seconds.
 #pragma once
 
 #include <memory>
@@ -15,7 +16,7 @@ namespace umbra::hub {
 inline constexpr std::size_t turning_away_max = 100;
 
 /// `records`: null, or it outlives the coroutine. `facts`: as its records name the connection.
-Task<void> turn_away(asio::io_context& io, std::unique_ptr<Stream> stream, smtp::Reply reply, std::shared_ptr<std::size_t> turning_away,
-                     SessionRecords* records, SessionFacts facts);
+Task<void> turn_away(asio::io_context& io, std::unique_ptr<Stream> stream, smtp::Reply reply,
+                     std::shared_ptr<std::size_t> turning_away, SessionRecords* records, SessionFacts facts);
 
 }  // namespace umbra::hub

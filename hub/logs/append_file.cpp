@@ -20,7 +20,9 @@ std::unexpected<Error> system_failure(int error, const std::string& what) {
 }  // namespace
 
 AppendFile::AppendFile(AppendFile&& other) noexcept
-    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), octets_(std::exchange(other.octets_, 0)) {}
+    : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      octets_(std::exchange(other.octets_, 0)) {}
 
 AppendFile& AppendFile::operator=(AppendFile&& other) noexcept {
   close();
@@ -46,7 +48,8 @@ Result<AppendFile> AppendFile::open(const std::string& path, bool is_new) {
   AppendFile file;
   file.path_ = path;
   // Addresses of people are in it: not for everybody.
-  file.descriptor_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | (is_new ? O_EXCL : 0), 0640);
+  file.descriptor_ =
+      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | (is_new ? O_EXCL : 0), 0640);
   if (file.descriptor_ < 0) return system_failure(errno, "open log file " + path);
   struct stat status{};
   if (::fstat(file.descriptor_, &status) != 0) return system_failure(errno, "look at log file " + path);
@@ -57,7 +60,8 @@ Result<AppendFile> AppendFile::open(const std::string& path, bool is_new) {
 bool AppendFile::is_at(const std::string& path) const {
   struct stat here{};
   struct stat there{};
-  return ::fstat(descriptor_, &here) == 0 && ::stat(path.c_str(), &there) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+  return ::fstat(descriptor_, &here) == 0 && ::stat(path.c_str(), &there) == 0 &&
+         here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
 std::size_t AppendFile::cut_torn_line(std::string_view lines, std::size_t done) {

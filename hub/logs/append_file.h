@@ -1,5 +1,5 @@
-// A file that whole lines are appended to, readable for its owner and group only. What a full disk took half of a line of is cut off
-// again. Writes block: for the threads of logs alone.
+// A file that whole lines are appended to, readable for its owner and group only. What a full disk took half
+// of a line of is cut off again. Writes block: for the threads of logs alone.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ class AppendFile {
   /// The file at `path` is this one: nobody has moved or removed it.
   [[nodiscard]] bool is_at(const std::string& path) const;
 
-  /// Takes from the front of `lines` what it has written: in a file whole lines, at standard error any octets. An error: not all of it.
+  /// Takes from the front of `lines` what it has written: in a file whole lines, at standard error any
+  /// octets. An error: not all of it.
   Result<void> append(std::string_view& lines);
   void close();
 

@@ -46,7 +46,8 @@ bool BackgroundLog::write_note() {
 }
 
 void BackgroundLog::round_ended() {
-  // First the note of an earlier round: more may have been lost since it was made, and this may be the last round.
+  // First the note of an earlier round: more may have been lost since it was made, and this may be the last
+  // round.
   if (!note_.empty() && !is_line_torn_) (void)write_note();
   if (!note_.empty()) return;
   const auto dropped = writer_.state(0).lines_dropped;

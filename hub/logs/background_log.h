@@ -2,9 +2,9 @@
 // own so that a slow disk does not stop the I/O thread. Lines reach the file within 50 ms and at stop(). Any
 // thread may log, and never waits.
 //
-// The buffer is bounded. When it is full lines are dropped and counted (debug lines when it is half full, so that the
-// events of messages have the rest), and the log itself says how many are missing as soon as it can be written again.
-// What a full disk does not take waits in the buffer, too.
+// The buffer is bounded. When it is full lines are dropped and counted (debug lines when it is half full, so
+// that the events of messages have the rest), and the log itself says how many are missing as soon as it can
+// be written again. What a full disk does not take waits in the buffer, too.
 #pragma once
 
 #include <atomic>

@@ -9,12 +9,14 @@ namespace umbra::hub {
 namespace {
 
 constexpr std::size_t block_octets = 64U << 10;
-constexpr std::size_t line_octets_usual = 4U << 10;  // so much room is left in a block, that it need not grow for its last line
+constexpr std::size_t line_octets_usual =
+    4U << 10;  // so much room is left in a block, that it need not grow for its last line
 constexpr Duration idle_after = std::chrono::seconds(1);
 
 }  // namespace
 
-BackgroundWriter::BackgroundWriter(LineSink& sink, std::size_t channels, Options options) : sink_(sink), options_(options), channels_(channels) {}
+BackgroundWriter::BackgroundWriter(LineSink& sink, std::size_t channels, Options options)
+    : sink_(sink), options_(options), channels_(channels) {}
 
 void BackgroundWriter::start() {
   // Signals are for the main thread: a new thread takes over the mask of its maker.
@@ -71,7 +73,8 @@ void BackgroundWriter::run() {
     const bool is_last = is_stopping_;
     has_lines_ = has_plenty_ = false;
     is_well = true;
-    for (std::size_t number = 0; number < channels_.size(); ++number) is_well = write_out(lock, number) && is_well;
+    for (std::size_t number = 0; number < channels_.size(); ++number)
+      is_well = write_out(lock, number) && is_well;
     if (is_last)
       for (auto& channel : channels_) give_up(channel);
     lock.unlock();

@@ -1,6 +1,7 @@
-// Lines on their way to a slow place: a bounded buffer for each of some channels, and one thread that empties them. Whoever adds a line
-// never waits for the place: where there is no room the line is dropped and counted. What the place does not take (a full disk, a folder
-// that is gone) stays in the buffer and is offered again, so that a short trouble costs nothing. The event log and the record logs share this.
+// Lines on their way to a slow place: a bounded buffer for each of some channels, and one thread that empties
+// them. Whoever adds a line never waits for the place: where there is no room the line is dropped and
+// counted. What the place does not take (a full disk, a folder that is gone) stays in the buffer and is
+// offered again, so that a short trouble costs nothing. The event log and the record logs share this.
 #pragma once
 
 #include <condition_variable>
@@ -21,9 +22,11 @@ namespace umbra::hub {
 class LineSink {
  public:
   virtual ~LineSink() = default;
-  /// Takes from the front of `lines` (whole ones, and at first what it left of one) what it has written. An error: not all of it.
+  /// Takes from the front of `lines` (whole ones, and at first what it left of one) what it has written. An
+  /// error: not all of it.
   virtual Result<void> write(std::size_t channel, std::string_view& lines) = 0;
-  /// After a look at every channel: as often as there was something, and about once a second when there was nothing.
+  /// After a look at every channel: as often as there was something, and about once a second when there was
+  /// nothing.
   virtual void round_ended() {}
 };
 
@@ -31,9 +34,9 @@ class LineSink {
 class BackgroundWriter {
  public:
   struct Options {
-    std::size_t octets_max = 16U << 20;  ///< of a channel
-    Duration flush_after = std::chrono::milliseconds(25);         ///< lines are gathered for so long
-    Duration retry_after = std::chrono::seconds(1);           ///< after an error
+    std::size_t octets_max = 16U << 20;                    ///< of a channel
+    Duration flush_after = std::chrono::milliseconds(25);  ///< lines are gathered for so long
+    Duration retry_after = std::chrono::seconds(1);        ///< after an error
   };
   struct State {
     std::uint64_t lines_dropped = 0;   ///< since the start: never written
@@ -48,11 +51,12 @@ class BackgroundWriter {
   BackgroundWriter& operator=(const BackgroundWriter&) = delete;
 
   void start();
-  /// Returns when everything added so far is written, or has failed once more: then it is lost, and counted. Nothing is added later.
+  /// Returns when everything added so far is written, or has failed once more: then it is lost, and counted.
+  /// Nothing is added later.
   void stop();
 
-  /// `append` puts one line, with its end, behind what is in the string that it is given; one call at a time, whatever the channel. False:
-  /// the buffer holds `octets_max` already, and the line is dropped.
+  /// `append` puts one line, with its end, behind what is in the string that it is given; one call at a time,
+  /// whatever the channel. False: the buffer holds `octets_max` already, and the line is dropped.
   template <class Append>
   bool add(std::size_t number, std::size_t octets_max, Append&& append) {
     std::lock_guard lock(mutex_);

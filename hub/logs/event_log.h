@@ -34,7 +34,7 @@ enum class MessageEvent : std::uint8_t {
   expired,
   held,
   released,
-  rerouted,                     ///< by the operator: to another next hop than its routes say, or back
+  rerouted,  ///< by the operator: to another next hop than its routes say, or back
   forgotten,
   deleted,                      ///< by the operator: neither delivered nor bounced
   resent,                       ///< made from what the safety net keeps
@@ -50,7 +50,8 @@ std::string_view to_string(MessageEvent event);
 struct LogField {
   std::string_view name;
   std::variant<std::string_view, std::int64_t> value;
-  bool is_for_tracking = false;  ///< for the record of the tracking log (hub/logs/tracking_log.h), not for the line of the trace
+  bool is_for_tracking =
+      false;  ///< for the record of the tracking log (hub/logs/tracking_log.h), not for the line of the trace
 };
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error };

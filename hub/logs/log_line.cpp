@@ -146,14 +146,17 @@ std::string to_text(const std::vector<OwnerRecord>& history) {
   std::string text;
   for (const auto& owner : history) {
     if (!text.empty()) text += "; ";
-    text += std::to_string(owner.generation.value) + ' ' + std::string(to_string(owner.how)) + " by " + owner.hub;
+    text +=
+        std::to_string(owner.generation.value) + ' ' + std::string(to_string(owner.how)) + " by " + owner.hub;
     if (owner.since != WallTime{}) text += ' ' + to_text(owner.since);
     if (owner.attempts != 0) text += " after " + std::to_string(owner.attempts) + " attempts";
   }
   return text;
 }
 
-std::string to_text(WallTime time) { return iso_time_microseconds(time); }
+std::string to_text(WallTime time) {
+  return iso_time_microseconds(time);
+}
 
 LogLineWriter::LogLineWriter(std::string_view hub) : hub_hash_(hash_of_hub(hub)), hub_("\",\"hub\":") {
   append_json_string(hub_, hub);

@@ -32,7 +32,8 @@ class LogLineWriter {
   std::string second_text_;
 };
 
-/// Octets of the UTF-8 sequence at the front of `text` (RFC 3629), 0 if it is none. `text` is not empty, and does not begin with ASCII.
+/// Octets of the UTF-8 sequence at the front of `text` (RFC 3629), 0 if it is none. `text` is not empty, and
+/// does not begin with ASCII.
 std::size_t utf8_length(std::string_view text);
 /// A JSON string with its quotation marks; at most `octets_max` octets of `text` are taken.
 void append_json_string(std::string& out, std::string_view text, std::size_t octets_max = 4096);
@@ -40,8 +41,8 @@ void append_json_string(std::string& out, std::string_view text, std::size_t oct
 std::string to_text(WallTime time);
 /// "accepted", "taken_over", ...
 std::string_view to_string(OwnerRecord::How how);
-/// "1 accepted by a 2026-11-22T...; 2 taken_over by b 2026-11-22T... after 3 attempts; ...": generation, how, hub, since when, and how
-/// often it had been tried when that owner was the last.
+/// "1 accepted by a 2026-11-22T...; 2 taken_over by b 2026-11-22T... after 3 attempts; ...": generation, how,
+/// hub, since when, and how often it had been tried when that owner was the last.
 std::string to_text(const std::vector<OwnerRecord>& history);
 
 }  // namespace umbra::hub

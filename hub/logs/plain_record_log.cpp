@@ -15,7 +15,8 @@ void PlainRecordLog::write(WallTime time, std::initializer_list<std::string_view
     const std::string day = now.substr(0, 4) + now.substr(5, 2) + now.substr(8, 2);
     file_ = std::fopen((folder_ + "/" + prefix_ + day + "-0001.log").c_str(), "a");
     if (file_ == nullptr) return;
-    std::fprintf(file_, "#Software: Umbra\n#Version: 1\n#Log-Type: %s\n#Date: %s\n#Fields: date-time,%s\n", type_.c_str(), now.c_str(), fields_.c_str());
+    std::fprintf(file_, "#Software: Umbra\n#Version: 1\n#Log-Type: %s\n#Date: %s\n#Fields: date-time,%s\n",
+                 type_.c_str(), now.c_str(), fields_.c_str());
   }
   std::string line = now.substr(0, 23) + "Z";
   for (auto value : values) {

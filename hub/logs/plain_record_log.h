@@ -1,5 +1,5 @@
-// A record log without limits or a thread of its own: lines of CSV appended to one file of the day. In place of hub/logs/record_logs.h until that
-// is there; then it goes.
+// A record log without limits or a thread of its own: lines of CSV appended to one file of the day. In place
+// of hub/logs/record_logs.h until that is there; then it goes.
 #pragma once
 
 #include <cstdio>
@@ -13,7 +13,10 @@ namespace umbra::hub {
 class PlainRecordLog final : public RecordLog {
  public:
   PlainRecordLog(std::string folder, std::string prefix, std::string type, std::string fields)
-      : folder_(std::move(folder)), prefix_(std::move(prefix)), type_(std::move(type)), fields_(std::move(fields)) {}
+      : folder_(std::move(folder)),
+        prefix_(std::move(prefix)),
+        type_(std::move(type)),
+        fields_(std::move(fields)) {}
   ~PlainRecordLog() override {
     if (file_ != nullptr) std::fclose(file_);
   }

@@ -22,7 +22,9 @@ constexpr std::size_t day_octets = 8;
 constexpr Duration look_after = 1s;
 constexpr std::size_t first_lines_octets_max = 4096;
 
-std::unexpected<Error> system_failure(int error, const std::string& what) { return failure(std::error_code(error, std::generic_category()), what); }
+std::unexpected<Error> system_failure(int error, const std::string& what) {
+  return failure(std::error_code(error, std::generic_category()), what);
+}
 
 /// Without the line that is another one each time.
 std::string without_date(std::string_view lines) {
@@ -36,7 +38,9 @@ std::string without_date(std::string_view lines) {
 }
 
 /// A file is no larger than this: in a small folder there is room for one before it.
-std::uint64_t file_octets_max(const RecordLogConfig& limits) { return std::min(limits.file_octets_max, limits.folder_octets_max / 2); }
+std::uint64_t file_octets_max(const RecordLogConfig& limits) {
+  return std::min(limits.file_octets_max, limits.folder_octets_max / 2);
+}
 
 }  // namespace
 
@@ -60,13 +64,16 @@ std::vector<RecordFiles::File> RecordFiles::list() const {
   std::error_code error;
   for (fs::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error))
     if (auto file = parse(entry->path().filename().string())) files.push_back(std::move(*file));
-  std::ranges::sort(files, [](const File& a, const File& b) { return std::tie(a.day, a.number) < std::tie(b.day, b.number); });
+  std::ranges::sort(files, [](const File& a, const File& b) {
+    return std::tie(a.day, a.number) < std::tie(b.day, b.number);
+  });
   return files;
 }
 
 std::size_t RecordFiles::of_one_day(std::string_view records, const std::string& day) const {
   const auto last = records.size() < 2 ? std::string_view::npos : records.rfind('\n', records.size() - 2);
-  if (last == std::string_view::npos || day_of_record(records.substr(last + 1), format_) == day) return records.size();
+  if (last == std::string_view::npos || day_of_record(records.substr(last + 1), format_) == day)
+    return records.size();
   std::size_t octets = 0;
   while (octets < records.size() && day_of_record(records.substr(octets), format_) == day)
     octets = std::min(records.find('\n', octets), records.size() - 1) + 1;
@@ -82,7 +89,8 @@ Result<void> RecordFiles::write(std::string_view& records, const RecordLogConfig
     auto part = of_one_day(records, day);
     const auto room = file_.octets() < octets_max ? octets_max - file_.octets() : 0;
     if (part > room) {
-      const auto end = room == 0 ? std::string_view::npos : records.rfind('\n', static_cast<std::size_t>(room) - 1);
+      const auto end =
+          room == 0 ? std::string_view::npos : records.rfind('\n', static_cast<std::size_t>(room) - 1);
       // One that is too long for any file is in a file of its own.
       part = end == std::string_view::npos ? first_octets : end + 1;
     }
@@ -104,14 +112,16 @@ void RecordFiles::leave_if_moved() {
   if (!file_.is_at(path_of(name_))) file_.close();
 }
 
-Result<void> RecordFiles::make_ready(const std::string& day, std::size_t next_octets, std::uint64_t octets_max) {
+Result<void> RecordFiles::make_ready(const std::string& day, std::size_t next_octets,
+                                     std::uint64_t octets_max) {
   leave_if_moved();
   if (!file_.is_open() || day != day_) {
     file_.close();
     if (auto made = make_folder(); !made) return made;
     if (auto opened = go_on_with_last(day); !opened) return opened;
   }
-  if (file_.octets() > first_octets_ && file_.octets() + next_octets > octets_max) return begin(day_, number_ + 1);
+  if (file_.octets() > first_octets_ && file_.octets() + next_octets > octets_max)
+    return begin(day_, number_ + 1);
   return {};
 }
 
@@ -119,7 +129,8 @@ Result<void> RecordFiles::make_folder() const {
   std::error_code error;
   if (fs::is_directory(folder_, error)) return {};
   fs::create_directories(fs::path(folder_).parent_path(), error);
-  if (::mkdir(folder_.c_str(), 0750) != 0 && errno != EEXIST) return system_failure(errno, "make folder " + folder_);
+  if (::mkdir(folder_.c_str(), 0750) != 0 && errno != EEXIST)
+    return system_failure(errno, "make folder " + folder_);
   return {};
 }
 

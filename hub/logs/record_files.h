@@ -1,6 +1,7 @@
-// The files of one kind of record log: PREFIXyyyymmdd-nnnn.log in a folder, by the UTC day of their records, nnnn from 0001 each day. Goes on
-// with the last file of the day after a restart, unless the fields or the version are others, or that file ends within a record. Whole records
-// only. Makes the folder, and everything anew when somebody has moved it away. For the thread of RecordLogs alone; everything blocks.
+// The files of one kind of record log: PREFIXyyyymmdd-nnnn.log in a folder, by the UTC day of their records,
+// nnnn from 0001 each day. Goes on with the last file of the day after a restart, unless the fields or the
+// version are others, or that file ends within a record. Whole records only. Makes the folder, and everything
+// anew when somebody has moved it away. For the thread of RecordLogs alone; everything blocks.
 #pragma once
 
 #include <cstdint>

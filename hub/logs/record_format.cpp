@@ -16,14 +16,19 @@ constexpr std::size_t date_octets = 10;  // 2026-11-27
 /// By octet: 0 as it is, 1 in quotation marks, 2 to be looked at.
 constexpr auto classes = [] {
   std::array<std::uint8_t, 256> all{};
-  for (std::size_t octet = 0; octet < 256; ++octet) all[octet] = octet < 0x20 || octet >= 0x7f ? 2 : octet == ',' || octet == '"' ? 1 : 0;
+  for (std::size_t octet = 0; octet < 256; ++octet)
+    all[octet] = octet < 0x20 || octet >= 0x7f ? 2 : octet == ',' || octet == '"' ? 1 : 0;
   return all;
 }();
 
-std::uint8_t class_of(char c) { return classes[static_cast<unsigned char>(c)]; }
+std::uint8_t class_of(char c) {
+  return classes[static_cast<unsigned char>(c)];
+}
 
 /// Not C1: terminals obey some of them.
-bool is_shown(std::string_view character) { return character.size() != 2 || character[0] != '\xc2' || static_cast<unsigned char>(character[1]) >= 0xa0; }
+bool is_shown(std::string_view character) {
+  return character.size() != 2 || character[0] != '\xc2' || static_cast<unsigned char>(character[1]) >= 0xa0;
+}
 
 void append_quoted(std::string& out, std::string_view value) {
   out += '"';
@@ -52,11 +57,14 @@ void append_csv_value(std::string& out, std::string_view value, std::size_t octe
   const bool is_cut = value.size() > octets_max;
   if (is_cut) {
     // Not within a character.
-    for (int i = 0; i < 3 && octets_max > 0 && (static_cast<unsigned char>(value[octets_max]) & 0xc0U) == 0x80; ++i) --octets_max;
+    for (int i = 0;
+         i < 3 && octets_max > 0 && (static_cast<unsigned char>(value[octets_max]) & 0xc0U) == 0x80; ++i)
+      --octets_max;
     value = value.substr(0, octets_max);
   }
   // A blank at an end is kept by every reader only within quotation marks.
-  const bool is_plain = std::ranges::all_of(value, [](char c) { return class_of(c) == 0; }) && !value.starts_with(' ') && !value.ends_with(' ') && !value.starts_with('#');
+  const bool is_plain = std::ranges::all_of(value, [](char c) { return class_of(c) == 0; }) &&
+                        !value.starts_with(' ') && !value.ends_with(' ') && !value.starts_with('#');
   if (is_plain && !is_cut) {
     out.append(value);
     return;
@@ -67,7 +75,8 @@ void append_csv_value(std::string& out, std::string_view value, std::size_t octe
   out += "...\"";
 }
 
-RecordWriter::RecordWriter(const RecordKind& kind, RecordLogsConfig::Format format) : kind_(kind), is_json_(format == RecordLogsConfig::Format::json) {
+RecordWriter::RecordWriter(const RecordKind& kind, RecordLogsConfig::Format format)
+    : kind_(kind), is_json_(format == RecordLogsConfig::Format::json) {
   for (auto rest = kind.fields; !rest.empty();) {
     const auto end = std::min(rest.find(','), rest.size());
     names_.push_back("\"" + std::string(rest.substr(0, end)) + "\":");
@@ -83,7 +92,8 @@ void RecordWriter::write_time(std::string& out, WallTime time) {
   }
   out += second_text_;
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time - second).count();
-  const char digits[] = {static_cast<char>('0' + ms / 100), static_cast<char>('0' + ms / 10 % 10), static_cast<char>('0' + ms % 10), 'Z'};
+  const char digits[] = {static_cast<char>('0' + ms / 100), static_cast<char>('0' + ms / 10 % 10),
+                         static_cast<char>('0' + ms % 10), 'Z'};
   out.append(digits, sizeof digits);
 }
 
@@ -124,7 +134,8 @@ std::string RecordWriter::first_lines(WallTime now) const {
 }
 
 std::string day_of_record(std::string_view record, RecordLogsConfig::Format format) {
-  if (format == RecordLogsConfig::Format::json) record.remove_prefix(std::min(date_name.size(), record.size()));
+  if (format == RecordLogsConfig::Format::json)
+    record.remove_prefix(std::min(date_name.size(), record.size()));
   std::string day;
   for (char c : record.substr(0, date_octets))
     if (c >= '0' && c <= '9') day += c;

@@ -1,5 +1,6 @@
-// One record as text: values separated by commas (RFC 4180), or an object of JSON. Always one line, whatever the network has put into the
-// values: control characters become U+FFFD in CSV and escapes in JSON, octets that are not UTF-8 become U+FFFD, a long value is cut.
+// One record as text: values separated by commas (RFC 4180), or an object of JSON. Always one line, whatever
+// the network has put into the values: control characters become U+FFFD in CSV and escapes in JSON, octets
+// that are not UTF-8 become U+FFFD, a long value is cut.
 #pragma once
 
 #include <cstdint>
@@ -61,6 +62,7 @@ class RecordWriter {
 /// The day of a record that RecordWriter has written, "20261127".
 std::string day_of_record(std::string_view record, RecordLogsConfig::Format format);
 /// A value of RFC 4180, in quotation marks where it has to be.
-void append_csv_value(std::string& out, std::string_view value, std::size_t octets_max = record_value_octets_max);
+void append_csv_value(std::string& out, std::string_view value,
+                      std::size_t octets_max = record_value_octets_max);
 
 }  // namespace umbra::hub

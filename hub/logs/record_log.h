@@ -1,4 +1,5 @@
-// Record logs: files of records with a fixed list of fields, for people and their tools (docs/logs.md). This is what those who make records see.
+// Record logs: files of records with a fixed list of fields, for people and their tools (docs/logs.md). This
+// is what those who make records see.
 #pragma once
 
 #include <initializer_list>
@@ -8,7 +9,8 @@
 
 namespace umbra::hub {
 
-/// One kind of record log. Never blocks and never fails: what does not fit is dropped and counted. Any thread.
+/// One kind of record log. Never blocks and never fails: what does not fit is dropped and counted. Any
+/// thread.
 class RecordLog {
  public:
   virtual ~RecordLog() = default;

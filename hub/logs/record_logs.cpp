@@ -15,21 +15,31 @@ const RecordLogConfig& config_of(const RecordLogsConfig& config, std::size_t num
   return number < 2 ? config.protocol : number == 2 ? config.connectivity : config.tracking;
 }
 
-bool is_due(std::optional<MonotonicTime> told_at, Duration after) { return !told_at || MonotonicClock::now() >= *told_at + after; }
+bool is_due(std::optional<MonotonicTime> told_at, Duration after) {
+  return !told_at || MonotonicClock::now() >= *told_at + after;
+}
 
-std::int64_t hours(Duration span) { return std::chrono::duration_cast<std::chrono::hours>(span).count(); }
+std::int64_t hours(Duration span) {
+  return std::chrono::duration_cast<std::chrono::hours>(span).count();
+}
 
 }  // namespace
 
 class RecordLogs::Kind final : public RecordLog {
  public:
   Kind(BackgroundWriter& writer, std::size_t number, const RecordLogsConfig& config)
-      : kind(record_kinds[number]), limits(config_of(config, number)), files(config.folder, kind, config.format), writer_(writer), number_(number), records_(kind, config.format) {}
+      : kind(record_kinds[number]),
+        limits(config_of(config, number)),
+        files(config.folder, kind, config.format),
+        writer_(writer),
+        number_(number),
+        records_(kind, config.format) {}
 
   [[nodiscard]] bool is_enabled() const override { return is_on.load(std::memory_order_relaxed); }
   void write(WallTime time, std::initializer_list<std::string_view> values) override {
     if (!is_enabled()) return;
-    writer_.add(number_, [&](std::string& out) { records_.write(out, time, {values.begin(), values.size()}); });
+    writer_.add(number_,
+                [&](std::string& out) { records_.write(out, time, {values.begin(), values.size()}); });
   }
 
   const RecordKind& kind;
@@ -56,16 +66,22 @@ RecordLogs::RecordLogs(const RecordLogsConfig& config, EventLog& log, Options op
     : log_(log),
       options_(options),
       keeps_subjects_(config.subjects),
-      writer_(*this, std::size(record_kinds), {options.buffer_octets_max, options.flush_after, options.retry_after}) {
-  for (std::size_t number = 0; number < kinds_.size(); ++number) kinds_[number] = std::make_unique<Kind>(writer_, number, config);
+      writer_(*this, std::size(record_kinds),
+              {options.buffer_octets_max, options.flush_after, options.retry_after}) {
+  for (std::size_t number = 0; number < kinds_.size(); ++number)
+    kinds_[number] = std::make_unique<Kind>(writer_, number, config);
   if (config.folder.empty()) return;
   configuration_changed(config);
   writer_.start();
 }
 
-RecordLogs::~RecordLogs() { stop(); }
+RecordLogs::~RecordLogs() {
+  stop();
+}
 
-RecordLog& RecordLogs::kind(std::size_t number) { return *kinds_[number]; }
+RecordLog& RecordLogs::kind(std::size_t number) {
+  return *kinds_[number];
+}
 
 void RecordLogs::configuration_changed(const RecordLogsConfig& config) {
   std::lock_guard lock(mutex_);
@@ -123,8 +139,9 @@ void RecordLogs::tell_missing(std::size_t number, Duration again_after) {
   const auto dropped = writer_.state(number).lines_dropped;
   if (dropped == kind.told_dropped || !is_due(kind.missing_told_at, again_after)) return;
   kind.missing_told_at = MonotonicClock::now();
-  log_.line(LogLevel::warning, "records are missing from a record log",
-            {{"log", kind.kind.name}, {"lines_dropped", static_cast<std::int64_t>(dropped - kind.told_dropped)}});
+  log_.line(
+      LogLevel::warning, "records are missing from a record log",
+      {{"log", kind.kind.name}, {"lines_dropped", static_cast<std::int64_t>(dropped - kind.told_dropped)}});
   kind.told_dropped = dropped;
 }
 
@@ -153,11 +170,15 @@ void RecordLogs::tidy(Kind& kind) {
   std::string early;
   for (const auto& one : kind.files.tidy(WallClock::now(), limits)) {
     if (!one.problem.empty()) {
-      log_.line(LogLevel::warning, "a file of a record log cannot be removed", {{"log", kind.kind.name}, {"file", one.file}, {"reason", one.problem}});
+      log_.line(LogLevel::warning, "a file of a record log cannot be removed",
+                {{"log", kind.kind.name}, {"file", one.file}, {"reason", one.problem}});
       continue;
     }
     log_.line(LogLevel::debug, "file of a record log removed",
-              {{"log", kind.kind.name}, {"file", one.file}, {"for", one.is_for_size ? "size" : "age"}, {"age_hours", hours(one.age)}});
+              {{"log", kind.kind.name},
+               {"file", one.file},
+               {"for", one.is_for_size ? "size" : "age"},
+               {"age_hours", hours(one.age)}});
     if (!one.is_early) continue;
     ++kind.early_files;
     early = one.file;
@@ -165,7 +186,10 @@ void RecordLogs::tidy(Kind& kind) {
   if (early.empty() || !is_due(kind.early_told_at, early_again_after)) return;
   kind.early_told_at = MonotonicClock::now();
   log_.line(LogLevel::warning, "record log: folder_size removes files that are not yet `age` old",
-            {{"log", kind.kind.name}, {"files", std::exchange(kind.early_files, 0)}, {"last", early}, {"age_hours", hours(limits.age_max)}});
+            {{"log", kind.kind.name},
+             {"files", std::exchange(kind.early_files, 0)},
+             {"last", early},
+             {"age_hours", hours(limits.age_max)}});
 }
 
 }  // namespace umbra::hub

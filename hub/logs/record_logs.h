@@ -1,5 +1,6 @@
-// The record logs of a hub and the thread that writes them all. Made by run_hub(), once for the process; without a folder (tests, simulations)
-// there is no thread, and nobody keeps anything. Trouble with the files is told in the event log, and costs mail nothing.
+// The record logs of a hub and the thread that writes them all. Made by run_hub(), once for the process;
+// without a folder (tests, simulations) there is no thread, and nobody keeps anything. Trouble with the files
+// is told in the event log, and costs mail nothing.
 #pragma once
 
 #include <array>

@@ -16,8 +16,8 @@ class RotatingFile {
   /// Appends to a file that is there already. `name` empty: standard error, never rotated.
   static Result<RotatingFile> open(std::string name, std::uint64_t octets_max, std::uint32_t files_max);
 
-  /// Takes from the front of `lines` what it has written. An error (the disk is full): not all of it; the next call tries again, and opens
-  /// the file if it is not. Lines are not split over two files.
+  /// Takes from the front of `lines` what it has written. An error (the disk is full): not all of it; the
+  /// next call tries again, and opens the file if it is not. Lines are not split over two files.
   Result<void> write(std::string_view& lines);
 
  private:

@@ -27,19 +27,29 @@ std::optional<std::string_view> path_in(std::string_view line) {
 }
 
 std::string cut(std::string_view text) {
-  return text.size() <= text_octets_max ? std::string(text) : std::string(text.substr(0, text_octets_max)) + "...";
+  return text.size() <= text_octets_max ? std::string(text)
+                                        : std::string(text.substr(0, text_octets_max)) + "...";
 }
 
-std::string text_of(const Endpoint& endpoint) { return endpoint.host.empty() ? std::string() : to_string(endpoint); }
+std::string text_of(const Endpoint& endpoint) {
+  return endpoint.host.empty() ? std::string() : to_string(endpoint);
+}
 
 }  // namespace
 
-std::string session_id_text(std::uint64_t id) { return to_string(SpoolId{id}); }
+std::string session_id_text(std::uint64_t id) {
+  return to_string(SpoolId{id});
+}
 
 // ---- one session
 
 SessionRecord::SessionRecord(std::uint64_t id, SessionFacts facts, RecordLog* log)
-    : id_(id), facts_(std::move(facts)), id_text_(session_id_text(id_)), local_text_(text_of(facts_.local)), remote_text_(text_of(facts_.remote)), log_(log) {}
+    : id_(id),
+      facts_(std::move(facts)),
+      id_text_(session_id_text(id_)),
+      local_text_(text_of(facts_.local)),
+      remote_text_(text_of(facts_.remote)),
+      log_(log) {}
 
 void SessionRecord::connected(const SessionFacts& facts, std::string_view context) {
   facts_ = facts;
@@ -62,9 +72,13 @@ void SessionRecord::replies(std::string_view octets) {
   }
 }
 
-void SessionRecord::said(std::string_view line, std::string_view context) { said_.push_back({std::string(line), std::string(context)}); }
+void SessionRecord::said(std::string_view line, std::string_view context) {
+  said_.push_back({std::string(line), std::string(context)});
+}
 
-void SessionRecord::sending() { end_said(said_.size()); }
+void SessionRecord::sending() {
+  end_said(said_.size());
+}
 
 void SessionRecord::sending_but_end() {
   const auto found = std::ranges::find(said_.rbegin(), said_.rend(), ".", &Said::line);
@@ -91,14 +105,17 @@ void SessionRecord::write(std::string_view event, std::string_view data, std::st
   const std::string short_context = cut(context);
   if (log_ != nullptr) {
     const std::string number = std::to_string(sequence_);
-    log_->write(now, {facts_.connector, id_text_, number, local_text_, remote_text_, event, short_data, short_context});
+    log_->write(now, {facts_.connector, id_text_, number, local_text_, remote_text_, event, short_data,
+                      short_context});
   }
   if (!followers_.empty()) show(now, event, short_data, short_context);
   ++sequence_;
 }
 
-std::string SessionRecord::to_json(WallTime time, std::string_view event, std::string_view data, std::string_view context) const {
-  std::string json = "{\"time\":\"" + to_text(time) + "\",\"direction\":\"" + (facts_.direction == SessionDirection::in ? "in" : "out") + "\"";
+std::string SessionRecord::to_json(WallTime time, std::string_view event, std::string_view data,
+                                   std::string_view context) const {
+  std::string json = "{\"time\":\"" + to_text(time) + "\",\"direction\":\"" +
+                     (facts_.direction == SessionDirection::in ? "in" : "out") + "\"";
   const auto add = [&json](std::string_view name, std::string_view value) {
     json += ",\"";
     json += name;
@@ -118,7 +135,8 @@ std::string SessionRecord::to_json(WallTime time, std::string_view event, std::s
   return json;
 }
 
-void SessionRecord::show(WallTime now, std::string_view event, std::string_view data, std::string_view context) {
+void SessionRecord::show(WallTime now, std::string_view event, std::string_view data,
+                         std::string_view context) {
   std::string json;
   for (auto& follower : followers_) {
     if (follower.is_shown && follower.watcher->is_behind()) {
@@ -148,7 +166,8 @@ void SessionRecord::look_for_address(std::string_view line) {
     if (follower.is_shown || !follower.watcher->filter.names(*path)) continue;
     follower.is_shown = true;
     if (follower.forgotten != 0)
-      follower.watcher->push("{\"session\":\"" + id_text_ + "\",\"not_kept\":" + std::to_string(follower.forgotten) + "}\n");
+      follower.watcher->push("{\"session\":\"" + id_text_ +
+                             "\",\"not_kept\":" + std::to_string(follower.forgotten) + "}\n");
     for (const auto& json : std::exchange(follower.kept, {})) follower.watcher->push(json);
     follower.kept_octets = 0;
   }
@@ -236,7 +255,8 @@ Task<void> SessionRecords::stop() {
   for (const auto& watcher : watchers_) watcher->end("the hub is stopping");
   Timer patience(io_);
   const auto until = MonotonicClock::now() + stop_patience;
-  while (!watchers_.empty() && MonotonicClock::now() < until) co_await patience.wait_for(std::chrono::milliseconds(10));
+  while (!watchers_.empty() && MonotonicClock::now() < until)
+    co_await patience.wait_for(std::chrono::milliseconds(10));
 }
 
 namespace {

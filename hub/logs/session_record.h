@@ -1,10 +1,12 @@
-// What is said on a connection, as records: in the protocol log of its connector, and to those who watch. One SessionRecord for a connection
-// that somebody listens to, in both directions (hub/inbound/session, hub/outbound/connection); none for the others: they pay a comparison of
-// a pointer, and a place in a list, by which whoever begins to watch finds the sessions that are under way.
+// What is said on a connection, as records: in the protocol log of its connector, and to those who watch. One
+// SessionRecord for a connection that somebody listens to, in both directions (hub/inbound/session,
+// hub/outbound/connection); none for the others: they pay a comparison of a pointer, and a place in a list,
+// by which whoever begins to watch finds the sessions that are under way.
 //
-// Events, Exchange's: + connected, - disconnected, > sent, < received, * information. Records are numbered from 0 in each session. The lines
-// of commands come from the parser (smtp/session_observer.h): secrets are replaced by "*", the content of a message is told as a number of
-// octets. What is sent is recorded when it is handed to the connection; that it did not arrive is said by the record of the end.
+// Events, Exchange's: + connected, - disconnected, > sent, < received, * information. Records are numbered
+// from 0 in each session. The lines of commands come from the parser (smtp/session_observer.h): secrets are
+// replaced by "*", the content of a message is told as a number of octets. What is sent is recorded when it
+// is handed to the connection; that it did not arrive is said by the record of the end.
 //
 // Home thread; a RecordLog takes what is written from any thread, and never waits.
 #pragma once
@@ -35,7 +37,8 @@ class SessionRecord final : public smtp::SessionObserver {
   void note(std::string_view what) { write("*", {}, what); }
   /// '<'
   void heard(std::string_view line, std::string_view context) override;
-  /// '>', of a reply or replies that are being written: each line is a record. What the server asks in a log-on is not shown.
+  /// '>', of a reply or replies that are being written: each line is a record. What the server asks in a
+  /// log-on is not shown.
   void replies(std::string_view octets);
 
   /// '>', of a command: kept until it is written.
@@ -51,7 +54,7 @@ class SessionRecord final : public smtp::SessionObserver {
   friend class SessionRecords;
   struct Follower {
     std::shared_ptr<Watcher> watcher;
-    bool is_shown = false;         ///< else kept until the session names the address
+    bool is_shown = false;  ///< else kept until the session names the address
     std::deque<std::string> kept;
     std::size_t kept_octets = 0;
     std::uint64_t forgotten = 0;
@@ -65,7 +68,8 @@ class SessionRecord final : public smtp::SessionObserver {
   void show(WallTime now, std::string_view event, std::string_view data, std::string_view context);
   void look_for_address(std::string_view line);
   void end_said(std::size_t count);
-  [[nodiscard]] std::string to_json(WallTime time, std::string_view event, std::string_view data, std::string_view context) const;
+  [[nodiscard]] std::string to_json(WallTime time, std::string_view event, std::string_view data,
+                                    std::string_view context) const;
 
   const std::uint64_t id_;
   SessionFacts facts_;
@@ -94,7 +98,8 @@ class RecordedSession {
 class SessionRecords;
 
 /// A session's place among those whose records can be asked for. Owned by the session.
-class SessionTap : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class SessionTap
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   /// `records`: null, or it outlives this.
   SessionTap(SessionRecords* records, RecordedSession& session) : records_(records), session_(session) {}
@@ -132,7 +137,9 @@ class SessionRecords {
   SessionRecords(asio::io_context& io, Random& random, Logs logs) : io_(io), random_(random), logs_(logs) {}
 
   /// Null: nobody keeps it.
-  [[nodiscard]] RecordLog* connectivity() const { return logs_.connectivity != nullptr && logs_.connectivity->is_enabled() ? logs_.connectivity : nullptr; }
+  [[nodiscard]] RecordLog* connectivity() const {
+    return logs_.connectivity != nullptr && logs_.connectivity->is_enabled() ? logs_.connectivity : nullptr;
+  }
   std::uint64_t new_id();
 
   /// Null: as many watch as may, or the hub is stopping.

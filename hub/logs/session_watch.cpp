@@ -15,14 +15,17 @@ bool WatchFilter::wants(const SessionFacts& session) const {
     if (client && !client->contains(session.remote.host)) return false;
     return listener.empty() || listener == session.connector;
   }
-  return next_hop.empty() || smtp::equals_ignoring_case(next_hop, session.host) || next_hop == session.remote.host ||
-         next_hop == to_string(session.remote) || next_hop == session.connector;
+  return next_hop.empty() || smtp::equals_ignoring_case(next_hop, session.host) ||
+         next_hop == session.remote.host || next_hop == to_string(session.remote) ||
+         next_hop == session.connector;
 }
 
 bool WatchFilter::names(std::string_view path) const {
   if (address.empty()) return true;
   if (address == "<>") return path.empty();
-  if (address.starts_with('@')) return path.size() > address.size() && smtp::equals_ignoring_case(path.substr(path.size() - address.size()), address);
+  if (address.starts_with('@'))
+    return path.size() > address.size() &&
+           smtp::equals_ignoring_case(path.substr(path.size() - address.size()), address);
   return smtp::equals_ignoring_case(path, address);
 }
 

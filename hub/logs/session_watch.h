@@ -1,6 +1,6 @@
-// Those who follow sessions while they last (`umbra watch`): what each wants to see, and a queue of what it has not taken yet. The queue is
-// bounded: what does not fit is dropped, counted and told, so that a slow or dead reader never slows mail. Made by SessionRecords, taken from
-// by the admin API; home thread.
+// Those who follow sessions while they last (`umbra watch`): what each wants to see, and a queue of what it
+// has not taken yet. The queue is bounded: what does not fit is dropped, counted and told, so that a slow or
+// dead reader never slows mail. Made by SessionRecords, taken from by the admin API; home thread.
 #pragma once
 
 #include <memory>
@@ -30,7 +30,8 @@ struct WatchFilter {
   std::optional<AddressRange> client = {};
   std::string listener = {};
   std::string next_hop = {};  ///< a host, an address, or a route
-  std::string address = {};   ///< of mail: sessions in whose MAIL or RCPT it stood. "@example.com": of that domain
+  std::string address =
+      {};  ///< of mail: sessions in whose MAIL or RCPT it stood. "@example.com": of that domain
   std::optional<SessionDirection> direction = {};
 
   /// But for the address, which only shows in time.

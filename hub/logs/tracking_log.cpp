@@ -53,34 +53,55 @@ struct What {
 
 What what_of(MessageEvent event) {
   switch (event) {
-    case MessageEvent::accepted: return {"RECEIVE", "SMTP"};
-    case MessageEvent::rejected: return {"DROP", "SMTP"};
-    case MessageEvent::protected_: return {"HAREDIRECT", "REDUNDANCY"};
+    case MessageEvent::accepted:
+      return {"RECEIVE", "SMTP"};
+    case MessageEvent::rejected:
+      return {"DROP", "SMTP"};
+    case MessageEvent::protected_:
+      return {"HAREDIRECT", "REDUNDANCY"};
     case MessageEvent::unprotected:
-    case MessageEvent::copy_failed: return {"HAREDIRECTFAIL", "REDUNDANCY"};
-    case MessageEvent::shadow_stored: return {"HARECEIVE", "REDUNDANCY"};
+    case MessageEvent::copy_failed:
+      return {"HAREDIRECTFAIL", "REDUNDANCY"};
+    case MessageEvent::shadow_stored:
+      return {"HARECEIVE", "REDUNDANCY"};
     case MessageEvent::discarded:
     case MessageEvent::shadow_dropped:
-    case MessageEvent::forgotten: return {"HADISCARD", "REDUNDANCY"};
-    case MessageEvent::taken_over: return {"RESUBMIT", "REDUNDANCY"};
-    case MessageEvent::recovered: return {"LOAD", "REDUNDANCY"};
-    case MessageEvent::resent: return {"RESUBMIT", "SAFETYNET"};
+    case MessageEvent::forgotten:
+      return {"HADISCARD", "REDUNDANCY"};
+    case MessageEvent::taken_over:
+      return {"RESUBMIT", "REDUNDANCY"};
+    case MessageEvent::recovered:
+      return {"LOAD", "REDUNDANCY"};
+    case MessageEvent::resent:
+      return {"RESUBMIT", "SAFETYNET"};
     case MessageEvent::ceded:
-    case MessageEvent::handed_over: return {"TRANSFER", "REDUNDANCY"};
-    case MessageEvent::delivered: return {"SEND", "SMTP"};
-    case MessageEvent::deferred: return {"DEFER", "SMTP"};
-    case MessageEvent::bounced: return {"FAIL", "QUEUE"};
-    case MessageEvent::deleted: return {"DROP", "ADMIN"};
-    case MessageEvent::notified: return {"DSN", "DSN"};
-    case MessageEvent::delayed: return {"AGENTINFO", "QUEUE"};
-    case MessageEvent::held: return {"HOLD", "QUEUE"};
-    case MessageEvent::released: return {"RELEASE", "QUEUE"};
-    case MessageEvent::rerouted: return {"REROUTE", "ADMIN"};
+    case MessageEvent::handed_over:
+      return {"TRANSFER", "REDUNDANCY"};
+    case MessageEvent::delivered:
+      return {"SEND", "SMTP"};
+    case MessageEvent::deferred:
+      return {"DEFER", "SMTP"};
+    case MessageEvent::bounced:
+      return {"FAIL", "QUEUE"};
+    case MessageEvent::deleted:
+      return {"DROP", "ADMIN"};
+    case MessageEvent::notified:
+      return {"DSN", "DSN"};
+    case MessageEvent::delayed:
+      return {"AGENTINFO", "QUEUE"};
+    case MessageEvent::held:
+      return {"HOLD", "QUEUE"};
+    case MessageEvent::released:
+      return {"RELEASE", "QUEUE"};
+    case MessageEvent::rerouted:
+      return {"REROUTE", "ADMIN"};
     case MessageEvent::filtered:
-    case MessageEvent::filter_bypassed: return {"AGENTINFO", "AGENT"};
+    case MessageEvent::filter_bypassed:
+      return {"AGENTINFO", "AGENT"};
     case MessageEvent::possible_duplicate:
     case MessageEvent::acknowledgement_delayed:
-    case MessageEvent::acknowledgement_not_delayed: return {"AGENTINFO", "REDUNDANCY"};
+    case MessageEvent::acknowledgement_not_delayed:
+      return {"AGENTINFO", "REDUNDANCY"};
     case MessageEvent::attempted:  // its outcome follows
     case MessageEvent::expired:    // so does "bounced"
       break;
@@ -93,19 +114,34 @@ struct Place {
   Column column;
 };
 /// Where the fields of events go. All others go to custom-data, by their names.
-constexpr Place places[] = {
-    {"client", client_ip},           {"helo", client_hostname},        {"listener", connector_id},       {"route", connector_id},
-    {"message_id", message_id},      {"to", recipient_address},        {"recipient", recipient_address}, {"reply", recipient_status},
-    {"size", total_bytes},           {"recipients", recipient_count},  {"original", reference},          {"origin", reference},
-    {"as", reference},               {"subject", message_subject},     {"sender", sender_address},       {"reason", source_context},
-    {"original_client", original_client_ip}};
+constexpr Place places[] = {{"client", client_ip},
+                            {"helo", client_hostname},
+                            {"listener", connector_id},
+                            {"route", connector_id},
+                            {"message_id", message_id},
+                            {"to", recipient_address},
+                            {"recipient", recipient_address},
+                            {"reply", recipient_status},
+                            {"size", total_bytes},
+                            {"recipients", recipient_count},
+                            {"original", reference},
+                            {"origin", reference},
+                            {"as", reference},
+                            {"subject", message_subject},
+                            {"sender", sender_address},
+                            {"reason", source_context},
+                            {"original_client", original_client_ip}};
 
 /// A name of another hub: under one name for all events.
-bool names_hub(std::string_view name) { return name == "holder" || name == "owner" || name == "by"; }
+bool names_hub(std::string_view name) {
+  return name == "holder" || name == "owner" || name == "by";
+}
 
 std::string_view as_text(const LogField& field, std::array<char, 24>& digits) {
   if (const auto* text = std::get_if<std::string_view>(&field.value)) return *text;
-  return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), std::get<std::int64_t>(field.value)).ptr};
+  return {
+      digits.data(),
+      std::to_chars(digits.data(), digits.data() + digits.size(), std::get<std::int64_t>(field.value)).ptr};
 }
 
 /// name=value;name=value
@@ -124,7 +160,8 @@ class Record {
   Record(MessageEvent event, std::initializer_list<LogField> fields) : what_(what_of(event)) {
     if (what_.event_id.empty()) return;
     custom_.reserve(128);
-    const bool has_hubs_in_from = event == MessageEvent::taken_over || event == MessageEvent::recovered || event == MessageEvent::handed_over;
+    const bool has_hubs_in_from = event == MessageEvent::taken_over || event == MessageEvent::recovered ||
+                                  event == MessageEvent::handed_over;
     for (const auto& field : fields) {
       auto& digits = digits_[next_digits_];
       const auto value = as_text(field, digits);
@@ -154,7 +191,8 @@ class Record {
     std::array<char, 24> number{};
     values_[source] = what_.source;
     values_[event_id] = what_.event_id;
-    values_[internal_message_id] = {number.data(), std::to_chars(number.data(), number.data() + number.size(), id.number).ptr};
+    values_[internal_message_id] = {
+        number.data(), std::to_chars(number.data(), number.data() + number.size(), id.number).ptr};
     values_[network_message_id] = id_text;
     values_[server_hostname] = host_name;
     values_[message_info] = info_;
@@ -194,7 +232,9 @@ class Record {
   void refine(MessageEvent event) {
     if (event == MessageEvent::bounced && is_asked_) what_.source = "SMTP";
     if (event == MessageEvent::filtered && is_discarded_) what_.event_id = "DROP";
-    if ((event == MessageEvent::held || event == MessageEvent::released) && values_[source_context].empty() && values_[reference].empty()) what_.source = "ADMIN";
+    if ((event == MessageEvent::held || event == MessageEvent::released) && values_[source_context].empty() &&
+        values_[reference].empty())
+      what_.source = "ADMIN";
     if (event == MessageEvent::notified) set_sender({});
     if (what_.event_id == "AGENTINFO") append_pair(custom_, "event", to_string(event));
     if (event == MessageEvent::handed_over && !giver_.empty()) what_.event_id = "RECEIVE";
@@ -224,9 +264,15 @@ class Record {
 }  // namespace
 
 TrackingLog::TrackingLog(EventLog& inner, RecordLogs& logs, std::string host_name)
-    : inner_(inner), logs_(logs), records_(logs.tracking()), host_name_(std::move(host_name)), run_(fmt::format("{:x}-", WallClock::now().time_since_epoch().count())) {}
+    : inner_(inner),
+      logs_(logs),
+      records_(logs.tracking()),
+      host_name_(std::move(host_name)),
+      run_(fmt::format("{:x}-", WallClock::now().time_since_epoch().count())) {}
 
-bool TrackingLog::keeps_subjects() const { return keeps_tracking() && logs_.keeps_subjects(); }
+bool TrackingLog::keeps_subjects() const {
+  return keeps_tracking() && logs_.keeps_subjects();
+}
 
 void TrackingLog::message(MessageEvent event, MessageId id, std::initializer_list<LogField> fields) {
   inner_.message(event, id, fields);

@@ -1,5 +1,6 @@
-// The message tracking log: a record for every event of a message (docs/logs.md has the table). It is an event log that passes everything on to
-// another one, so that whatever is told of a message is told once. Any thread.
+// The message tracking log: a record for every event of a message (docs/logs.md has the table). It is an
+// event log that passes everything on to another one, so that whatever is told of a message is told once. Any
+// thread.
 #pragma once
 
 #include <atomic>
@@ -19,7 +20,9 @@ class TrackingLog final : public EventLog {
   TrackingLog(EventLog& inner, RecordLogs& logs, std::string host_name);
 
   void message(MessageEvent event, MessageId id, std::initializer_list<LogField> fields) override;
-  void line(LogLevel level, std::string_view text, std::initializer_list<LogField> fields) override { inner_.line(level, text, fields); }
+  void line(LogLevel level, std::string_view text, std::initializer_list<LogField> fields) override {
+    inner_.line(level, text, fields);
+  }
   void set_level(LogLevel level) override { inner_.set_level(level); }
   [[nodiscard]] bool keeps_tracking() const override { return records_.is_enabled(); }
   [[nodiscard]] bool keeps_subjects() const override;
@@ -35,7 +38,8 @@ class TrackingLog final : public EventLog {
   std::atomic<std::uint64_t> next_{0};
 };
 
-/// Addresses for a field "to": "a@example.com;b@example.com", as many as a value of a record has room for; then "..." ends it.
+/// Addresses for a field "to": "a@example.com;b@example.com", as many as a value of a record has room for;
+/// then "..." ends it.
 template <class Recipients>
 std::string addresses_for_tracking(const Recipients& recipients) {
   std::string text;

@@ -46,7 +46,9 @@ Result<FileText> read_text(const std::string& path) {
   }
 }
 
-BioPtr over(const std::string& text) { return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
+BioPtr over(const std::string& text) {
+  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
 
 std::unexpected<Error> unusable(const std::string& path, const std::string& why) {
   return failure(std::errc::invalid_argument, path + ": " + why);
@@ -56,7 +58,8 @@ Result<std::vector<CertificatePtr>> certificates_in(const std::string& text, con
   std::vector<CertificatePtr> found;
   auto bio = over(text);
   ERR_clear_error();
-  while (auto* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) found.emplace_back(certificate);
+  while (auto* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr))
+    found.emplace_back(certificate);
   // The end of the file is the error that is expected here.
   if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
     return unusable(path, "a certificate in it cannot be read: " + openssl_problem());
@@ -66,7 +69,9 @@ Result<std::vector<CertificatePtr>> certificates_in(const std::string& text, con
 }
 
 /// Instead of asking on the terminal.
-int no_passphrase(char*, int, int, void*) { return -1; }
+int no_passphrase(char*, int, int, void*) {
+  return -1;
+}
 
 WallTime to_wall_time(const ASN1_TIME* time) {
   std::tm parts{};
@@ -83,7 +88,8 @@ Result<TlsIdentity> read_identity(const std::string& certificate_file, const std
   if (!certificates) return std::unexpected(certificates.error());
   TlsIdentity identity;
   identity.certificate = std::move(certificates->front());
-  for (std::size_t i = 1; i < certificates->size(); ++i) identity.chain.push_back(std::move((*certificates)[i]));
+  for (std::size_t i = 1; i < certificates->size(); ++i)
+    identity.chain.push_back(std::move((*certificates)[i]));
 
   const auto& key_path = key_file.empty() ? certificate_file : key_file;
   if (!key_file.empty()) {
@@ -95,15 +101,18 @@ Result<TlsIdentity> read_identity(const std::string& certificate_file, const std
   identity.key.reset(PEM_read_bio_PrivateKey(over(file->text).get(), nullptr, no_passphrase, nullptr));
   OPENSSL_cleanse(file->text.data(), file->text.size());
   if (!identity.key)
-    return unusable(key_path, "there is no private key in it that can be read without a passphrase: " + openssl_problem());
+    return unusable(key_path, "there is no private key in it that can be read without a passphrase: " +
+                                  openssl_problem());
   if (X509_check_private_key(identity.certificate.get(), identity.key.get()) != 1) {
     ERR_clear_error();
-    return unusable(certificate_file, "its first certificate and the key in " + key_path + " do not belong together");
+    return unusable(certificate_file,
+                    "its first certificate and the key in " + key_path + " do not belong together");
   }
   bool leads_on = identity.chain.empty() || std::ranges::any_of(identity.chain, [&](const auto& issuer) {
-    return X509_check_issued(issuer.get(), identity.certificate.get()) == X509_V_OK;
-  });
-  if (!leads_on) return unusable(certificate_file, "none of its further certificates is the issuer of the first one");
+                    return X509_check_issued(issuer.get(), identity.certificate.get()) == X509_V_OK;
+                  });
+  if (!leads_on)
+    return unusable(certificate_file, "none of its further certificates is the issuer of the first one");
   return identity;
 }
 
@@ -116,7 +125,8 @@ Result<std::vector<CertificatePtr>> read_authorities(const std::string& file) {
 CertificateNames names_of(const X509& certificate) {
   CertificateNames names;
   using NamesPtr = std::unique_ptr<GENERAL_NAMES, OpensslDeleter<GENERAL_NAMES_free>>;
-  NamesPtr all(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
+  NamesPtr all(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; all && i < sk_GENERAL_NAME_num(all.get()); ++i) {
     const auto* one = sk_GENERAL_NAME_value(all.get(), i);
     if (one->type != GEN_DNS && one->type != GEN_URI) continue;
@@ -130,8 +140,12 @@ CertificateNames names_of(const X509& certificate) {
   return names;
 }
 
-WallTime valid_from(const X509& certificate) { return to_wall_time(X509_get0_notBefore(&certificate)); }
-WallTime valid_until(const X509& certificate) { return to_wall_time(X509_get0_notAfter(&certificate)); }
+WallTime valid_from(const X509& certificate) {
+  return to_wall_time(X509_get0_notBefore(&certificate));
+}
+WallTime valid_until(const X509& certificate) {
+  return to_wall_time(X509_get0_notAfter(&certificate));
+}
 
 CertificateFacts facts_of(const X509& certificate) {
   CertificateFacts facts;
@@ -154,10 +168,12 @@ CertificateFacts facts_of(const X509& certificate) {
   facts.subject = name(X509_get_subject_name(&certificate));
   facts.issuer = name(X509_get_issuer_name(&certificate));
   const auto* serial = X509_get0_serialNumber(&certificate);
-  facts.serial = hexadecimal(ASN1_STRING_get0_data(serial), static_cast<std::size_t>(ASN1_STRING_length(serial)));
+  facts.serial =
+      hexadecimal(ASN1_STRING_get0_data(serial), static_cast<std::size_t>(ASN1_STRING_length(serial)));
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
-  if (X509_digest(&certificate, EVP_sha256(), digest.data(), &size) == 1) facts.fingerprint = hexadecimal(digest.data(), size);
+  if (X509_digest(&certificate, EVP_sha256(), digest.data(), &size) == 1)
+    facts.fingerprint = hexadecimal(digest.data(), size);
   auto names = names_of(certificate);
   facts.names = std::move(names.dns);
   facts.names.insert(facts.names.end(), names.uris.begin(), names.uris.end());
@@ -176,10 +192,13 @@ std::int64_t unix_seconds(WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
-std::string hub_uri(std::string_view hub) { return "umbra://hub/" + std::string(hub); }
+std::string hub_uri(std::string_view hub) {
+  return "umbra://hub/" + std::string(hub);
+}
 
 bool names_hub(const CertificateNames& names, std::string_view hub) {
-  return std::ranges::find(names.dns, hub) != names.dns.end() || std::ranges::find(names.uris, hub_uri(hub)) != names.uris.end();
+  return std::ranges::find(names.dns, hub) != names.dns.end() ||
+         std::ranges::find(names.uris, hub_uri(hub)) != names.uris.end();
 }
 
 std::string openssl_problem() {

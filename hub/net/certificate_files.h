@@ -1,5 +1,5 @@
-// Certificates and keys from PEM files, checked while they are read: what is handed out can be used. Blocks (a few small
-// files): at start and at a reload only. Errors say which file and what is wrong with it.
+// Certificates and keys from PEM files, checked while they are read: what is handed out can be used. Blocks
+// (a few small files): at start and at a reload only. Errors say which file and what is wrong with it.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -33,13 +33,15 @@ struct TlsIdentity {
   KeyPtr key;
 };
 
-/// Reads both; an empty `key_file`: the key stands in the same file. Refused: what is not PEM, a key behind a passphrase
-/// or readable by everybody, a key that is not this certificate's, a chain that does not lead on from it.
+/// Reads both; an empty `key_file`: the key stands in the same file. Refused: what is not PEM, a key behind a
+/// passphrase or readable by everybody, a key that is not this certificate's, a chain that does not lead on
+/// from it.
 Result<TlsIdentity> read_identity(const std::string& certificate_file, const std::string& key_file);
 /// At least one certificate.
 Result<std::vector<CertificatePtr>> read_authorities(const std::string& file);
 
-/// What a certificate is made out for: its DNS names and URIs (subject alternative names), as they are written there.
+/// What a certificate is made out for: its DNS names and URIs (subject alternative names), as they are
+/// written there.
 struct CertificateNames {
   std::vector<std::string> dns;
   std::vector<std::string> uris;
@@ -54,7 +56,7 @@ WallTime valid_until(const TlsIdentity& identity);
 struct CertificateFacts {
   std::string subject;  ///< RFC 2253
   std::string issuer;
-  std::string serial;   ///< hexadecimal
+  std::string serial;       ///< hexadecimal
   std::string fingerprint;  ///< SHA-256, hexadecimal
   std::vector<std::string> names;
   WallTime valid_from{};

@@ -33,9 +33,11 @@ class CaresResolver final : public Resolver {
  public:
   CaresResolver(asio::io_context& io, const ResolverConfig& config) : io_(io), timer_(io) {
     static const int initialised = ares_library_init(ARES_LIB_INIT_ALL);
-    if (initialised != ARES_SUCCESS) throw std::runtime_error(std::string("c-ares: ") + ares_strerror(initialised));
+    if (initialised != ARES_SUCCESS)
+      throw std::runtime_error(std::string("c-ares: ") + ares_strerror(initialised));
     // c-ares doubles its wait with every round over the servers: t + 2t must fit.
-    auto servers = static_cast<std::chrono::milliseconds::rep>(std::max<std::size_t>(config.servers.size(), 1));
+    auto servers =
+        static_cast<std::chrono::milliseconds::rep>(std::max<std::size_t>(config.servers.size(), 1));
     auto span = std::chrono::duration_cast<std::chrono::milliseconds>(config.timeout).count() / 3 / servers;
     ares_options options{};
     options.timeout = static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(span, 100, 60'000));
@@ -44,7 +46,8 @@ class CaresResolver final : public Resolver {
       static_cast<CaresResolver*>(self)->watch(socket, readable != 0, writable != 0);
     };
     options.sock_state_cb_data = this;
-    int status = ares_init_options(&channel_, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+    int status =
+        ares_init_options(&channel_, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     if (status != ARES_SUCCESS) throw std::runtime_error(std::string("c-ares: ") + ares_strerror(status));
     if (!config.servers.empty()) set_servers(config.servers);
     read_search_domains();
@@ -141,7 +144,8 @@ class CaresResolver final : public Resolver {
     std::string list;
     for (const auto& server : servers) list += (list.empty() ? "" : ",") + to_string(server);
     int status = ares_set_servers_ports_csv(channel_, list.c_str());
-    if (status != ARES_SUCCESS) throw std::runtime_error("resolver servers " + list + ": " + ares_strerror(status));
+    if (status != ARES_SUCCESS)
+      throw std::runtime_error("resolver servers " + list + ": " + ares_strerror(status));
   }
 
   void read_search_domains() {
@@ -156,7 +160,8 @@ class CaresResolver final : public Resolver {
     for (int family : {AF_INET, AF_INET6}) {
       hostent* entry = nullptr;
       if (ares_gethostbyname_file(channel_, host.c_str(), family, &entry) != ARES_SUCCESS) continue;
-      for (char** address = entry->h_addr_list; *address != nullptr; ++address) found.push_back(to_text(family, *address));
+      for (char** address = entry->h_addr_list; *address != nullptr; ++address)
+        found.push_back(to_text(family, *address));
       ares_free_hostent(entry);
     }
   }
@@ -201,7 +206,8 @@ class CaresResolver final : public Resolver {
         [](void* argument, int status, int, unsigned char* answer, int length) {
           auto& q = *static_cast<Query*>(argument);
           q.status = status;
-          if (answer != nullptr && length > 0) q.answer.assign(reinterpret_cast<char*>(answer), static_cast<std::size_t>(length));
+          if (answer != nullptr && length > 0)
+            q.answer.assign(reinterpret_cast<char*>(answer), static_cast<std::size_t>(length));
           q.done.set();
         },
         &query);
@@ -240,14 +246,16 @@ class CaresResolver final : public Resolver {
 
   void process(ares_socket_t readable, ares_socket_t writable, const std::shared_ptr<Socket>& socket) {
     ares_process_fd(channel_, readable, writable);
-    if (socket->wants_read || socket->wants_write) wait(readable != ARES_SOCKET_BAD ? readable : writable, socket);
+    if (socket->wants_read || socket->wants_write)
+      wait(readable != ARES_SOCKET_BAD ? readable : writable, socket);
     arm_timer();
   }
 
   void arm_timer() {
     timeval span{};
     if (ares_timeout(channel_, nullptr, &span) == nullptr) return timer_.cancel();
-    auto wait = std::chrono::seconds(span.tv_sec) + std::chrono::microseconds(span.tv_usec) + std::chrono::milliseconds(1);
+    auto wait = std::chrono::seconds(span.tv_sec) + std::chrono::microseconds(span.tv_usec) +
+                std::chrono::milliseconds(1);
     timer_.call_at(MonotonicClock::now() + wait, [this](bool came) {
       if (!came) return;
       ares_process_fd(channel_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);

@@ -46,7 +46,8 @@ class HttpClient::Tls {
     if (!server.certificate_file.empty() &&
         (SSL_CTX_use_certificate_chain_file(context, server.certificate_file.c_str()) != 1 ||
          SSL_CTX_use_PrivateKey_file(context, server.key_file.c_str(), SSL_FILETYPE_PEM) != 1))
-      return failure(std::errc::no_such_file_or_directory, "read " + server.certificate_file + ": " + tls_error());
+      return failure(std::errc::no_such_file_or_directory,
+                     "read " + server.certificate_file + ": " + tls_error());
     tls->ssl_.reset(SSL_new(context));
     auto* ssl = tls->ssl_.get();
     SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
@@ -78,11 +79,14 @@ class HttpClient::Tls {
       if (!out.empty())
         if (auto error = co_await stream.write(out)) co_return failure(error, "write");
       if (done > 0) co_return done;
-      if (why == SSL_ERROR_ZERO_RETURN) co_return failure(asio::error::make_error_code(asio::error::eof), "read");
+      if (why == SSL_ERROR_ZERO_RETURN)
+        co_return failure(asio::error::make_error_code(asio::error::eof), "read");
       if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
         auto verified = SSL_get_verify_result(ssl_.get());
-        co_return failure(std::errc::protocol_error,
-                          std::string("TLS: ") + (verified != X509_V_OK ? X509_verify_cert_error_string(verified) : tls_error()));
+        co_return failure(
+            std::errc::protocol_error,
+            std::string("TLS: ") +
+                (verified != X509_V_OK ? X509_verify_cert_error_string(verified) : tls_error()));
       }
       if (why == SSL_ERROR_WANT_WRITE) continue;
       auto got = co_await stream.read_some(asio::buffer(buffer));
@@ -157,7 +161,8 @@ Task<Result<HttpResponse>> HttpClient::send(HttpRequest request, MonotonicTime d
 }
 
 Task<Result<HttpResponse>> HttpClient::exchange(const HttpRequest& request, bool& was_anything_heard) {
-  std::string text = request.method + ' ' + request.target + " HTTP/1.1\r\nHost: " + to_string(server_.address) +
+  std::string text = request.method + ' ' + request.target +
+                     " HTTP/1.1\r\nHost: " + to_string(server_.address) +
                      "\r\nUser-Agent: umbra\r\nAccept: application/json\r\n";
   for (const auto& [name, value] : request.fields) text += name + ": " + value + "\r\n";
   if (!request.body.empty()) text += "Content-Type: application/json\r\n";
@@ -187,7 +192,8 @@ Task<Result<HttpResponse>> HttpClient::exchange(const HttpRequest& request, bool
       if (error) co_return failure(error, "read from " + to_string(server_.address));
       if (taken == 0) break;
     }
-    if (input.size() > header_octets_max) co_return failure(std::errc::message_size, "read from " + to_string(server_.address));
+    if (input.size() > header_octets_max)
+      co_return failure(std::errc::message_size, "read from " + to_string(server_.address));
   }
   HttpResponse response;
   const auto& message = parser.get();
@@ -209,13 +215,13 @@ Task<ErrorCode> HttpClient::write(std::string_view octets) {
 
 Task<IoResult> HttpClient::read(asio::mutable_buffer buffer) {
   if (!tls_) co_return co_await stream_->read_some(buffer);
-  auto done = co_await tls_->run(*stream_, [buffer](SSL* ssl) {
-    return SSL_read(ssl, buffer.data(), static_cast<int>(buffer.size()));
-  });
+  auto done = co_await tls_->run(
+      *stream_, [buffer](SSL* ssl) { return SSL_read(ssl, buffer.data(), static_cast<int>(buffer.size())); });
   if (done) co_return IoResult{{}, static_cast<std::size_t>(*done)};
   bool is_eof = done.error().code == asio::error::make_error_code(asio::error::eof);
   co_return IoResult{is_eof ? asio::error::make_error_code(asio::error::eof)
-                            : asio::error::make_error_code(asio::error::connection_reset), 0};
+                            : asio::error::make_error_code(asio::error::connection_reset),
+                     0};
 }
 
 }  // namespace umbra::hub

@@ -1,6 +1,6 @@
-// A small HTTP/1.1 client for the arbiters (etcd, the Kubernetes API): one server, one kept connection, one request at a time,
-// each with a deadline; TLS 1.2 or later with a CA file. Octets from the server are hostile: header and body are bounded. Over
-// the hub's streams, so that it runs on virtual time too.
+// A small HTTP/1.1 client for the arbiters (etcd, the Kubernetes API): one server, one kept connection, one
+// request at a time, each with a deadline; TLS 1.2 or later with a CA file. Octets from the server are
+// hostile: header and body are bounded. Over the hub's streams, so that it runs on virtual time too.
 #pragma once
 
 #include <memory>
@@ -14,8 +14,8 @@
 namespace umbra::hub {
 
 struct HttpServer {
-  Endpoint address;         ///< the host may be a name
-  std::string ca_file;      ///< PEM; empty: no TLS
+  Endpoint address;              ///< the host may be a name
+  std::string ca_file;           ///< PEM; empty: no TLS
   std::string certificate_file;  ///< of this client, with key_file; empty: none
   std::string key_file;
 };
@@ -39,7 +39,8 @@ class HttpClient {
 
   HttpClient(Runtime runtime, HttpServer server);
   ~HttpClient();
-  /// A whole response, or an error. A kept connection that has ended meanwhile is made anew once. The caller sends one at a time.
+  /// A whole response, or an error. A kept connection that has ended meanwhile is made anew once. The caller
+  /// sends one at a time.
   Task<Result<HttpResponse>> send(HttpRequest request, MonotonicTime deadline);
   /// The request under way ends with an error.
   void close();

@@ -15,9 +15,9 @@ struct Runtime {
   Random& random;
   Network& network;
   Resolver& resolver;
-  TlsStore* tls = nullptr;  ///< null: everything is plain
+  TlsStore* tls = nullptr;                   ///< null: everything is plain
   Authenticators* authenticators = nullptr;  ///< null: nobody can log on
-  SessionRecords* records = nullptr;  ///< null: nobody wants to know what is said on connections
+  SessionRecords* records = nullptr;         ///< null: nobody wants to know what is said on connections
 };
 
 }  // namespace umbra::hub

@@ -31,7 +31,8 @@ class SocketStream final : public Stream {
 
   Task<ErrorCode> write(std::string_view octets) override {
     ErrorCode error;
-    co_await asio::async_write(socket_, asio::const_buffer(octets.data(), octets.size()), asio::redirect_error(use_task, error));
+    co_await asio::async_write(socket_, asio::const_buffer(octets.data(), octets.size()),
+                               asio::redirect_error(use_task, error));
     co_return error;
   }
 

@@ -42,6 +42,8 @@ void Watchdog::expires_at(MonotonicTime deadline) {
   if (deadline < state_->armed_for) State::arm(state_);
 }
 
-bool Watchdog::fired() const { return state_->fired; }
+bool Watchdog::fired() const {
+  return state_->fired;
+}
 
 }  // namespace umbra::hub

@@ -1,5 +1,5 @@
-// What the hub needs of a network: streams, connecting, listening, name resolution. Implemented by hub/net/tcp.h with
-// real sockets and by tests/simulation with queues on virtual time.
+// What the hub needs of a network: streams, connecting, listening, name resolution. Implemented by
+// hub/net/tcp.h with real sockets and by tests/simulation with queues on virtual time.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,9 @@ struct IoResult {
   std::size_t octets = 0;
 };
 
-/// A connected byte stream. One read and one write may be under way at a time, by coroutines of the owner's thread.
-/// close() may be called at any time; operations under way end with an error. Destroy only when none is under way.
+/// A connected byte stream. One read and one write may be under way at a time, by coroutines of the owner's
+/// thread. close() may be called at any time; operations under way end with an error. Destroy only when none
+/// is under way.
 class Stream {
  public:
   virtual ~Stream() = default;
@@ -33,12 +34,12 @@ class Stream {
   virtual Task<IoResult> read_some(asio::mutable_buffer buffer) = 0;
   /// All of it, or an error. The octets must stay until it returns.
   virtual Task<ErrorCode> write(std::string_view octets) = 0;
-  /// Until a little can be written without waiting for the other side, or an error. Whoever must look at something right
-  /// before octets leave waits here first: a write() that has to wait goes on by itself afterwards, also after the process
-  /// was stopped meanwhile. A stream that cannot tell returns at once.
+  /// Until a little can be written without waiting for the other side, or an error. Whoever must look at
+  /// something right before octets leave waits here first: a write() that has to wait goes on by itself
+  /// afterwards, also after the process was stopped meanwhile. A stream that cannot tell returns at once.
   virtual Task<ErrorCode> writable() { co_return ErrorCode{}; }
-  /// Tells the other side that nothing more will be written, where there is a way to say it before the end of the
-  /// connection (TLS). Counts as a write.
+  /// Tells the other side that nothing more will be written, where there is a way to say it before the end of
+  /// the connection (TLS). Counts as a write.
   virtual Task<void> finish() { co_return; }
   virtual void close() noexcept = 0;
   [[nodiscard]] virtual const Endpoint& remote() const = 0;
@@ -57,15 +58,17 @@ class Acceptor {
 class Network {
  public:
   virtual ~Network() = default;
-  /// `to.host` is an address literal. Fails with timed_out at the deadline. `from`: an address of this machine to connect from, of the same
-  /// family; empty: the system's choice.
-  virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline, std::string from = {}) = 0;
+  /// `to.host` is an address literal. Fails with timed_out at the deadline. `from`: an address of this
+  /// machine to connect from, of the same family; empty: the system's choice.
+  virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline,
+                                                        std::string from = {}) = 0;
   /// To a Unix socket of this machine.
   virtual Task<Result<std::unique_ptr<Stream>>> connect_local(std::string path, MonotonicTime) {
     co_return failure(std::errc::not_supported, "connect to " + path);
   }
   virtual Result<std::unique_ptr<Acceptor>> listen(const Endpoint& at) = 0;
-  /// A hub that stops: every connect() under way ends soon with an error. May do nothing where deadlines are short.
+  /// A hub that stops: every connect() under way ends soon with an error. May do nothing where deadlines are
+  /// short.
   virtual void cancel_connects() noexcept {}
 };
 
@@ -93,12 +96,13 @@ class Resolver {
   virtual Task<Result<std::vector<ServiceTarget>>> services(std::string name) {
     co_return failure(std::errc::not_supported, "SRV " + name);
   }
-  /// A hub that stops: every query under way ends soon with an error. May do nothing where deadlines are short.
+  /// A hub that stops: every query under way ends soon with an error. May do nothing where deadlines are
+  /// short.
   virtual void cancel() noexcept {}
 };
 
-/// Closes a stream when its deadline passes. Set anew as often as wanted: costs nothing but a comparison when the
-/// new deadline is later. The stream must outlive it.
+/// Closes a stream when its deadline passes. Set anew as often as wanted: costs nothing but a comparison when
+/// the new deadline is later. The stream must outlive it.
 class Watchdog {
  public:
   Watchdog(asio::io_context& io, Stream& stream);

@@ -1,9 +1,9 @@
-// The coroutine vocabulary of the hub: Task, Timer, Event, TaskScope. Everything of one hub that touches sockets or
-// state runs on one thread (docs/decisions); crossing threads is posting a value.
+// The coroutine vocabulary of the hub: Task, Timer, Event, TaskScope. Everything of one hub that touches
+// sockets or state runs on one thread (docs/decisions); crossing threads is posting a value.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
@@ -34,11 +34,13 @@ inline constexpr asio::use_awaitable_t<IoExecutor> use_task{};
 /// Under virtual time a wait ends as soon as the clock says so: never sleep for real.
 struct WaitTraits {
   static Duration to_wait_duration(const Duration& d) { return time_source() != nullptr ? Duration{0} : d; }
-  static Duration to_wait_duration(const MonotonicTime& t) { return to_wait_duration(t - MonotonicClock::now()); }
+  static Duration to_wait_duration(const MonotonicTime& t) {
+    return to_wait_duration(t - MonotonicClock::now());
+  }
 };
 
-/// A timer on MonotonicClock. wait_*() gives true when the time came, false when cancel() was called. Setting it anew or
-/// destroying it cancels the wait under way.
+/// A timer on MonotonicClock. wait_*() gives true when the time came, false when cancel() was called. Setting
+/// it anew or destroying it cancels the wait under way.
 class Timer {
  public:
   explicit Timer(asio::io_context& io);
@@ -54,7 +56,8 @@ class Timer {
 
  private:
   asio::io_context& io_;
-  /// Empty where the time source keeps the timers: Asio's ones cost two system calls for every poll of the loop.
+  /// Empty where the time source keeps the timers: Asio's ones cost two system calls for every poll of the
+  /// loop.
   std::optional<asio::basic_waitable_timer<MonotonicClock, WaitTraits, IoExecutor>> timer_;
   std::uint64_t virtual_timer_ = 0;
 };
@@ -91,9 +94,10 @@ class Event {
   std::move_only_function<void()> waiter_;
 };
 
-/// Owns running coroutines: spawn() starts one, join() waits until all have ended. The owner first makes them end
-/// (closes their streams, cancels their timers, sets their events), then joins, then is destroyed.
-/// An exception that leaves a task is a broken invariant: it is written to stderr with the task's name and aborts.
+/// Owns running coroutines: spawn() starts one, join() waits until all have ended. The owner first makes them
+/// end (closes their streams, cancels their timers, sets their events), then joins, then is destroyed. An
+/// exception that leaves a task is a broken invariant: it is written to stderr with the task's name and
+/// aborts.
 class TaskScope {
  public:
   explicit TaskScope(asio::io_context& io) : io_(io), idle_(io) {}

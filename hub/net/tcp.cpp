@@ -38,13 +38,15 @@ std::unique_ptr<Stream> tcp_stream(Socket socket) {
 
 class TcpAcceptor final : public Acceptor {
  public:
-  TcpAcceptor(TcpAcceptorSocket socket, Endpoint local) : socket_(std::move(socket)), local_(std::move(local)) {}
+  TcpAcceptor(TcpAcceptorSocket socket, Endpoint local)
+      : socket_(std::move(socket)), local_(std::move(local)) {}
 
   Task<Result<std::unique_ptr<Stream>>> accept() override {
     ErrorCode error;
     Socket socket = co_await socket_.async_accept(asio::redirect_error(use_task, error));
     if (error) co_return failure(error, "accept on " + to_string(local_));
-    // Who reads no replies does not make the kernel keep megabytes of them: whatever it may send, so much may wait for that.
+    // Who reads no replies does not make the kernel keep megabytes of them: whatever it may send, so much may
+    // wait for that.
     const int octets = unsent_octets_max;
     ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &octets, sizeof octets);
     co_return tcp_stream(std::move(socket));
@@ -66,7 +68,8 @@ class TcpNetwork final : public Network {
  public:
   explicit TcpNetwork(asio::io_context& io) : io_(io) {}
 
-  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline, std::string from) override {
+  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline,
+                                                std::string from) override {
     auto endpoint = from_endpoint(to);
     if (!endpoint) co_return std::unexpected(endpoint.error());
     // Shared with the timer's callback, which may run after this coroutine has ended.
@@ -82,14 +85,16 @@ class TcpNetwork final : public Network {
       if (!error) socket->bind(*source, error);
       if (error) co_return failure(error, "connect to " + to_string(to) + " from " + from);
     }
-    if (auto error = co_await open(socket, *endpoint, deadline, connecting_)) co_return failure(error, "connect to " + to_string(to));
+    if (auto error = co_await open(socket, *endpoint, deadline, connecting_))
+      co_return failure(error, "connect to " + to_string(to));
     co_return tcp_stream(std::move(*socket));
   }
 
   Task<Result<std::unique_ptr<Stream>>> connect_local(std::string path, MonotonicTime deadline) override {
     if (path.size() >= sizeof(sockaddr_un::sun_path)) co_return failure(std::errc::filename_too_long, path);
     auto socket = std::make_shared<LocalSocket>(io_);
-    if (auto error = co_await open(socket, Local::endpoint(path), deadline, connecting_local_)) co_return failure(error, "connect to " + path);
+    if (auto error = co_await open(socket, Local::endpoint(path), deadline, connecting_local_))
+      co_return failure(error, "connect to " + path);
     co_return std::make_unique<SocketStream<Local>>(std::move(*socket), Endpoint{std::move(path), 0});
   }
 
@@ -116,7 +121,8 @@ class TcpNetwork final : public Network {
 
  private:
   template <class AnySocket, class AnyEndpoint>
-  Task<ErrorCode> open(std::shared_ptr<AnySocket> socket, AnyEndpoint endpoint, MonotonicTime deadline, std::list<std::shared_ptr<AnySocket>>& connecting) {
+  Task<ErrorCode> open(std::shared_ptr<AnySocket> socket, AnyEndpoint endpoint, MonotonicTime deadline,
+                       std::list<std::shared_ptr<AnySocket>>& connecting) {
     auto place = connecting.insert(connecting.end(), socket);
     auto timed_out = std::make_shared<bool>(false);
     Timer timer(io_);
@@ -141,6 +147,8 @@ class TcpNetwork final : public Network {
 
 }  // namespace
 
-std::unique_ptr<Network> make_tcp_network(asio::io_context& io) { return std::make_unique<TcpNetwork>(io); }
+std::unique_ptr<Network> make_tcp_network(asio::io_context& io) {
+  return std::make_unique<TcpNetwork>(io);
+}
 
 }  // namespace umbra::hub

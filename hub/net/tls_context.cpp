@@ -18,7 +18,9 @@ std::unexpected<Error> refused(const std::string& what) {
   return failure(std::errc::invalid_argument, what + ": " + openssl_problem());
 }
 
-int take_any(int, X509_STORE_CTX*) { return 1; }
+int take_any(int, X509_STORE_CTX*) {
+  return 1;
+}
 
 /// Does the certificate lead to one of those that `context` trusts, at that time?
 bool leads_to_trusted(SSL_CTX& context, const TlsIdentity& identity, WallTime now) {
@@ -29,7 +31,8 @@ bool leads_to_trusted(SSL_CTX& context, const TlsIdentity& identity, WallTime no
   };
   std::unique_ptr<STACK_OF(X509), StackFree> chain(sk_X509_new_null());
   for (const auto& one : identity.chain) sk_X509_push(chain.get(), one.get());
-  if (X509_STORE_CTX_init(store.get(), SSL_CTX_get_cert_store(&context), identity.certificate.get(), chain.get()) != 1)
+  if (X509_STORE_CTX_init(store.get(), SSL_CTX_get_cert_store(&context), identity.certificate.get(),
+                          chain.get()) != 1)
     return false;
   X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(store.get()), unix_seconds(now));
   if (X509_verify_cert(store.get()) == 1) return true;
@@ -69,12 +72,15 @@ Result<SslContextPtr> TlsContext::make_one(const TlsFiles* files, WallTime now) 
   SslContextPtr made(SSL_CTX_new(options_.is_server ? TLS_server_method() : TLS_client_method()));
   if (!made) return refused("TLS cannot be set up");
   auto* context = made.get();
-  SSL_CTX_set_min_proto_version(context, options_.minimum_version == TlsVersion::v1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
-  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_min_proto_version(
+      context, options_.minimum_version == TlsVersion::v1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  SSL_CTX_set_options(context,
+                      SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_timeout(context, session_life_s);
   if (options_.is_server) {
-    static constexpr unsigned char any_place[] = "umbra";  // contexts share no keys: a session never fits another place
+    static constexpr unsigned char any_place[] =
+        "umbra";  // contexts share no keys: a session never fits another place
     SSL_CTX_set_session_id_context(context, any_place, sizeof any_place - 1);
     SSL_CTX_set_session_cache_mode(context, options_.may_resume ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
     SSL_CTX_sess_set_cache_size(context, server_sessions_max);
@@ -101,15 +107,19 @@ Result<void> TlsContext::set_identity(SSL_CTX& context, const TlsFiles& files, W
   if (SSL_CTX_use_certificate(&context, identity->certificate.get()) != 1)
     return refused(files.certificate + ": the certificate is not taken");
   for (const auto& one : identity->chain)
-    if (SSL_CTX_add1_chain_cert(&context, one.get()) != 1) return refused(files.certificate + ": its chain is not taken");
-  if (SSL_CTX_use_PrivateKey(&context, identity->key.get()) != 1) return refused(files.certificate + ": its key is not taken");
+    if (SSL_CTX_add1_chain_cert(&context, one.get()) != 1)
+      return refused(files.certificate + ": its chain is not taken");
+  if (SSL_CTX_use_PrivateKey(&context, identity->key.get()) != 1)
+    return refused(files.certificate + ": its key is not taken");
   auto names = names_of(*identity->certificate);
   if (!options_.own_name.empty()) {
     if (!names_hub(names, options_.own_name))
-      return failure(std::errc::invalid_argument, files.certificate + ": the certificate does not name this hub: DNS:" +
-                                                      options_.own_name + " or URI:" + hub_uri(options_.own_name) + " is expected");
+      return failure(std::errc::invalid_argument,
+                     files.certificate + ": the certificate does not name this hub: DNS:" +
+                         options_.own_name + " or URI:" + hub_uri(options_.own_name) + " is expected");
     if (!leads_to_trusted(context, *identity, now))
-      return failure(std::errc::invalid_argument, files.certificate + ": the certificate does not lead to " + options_.authorities);
+      return failure(std::errc::invalid_argument,
+                     files.certificate + ": the certificate does not lead to " + options_.authorities);
   }
   valid_from_ = std::max(valid_from_, hub::valid_from(*identity->certificate));
   valid_until_ = std::min(valid_until_, hub::valid_until(*identity));
@@ -119,7 +129,8 @@ Result<void> TlsContext::set_identity(SSL_CTX& context, const TlsFiles& files, W
 
 Result<void> TlsContext::set_trust(SSL_CTX& context) const {
   if (options_.authorities.empty()) {
-    if (SSL_CTX_set_default_verify_paths(&context) != 1) return refused("the system's certificate authorities cannot be read");
+    if (SSL_CTX_set_default_verify_paths(&context) != 1)
+      return refused("the system's certificate authorities cannot be read");
   } else {
     auto authorities = read_authorities(options_.authorities);
     if (!authorities) return std::unexpected(authorities.error());

@@ -1,6 +1,6 @@
-// What TLS sessions of one place (a listener, a route, the cluster) have in common: certificate, key, whom to trust, versions.
-// Made from files, then never changed: a reload makes another one, and streams under way keep theirs alive. TLS 1.2 and
-// 1.3 (RFC 8446); renegotiation and compression are off.
+// What TLS sessions of one place (a listener, a route, the cluster) have in common: certificate, key, whom to
+// trust, versions. Made from files, then never changed: a reload makes another one, and streams under way
+// keep theirs alive. TLS 1.2 and 1.3 (RFC 8446); renegotiation and compression are off.
 #pragma once
 
 #include <list>
@@ -24,15 +24,17 @@ struct TlsOptions {
   std::vector<TlsFiles> identities;  ///< the first is for whom names no other (SNI); a client needs none
   TlsVersion minimum_version = TlsVersion::v1_2;
   Peer peer = Peer::unchecked;
-  std::string authorities;    ///< file with the CAs that the peer's certificate must lead to; empty: the system's
+  std::string
+      authorities;  ///< file with the CAs that the peer's certificate must lead to; empty: the system's
   bool may_resume = true;
-  std::string own_name;       ///< a hub's: the certificate must name it, and lead to `authorities`
+  std::string own_name;  ///< a hub's: the certificate must name it, and lead to `authorities`
   bool operator==(const TlsOptions&) const = default;
 };
 
 class TlsContext {
  public:
-  /// Fails when a file cannot be used. Not looked at: whether the certificates are valid now (see the two below).
+  /// Fails when a file cannot be used. Not looked at: whether the certificates are valid now (see the two
+  /// below).
   static Result<std::shared_ptr<const TlsContext>> make(const TlsOptions& options, WallTime now);
 
   [[nodiscard]] bool is_server() const { return options_.is_server; }
@@ -46,7 +48,8 @@ class TlsContext {
   /// Its own, the first identity's first.
   [[nodiscard]] std::vector<const X509*> certificates() const;
 
-  /// Client: sessions to be resumed, by what the caller takes for the same server. The newest of each, at most 1,000.
+  /// Client: sessions to be resumed, by what the caller takes for the same server. The newest of each, at
+  /// most 1,000.
   void remember(const std::string& server, SessionPtr session) const;
   [[nodiscard]] SSL_SESSION* session_for(const std::string& server) const;
 

@@ -12,7 +12,8 @@ TlsOptions options_of(const ListenerTlsConfig& tls) {
   TlsOptions options;
   options.is_server = true;
   options.identities = identities_of(tls.files);
-  options.identities.insert(options.identities.end(), tls.more_certificates.begin(), tls.more_certificates.end());
+  options.identities.insert(options.identities.end(), tls.more_certificates.begin(),
+                            tls.more_certificates.end());
   options.minimum_version = tls.minimum_version;
   if (tls.client_certificates == Clients::request) options.peer = TlsOptions::Peer::asked;
   if (tls.client_certificates == Clients::require) options.peer = TlsOptions::Peer::checked;
@@ -44,7 +45,8 @@ TlsOptions options_of(const Config& config) {
   return options;
 }
 
-/// A certificate may be shown, and need not be: health and metrics are for everybody. Never resumed: who shows none is nobody.
+/// A certificate may be shown, and need not be: health and metrics are for everybody. Never resumed: who
+/// shows none is nobody.
 TlsOptions options_of(const AdminTlsConfig& tls) {
   TlsOptions options;
   options.is_server = true;
@@ -72,7 +74,8 @@ TlsStore::Places make_places(const Config& config) {
     places.try_emplace(name, std::make_shared<TlsPlace>(name, std::move(options)));
   };
   for (const auto& listener : config.listeners)
-    if (listener.tls.mode != ListenerTlsConfig::Mode::none) add("listeners." + listener.name, options_of(listener.tls));
+    if (listener.tls.mode != ListenerTlsConfig::Mode::none)
+      add("listeners." + listener.name, options_of(listener.tls));
   for (const auto& route : config.routes)
     if (route.tls.policy != RouteTlsConfig::Policy::none) add("routes." + route.name, options_of(route.tls));
   add("named_hosts", options_of(RouteTlsConfig{}));
@@ -119,7 +122,8 @@ Result<TlsStore::Places> TlsStore::places_for(const Config& config) const {
     if (found != places_.end() && found->second->options() == place->options()) {
       place = found->second;
     } else if (place->has_files()) {
-      if (auto loaded = place->load(true); !loaded) return failure(loaded.error().code, name + ": " + to_text(loaded.error()));
+      if (auto loaded = place->load(true); !loaded)
+        return failure(loaded.error().code, name + ": " + to_text(loaded.error()));
     }
   }
   return places;
@@ -128,7 +132,8 @@ Result<TlsStore::Places> TlsStore::places_for(const Config& config) const {
 Result<void> TlsStore::load(EventLog& log) {
   for (auto& [name, place] : places_) {
     if (!place->has_files()) continue;
-    if (auto loaded = place->load(false); !loaded) return failure(loaded.error().code, name + ": " + to_text(loaded.error()));
+    if (auto loaded = place->load(false); !loaded)
+      return failure(loaded.error().code, name + ": " + to_text(loaded.error()));
     if (!place->problem().empty())
       log.line(LogLevel::error, "certificate not valid", {{"place", name}, {"problem", place->problem()}});
   }
@@ -157,7 +162,8 @@ std::vector<CertificateReport> TlsStore::report() {
     if (auto context = place->context()) {
       one.valid_until = context->valid_until();
       one.names = context->names().dns;
-      for (const auto* certificate : context->certificates()) one.certificates.push_back(facts_of(*certificate));
+      for (const auto* certificate : context->certificates())
+        one.certificates.push_back(facts_of(*certificate));
       if (one.problem.empty()) one.problem = validity_problem(*context, WallClock::now());
     }
     reports.push_back(std::move(one));
@@ -174,7 +180,8 @@ std::vector<std::pair<std::string, std::string>> tls_problems(const Config& conf
   std::vector<std::pair<std::string, std::string>> problems;
   auto look = [&](const std::string& path, const TlsOptions& options) {
     if (options.identities.empty() && options.authorities.empty()) return;
-    if (auto made = TlsContext::make(options, WallClock::now()); !made) problems.emplace_back(path, to_text(made.error()));
+    if (auto made = TlsContext::make(options, WallClock::now()); !made)
+      problems.emplace_back(path, to_text(made.error()));
   };
   for (std::size_t i = 0; i < config.listeners.size(); ++i)
     if (config.listeners[i].tls.mode != ListenerTlsConfig::Mode::none)

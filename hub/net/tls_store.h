@@ -1,9 +1,10 @@
-// All certificates of a hub: one place per listener, route and cluster that uses TLS, each with its present context. Streams take
-// the context when they begin and keep it, so that a reload touches none of them. A reload that finds something wrong in
-// a place changes nothing there: the former certificate stays, and the place says why until a reload succeeds.
+// All certificates of a hub: one place per listener, route and cluster that uses TLS, each with its present
+// context. Streams take the context when they begin and keep it, so that a reload touches none of them. A
+// reload that finds something wrong in a place changes nothing there: the former certificate stays, and the
+// place says why until a reload succeeds.
 //
-// Sessions are not resumed across a change of files: what was checked against former authorities is checked again.
-// Owned by the hub, home thread; loading reads a few files and blocks for that long.
+// Sessions are not resumed across a change of files: what was checked against former authorities is checked
+// again. Owned by the hub, home thread; loading reads a few files and blocks for that long.
 #pragma once
 
 #include <map>
@@ -24,13 +25,16 @@ class TlsPlace {
 
   /// Reads the files anew. `must_be_valid`: certificates that are not valid now are refused too.
   Result<void> load(bool must_be_valid);
-  /// What new streams use. Null when it cannot be made (only where no files are named and nothing was loaded).
+  /// What new streams use. Null when it cannot be made (only where no files are named and nothing was
+  /// loaded).
   std::shared_ptr<const TlsContext> context();
   /// Of the cluster, where the same files serve both sides: what links to other hubs use.
   [[nodiscard]] std::shared_ptr<const TlsContext> client_context() const { return client_context_; }
 
   [[nodiscard]] const std::string& name() const { return name_; }
-  [[nodiscard]] bool has_files() const { return !options_.identities.empty() || !options_.authorities.empty(); }
+  [[nodiscard]] bool has_files() const {
+    return !options_.identities.empty() || !options_.authorities.empty();
+  }
   [[nodiscard]] const TlsOptions& options() const { return options_; }
   /// Why its last load was refused, or what is wrong with what is in use; empty: all is well.
   [[nodiscard]] const std::string& problem() const { return problem_; }
@@ -46,7 +50,7 @@ class TlsPlace {
 /// What came of a place in a reload.
 struct CertificateReport {
   std::string place;
-  std::string problem;  ///< refused: why; empty: loaded
+  std::string problem;                     ///< refused: why; empty: loaded
   WallTime valid_until = WallTime::max();  ///< of what is in use; max(): it has no certificate of its own
   std::vector<std::string> names;
   std::vector<CertificateFacts> certificates{};  ///< in use: the first is for whom names no other (SNI)
@@ -58,14 +62,16 @@ class TlsStore {
 
   explicit TlsStore(const Config& config);
 
-  /// At start: fails where files cannot be used. A certificate that is not valid now is used, and named as a problem.
+  /// At start: fails where files cannot be used. A certificate that is not valid now is used, and named as a
+  /// problem.
   Result<void> load(EventLog& log);
   /// Place by place; logs and counts what is refused.
   std::vector<CertificateReport> reload(EventLog& log, Metrics& metrics);
   [[nodiscard]] std::vector<CertificateReport> report();
 
-  /// The places of another configuration: those that are the same, and new ones, loaded. Fails where one cannot be used; nothing has
-  /// changed then. replace() puts them in force; whoever has a place of before keeps it.
+  /// The places of another configuration: those that are the same, and new ones, loaded. Fails where one
+  /// cannot be used; nothing has changed then. replace() puts them in force; whoever has a place of before
+  /// keeps it.
   [[nodiscard]] Result<Places> places_for(const Config& config) const;
   void replace(Places places) { places_ = std::move(places); }
 

@@ -59,8 +59,8 @@ struct TlsBio {
   }
 };
 
-TlsStream::TlsStream(asio::io_context& io, std::unique_ptr<Stream> below, std::shared_ptr<const TlsContext> context,
-                     const TlsServerName& server)
+TlsStream::TlsStream(asio::io_context& io, std::unique_ptr<Stream> below,
+                     std::shared_ptr<const TlsContext> context, const TlsServerName& server)
     : below_(std::move(below)),
       context_(std::move(context)),
       resume_as_(server.resume_as),
@@ -88,12 +88,13 @@ TlsStream::TlsStream(asio::io_context& io, std::unique_ptr<Stream> below, std::s
     UMBRA_ASSERT(is_set && !name.empty());  // never goes on without the check
   }
   if (!server.host.empty() && !is_address(server.host)) SSL_set_tlsext_host_name(ssl, server.host.c_str());
-  if (auto* session = resume_as_.empty() ? nullptr : context_->session_for(resume_as_)) SSL_set_session(ssl, session);
+  if (auto* session = resume_as_.empty() ? nullptr : context_->session_for(resume_as_))
+    SSL_set_session(ssl, session);
 }
 
 TlsStream::~TlsStream() {
-  // OpenSSL takes a session that was not ended in words for one that failed, and would never resume it. TLS 1.1 and later
-  // allow it, and a connection may just be cut.
+  // OpenSSL takes a session that was not ended in words for one that failed, and would never resume it.
+  // TLS 1.1 and later allow it, and a connection may just be cut.
   if (!is_broken_) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
@@ -113,7 +114,8 @@ Task<Result<void>> TlsStream::handshake() {
     if (!error) error = co_await read_more(large_buffer_octets);
     if (error) {
       is_broken_ = true;
-      co_return failure(std::errc::connection_aborted, "the connection was lost in the TLS handshake: " + error.message());
+      co_return failure(std::errc::connection_aborted,
+                        "the connection was lost in the TLS handshake: " + error.message());
     }
   }
 }
@@ -132,7 +134,8 @@ Task<IoResult> TlsStream::read_some(asio::mutable_buffer buffer) {
     if (state == SSL_ERROR_ZERO_RETURN) co_return IoResult{asio::error::eof, 0};
     if (is_over) break;
     if (!error) error = co_await read_more(buffer.size());
-    if (error) co_return IoResult{error == asio::error::eof ? ErrorCode{asio::error::connection_aborted} : error, 0};
+    if (error)
+      co_return IoResult{error == asio::error::eof ? ErrorCode{asio::error::connection_aborted} : error, 0};
   }
   ERR_clear_error();
   co_return IoResult{asio::error::connection_aborted, 0};
@@ -182,7 +185,8 @@ Task<ErrorCode> TlsStream::read_more(std::size_t hint) {
   co_return got.error;
 }
 
-/// Writes what OpenSSL has to say. A reader that finds the writer at it leaves its octets to it; the writer waits for a reader.
+/// Writes what OpenSSL has to say. A reader that finds the writer at it leaves its octets to it; the writer
+/// waits for a reader.
 Task<ErrorCode> TlsStream::flush(bool is_writer) {
   if (is_flushing_ && !is_writer) co_return ErrorCode{};
   while (is_flushing_) co_await flushed_.wait();
@@ -207,7 +211,9 @@ std::string TlsStream::why_failed() const {
   return "TLS handshake failed: " + problem;
 }
 
-std::string TlsStream::version() const { return SSL_get_version(ssl_.get()); }
+std::string TlsStream::version() const {
+  return SSL_get_version(ssl_.get());
+}
 
 std::string TlsStream::cipher() const {
   const auto* cipher = SSL_get_current_cipher(ssl_.get());
@@ -215,7 +221,9 @@ std::string TlsStream::cipher() const {
   return name == nullptr ? "unknown" : name;
 }
 
-bool TlsStream::is_resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
+bool TlsStream::is_resumed() const {
+  return SSL_session_reused(ssl_.get()) == 1;
+}
 
 CertificateNames TlsStream::peer_names() const {
   const auto* certificate = SSL_get0_peer_certificate(ssl_.get());
@@ -225,8 +233,8 @@ CertificateNames TlsStream::peer_names() const {
 
 std::string TlsStream::export_key(std::string_view label) const {
   std::string key(32, '\0');
-  UMBRA_ASSERT(SSL_export_keying_material(ssl_.get(), reinterpret_cast<unsigned char*>(key.data()), key.size(), label.data(),
-                                          label.size(), nullptr, 0, 0) == 1);
+  UMBRA_ASSERT(SSL_export_keying_material(ssl_.get(), reinterpret_cast<unsigned char*>(key.data()),
+                                          key.size(), label.data(), label.size(), nullptr, 0, 0) == 1);
   return key;
 }
 

@@ -1,9 +1,10 @@
-// TLS over any Stream (a socket, a test's queue): a Stream itself, so that a connection changes from plain to TLS by being
-// wrapped. OpenSSL works on memory here; this class moves the octets. One watchdog of the owner is enough for everything:
-// closing this stream ends what is under way.
+// TLS over any Stream (a socket, a test's queue): a Stream itself, so that a connection changes from plain to
+// TLS by being wrapped. OpenSSL works on memory here; this class moves the octets. One watchdog of the owner
+// is enough for everything: closing this stream ends what is under way.
 //
-// As in every Stream one read and one write may be under way at a time. Both may find that the TLS layer has something to
-// say itself (an alert, a key update): only one of them writes to the stream below, the other's octets go with it.
+// As in every Stream one read and one write may be under way at a time. Both may find that the TLS layer has
+// something to say itself (an alert, a key update): only one of them writes to the stream below, the other's
+// octets go with it.
 #pragma once
 
 #include <memory>
@@ -18,10 +19,11 @@ namespace umbra::hub {
 
 /// What a client wants of the server.
 struct TlsServerName {
-  std::string host;                ///< said in SNI, unless it is an address
-  std::vector<std::string> names;  ///< where the context checks the peer: one of these ("mx.example.com", ".example.com": any
-                                   ///< below, an address). Empty: any name, the owner looks at peer_names()
-  std::string resume_as;           ///< sessions of the same text are resumed; empty: none
+  std::string host;  ///< said in SNI, unless it is an address
+  std::vector<std::string>
+      names;  ///< where the context checks the peer: one of these ("mx.example.com", ".example.com": any
+              ///< below, an address). Empty: any name, the owner looks at peer_names()
+  std::string resume_as;  ///< sessions of the same text are resumed; empty: none
 };
 
 class TlsStream final : public Stream {

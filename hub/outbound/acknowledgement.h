@@ -1,6 +1,6 @@
-// How a message was acknowledged: known in memory alone, to the run of the hub that accepted it, and said in the header field Umbra-Hop
-// (hub/outbound/hop.h). It travels with the message from the acceptor to delivery; of mail that is tried again the latest are remembered.
-// Lost with a restart: nothing depends on it.
+// How a message was acknowledged: known in memory alone, to the run of the hub that accepted it, and said in
+// the header field Umbra-Hop (hub/outbound/hop.h). It travels with the message from the acceptor to delivery;
+// of mail that is tried again the latest are remembered. Lost with a restart: nothing depends on it.
 #pragma once
 
 #include <chrono>

@@ -24,7 +24,8 @@ Task<void> Alarms::run() {
     if (parts_.is_stopped || !scheduler_.is_loading_on()) continue;
     // A page at a time; what cannot be handled now is looked at again next time.
     auto rows = co_await query<std::vector<RowId>>(
-        parts_.runtime.io, parts_.spool, [now = parts_.due_clock.now()](storage::Reader& reader) { return reader.alarms(now, page); });
+        parts_.runtime.io, parts_.spool,
+        [now = parts_.due_clock.now()](storage::Reader& reader) { return reader.alarms(now, page); });
     while (rows && !rows->empty() && !parts_.is_stopped) {
       std::size_t handled = 0;
       for (RowId row : *rows) {
@@ -36,7 +37,8 @@ Task<void> Alarms::run() {
       }
       if (handled == 0 || rows->size() < page) break;
       rows = co_await query<std::vector<RowId>>(
-          parts_.runtime.io, parts_.spool, [now = parts_.due_clock.now()](storage::Reader& reader) { return reader.alarms(now, page); });
+          parts_.runtime.io, parts_.spool,
+          [now = parts_.due_clock.now()](storage::Reader& reader) { return reader.alarms(now, page); });
     }
   }
 }
@@ -65,12 +67,14 @@ Task<void> Alarms::ring(RowId row) {
   if (!original) scheduler_.look_again();  // what was claimed has to be found again
   if (!original || !*original || (*original)->message.state != storage::MessageState::queued) co_return;
   const auto queue = (*original)->message.queue;
-  const auto due = due_by_clock(parts_.config, parts_.router, parts_.suspensions, (*original)->message, (*original)->held_for, parts_.due_clock.now());
+  const auto due = due_by_clock(parts_.config, parts_.router, parts_.suspensions, (*original)->message,
+                                (*original)->held_for, parts_.due_clock.now());
   Result<void> result;
   if (due.is_all)
     result = co_await end(std::move(**original), expired_reply, MessageEvent::expired);
   else
-    result = due.has_expired ? co_await expire(std::move(**original), due) : co_await warn(std::move(**original), due);
+    result = due.has_expired ? co_await expire(std::move(**original), due)
+                             : co_await warn(std::move(**original), due);
   if (!due.is_all)
     for (const auto& entry : queue) scheduler_.note_due(entry.destination, entry.due);
   if (!result && !parts_.is_stopped) {
@@ -79,13 +83,18 @@ Task<void> Alarms::ring(RowId row) {
   }
 }
 
-Task<Result<void>> Alarms::bounce(RowId row, std::string why) { co_return co_await by_operator(row, "bounce", &Alarms::end_bounced, std::move(why)); }
+Task<Result<void>> Alarms::bounce(RowId row, std::string why) {
+  co_return co_await by_operator(row, "bounce", &Alarms::end_bounced, std::move(why));
+}
 
-Task<Result<void>> Alarms::remove(RowId row) { co_return co_await by_operator(row, "delete", &Alarms::end_removed, {}); }
+Task<Result<void>> Alarms::remove(RowId row) {
+  co_return co_await by_operator(row, "delete", &Alarms::end_removed, {});
+}
 
 Task<Result<void>> Alarms::by_operator(RowId row, const char* verb, Change change, std::string why) {
   const std::string what = std::string(verb) + ": ";
-  if (!scheduler_.claim(row)) co_return failure(std::errc::device_or_resource_busy, what + "the message is being sent");
+  if (!scheduler_.claim(row))
+    co_return failure(std::errc::device_or_resource_busy, what + "the message is being sent");
   auto original = co_await read(row);
   Result<void> result;
   if (!original) {
@@ -93,7 +102,8 @@ Task<Result<void>> Alarms::by_operator(RowId row, const char* verb, Change chang
   } else if (!*original) {
     result = failure(std::errc::no_such_file_or_directory, what + "no such message");
   } else if (storage::is_handing_over((*original)->message.state)) {
-    result = failure(std::errc::device_or_resource_busy, what + "the message is being handed over to another hub");
+    result =
+        failure(std::errc::device_or_resource_busy, what + "the message is being handed over to another hub");
   } else {
     const auto queue = (*original)->message.queue;
     result = co_await (this->*change)(std::move(**original), std::move(why));
@@ -111,7 +121,10 @@ Task<Result<void>> Alarms::end_bounced(Original original, std::string why) {
 // As a bounce ends, without the notification: the holders hear that it is done, and drop their copies.
 Task<Result<void>> Alarms::end_removed(Original original, std::string) {
   const auto& message = original.message;
-  auto result = co_await commit(parts_.runtime.io, parts_.spool, [row = message.row](storage::Writer& writer) { return writer.finish_message(row, std::nullopt, SpoolId{}, storage::Left::deleted); });
+  auto result =
+      co_await commit(parts_.runtime.io, parts_.spool, [row = message.row](storage::Writer& writer) {
+        return writer.finish_message(row, std::nullopt, SpoolId{}, storage::Left::deleted);
+      });
   if (!result) co_return result;
   if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
   ++parts_.metrics.messages_deleted_total;
@@ -136,17 +149,19 @@ std::string Alarms::trouble_of(const storage::StoredMessage& message) const {
   return trouble;
 }
 
-std::vector<smtp::DsnRecipient> Alarms::fail(const storage::StoredMessage& message, const std::vector<bool>& which, const smtp::Reply& reply,
+std::vector<smtp::DsnRecipient> Alarms::fail(const storage::StoredMessage& message,
+                                             const std::vector<bool>& which, const smtp::Reply& reply,
                                              const std::string& diagnostic) {
   std::vector<smtp::DsnRecipient> told;
   for (std::size_t i = 0; i < which.size(); ++i)
     if (which[i] && wants_failure(message.envelope.recipients[i]))
-      told.push_back({message.envelope.recipients[i], smtp::DsnRecipient::Action::failed, reply.enhanced, "", diagnostic, false});
+      told.push_back({message.envelope.recipients[i], smtp::DsnRecipient::Action::failed, reply.enhanced, "",
+                      diagnostic, false});
   return told;
 }
 
-void Alarms::tell(const storage::StoredMessage& message, const std::vector<bool>& which, const smtp::Reply& reply, const std::string& diagnostic,
-                  MessageEvent event) {
+void Alarms::tell(const storage::StoredMessage& message, const std::vector<bool>& which,
+                  const smtp::Reply& reply, const std::string& diagnostic, MessageEvent event) {
   if (parts_.config.cluster.enabled()) parts_.guard.outbox_grew();
   std::string_view report = message.envelope.sender.empty() ? "dropped: null sender" : "";
   for (std::size_t i = 0; i < which.size(); ++i) {
@@ -171,7 +186,8 @@ Task<Result<void>> Alarms::end(Original original, smtp::Reply reply, MessageEven
   auto pending = pending_recipients(message.envelope.recipients.size(), message.progress);
   std::string diagnostic = reply.text;
   if (event == MessageEvent::expired) diagnostic = expired_text(trouble_of(message));
-  auto notification = make_notification(parts_, message, fail(message, pending, reply, diagnostic), original.front);
+  auto notification =
+      make_notification(parts_, message, fail(message, pending, reply, diagnostic), original.front);
   RowId row = message.row;
   const bool has_delivered = std::ranges::any_of(
       message.progress, [](const auto& r) { return r.state == storage::RecipientOutcome::State::delivered; });
@@ -193,7 +209,8 @@ Task<Result<void>> Alarms::expire(Original original, const DueByClock& due) {
   std::map<std::string, storage::AttemptRecord> records;
   for (std::uint32_t i = 0; i < due.expired.size(); ++i) {
     if (!due.expired[i]) continue;
-    auto destination = parts_.router.destination_of(message.envelope.recipients[i].address, message.envelope.trail, message.next_hop);
+    auto destination = parts_.router.destination_of(message.envelope.recipients[i].address,
+                                                    message.envelope.trail, message.next_hop);
     auto& record = records[destination];
     record.row = message.row;
     record.destination = destination;
@@ -201,15 +218,18 @@ Task<Result<void>> Alarms::expire(Original original, const DueByClock& due) {
     record.is_expiry = true;
     record.outcomes.push_back({i, storage::RecipientOutcome::State::failed, diagnostic, {}});
   }
-  auto notification = make_notification(parts_, message, fail(message, due.expired, expired_reply, diagnostic), original.front);
-  auto result = co_await commit_with(std::move(notification), [&records](storage::Writer& writer, std::optional<RowId> fork) -> Result<void> {
-    for (auto& [destination, record] : records) {
-      record.fork = fork;
-      auto effect = writer.record_attempt(record);
-      if (!effect) return std::unexpected(effect.error());
-    }
-    return {};
-  });
+  auto notification = make_notification(
+      parts_, message, fail(message, due.expired, expired_reply, diagnostic), original.front);
+  auto result =
+      co_await commit_with(std::move(notification),
+                           [&records](storage::Writer& writer, std::optional<RowId> fork) -> Result<void> {
+                             for (auto& [destination, record] : records) {
+                               record.fork = fork;
+                               auto effect = writer.record_attempt(record);
+                               if (!effect) return std::unexpected(effect.error());
+                             }
+                             return {};
+                           });
   if (result) {
     parts_.guard.note_changed();
     tell(message, due.expired, expired_reply, diagnostic, MessageEvent::expired);
@@ -224,7 +244,9 @@ Task<Result<void>> Alarms::warn(Original original, const DueByClock& due) {
   if (trouble.empty()) trouble = "not delivered yet";
   std::vector<smtp::DsnRecipient> told;
   for (std::size_t i = 0; i < due.delayed.size(); ++i)
-    if (due.delayed[i]) told.push_back({message.envelope.recipients[i], smtp::DsnRecipient::Action::delayed, "4.4.7", "", trouble, false});
+    if (due.delayed[i])
+      told.push_back(
+          {message.envelope.recipients[i], smtp::DsnRecipient::Action::delayed, "4.4.7", "", trouble, false});
   storage::AttemptRecord record;
   record.row = message.row;
   if (!message.queue.empty()) {
@@ -233,11 +255,12 @@ Task<Result<void>> Alarms::warn(Original original, const DueByClock& due) {
   }
   record.alarm_at = due.next;
   auto notification = make_notification(parts_, message, std::move(told), original.front);
-  auto result = co_await commit_with(std::move(notification), [record](storage::Writer& writer, std::optional<RowId>) -> Result<void> {
-    auto effect = writer.record_attempt(record);
-    if (!effect) return std::unexpected(effect.error());
-    return {};
-  });
+  auto result = co_await commit_with(std::move(notification),
+                                     [record](storage::Writer& writer, std::optional<RowId>) -> Result<void> {
+                                       auto effect = writer.record_attempt(record);
+                                       if (!effect) return std::unexpected(effect.error());
+                                       return {};
+                                     });
   if (result) {
     parts_.guard.note_changed();
     if (due.has_delayed) parts_.log.message(MessageEvent::delayed, message.id, {{"reason", trouble}});
@@ -246,8 +269,9 @@ Task<Result<void>> Alarms::warn(Original original, const DueByClock& due) {
 }
 
 // A change and the notification that tells about it, in one commit.
-Task<Result<void>> Alarms::commit_with(std::optional<Notification> notification,
-                                       std::move_only_function<Result<void>(storage::Writer&, std::optional<RowId>)> change) {
+Task<Result<void>> Alarms::commit_with(
+    std::optional<Notification> notification,
+    std::move_only_function<Result<void>(storage::Writer&, std::optional<RowId>)> change) {
   std::size_t octets = 256 + (notification ? notification->text.size() : 0);
   const Notification* n = notification ? &*notification : nullptr;
   auto result = co_await commit(

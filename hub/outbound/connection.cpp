@@ -1,4 +1,5 @@
-// A connection to a next hop; its life is told in the header. This file is long because opening, conversing and settling are one state.
+// A connection to a next hop; its life is told in the header. This file is long because opening, conversing
+// and settling are one state.
 #include "hub/outbound/connection.h"
 
 #include <algorithm>
@@ -20,8 +21,8 @@ using State = smtp::RecipientResult::State;
 constexpr std::size_t write_octets = 64U << 10;
 // A body that goes out with BDAT in the same write as its MAIL.
 constexpr std::size_t at_once_octets_max = 256U << 10;
-// So much a stream takes at once, whatever the next hop does: what is not answered yet and what is to be written. Above it
-// a write may have to wait, for as long as the next hop likes.
+// So much a stream takes at once, whatever the next hop does: what is not answered yet and what is to be
+// written. Above it a write may have to wait, for as long as the next hop likes.
 constexpr std::size_t taken_at_once_octets = 16U << 10;
 constexpr std::size_t end_octets = 3;  // ".\r\n"; with BDAT a piece of the body
 // The guard takes a while for each `later`. After so many the message waits as after a 4xx reply.
@@ -43,7 +44,9 @@ std::string source_for(const std::vector<std::string>& sources, const Endpoint& 
   return found == sources.end() ? std::string{} : *found;
 }
 
-std::string text_of(const HostAddress& host) { return host.name + " [" + to_string(host.endpoint) + "]"; }
+std::string text_of(const HostAddress& host) {
+  return host.name + " [" + to_string(host.endpoint) + "]";
+}
 
 std::string local_text(const Stream& stream) {
   const auto local = stream.local();
@@ -81,13 +84,19 @@ void Connection::cut() {
 }
 
 SessionFacts Connection::session_facts() const {
-  return {SessionDirection::out, route_ ? route_->name : "", host_ ? host_->name : "", stream_ ? stream_->local() : Endpoint{},
-          host_ ? host_->endpoint : Endpoint{}, is_logged()};
+  return {SessionDirection::out,
+          route_ ? route_->name : "",
+          host_ ? host_->name : "",
+          stream_ ? stream_->local() : Endpoint{},
+          host_ ? host_->endpoint : Endpoint{},
+          is_logged()};
 }
 
 void Connection::tell_connectivity(std::string_view direction, const std::string& description) {
   auto* log = parts_.runtime.records == nullptr ? nullptr : parts_.runtime.records->connectivity();
-  if (log != nullptr) log->write(WallClock::now(), {session_id_text(tap_.id()), "SMTP", destination_.name, direction, description});
+  if (log != nullptr)
+    log->write(WallClock::now(),
+               {session_id_text(tap_.id()), "SMTP", destination_.name, direction, description});
 }
 
 Remote Connection::remote() const {
@@ -115,7 +124,8 @@ Task<void> Connection::work() {
     is_open = co_await open(host, why);
     if (is_open || is_cut_) break;
     const bool is_last = &host == &plan.hosts.back();
-    tell_connectivity(">", text_of(host) + ": " + why + (is_last ? "; no other address" : "; next " + text_of((&host)[1])));
+    tell_connectivity(
+        ">", text_of(host) + ": " + why + (is_last ? "; no other address" : "; next " + text_of((&host)[1])));
     tap_.close(why);
     ++parts_.metrics.connect_failures_total;
     owner_.host_failed(*this, host, why);
@@ -129,7 +139,8 @@ Task<void> Connection::work() {
   ++parts_.metrics.connections_out_total;
   parts_.metrics.delivery_connect_seconds.observe(MonotonicClock::now() - began);
   ++parts_.metrics.connections_out;
-  tell_connectivity("+", "connected to " + text_of(*host_) + local_text(*stream_) + (tls_.empty() ? "" : ", " + tls_));
+  tell_connectivity(
+      "+", "connected to " + text_of(*host_) + local_text(*stream_) + (tls_.empty() ? "" : ", " + tls_));
   owner_.established(*this);
   owner_.scope().spawn("replies", read_replies(self_.lock()));
   co_await converse();
@@ -144,13 +155,17 @@ Task<void> Connection::work() {
   co_await reader_done_.wait();
   watchdog_.reset();
   const auto& over = session_->over_reason();
-  const std::string ended = over.code == 221 || is_cut_ ? "ended by this hub" : over.code != 0 ? "the next hop said: " + smtp::to_line(over) : over.text;
-  tell_connectivity("-", "messages: " + std::to_string(delivered_) + ", octets: " + std::to_string(delivered_octets_) + "; " + ended);
+  const std::string ended = over.code == 221 || is_cut_ ? "ended by this hub"
+                            : over.code != 0            ? "the next hop said: " + smtp::to_line(over)
+                                                        : over.text;
+  tell_connectivity("-", "messages: " + std::to_string(delivered_) +
+                             ", octets: " + std::to_string(delivered_octets_) + "; " + ended);
   tap_.close(ended);
   --parts_.metrics.connections_out;
 }
 
-// Connects and says hello, as encrypted as the route wants it. Every failure here is the host's: the next one is tried.
+// Connects and says hello, as encrypted as the route wants it. Every failure here is the host's: the next one
+// is tried.
 Task<bool> Connection::open(HostAddress host, std::string& why) {
   const auto& route = *route_;
   auto starttls = parts_.runtime.tls == nullptr ? smtp::StartTlsUse::never : use_of(route.tls.policy);
@@ -158,8 +173,9 @@ Task<bool> Connection::open(HostAddress host, std::string& why) {
   if (is_open || is_cut_ || !has_begun_tls_) co_return is_open;
   ++parts_.metrics.tls_failures_out_total;
   if (starttls != smtp::StartTlsUse::if_offered || !session_->awaits_hello_after_tls()) co_return false;
-  parts_.log.line(LogLevel::warning, "TLS failed, going on without",
-                  {{"route", route.name}, {"host", host.name}, {"address", to_string(host.endpoint)}, {"reason", why}});
+  parts_.log.line(
+      LogLevel::warning, "TLS failed, going on without",
+      {{"route", route.name}, {"host", host.name}, {"address", to_string(host.endpoint)}, {"reason", why}});
   ++parts_.metrics.tls_fallbacks_total;
   tap_.close(why);
   co_return co_await connect(host, smtp::StartTlsUse::never, why);
@@ -175,7 +191,9 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
   host_ = host;
   tap_.open();
   if (auto* record = tap_.record()) record->note("connecting to " + text_of(host));
-  auto connected = co_await parts_.runtime.network.connect(host.endpoint, MonotonicClock::now() + times.connect_timeout, source_for(route_->source_addresses, host.endpoint));
+  auto connected =
+      co_await parts_.runtime.network.connect(host.endpoint, MonotonicClock::now() + times.connect_timeout,
+                                              source_for(route_->source_addresses, host.endpoint));
   if (!connected) {
     why = "4.4.1 " + connected.error().what + ": " + connected.error().code.message();
     host_.reset();
@@ -198,7 +216,8 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
       co_await start_tls(host);
       continue;
     }
-    if (session_->phase() == Phase::log_on || session_->phase() == Phase::challenge || session_->phase() == Phase::logged_on) {
+    if (session_->phase() == Phase::log_on || session_->phase() == Phase::challenge ||
+        session_->phase() == Phase::logged_on) {
       has_begun_log_on = true;
       co_await log_on(host);
       continue;
@@ -208,13 +227,15 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
       if (auto* record = tap_.record()) record->sending();
       ErrorCode error = co_await stream_->write(writing_);
       writing_.clear();
-      if (error) session_->lost("4.4.2 lost connection to " + host.name + " while greeting: " + error.message());
+      if (error)
+        session_->lost("4.4.2 lost connection to " + host.name + " while greeting: " + error.message());
       continue;
     }
     auto read = co_await stream_->read_some(asio::buffer(read_buffer_));
     if (read.error) {
       session_->lost(watchdog_->fired() ? "4.4.2 " + host.name + " did not answer in time"
-                                        : "4.4.2 lost connection to " + host.name + " while greeting: " + read.error.message());
+                                        : "4.4.2 lost connection to " + host.name +
+                                              " while greeting: " + read.error.message());
     } else {
       session_->feed({read_buffer_.data(), read.octets});
     }
@@ -229,7 +250,11 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
   if (has_begun_log_on) {
     ++parts_.metrics.authentication_failures_out_total;
     parts_.log.line(LogLevel::error, "could not log on at a next hop, mail waits",
-                    {{"route", route_->name}, {"host", host.name}, {"address", to_string(host.endpoint)}, {"user", route_->authentication.user}, {"reason", why}});
+                    {{"route", route_->name},
+                     {"host", host.name},
+                     {"address", to_string(host.endpoint)},
+                     {"user", route_->authentication.user},
+                     {"reason", why}});
   }
   watchdog_.reset();
   stream_->close();
@@ -240,16 +265,19 @@ Task<bool> Connection::connect(HostAddress host, smtp::StartTlsUse starttls, std
 Task<void> Connection::start_tls(HostAddress host) {
   const auto& route = *route_;
   has_begun_tls_ = true;
-  auto place = is_named_by_operator(route.name) ? parts_.runtime.tls->named_hosts() : parts_.runtime.tls->route(route.name);
+  auto place = is_named_by_operator(route.name) ? parts_.runtime.tls->named_hosts()
+                                                : parts_.runtime.tls->route(route.name);
   auto context = place == nullptr ? nullptr : place->context();
-  if (context == nullptr) co_return session_->lost("4.7.5 TLS is not set up: " + (place == nullptr ? "" : place->problem()));
+  if (context == nullptr)
+    co_return session_->lost("4.7.5 TLS is not set up: " + (place == nullptr ? "" : place->problem()));
   TlsServerName server{host.name, {}, host.name + " " + to_string(host.endpoint)};
   if (route.tls.policy == RouteTlsConfig::Policy::verify) {
     server.names = route.tls.names;
     if (server.names.empty()) server.names.push_back(host.name);
   }
   watchdog_.reset();
-  auto wrapped = std::make_unique<TlsStream>(parts_.runtime.io, std::move(stream_), std::move(context), server);
+  auto wrapped =
+      std::make_unique<TlsStream>(parts_.runtime.io, std::move(stream_), std::move(context), server);
   auto& tls = *wrapped;
   stream_ = std::move(wrapped);
   watchdog_.emplace(parts_.runtime.io, *stream_);
@@ -264,7 +292,8 @@ Task<void> Connection::start_tls(HostAddress host) {
   if (auto* record = tap_.record()) {
     std::string names;
     for (const auto& name : tls.peer_names().dns) names += " " + name;
-    record->note("TLS established: " + tls_ + (tls.is_resumed() ? ", resumed" : "") + (names.empty() ? "" : "; certificate of" + names));
+    record->note("TLS established: " + tls_ + (tls.is_resumed() ? ", resumed" : "") +
+                 (names.empty() ? "" : "; certificate of" + names));
   }
   if (tls.is_resumed()) ++parts_.metrics.tls_sessions_resumed_total;
   session_->tls_started();
@@ -274,7 +303,8 @@ Task<void> Connection::start_tls(HostAddress host) {
 Task<void> Connection::log_on(HostAddress host) {
   const auto& authentication = route_->authentication;
   if (session_->phase() == Phase::logged_on) {
-    if (auto* record = tap_.record(); record != nullptr && log_on_->is_complete()) record->note("logged on as " + authentication.user);
+    if (auto* record = tap_.record(); record != nullptr && log_on_->is_complete())
+      record->note("logged on as " + authentication.user);
     if (log_on_->is_complete()) co_return session_->auth_accept();
     co_return session_->lost("4.7.0 " + host.name + " let this hub in without proving that it knows it");
   }
@@ -282,18 +312,22 @@ Task<void> Connection::log_on(HostAddress host) {
   std::string mechanism;
   if (is_first) {
     mechanism = SaslClient::best_of(session_->next_hop().auth_mechanisms);
-    if (!session_->is_secured() && !authentication.allow_without_tls) co_return session_->lost("4.7.0 the connection is not encrypted, so this hub does not log on");
-    if (mechanism.empty()) co_return session_->lost("4.7.0 " + host.name + " offers no way to log on that this hub knows");
-    if (parts_.runtime.authenticators == nullptr) co_return session_->lost("4.7.0 this hub cannot log on anywhere");
+    if (!session_->is_secured() && !authentication.allow_without_tls)
+      co_return session_->lost("4.7.0 the connection is not encrypted, so this hub does not log on");
+    if (mechanism.empty())
+      co_return session_->lost("4.7.0 " + host.name + " offers no way to log on that this hub knows");
+    if (parts_.runtime.authenticators == nullptr)
+      co_return session_->lost("4.7.0 this hub cannot log on anywhere");
     log_on_ = std::make_shared<SaslClient>(mechanism, authentication.user, authentication.password);
   }
   using Said = Result<std::optional<std::string>>;
-  auto said = co_await parts_.runtime.authenticators->lane().run<Said>([client = log_on_, is_first, challenge = session_->auth_challenge()]() -> Said {
-    if (is_first) return client->begin();
-    auto answer = client->answer(challenge);
-    if (!answer) return std::unexpected(answer.error());
-    return std::optional(std::move(*answer));
-  });
+  auto said = co_await parts_.runtime.authenticators->lane().run<Said>(
+      [client = log_on_, is_first, challenge = session_->auth_challenge()]() -> Said {
+        if (is_first) return client->begin();
+        auto answer = client->answer(challenge);
+        if (!answer) return std::unexpected(answer.error());
+        return std::optional(std::move(*answer));
+      });
   if (is_cut_) co_return session_->lost("4.4.2 the hub is stopping");
   if (session_->phase() == Phase::over) co_return;
   if (!said) co_return session_->lost("4.7.0 too many log-ons are under way");
@@ -322,8 +356,10 @@ Task<void> Connection::read_replies(std::shared_ptr<Connection> self) {
     auto read = co_await self->stream_->read_some(asio::buffer(self->read_buffer_));
     if (read.error) {
       if (self->closed_why_.empty())
-        self->closed_why_ = self->watchdog_->fired() ? "4.4.2 " + self->host_->name + " did not answer in time"
-                                                     : "4.4.2 lost connection to " + self->host_->name + ": " + read.error.message();
+        self->closed_why_ =
+            self->watchdog_->fired()
+                ? "4.4.2 " + self->host_->name + " did not answer in time"
+                : "4.4.2 lost connection to " + self->host_->name + ": " + read.error.message();
       break;
     }
     self->session_->feed({self->read_buffer_.data(), read.octets});
@@ -411,8 +447,9 @@ Task<bool> Connection::write_output() {
   co_return !error;
 }
 
-// The guard has said yes when the end of data was put into the output; but to write what is before it may have taken long, and
-// the process may have been stopped meanwhile. So the end is kept back, and the guard asked again when the end can leave at once.
+// The guard has said yes when the end of data was put into the output; but to write what is before it may
+// have taken long, and the process may have been stopped meanwhile. So the end is kept back, and the guard
+// asked again when the end can leave at once.
 Task<ErrorCode> Connection::write_but_end(End end) {
   auto error = co_await stream_->write(std::string_view(writing_).substr(0, end.at - end_octets));
   if (!error) error = co_await stream_->writable();
@@ -437,7 +474,8 @@ Task<void> Connection::begin_next() {
     JobPtr job = aside_ ? std::exchange(aside_, nullptr) : owner_.take(*this);
     if (!job) break;
     if (needs_conversion(*job) && !is_alone) {
-      // That may take a read of the spool, and the guard has just been asked for the message whose end is in output().
+      // That may take a read of the spool, and the guard has just been asked for the message whose end is in
+      // output().
       aside_ = std::move(job);
       break;
     }
@@ -522,7 +560,8 @@ Task<bool> Connection::begin(JobPtr job) {
 }
 
 std::string Connection::why_not(const Job& job) const {
-  return job.is_held_back ? "4.4.0 " + parts_.guard.why_not_now() : "the message is not ours to deliver any more";
+  return job.is_held_back ? "4.4.0 " + parts_.guard.why_not_now()
+                          : "the message is not ours to deliver any more";
 }
 
 // Asked right before the step that cannot be undone.
@@ -549,7 +588,8 @@ Task<bool> Connection::may_deliver(const JobPtr& job) {
 
 void Connection::note_possible_duplicate(const Job& job, std::string_view reason) {
   ++parts_.metrics.possible_duplicates_total;
-  parts_.log.message(MessageEvent::possible_duplicate, job.message->id, {{"reason", reason}, {"host", host_->name}});
+  parts_.log.message(MessageEvent::possible_duplicate, job.message->id,
+                     {{"reason", reason}, {"host", host_->name}});
 }
 
 // The next hop said 354: the content, then, if the message may be delivered, the final dot.
@@ -581,8 +621,9 @@ Task<bool> Connection::stream_body(const JobPtr& job) {
   std::uint64_t octets = 0;
   for (std::uint32_t number = 0; octets < job->message->size; ++number) {
     RowId row = job->row();
-    auto chunk = co_await query<std::string>(parts_.runtime.io, parts_.spool,
-                                             [row, number](storage::Reader& reader) { return reader.chunk(row, number); });
+    auto chunk = co_await query<std::string>(
+        parts_.runtime.io, parts_.spool,
+        [row, number](storage::Reader& reader) { return reader.chunk(row, number); });
     if (session_->phase() == Phase::over || is_closed_) co_return false;
     if (!chunk || chunk->empty()) break;
     octets += chunk->size();
@@ -595,7 +636,8 @@ Task<bool> Connection::stream_body(const JobPtr& job) {
   }
   if (octets == job->message->size) co_return true;
   if (!job->is_forgotten)
-    parts_.log.line(LogLevel::error, "the body in the spool is not whole", {{"id", to_string(job->message->id)}});
+    parts_.log.line(LogLevel::error, "the body in the spool is not whole",
+                    {{"id", to_string(job->message->id)}});
   close("4.3.0 the body in the spool is not whole");
   co_return false;
 }
@@ -610,7 +652,8 @@ void Connection::handle(smtp::TransactionResult result) {
   in_hand_.erase(found);
   if (job->is_withdrawn) result.possible_duplicate = false;  // the session thinks that its end was sent
   const auto& first = result.recipients.front();
-  bool is_delivered = std::ranges::any_of(result.recipients, [](const auto& r) { return r.state == State::delivered; });
+  bool is_delivered =
+      std::ranges::any_of(result.recipients, [](const auto& r) { return r.state == State::delivered; });
   bool is_unanswered = first.reply.code == 0 && !result.possible_duplicate;
   if (first.reply.code != 0) answered_up_to_ = std::max(answered_up_to_, end_at);
   if ((job->is_forgotten && !is_delivered) || (is_cut_ && is_unanswered)) {
@@ -618,7 +661,8 @@ void Connection::handle(smtp::TransactionResult result) {
     if (result.possible_duplicate) note_possible_duplicate(*job, "no reply to the end of data");
     return owner_.drop(job);
   }
-  bool is_held_back = job->is_held_back && first.reply.code == 0 && !result.possible_duplicate && !is_delivered;
+  bool is_held_back =
+      job->is_held_back && first.reply.code == 0 && !result.possible_duplicate && !is_delivered;
   if (is_held_back && ++job->times_held_back < held_back_max) {
     job->is_withdrawn = false;
     owner_.give_back(job, "");
@@ -629,13 +673,16 @@ void Connection::handle(smtp::TransactionResult result) {
     return;
   }
   bool is_refused_at_mail =
-      result.recipients.size() == static_cast<std::size_t>(std::ranges::count_if(result.recipients, [](const auto& r) {
-        return r.state == State::deferred && (r.stage == smtp::SendStage::mail || r.stage == smtp::SendStage::connection);
+      result.recipients.size() ==
+      static_cast<std::size_t>(std::ranges::count_if(result.recipients, [](const auto& r) {
+        return r.state == State::deferred &&
+               (r.stage == smtp::SendStage::mail || r.stage == smtp::SendStage::connection);
       }));
   if (is_refused_at_mail && !result.possible_duplicate && owner_.give_back(job, to_string(host_->endpoint))) {
     if (completed_ == 0) {
       // It refuses everything: others first for a while.
-      owner_.host_failed(*this, *host_, first.reply.code != 0 ? smtp::to_line(first.reply) : first.reply.text);
+      owner_.host_failed(*this, *host_,
+                         first.reply.code != 0 ? smtp::to_line(first.reply) : first.reply.text);
       is_ending_ = true;
     }
     return;

@@ -13,14 +13,14 @@
 #include <optional>
 #include <string>
 
-#include "hub/outbound/hosts.h"
-#include "hub/outbound/job.h"
-#include "hub/outbound/parts.h"
-#include "hub/outbound/recorder.h"
 #include "hub/authentication/sasl_client.h"
 #include "hub/logs/session_record.h"
 #include "hub/net/tls_store.h"
 #include "hub/net/tls_stream.h"
+#include "hub/outbound/hosts.h"
+#include "hub/outbound/job.h"
+#include "hub/outbound/parts.h"
+#include "hub/outbound/recorder.h"
 #include "smtp/send_session.h"
 
 namespace umbra::hub {
@@ -103,7 +103,9 @@ class Connection final : private RecordedSession {
 
   // RecordedSession
   [[nodiscard]] SessionFacts session_facts() const override;
-  [[nodiscard]] bool is_logged() const override { return route_ && route_->protocol_log == ProtocolLogging::verbose; }
+  [[nodiscard]] bool is_logged() const override {
+    return route_ && route_->protocol_log == ProtocolLogging::verbose;
+  }
   void record_to(SessionRecord* record) override {
     if (session_) session_->observe(record);
   }
@@ -152,9 +154,9 @@ class Connection final : private RecordedSession {
   Event reader_done_;
   std::array<char, 4096> read_buffer_{};
   std::string writing_;
-  std::optional<End> end_;           // of what is in output(); there is never a second one behind it
-  std::uint64_t written_ = 0;        // octets
-  std::uint64_t answered_up_to_ = 0; // of these: the next hop has read them, as its replies say
+  std::optional<End> end_;            // of what is in output(); there is never a second one behind it
+  std::uint64_t written_ = 0;         // octets
+  std::uint64_t answered_up_to_ = 0;  // of these: the next hop has read them, as its replies say
   std::deque<InHand> in_hand_;
   JobPtr aside_;  // taken, but not to be begun while a final dot waits to be written
   std::uint64_t next_key_ = 1;
@@ -164,7 +166,7 @@ class Connection final : private RecordedSession {
   std::size_t delivered_ = 0;  // messages, to one recipient or more
   std::uint64_t delivered_octets_ = 0;
   std::string closed_why_;
-  std::string tls_;         // version and cipher; empty: plain
+  std::string tls_;  // version and cipher; empty: plain
   bool has_begun_tls_ = false;
   bool is_closed_ = false;  // the stream has ended, or was ended
   bool is_write_broken_ = false;

@@ -1,5 +1,5 @@
-// What the scheduler knows of one destination. In memory only while there is mail for it; nothing here grows with the length
-// of its queue: the spool holds that.
+// What the scheduler knows of one destination. In memory only while there is mail for it; nothing here grows
+// with the length of its queue: the spool holds that.
 #pragma once
 
 #include <deque>
@@ -25,22 +25,24 @@ struct Destination {
   std::deque<JobPtr> loaded;     ///< from the spool
   std::deque<JobPtr> elsewhere;  ///< refused by some host for now: has a list of hosts to avoid
   bool is_loaded_next = false;   ///< fresh and loaded take turns
-  std::unordered_set<std::int64_t> rows;  ///< of its jobs in any state; looked up, or sorted before it is used
+  std::unordered_set<std::int64_t>
+      rows;  ///< of its jobs in any state; looked up, or sorted before it is used
 
   // Connections.
   std::vector<std::shared_ptr<Connection>> connections;
   std::vector<Connection*> idle;  ///< the longest idle first
   std::size_t established = 0;
-  std::size_t leaving = 0;        ///< of a route that has changed: they end what they have, and count for nothing else here
-  std::size_t woken = 0;          ///< of the idle ones, told to take mail, that have not yet
-  bool is_waiting = false;        ///< for a connection slot of the hub
+  std::size_t leaving =
+      0;  ///< of a route that has changed: they end what they have, and count for nothing else here
+  std::size_t woken = 0;    ///< of the idle ones, told to take mail, that have not yet
+  bool is_waiting = false;  ///< for a connection slot of the hub
 
   // Hand-over to hubs, in place of connections.
-  std::size_t handing = 0;        ///< jobs that are being handed over
-  std::size_t turn = 0;           ///< which hub is next
+  std::size_t handing = 0;  ///< jobs that are being handed over
+  std::size_t turn = 0;     ///< which hub is next
 
   // Trouble.
-  std::uint32_t failures = 0;     ///< to connect, in a row; while not 0 one message probes
+  std::uint32_t failures = 0;  ///< to connect, in a row; while not 0 one message probes
   MonotonicTime blocked_until = MonotonicTime::min();
   RateWindow pace;                                     ///< of recipients (recipient_rate_limit)
   bool is_suspended = false;                           ///< by the operator: its mail stays in the spool

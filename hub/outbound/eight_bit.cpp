@@ -20,17 +20,19 @@ Task<std::optional<smtp::Reply>> make_seven_bit(Parts& parts, JobPtr job) {
   if (body == nullptr) {
     RowId row = job->row();
     std::uint64_t size = job->message->size;
-    auto whole = co_await query<std::string>(parts.runtime.io, parts.spool, [row, size](storage::Reader& reader) -> Result<std::string> {
-      std::string octets;
-      for (std::uint32_t number = 0; octets.size() < size; ++number) {
-        auto chunk = reader.chunk(row, number);
-        if (!chunk) return std::unexpected(chunk.error());
-        if (chunk->empty()) break;
-        octets += *chunk;
-      }
-      return octets;
-    });
-    if (!whole || whole->size() != size) co_return smtp::Reply{451, "4.3.0", "the body in the spool cannot be read"};
+    auto whole = co_await query<std::string>(
+        parts.runtime.io, parts.spool, [row, size](storage::Reader& reader) -> Result<std::string> {
+          std::string octets;
+          for (std::uint32_t number = 0; octets.size() < size; ++number) {
+            auto chunk = reader.chunk(row, number);
+            if (!chunk) return std::unexpected(chunk.error());
+            if (chunk->empty()) break;
+            octets += *chunk;
+          }
+          return octets;
+        });
+    if (!whole || whole->size() != size)
+      co_return smtp::Reply{451, "4.3.0", "the body in the spool cannot be read"};
     body = std::make_shared<const std::string>(std::move(*whole));
   }
   auto converted = smtp::to_seven_bit(*body);

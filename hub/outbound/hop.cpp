@@ -22,7 +22,9 @@ std::string hop_field_of(const Config& config, const Job& job, WallTime now) {
     hop.filtered = known->filtered;
   }
   // Where there is one owner, it is the one that received it.
-  const bool has_changed = message.history.size() > 1 || (message.history.size() == 1 && message.history[0].how != OwnerRecord::How::accepted);
+  const bool has_changed =
+      message.history.size() > 1 ||
+      (message.history.size() == 1 && message.history[0].how != OwnerRecord::How::accepted);
   if (has_changed) hop.owners = message.history;
   return smtp::hop_field(hop);
 }

@@ -1,4 +1,5 @@
-// The Umbra-Hop field of one attempt (smtp/hop_field.h): what this hub knows of a message that it sends to a next hop.
+// The Umbra-Hop field of one attempt (smtp/hop_field.h): what this hub knows of a message that it sends to a
+// next hop.
 #pragma once
 
 #include <string>

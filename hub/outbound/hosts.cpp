@@ -30,7 +30,8 @@ bool is_literal(const std::string& host) {
 }
 
 bool is_us(const MailExchanger& exchanger, const OwnNames& own) {
-  return std::ranges::any_of(own.names, [&](const auto& name) { return smtp::equals_ignoring_case(name, exchanger.host); });
+  return std::ranges::any_of(
+      own.names, [&](const auto& name) { return smtp::equals_ignoring_case(name, exchanger.host); });
 }
 
 std::string without_final_dot(std::string host) {
@@ -55,7 +56,8 @@ Task<HostPlan> smart_hosts(Resolver& resolver, Target target) {
   std::string why = "4.4.4 no smart host of route " + target.route->name + " has an address";
   std::vector<RouteHost> hosts = target.route->hosts;
   sort_by(hosts, [](const RouteHost& host) { return host.preference; });
-  for (const auto& host : hosts) co_await add_host(resolver, host.endpoint.host, host.endpoint.port, host.preference, plan, why);
+  for (const auto& host : hosts)
+    co_await add_host(resolver, host.endpoint.host, host.endpoint.port, host.preference, plan, why);
   if (plan.hosts.empty()) plan.defer = why;
   co_return plan;
 }
@@ -108,7 +110,8 @@ Task<HostPlan> exchangers_of(Resolver& resolver, Target target, OwnNames own) {
     co_return plan;
   }
   if (exchangers->size() == 1 && without_final_dot(exchangers->front().host).empty()) {
-    plan.bounce = smtp::Reply{556, "5.1.10", "the domain " + target.domain + " does not accept mail (null MX)"};
+    plan.bounce =
+        smtp::Reply{556, "5.1.10", "the domain " + target.domain + " does not accept mail (null MX)"};
     co_return plan;
   }
   const bool is_implicit = exchangers->empty();
@@ -129,8 +132,9 @@ Task<HostPlan> exchangers_of(Resolver& resolver, Target target, OwnNames own) {
     co_await add_host(resolver, exchanger.host, target.route->mx_port, exchanger.preference, plan, why);
   }
   // The same by address: a listener of ours behind another name.
-  auto our_address = std::ranges::find_if(
-      plan.hosts, [&](const auto& h) { return std::ranges::find(own.addresses, h.endpoint) != own.addresses.end(); });
+  auto our_address = std::ranges::find_if(plan.hosts, [&](const auto& h) {
+    return std::ranges::find(own.addresses, h.endpoint) != own.addresses.end();
+  });
   if (our_address != plan.hosts.end()) {
     is_looping = true;
     int preference = our_address->preference;
@@ -142,7 +146,8 @@ Task<HostPlan> exchangers_of(Resolver& resolver, Target target, OwnNames own) {
   } else if (is_looping) {
     plan.bounce = smtp::Reply{550, "5.4.6", "mail for " + target.domain + " loops back to this host"};
   } else if (is_implicit) {
-    plan.bounce = smtp::Reply{550, "5.1.2", "the domain " + target.domain + " does not exist or has no mail host"};
+    plan.bounce =
+        smtp::Reply{550, "5.1.2", "the domain " + target.domain + " does not exist or has no mail host"};
   } else {
     plan.bounce = smtp::Reply{550, "5.4.4", "no mail host of " + target.domain + " has an address"};
   }
@@ -159,7 +164,9 @@ void shuffle_equal(std::vector<HostAddress>& hosts, Random& random) {
     if (!rank.contains(key)) rank.emplace(std::move(key), random.next());
   }
   if (rank.size() < 2) return;
-  sort_by(hosts, [&](const HostAddress& host) { return std::pair{host.preference, rank.at({host.preference, host.name})}; });
+  sort_by(hosts, [&](const HostAddress& host) {
+    return std::pair{host.preference, rank.at({host.preference, host.name})};
+  });
 }
 
 }  // namespace umbra::hub

@@ -1,5 +1,6 @@
-// From a destination to the hosts that may take its mail, with addresses, in the order to try them: smart hosts by
-// preference, or MX records (RFC 5321 section 5.1, implicit MX, RFC 7505 null MX). Called when a connection is opened.
+// From a destination to the hosts that may take its mail, with addresses, in the order to try them: smart
+// hosts by preference, or MX records (RFC 5321 section 5.1, implicit MX, RFC 7505 null MX). Called when a
+// connection is opened.
 #pragma once
 
 #include <optional>
@@ -13,8 +14,8 @@
 namespace umbra::hub {
 
 struct HostAddress {
-  std::string name;    ///< as configured or as the MX record says; for logs and Remote-MTA
-  Endpoint endpoint;   ///< its address
+  std::string name;   ///< as configured or as the MX record says; for logs and Remote-MTA
+  Endpoint endpoint;  ///< its address
   int preference = 0;
   bool operator==(const HostAddress&) const = default;
 };
@@ -27,8 +28,8 @@ struct HostPlan {
 
 /// Who we are, to find ourselves in a list of mail exchangers (RFC 5321 section 5.1: loops).
 struct OwnNames {
-  std::vector<std::string> names;     ///< host names
-  std::vector<Endpoint> addresses;    ///< where we listen; only literals that are not "any"
+  std::vector<std::string> names;   ///< host names
+  std::vector<Endpoint> addresses;  ///< where we listen; only literals that are not "any"
 };
 OwnNames own_names(const Config& config);
 

@@ -7,27 +7,35 @@
 namespace umbra::hub {
 namespace {
 
-WallClock::duration to_wall(Duration span) { return std::chrono::duration_cast<WallClock::duration>(span); }
+WallClock::duration to_wall(Duration span) {
+  return std::chrono::duration_cast<WallClock::duration>(span);
+}
 
-/// The profiles of a message's destinations, as its routes say: the operator's word on its next hop changes neither how long it is tried nor what its sender hears.
+/// The profiles of a message's destinations, as its routes say: the operator's word on its next hop changes
+/// neither how long it is tried nor what its sender hears.
 class Profiles {
  public:
-  Profiles(const Config& config, const Router& router, const Envelope& envelope) : config_(config), router_(router), envelope_(envelope) {
+  Profiles(const Config& config, const Router& router, const Envelope& envelope)
+      : config_(config), router_(router), envelope_(envelope) {
     if (!router.has_bounce_profiles()) {
       longest_ = config.delivery.expiry;
       return;
     }
-    for (const auto& entry : router.entries_for(envelope, {}, WallTime{})) longest_ = std::max(longest_, of(entry.destination).expiry);
+    for (const auto& entry : router.entries_for(envelope, {}, WallTime{}))
+      longest_ = std::max(longest_, of(entry.destination).expiry);
   }
   [[nodiscard]] Duration longest() const { return longest_; }
   [[nodiscard]] const BounceProfileConfig& of(const Recipient& recipient) const {
     if (!router_.has_bounce_profiles()) return config_.delivery;
     return of(router_.destination_of(recipient.address, envelope_.trail));
   }
-  [[nodiscard]] WallTime expiry(const BounceProfileConfig& profile) const { return envelope_.expires_at - to_wall(longest_ - profile.expiry); }
+  [[nodiscard]] WallTime expiry(const BounceProfileConfig& profile) const {
+    return envelope_.expires_at - to_wall(longest_ - profile.expiry);
+  }
   /// max(): none.
   [[nodiscard]] WallTime warning(const BounceProfileConfig& profile, const Recipient& recipient) const {
-    if (profile.delay_warning <= Duration{0} || envelope_.sender.empty() || !wants_delay(recipient)) return WallTime::max();
+    if (profile.delay_warning <= Duration{0} || envelope_.sender.empty() || !wants_delay(recipient))
+      return WallTime::max();
     return envelope_.accepted_at + to_wall(profile.delay_warning);
   }
 
@@ -44,7 +52,8 @@ class Profiles {
 
 }  // namespace
 
-WallTime expiry_of(const Config& config, const Router& router, const Envelope& envelope, WallTime accepted_at) {
+WallTime expiry_of(const Config& config, const Router& router, const Envelope& envelope,
+                   WallTime accepted_at) {
   return accepted_at + to_wall(Profiles(config, router, envelope).longest());
 }
 
@@ -58,8 +67,8 @@ WallTime first_alarm_of(const Config& config, const Router& router, const Envelo
   return first;
 }
 
-DueByClock due_by_clock(const Config& config, const Router& router, const Suspensions* suspensions, const storage::StoredMessage& message, Duration held_for,
-                        WallTime now) {
+DueByClock due_by_clock(const Config& config, const Router& router, const Suspensions* suspensions,
+                        const storage::StoredMessage& message, Duration held_for, WallTime now) {
   const auto& recipients = message.envelope.recipients;
   const Profiles profiles(config, router, message.envelope);
   const auto pending = pending_recipients(recipients.size(), message.progress);
@@ -71,7 +80,8 @@ DueByClock due_by_clock(const Config& config, const Router& router, const Suspen
     const auto& profile = profiles.of(recipients[i]);
     auto expiry = profiles.expiry(profile) + to_wall(held_for);
     if (suspensions != nullptr) {
-      const auto destination = router.destination_of(recipients[i].address, message.envelope.trail, message.next_hop);
+      const auto destination =
+          router.destination_of(recipients[i].address, message.envelope.trail, message.next_hop);
       const MailPath path{destination, message.envelope.sender, recipients[i].address};
       expiry += to_wall(suspensions->held_back_for(path, message.envelope.accepted_at, now));
       // It is put off from moment to moment.

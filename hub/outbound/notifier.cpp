@@ -10,12 +10,15 @@ namespace {
 constexpr std::size_t header_octets_max = 64U << 10;
 constexpr std::size_t chunk_octets = 64U << 10;
 
-const BounceProfileConfig& profile_of(const Parts& parts, const storage::StoredMessage& original, const Recipient& recipient) {
-  return bounce_profile_of(parts.config, parts.router.target(parts.router.destination_of(recipient.address, original.envelope.trail)));
+const BounceProfileConfig& profile_of(const Parts& parts, const storage::StoredMessage& original,
+                                      const Recipient& recipient) {
+  return bounce_profile_of(parts.config, parts.router.target(parts.router.destination_of(
+                                             recipient.address, original.envelope.trail)));
 }
 
 bool wants_full(const storage::StoredMessage& original, bool has_failure) {
-  return has_failure && original.envelope.dsn_return == DsnReturn::full && original.size <= returned_octets_max;
+  return has_failure && original.envelope.dsn_return == DsnReturn::full &&
+         original.size <= returned_octets_max;
 }
 
 // Not beyond the last whole line.
@@ -39,10 +42,11 @@ std::size_t wanted_of_body(const storage::StoredMessage& original, bool has_fail
 }
 
 std::optional<Notification> make_notification(Parts& parts, const storage::StoredMessage& original,
-                                              std::vector<smtp::DsnRecipient> recipients, std::string_view front) {
+                                              std::vector<smtp::DsnRecipient> recipients,
+                                              std::string_view front) {
   if (original.envelope.sender.empty() || recipients.empty()) return std::nullopt;
-  const bool has_failure =
-      std::ranges::any_of(recipients, [](const auto& r) { return r.action == smtp::DsnRecipient::Action::failed; });
+  const bool has_failure = std::ranges::any_of(
+      recipients, [](const auto& r) { return r.action == smtp::DsnRecipient::Action::failed; });
   const auto& profile = profile_of(parts, original, recipients.front().recipient);
   const bool is_trouble = std::ranges::any_of(recipients, [](const auto& r) {
     return r.action == smtp::DsnRecipient::Action::failed || r.action == smtp::DsnRecipient::Action::delayed;
@@ -68,7 +72,8 @@ std::optional<Notification> make_notification(Parts& parts, const storage::Store
   dsn.envelope_id = original.envelope.envelope_id;
   dsn.recipients = std::move(recipients);
   using Returned = BounceProfileConfig::Returned;
-  dsn.is_full = profile.returned == Returned::as_asked && wants_full(original, has_failure) && front.size() == original.size;
+  dsn.is_full = profile.returned == Returned::as_asked && wants_full(original, has_failure) &&
+                front.size() == original.size;
   std::string_view header = smtp::header_of(front);
   if (!is_trouble || profile.returned != Returned::nothing)
     dsn.returned = dsn.is_full ? front : header.size() == front.size() ? whole_lines(header) : header;
@@ -82,7 +87,8 @@ std::optional<Notification> make_notification(Parts& parts, const storage::Store
   message.size = made.text.size();
   // As well protected as the message that it tells about.
   message.envelope.protection = original.envelope.protection;
-  if (parts.config.cluster.enabled()) message.envelope.protection.copies = std::max<std::uint8_t>(message.envelope.protection.copies, 1);
+  if (parts.config.cluster.enabled())
+    message.envelope.protection.copies = std::max<std::uint8_t>(message.envelope.protection.copies, 1);
   message.is_protected = !parts.config.cluster.enabled();
   message.alarm_at = message.envelope.expires_at;
   message.entered = storage::Entered::notification;

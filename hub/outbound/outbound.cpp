@@ -10,7 +10,8 @@
 
 namespace umbra::hub {
 
-void DeliveryGuard::hand_on(std::shared_ptr<const storage::StoredMessage>, std::string, std::move_only_function<void(HandedOn)>) {
+void DeliveryGuard::hand_on(std::shared_ptr<const storage::StoredMessage>, std::string,
+                            std::move_only_function<void(HandedOn)>) {
   UMBRA_ASSERT(false);  // is_in_reach() says that there is no such hub
 }
 
@@ -64,9 +65,12 @@ class OutboundHub final : public Outbound {
 
   void deliver(ReadyMessage message) override { scheduler_.deliver(std::move(message)); }
   void look_again() override { scheduler_.look_again(); }
-  std::vector<std::string> next_hubs(const Envelope& envelope) override { return parts_.router.next_hubs(envelope); }
+  std::vector<std::string> next_hubs(const Envelope& envelope) override {
+    return parts_.router.next_hubs(envelope);
+  }
   bool leads_to_hubs(const std::vector<storage::QueueEntry>& queue) override {
-    return std::ranges::all_of(queue, [this](const auto& entry) { return parts_.router.leads_to_hubs(entry.destination); });
+    return std::ranges::all_of(
+        queue, [this](const auto& entry) { return parts_.router.leads_to_hubs(entry.destination); });
   }
   void hub_came() override { scheduler_.hub_came(); }
   void forget(RowId row) override { scheduler_.forget(row); }

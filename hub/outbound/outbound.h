@@ -32,7 +32,8 @@ struct HandedOn {
   enum class Kind : std::uint8_t {
     taken,    ///< the other hub owns the message; nothing is left to deliver here
     refused,  ///< it did not take it, `reply` says why (code 0: in words): ours, as before
-    unclear,  ///< no answer came, or it is known not to be ours any more: nothing to deliver now; peering finds out
+    unclear,  ///< no answer came, or it is known not to be ours any more: nothing to deliver now; peering
+              ///< finds out
     not_now   ///< not begun: the hub is out of reach, or this hub may not give it away now
   };
   Kind kind = Kind::not_now;
@@ -57,7 +58,9 @@ class DeliveryGuard {
   /// When may_deliver_now() said false: asks the holders again (bounded by ask_again) and decides.
   virtual Task<Verdict> may_deliver(const storage::StoredMessage& message) = 0;
   /// The same without a wait: `later` where a holder would have to be asked again first.
-  virtual Task<Verdict> may_deliver_at_once(const storage::StoredMessage& message) { return may_deliver(message); }
+  virtual Task<Verdict> may_deliver_at_once(const storage::StoredMessage& message) {
+    return may_deliver(message);
+  }
   /// Why the last verdict was `later`, in words, for `last_error`.
   virtual std::string why_not_now() { return {}; }
   /// A message found in the spool whose acceptance is still going on (its copy is being made): it must not be
@@ -65,19 +68,22 @@ class DeliveryGuard {
   virtual bool is_in_acceptance(MessageId id) = 0;
   /// Discard status became due (a commit wrote to the outbox): push it within 100 ms.
   virtual void outbox_grew() = 0;
-  /// What holders have to know of a message besides what is done has changed, durably: held, an alarm, an attempt.
+  /// What holders have to know of a message besides what is done has changed, durably: held, an alarm, an
+  /// attempt.
   virtual void note_changed() {}
   /// Every recipient of the message has ended, and that is durable.
   virtual void message_finished(RowId) {}
-  /// A next hop took it, for one recipient or more, and that is durable. Called while the message may still be there.
+  /// A next hop took it, for one recipient or more, and that is durable. Called while the message may still
+  /// be there.
   virtual void delivered(MessageId, Generation) {}
   /// Another hub of the cluster could be handed a message now.
   virtual bool is_in_reach(const std::string& /*hub*/) { return false; }
   /// As that hub has told.
   virtual PressureLevel pressure_of(const std::string& /*hub*/) { return PressureLevel::normal; }
-  /// Hands a message to its next hop, a hub; this one stays as the holder. `done` is called once, on the home thread, never before
-  /// this returns; not at all when the hub is destroyed meanwhile.
-  virtual void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done);
+  /// Hands a message to its next hop, a hub; this one stays as the holder. `done` is called once, on the home
+  /// thread, never before this returns; not at all when the hub is destroyed meanwhile.
+  virtual void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub,
+                       std::move_only_function<void(HandedOn)> done);
   /// A new message without copies (a DSN) is in the spool, unprotected: make its copies in the background.
   virtual void protect_later(RowId row) = 0;
 };
@@ -113,10 +119,15 @@ class Outbound {
                                                        const std::vector<storage::RecipientOutcome>& progress,
                                                        WallTime due, const std::string& next_hop = {}) = 0;
   /// Why a message may not be sent to that next hop (a destination) in place of its routes; empty: it may.
-  virtual std::string why_not_reroute(const storage::StoredMessage& /*message*/, const std::string& /*next_hop*/) { return {}; }
-  /// When a message that is accepted at `accepted_at` expires as a whole, by the bounce profiles of its destinations.
+  virtual std::string why_not_reroute(const storage::StoredMessage& /*message*/,
+                                      const std::string& /*next_hop*/) {
+    return {};
+  }
+  /// When a message that is accepted at `accepted_at` expires as a whole, by the bounce profiles of its
+  /// destinations.
   virtual WallTime expiry_of(const Envelope& envelope, WallTime accepted_at) = 0;
-  /// When the message must be looked at even if nothing is tried: the first warning of a delay, or end of a recipient.
+  /// When the message must be looked at even if nothing is tried: the first warning of a delay, or end of a
+  /// recipient.
   virtual WallTime first_alarm(const Envelope& envelope) = 0;
 
   /// A message that was just committed (accepted, taken over); ignored when it is under way already. Over the
@@ -124,7 +135,8 @@ class Outbound {
   virtual void deliver(ReadyMessage message) = 0;
   /// The spool has new due entries that nobody handed over (take-over, retry by the operator): look again.
   virtual void look_again() = 0;
-  /// The hubs one of which this message is to be handed to; empty: its next hops are no hubs. Who is to hold its copy had better be one.
+  /// The hubs one of which this message is to be handed to; empty: its next hops are no hubs. Who is to hold
+  /// its copy had better be one.
   virtual std::vector<std::string> next_hubs(const Envelope&) { return {}; }
   /// All of these entries are of routes to hubs.
   virtual bool leads_to_hubs(const std::vector<storage::QueueEntry>&) { return false; }
@@ -133,13 +145,15 @@ class Outbound {
   /// The message is not ours to deliver any more (finished elsewhere, ceded, held). An attempt under way may
   /// end, but records nothing that the spool would refuse.
   virtual void forget(RowId row) = 0;
-  /// For those who change a message themselves (a hand-over): takes it out of the queues in memory. False when it is being
-  /// sent, or its outcome is being recorded: not now. Until give_up_claim() it is not loaded.
+  /// For those who change a message themselves (a hand-over): takes it out of the queues in memory. False
+  /// when it is being sent, or its outcome is being recorded: not now. Until give_up_claim() it is not
+  /// loaded.
   virtual bool claim(RowId row) = 0;
   virtual void give_up_claim(RowId row) = 0;
   /// True while a final reply is awaited: asked by a hub that wants to know what is done ("wait").
   virtual bool awaits_final_reply(RowId row) = 0;
-  /// This message was being delivered so often when a hub ended: it is tried alone, or held (delivery.crashes).
+  /// This message was being delivered so often when a hub ended: it is tried alone, or held
+  /// (delivery.crashes).
   virtual void suspect(MessageId id, std::uint32_t crashes) = 0;
   /// Operator: it is no suspect any more (and is not in the spool either).
   virtual void pardon(MessageId id) = 0;

@@ -9,8 +9,16 @@
 namespace umbra::hub {
 
 struct Parts {
-  Parts(Runtime r, const Config& c, storage::Spool& s, DeliveryGuard& g, EventLog& l, Metrics& m, storage::AttemptMarks* a)
-      : runtime(r), config(c), spool(s), guard(g), log(l), metrics(m), router(config.routes, config.hub_name), marks(a) {}
+  Parts(Runtime r, const Config& c, storage::Spool& s, DeliveryGuard& g, EventLog& l, Metrics& m,
+        storage::AttemptMarks* a)
+      : runtime(r),
+        config(c),
+        spool(s),
+        guard(g),
+        log(l),
+        metrics(m),
+        router(config.routes, config.hub_name),
+        marks(a) {}
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 
@@ -23,7 +31,7 @@ struct Parts {
   Router router;  ///< of the routes in force
   DueClock due_clock;
   const Suspensions* suspensions = nullptr;  ///< null: nothing is ever suspended
-  storage::AttemptMarks* marks;  ///< null: attempts are not marked
+  storage::AttemptMarks* marks;              ///< null: attempts are not marked
   /// Completions of the spool that are still to come: the owner waits for them before it goes.
   std::size_t spool_calls = 0;
   /// The spool has failed for good, or everything is being stopped: nothing more is begun.
@@ -37,6 +45,8 @@ inline bool wants_failure(const Recipient& recipient) {
 inline bool wants_delay(const Recipient& recipient) {
   return recipient.notify == notify_unset || (recipient.notify & notify_delay) != 0;
 }
-inline bool wants_success(const Recipient& recipient) { return (recipient.notify & notify_success) != 0; }
+inline bool wants_success(const Recipient& recipient) {
+  return (recipient.notify & notify_success) != 0;
+}
 
 }  // namespace umbra::hub

@@ -65,7 +65,8 @@ struct Recorder::Pending {
   bool is_finished = false;
 };
 
-void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done) {
+void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
+                      std::move_only_function<void()> done) {
   auto pending = std::make_shared<Pending>();
   Pending& p = *pending;
   p.job = std::move(job);
@@ -79,8 +80,9 @@ void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
 
   p.record.row = p.job->row();
   const auto& queue = p.job->message->queue;
-  bool is_last = std::ranges::all_of(p.result.recipients, [](const auto& r) { return r.state == State::delivered; }) &&
-                 queue.size() <= 1;
+  bool is_last =
+      std::ranges::all_of(p.result.recipients, [](const auto& r) { return r.state == State::delivered; }) &&
+      queue.size() <= 1;
   for (const auto& r : p.result.recipients) {
     Outcome outcome;
     outcome.index = r.index;
@@ -107,7 +109,8 @@ void Recorder::record(JobPtr job, smtp::TransactionResult result, Remote remote,
     }
     if (is_told && !envelope.sender.empty()) {
       std::string text = r.reply.code != 0 ? smtp::to_line(r.reply) : r.reply.text;
-      p.to_notify.push_back({recipient, action, status_of(r), p.remote.name, std::move(text), !p.remote.name.empty() && r.reply.code != 0});
+      p.to_notify.push_back({recipient, action, status_of(r), p.remote.name, std::move(text),
+                             !p.remote.name.empty() && r.reply.code != 0});
     }
     p.record.outcomes.push_back(std::move(outcome));
   }
@@ -150,8 +153,8 @@ void Recorder::read_front(PendingPtr pending) {
 }
 
 void Recorder::notify(Pending& p, std::string_view front) {
-  bool has_failure =
-      std::ranges::any_of(p.to_notify, [](const auto& r) { return r.action == smtp::DsnRecipient::Action::failed; });
+  bool has_failure = std::ranges::any_of(
+      p.to_notify, [](const auto& r) { return r.action == smtp::DsnRecipient::Action::failed; });
   front = front.substr(0, wanted_of_body(*p.job->message, has_failure));
   p.notification = make_notification(parts_, *p.job->message, std::move(p.to_notify), front);
   if (p.notification) p.record.fork = p.notification->message.row;
@@ -172,7 +175,8 @@ void Recorder::write(PendingPtr pending) {
         p->is_finished = effect->message_finished;
         return {};
       },
-      octets, [this, pending = std::move(pending)](Result<void> result) mutable {
+      octets,
+      [this, pending = std::move(pending)](Result<void> result) mutable {
         --parts_.spool_calls;
         written(std::move(pending), std::move(result));
       });
@@ -182,8 +186,10 @@ void Recorder::written(PendingPtr pending, Result<void> result) {
   Pending& p = *pending;
   if (!result) {
     // The next hop has it, and nothing here says so: the next run, or whoever takes over, sends it again.
-    bool is_lost = parts_.spool.unhealthy() || (result.error().code == std::errc::no_space_on_device && parts_.is_stopped);
-    if (is_lost && std::ranges::any_of(p.result.recipients, [](const auto& r) { return r.state == State::delivered; })) {
+    bool is_lost = parts_.spool.unhealthy() ||
+                   (result.error().code == std::errc::no_space_on_device && parts_.is_stopped);
+    if (is_lost &&
+        std::ranges::any_of(p.result.recipients, [](const auto& r) { return r.state == State::delivered; })) {
       ++parts_.metrics.possible_duplicates_total;
       parts_.log.message(MessageEvent::possible_duplicate, p.job->message->id,
                          {{"reason", "the delivery could not be recorded"}, {"host", p.remote.name}});
@@ -201,8 +207,10 @@ void Recorder::written(PendingPtr pending, Result<void> result) {
         write(pending);
       });
     }
-    // The row is gone or not ours any more: finished elsewhere, ceded, forgotten. What was found out is not needed.
-    parts_.log.line(LogLevel::debug, "outcome not recorded", {{"id", to_string(p.job->message->id)}, {"error", result.error().what}});
+    // The row is gone or not ours any more: finished elsewhere, ceded, forgotten. What was found out is not
+    // needed.
+    parts_.log.line(LogLevel::debug, "outcome not recorded",
+                    {{"id", to_string(p.job->message->id)}, {"error", result.error().what}});
     owner_.recorded(p.job, std::nullopt);
     return p.done();
   }
@@ -245,11 +253,27 @@ void Recorder::tell(Pending& p) {
       ++parts_.metrics.recipients_delivered_total;
       if (p.remote.tls.empty())
         parts_.log.message(MessageEvent::delivered, message.id,
-                           {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"reply", reply}, route, sender, client, size, age});
+                           {{"recipient", address},
+                            {"host", p.remote.name},
+                            {"address", p.remote.address},
+                            {"reply", reply},
+                            route,
+                            sender,
+                            client,
+                            size,
+                            age});
       else
-        parts_.log.message(
-            MessageEvent::delivered, message.id,
-            {{"recipient", address}, {"host", p.remote.name}, {"address", p.remote.address}, {"tls", p.remote.tls}, {"reply", reply}, route, sender, client, size, age});
+        parts_.log.message(MessageEvent::delivered, message.id,
+                           {{"recipient", address},
+                            {"host", p.remote.name},
+                            {"address", p.remote.address},
+                            {"tls", p.remote.tls},
+                            {"reply", reply},
+                            route,
+                            sender,
+                            client,
+                            size,
+                            age});
     } else if (r.state == State::failed) {
       ++parts_.metrics.recipients_bounced_total;
       bool is_told = wants_failure(message.envelope.recipients[r.index]);
@@ -257,11 +281,27 @@ void Recorder::tell(Pending& p) {
                               : is_told                       ? "sender notified"
                                                               : "sender asked for no report";
       parts_.log.message(MessageEvent::bounced, message.id,
-                         {{"recipient", address}, {"host", p.remote.name}, {"reply", reply}, {"report", told}, route, sender, client, size, age});
+                         {{"recipient", address},
+                          {"host", p.remote.name},
+                          {"reply", reply},
+                          {"report", told},
+                          route,
+                          sender,
+                          client,
+                          size,
+                          age});
     } else {
       ++parts_.metrics.recipients_deferred_total;
       parts_.log.message(MessageEvent::deferred, message.id,
-                         {{"recipient", address}, {"host", p.remote.name}, {"reply", reply}, {"attempt", attempt}, route, sender, client, size, age});
+                         {{"recipient", address},
+                          {"host", p.remote.name},
+                          {"reply", reply},
+                          {"attempt", attempt},
+                          route,
+                          sender,
+                          client,
+                          size,
+                          age});
     }
   }
 }

@@ -1,8 +1,9 @@
-// Makes the outcome of an attempt durable: one record per message and destination, many of them in one group commit. What
-// follows from an outcome is done here after the commit: log, metrics, discard status, notifications (which are in the
-// same commit: a DSN is a fork of the message it tells about).
+// Makes the outcome of an attempt durable: one record per message and destination, many of them in one group
+// commit. What follows from an outcome is done here after the commit: log, metrics, discard status,
+// notifications (which are in the same commit: a DSN is a fork of the message it tells about).
 //
-// A full disk is waited out: the record is tried again until it is in. When the spool has failed for good, delivery stops.
+// A full disk is waited out: the record is tried again until it is in. When the spool has failed for good,
+// delivery stops.
 #pragma once
 
 #include <functional>
@@ -18,7 +19,8 @@ namespace umbra::hub {
 class RecorderOwner {
  public:
   virtual ~RecorderOwner() = default;
-  /// The record is durable, or the spool has no such row any more: the job is over. `again`: when to try it again.
+  /// The record is durable, or the spool has no such row any more: the job is over. `again`: when to try it
+  /// again.
   virtual void recorded(const JobPtr& job, std::optional<WallTime> again) = 0;
   /// A notification is in the spool.
   virtual void made(ReadyMessage notification) = 0;
@@ -38,7 +40,8 @@ class Recorder {
   Recorder(Parts& parts, RecorderOwner& owner) : parts_(parts), owner_(owner) {}
 
   /// `done` is called when the job is over, recorded or not.
-  void record(JobPtr job, smtp::TransactionResult result, Remote remote, std::move_only_function<void()> done);
+  void record(JobPtr job, smtp::TransactionResult result, Remote remote,
+              std::move_only_function<void()> done);
 
  private:
   struct Pending;

@@ -1,5 +1,5 @@
-// How long to wait after the n-th failure: the ladder of DeliveryConfig::retry. For messages (QueueEntry::attempts) and
-// for destinations that cannot be connected.
+// How long to wait after the n-th failure: the ladder of DeliveryConfig::retry. For messages
+// (QueueEntry::attempts) and for destinations that cannot be connected.
 #pragma once
 
 #include <cstdint>

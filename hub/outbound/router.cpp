@@ -19,15 +19,18 @@ constexpr std::string_view route_prefix = "route:";
 
 }  // namespace
 
-std::vector<bool> pending_recipients(std::size_t count, const std::vector<storage::RecipientOutcome>& progress) {
+std::vector<bool> pending_recipients(std::size_t count,
+                                     const std::vector<storage::RecipientOutcome>& progress) {
   std::vector<bool> pending(count, true);
   for (const auto& outcome : progress)
-    if (outcome.state != storage::RecipientOutcome::State::pending && outcome.index < count) pending[outcome.index] = false;
+    if (outcome.state != storage::RecipientOutcome::State::pending && outcome.index < count)
+      pending[outcome.index] = false;
   return pending;
 }
 
 Router::Router(std::vector<RouteConfig> routes, std::string own_name)
-    : configured_(std::make_shared<const std::vector<RouteConfig>>(std::move(routes))), own_name_(std::move(own_name)) {
+    : configured_(std::make_shared<const std::vector<RouteConfig>>(std::move(routes))),
+      own_name_(std::move(own_name)) {
   for (const auto& route : *configured_) {
     if (std::ranges::find(route.hubs, own_name_) != route.hubs.end()) continue;  // it is for the others
     by_name_.emplace(route.name, &route);
@@ -66,7 +69,9 @@ const RouteConfig* Router::first(const std::string& domain, Fits fits) const {
 
 const RouteConfig* Router::route_for(const std::string& domain, const std::vector<std::string>& trail) const {
   const auto* route = first(domain, [&](const RouteConfig& r) {
-    return r.hubs.empty() || !std::ranges::all_of(r.hubs, [&](const auto& hub) { return std::ranges::find(trail, hub) != trail.end(); });
+    return r.hubs.empty() || !std::ranges::all_of(r.hubs, [&](const auto& hub) {
+             return std::ranges::find(trail, hub) != trail.end();
+           });
   });
   return route != nullptr ? route : first(domain, [](const RouteConfig&) { return true; });
 }
@@ -77,7 +82,8 @@ bool Router::is_next_hop(const std::string& destination) const {
   return there && (is_named_by_operator(destination) || !there->route->hosts.empty());
 }
 
-std::string Router::destination_of(std::string_view address, const std::vector<std::string>& trail, const std::string& next_hop) const {
+std::string Router::destination_of(std::string_view address, const std::vector<std::string>& trail,
+                                   const std::string& next_hop) const {
   if (is_next_hop(next_hop)) return next_hop;
   std::string domain = lower(smtp::domain_of(address));
   if (domain.ends_with('.')) domain.pop_back();
@@ -92,7 +98,8 @@ std::optional<Target> Router::target(std::string_view destination) const {
   if (destination == unroutable) return std::nullopt;
   if (destination.starts_with(route_prefix)) {
     auto found = by_name_.find(destination.substr(route_prefix.size()));
-    if (found == by_name_.end() || (found->second->hosts.empty() && found->second->hubs.empty())) return std::nullopt;
+    if (found == by_name_.end() || (found->second->hosts.empty() && found->second->hubs.empty()))
+      return std::nullopt;
     return Target{{configured_, found->second}, ""};
   }
   if (is_named_by_operator(destination)) return target_named_by_operator(destination);
@@ -116,7 +123,9 @@ std::vector<std::string> Router::next_hubs(const Envelope& envelope) const {
     auto destination = destination_of(recipient.address, envelope.trail);
     if (std::ranges::find(seen, destination) != seen.end()) continue;
     auto hubs = hubs_of(destination);
-    std::erase_if(hubs, [&](const auto& hub) { return std::ranges::find(envelope.trail, hub) != envelope.trail.end(); });
+    std::erase_if(hubs, [&](const auto& hub) {
+      return std::ranges::find(envelope.trail, hub) != envelope.trail.end();
+    });
     if (hubs.empty()) continue;
     seen.push_back(std::move(destination));
     if (all.empty()) {
@@ -165,16 +174,19 @@ std::vector<std::uint32_t> Router::recipients_for(const storage::StoredMessage& 
     return result;
   }
   if (recipients.size() == 1 && message.progress.empty()) {
-    if (destination_of(recipients.front().address, message.envelope.trail) == destination) result.push_back(0);
+    if (destination_of(recipients.front().address, message.envelope.trail) == destination)
+      result.push_back(0);
     return result;
   }
   auto pending = pending_recipients(recipients.size(), message.progress);
   for (std::uint32_t i = 0; i < pending.size(); ++i)
-    if (pending[i] && destination_of(recipients[i].address, message.envelope.trail) == destination) result.push_back(i);
+    if (pending[i] && destination_of(recipients[i].address, message.envelope.trail) == destination)
+      result.push_back(i);
   return result;
 }
 
-std::string Router::why_not_reroute(const storage::StoredMessage& message, const std::string& next_hop) const {
+std::string Router::why_not_reroute(const storage::StoredMessage& message,
+                                    const std::string& next_hop) const {
   if (next_hop.empty()) return {};
   if (!is_next_hop(next_hop)) return "there is no route with hosts of that name: " + next_hop;
   if (!is_named_by_operator(next_hop)) return {};
@@ -184,7 +196,9 @@ std::string Router::why_not_reroute(const storage::StoredMessage& message, const
     if (!pending[i]) continue;
     const auto from = target(destination_of(recipients[i].address, message.envelope.trail));
     if (from && from->route->tls.policy > RouteTlsConfig::Policy::opportunistic)
-      return "route " + from->route->name + " asks for encryption, and a host named here would get it without where it offers none: say route:NAME of a route that has what is needed";
+      return "route " + from->route->name +
+             " asks for encryption, and a host named here would get it without where it offers none: say "
+             "route:NAME of a route that has what is needed";
   }
   return {};
 }

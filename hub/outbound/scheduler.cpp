@@ -1,5 +1,6 @@
-// Scheduler: the pump, and what connections tell it. Slightly long because both touch the same state of a destination in every function;
-// pages of the spool, suspects, routes to hubs and changes while it runs have files of their own.
+// Scheduler: the pump, and what connections tell it. Slightly long because both touch the same state of a
+// destination in every function; pages of the spool, suspects, routes to hubs and changes while it runs have
+// files of their own.
 #include "hub/outbound/scheduler.h"
 
 #include <algorithm>
@@ -146,10 +147,12 @@ void Scheduler::deliver(ReadyMessage ready) {
   if (parts_.is_stopped) return;
   auto message = std::make_shared<const storage::StoredMessage>(std::move(ready.message));
   const WallTime now = parts_.due_clock.now();
-  // The routes may have changed since its entries were made, in the middle of its acceptance. Of one recipient the job shows it, below.
+  // The routes may have changed since its entries were made, in the middle of its acceptance. Of one
+  // recipient the job shows it, below.
   if (message->envelope.recipients.size() > 1) {
     auto needed = parts_.router.entries_for(message->envelope, message->progress, now, message->next_hop);
-    if (!std::ranges::equal(needed, message->queue, {}, &storage::QueueEntry::destination, &storage::QueueEntry::destination))
+    if (!std::ranges::equal(needed, message->queue, {}, &storage::QueueEntry::destination,
+                            &storage::QueueEntry::destination))
       return reroute(*message, std::move(needed));
   }
   for (const auto& entry : message->queue) {
@@ -263,7 +266,8 @@ void Scheduler::pump(Destination& d, bool has_turn) {
       open_connections(d, now, has_turn);
   }
   schedule(d);
-  if (is_unused(d, now)) wake_at(d, std::max(now + Duration(look_again_wait), d.pace.empty_at()));  // to be removed
+  if (is_unused(d, now))
+    wake_at(d, std::max(now + Duration(look_again_wait), d.pace.empty_at()));  // to be removed
 }
 
 // Is there more mail than the busy connections take soon? A little mail is left to them: what is ready when a
@@ -304,8 +308,8 @@ bool Scheduler::is_unused(const Destination& d, MonotonicTime now) {
 }
 
 void Scheduler::open_connections(Destination& d, MonotonicTime now, bool has_turn) {
-  while (d.ready() > d.opening() + d.woken && wants_more(d, now) &&
-         d.staying() < d.connections_max() && now >= d.no_more_until) {
+  while (d.ready() > d.opening() + d.woken && wants_more(d, now) && d.staying() < d.connections_max() &&
+         now >= d.no_more_until) {
     std::size_t opening_max = d.failures != 0 ? 1 : std::max(first_connections_max, d.established * 2);
     if (d.opening() >= opening_max) return;
     // Who waits for a slot is asked first.
@@ -432,7 +436,8 @@ Task<HostPlan> Scheduler::hosts_for(Connection& connection) {
       plan = co_await find_hosts(parts_.runtime.resolver, *d.target, own_);
     else
       plan.bounce = smtp::Reply{550, "5.4.4", "no route leads to this domain"};
-    if (route != (d.target ? d.target->route : nullptr)) co_return HostPlan{{}, {}, "4.4.0 the route has changed"};
+    if (route != (d.target ? d.target->route : nullptr))
+      co_return HostPlan{{}, {}, "4.4.0 the route has changed"};
     d.plan = std::move(plan);
     d.plan_until = d.plan.defer.empty() ? MonotonicClock::now() + plan_life : MonotonicTime::min();
   }
@@ -547,7 +552,8 @@ JobPtr Scheduler::take(Connection& connection) {
   return job;
 }
 
-// It has had as many recipients within a minute as it is to get (recipient_rate_limit): this one waits, and so do those behind it.
+// It has had as many recipients within a minute as it is to get (recipient_rate_limit): this one waits, and
+// so do those behind it.
 bool Scheduler::must_pace(Destination& d, const Job& job) {
   const std::uint32_t limit = d.target ? d.target->route->recipient_rate_limit : 0;
   if (limit == 0) return false;
@@ -590,7 +596,8 @@ void Scheduler::release_one(const JobPtr& job) {
   note_due(d, parts_.due_clock.now());
 }
 
-// It is another hub's now, or the operator's: the spool says, a little later. He may have released it meanwhile.
+// It is another hub's now, or the operator's: the spool says, a little later. He may have released it
+// meanwhile.
 void Scheduler::drop(const JobPtr& job) {
   if (!job->is_forgotten) return release_one(job);
   remove_job(job);

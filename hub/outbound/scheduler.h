@@ -86,12 +86,15 @@ class Scheduler final : public ConnectionOwner, public RecorderOwner {
 
   Destination& destination(const std::string& name);
   [[nodiscard]] bool is_suspended(const std::string& destination) const {
-    return parts_.suspensions != nullptr && parts_.suspensions->is_suspended(Suspension::What::delivery, destination);
+    return parts_.suspensions != nullptr &&
+           parts_.suspensions->is_suspended(Suspension::What::delivery, destination);
   }
   void note_due(Destination& d, WallTime due);
   static bool has_job(RowId row, const Destination& d);
   static bool is_unused(const Destination& d, MonotonicTime now);
-  static bool is_over(const Destination& d, MonotonicTime now) { return is_unused(d, now) && now >= d.pace.empty_at(); }
+  static bool is_over(const Destination& d, MonotonicTime now) {
+    return is_unused(d, now) && now >= d.pace.empty_at();
+  }
   bool must_pace(Destination& d, const Job& job);
   JobPtr add_job(Destination& d, std::shared_ptr<const storage::StoredMessage> message,
                  std::shared_ptr<const std::string> body, std::uint32_t attempts);

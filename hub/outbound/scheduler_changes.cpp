@@ -6,8 +6,9 @@
 
 namespace umbra::hub {
 
-// Mail that waits in memory goes back to the spool, which knows it by its recipients: loaded again, it goes the new way. What is being
-// sent ends as it began; connections of a route that has changed take no more mail.
+// Mail that waits in memory goes back to the spool, which knows it by its recipients: loaded again, it goes
+// the new way. What is being sent ends as it began; connections of a route that has changed take no more
+// mail.
 void Scheduler::configuration_changed(bool are_routes_new) {
   if (parts_.is_stopped) return;
   own_ = own_names(parts_.config);
@@ -17,7 +18,8 @@ void Scheduler::configuration_changed(bool are_routes_new) {
     all.push_back(&d);
     if (!are_routes_new) continue;
     auto target = parts_.router.target(name);
-    bool is_as_before = target.has_value() == d.target.has_value() && (!target || *target->route == *d.target->route);
+    bool is_as_before =
+        target.has_value() == d.target.has_value() && (!target || *target->route == *d.target->route);
     d.target = std::move(target);
     release_ready(d);
     if (is_as_before) continue;
@@ -49,11 +51,13 @@ void Scheduler::suspensions_changed() {
   give_slots();
 }
 
-// A message goes to one destination as a whole: to recipients that are suspended and to others, it waits for all of them.
+// A message goes to one destination as a whole: to recipients that are suspended and to others, it waits for
+// all of them.
 bool Scheduler::is_held_back(const Job& job) const {
   return parts_.suspensions != nullptr && std::ranges::any_of(job.recipients, [&](std::uint32_t index) {
-    return parts_.suspensions->holds_back({*job.destination_name, job.envelope().sender, job.envelope().recipients[index].address});
-  });
+           return parts_.suspensions->holds_back(
+               {*job.destination_name, job.envelope().sender, job.envelope().recipients[index].address});
+         });
 }
 
 void Scheduler::postpone_held_back(Destination& d) {
@@ -61,7 +65,8 @@ void Scheduler::postpone_held_back(Destination& d) {
     while (!queue->empty() && is_held_back(*queue->front())) {
       const JobPtr job = std::move(queue->front());
       queue->pop_front();
-      postpone(job, suspended_look, "4.3.2 the delivery of mail of its sender, or to its domain, is suspended");
+      postpone(job, suspended_look,
+               "4.3.2 the delivery of mail of its sender, or to its domain, is suspended");
     }
 }
 

@@ -1,9 +1,11 @@
-// Routes to hubs: mail that is handed over instead of being sent (docs/xshadow.md section 15). Part of Scheduler; in place of
-// connections there are hand-overs under way, so many at once per hub. Peering does them (DeliveryGuard::hand_on); retry, blocking of
-// a destination that cannot be reached, and what is told of it are those of every destination.
+// Routes to hubs: mail that is handed over instead of being sent (docs/xshadow.md section 15). Part of
+// Scheduler; in place of connections there are hand-overs under way, so many at once per hub. Peering does
+// them (DeliveryGuard::hand_on); retry, blocking of a destination that cannot be reached, and what is told of
+// it are those of every destination.
 //
-// A message is handed over whole. What of it goes by SMTP is tried here first; what is left then goes with the rest, and the next hub
-// delivers it by its own routes: a next hop that is dead does not hold up recipients that can be reached.
+// A message is handed over whole. What of it goes by SMTP is tried here first; what is left then goes with
+// the rest, and the next hub delivers it by its own routes: a next hop that is dead does not hold up
+// recipients that can be reached.
 #include <algorithm>
 #include <utility>
 
@@ -39,9 +41,13 @@ void Scheduler::hand_on_ready(Destination& d) {
     }
     auto hub = hub_for(d, *job);
     if (!hub) {
-      bool is_loop = std::ranges::all_of(hubs, [&](const auto& name) { return has(job->envelope().trail, name); });
-      handed_on(job, "", {HandedOn::Kind::refused, {0, "", is_loop ? "4.4.6 every hub of the route has handed the message on already"
-                                                                   : "4.4.1 no other hub of the route can be handed mail now"}});
+      bool is_loop =
+          std::ranges::all_of(hubs, [&](const auto& name) { return has(job->envelope().trail, name); });
+      handed_on(job, "",
+                {HandedOn::Kind::refused,
+                 {0, "",
+                  is_loop ? "4.4.6 every hub of the route has handed the message on already"
+                          : "4.4.1 no other hub of the route can be handed mail now"}});
       continue;
     }
     ++d.handing;
@@ -52,7 +58,8 @@ void Scheduler::hand_on_ready(Destination& d) {
   }
 }
 
-// Of those that are least short of something; one that holds the copy needs no body; among the others, in turn.
+// Of those that are least short of something; one that holds the copy needs no body; among the others, in
+// turn.
 std::optional<std::string> Scheduler::hub_for(Destination& d, const Job& job) {
   if (!d.is_to_hubs()) return std::nullopt;  // any more
   auto hubs = d.target->route->hubs;
@@ -80,7 +87,8 @@ bool Scheduler::take_whole(const JobPtr& job) {
   for (auto it = first; it != last; ++it)
     if (it->second != job) others.push_back(it->second);
   if (claimed_.contains(row) || job->is_forgotten) return false;
-  if (std::ranges::any_of(others, [](const auto& other) { return other->state != Job::State::ready; })) return false;
+  if (std::ranges::any_of(others, [](const auto& other) { return other->state != Job::State::ready; }))
+    return false;
   const auto now = parts_.due_clock.now();
   for (const auto& entry : job->message->queue) {
     if (entry.attempts != 0 || entry.due > now || parts_.router.leads_to_hubs(entry.destination)) continue;
@@ -88,7 +96,9 @@ bool Scheduler::take_whole(const JobPtr& job) {
     if (found == destinations_.end() || found->second->failures == 0) return false;
   }
   for (const auto& other : others) {
-    for (auto* queue : {&other->destination->fresh, &other->destination->loaded, &other->destination->elsewhere}) std::erase(*queue, other);
+    for (auto* queue :
+         {&other->destination->fresh, &other->destination->loaded, &other->destination->elsewhere})
+      std::erase(*queue, other);
     remove_job(other);
   }
   if (loads_ != 0) forgotten_while_loading_.insert(row);
@@ -106,7 +116,8 @@ void Scheduler::let_go(const JobPtr& job, WallTime again) {
   pump(d);
 }
 
-// Something else goes first: another part of it, or the end of a suspension. The entry waits in the spool, so that those behind it come up.
+// Something else goes first: another part of it, or the end of a suspension. The entry waits in the spool, so
+// that those behind it come up.
 void Scheduler::postpone(const JobPtr& job, std::chrono::seconds wait, std::string why) {
   if (job->is_forgotten) return remove_job(job);
   job->state = Job::State::recording;
@@ -121,7 +132,8 @@ void Scheduler::postpone(const JobPtr& job, std::chrono::seconds wait, std::stri
         auto effect = writer.record_attempt(record);
         return effect ? Result<void>{} : std::unexpected(effect.error());
       },
-      128, [this, job, wait](Result<void>) {
+      128,
+      [this, job, wait](Result<void>) {
         --parts_.spool_calls;
         recorded(job, parts_.due_clock.now() + wait);
       });
@@ -159,7 +171,8 @@ void Scheduler::handed_on(const JobPtr& job, const std::string& hub, HandedOn an
       return pump(d);
     }
   }
-  finished(job, result_for_all(*job, smtp::RecipientResult::State::deferred, answer.reply), {hub, "", ""}, [] {});
+  finished(job, result_for_all(*job, smtp::RecipientResult::State::deferred, answer.reply), {hub, "", ""},
+           [] {});
 }
 
 // What waits for a hub need not wait any longer; a message keeps the time of its next attempt.

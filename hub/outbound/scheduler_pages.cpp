@@ -1,5 +1,5 @@
-// What the spool has due: due times by destination, and pages of messages with their small bodies. Part of Scheduler; the
-// pump (scheduler.cpp) decides when a page is wanted.
+// What the spool has due: due times by destination, and pages of messages with their small bodies. Part of
+// Scheduler; the pump (scheduler.cpp) decides when a page is wanted.
 #include <algorithm>
 #include <utility>
 
@@ -33,7 +33,8 @@ void Scheduler::load_due_times() {
                       --parts_.spool_calls;
                       if (parts_.is_stopped) return;
                       if (!*times) {
-                        parts_.log.line(LogLevel::error, "cannot read the queue", {{"error", times->error().what}});
+                        parts_.log.line(LogLevel::error, "cannot read the queue",
+                                        {{"error", times->error().what}});
                         return;
                       }
                       for (const auto& [name, due] : **times) {
@@ -69,7 +70,8 @@ void Scheduler::load(Destination& d) {
   ++parts_.spool_calls;
   auto loaded = std::make_shared<Loaded>();
   parts_.spool.read(
-      [loaded, name = d.name, now = parts_.due_clock.now(), limit, skip = std::move(skip)](storage::Reader& reader) mutable {
+      [loaded, name = d.name, now = parts_.due_clock.now(), limit,
+       skip = std::move(skip)](storage::Reader& reader) mutable {
         auto due = reader.due(name, now, limit + 1, skip);
         if (!due) {
           loaded->error = due.error();
@@ -98,7 +100,8 @@ void Scheduler::load(Destination& d) {
               body += *chunk;
             }
             // A body that is not whole is found out, and told, when it is sent.
-            if (body.size() == item.message.size) item.body = std::make_shared<const std::string>(std::move(body));
+            if (body.size() == item.message.size)
+              item.body = std::make_shared<const std::string>(std::move(body));
           }
           octets += item.message.size;
           loaded->items.push_back(std::move(item));
@@ -120,7 +123,8 @@ void Scheduler::take_loaded(Destination& d, Loaded& loaded) {
   auto seen = std::exchange(d.seen_while_loading, {});
   if (parts_.is_stopped) return;
   if (loaded.error) {
-    parts_.log.line(LogLevel::error, "cannot read the queue", {{"destination", d.name}, {"error", loaded.error->what}});
+    parts_.log.line(LogLevel::error, "cannot read the queue",
+                    {{"destination", d.name}, {"error", loaded.error->what}});
     note_due(d, parts_.due_clock.now() + look_again_wait);
     return;
   }
@@ -134,7 +138,8 @@ void Scheduler::take_loaded(Destination& d, Loaded& loaded) {
       continue;
     }
     // Every pending recipient needs an entry, and every entry a recipient: routes may have changed since.
-    auto needed = parts_.router.entries_for(item.message.envelope, item.message.progress, parts_.due_clock.now(), item.message.next_hop);
+    auto needed = parts_.router.entries_for(item.message.envelope, item.message.progress,
+                                            parts_.due_clock.now(), item.message.next_hop);
     bool is_as_queued = std::ranges::equal(needed, item.message.queue, {}, &storage::QueueEntry::destination,
                                            &storage::QueueEntry::destination);
     if (!is_as_queued) {
@@ -144,8 +149,8 @@ void Scheduler::take_loaded(Destination& d, Loaded& loaded) {
     auto verdict = trial_.judge(item.message.id, row, d.name);
     if (verdict == Trial::Verdict::hold) hold_suspect(item.message);
     if (verdict != Trial::Verdict::attempt) continue;
-    JobPtr job = add_job(d, std::make_shared<const storage::StoredMessage>(std::move(item.message)), std::move(item.body),
-                         item.attempts);
+    JobPtr job = add_job(d, std::make_shared<const storage::StoredMessage>(std::move(item.message)),
+                         std::move(item.body), item.attempts);
     d.loaded.push_back(std::move(job));
   }
   pump(d);

@@ -1,5 +1,6 @@
-// Messages that were being delivered when the process ended without a word: marked while they are attempted, tried one at a
-// time after such an end, and held when it was too often (hub/outbound/trial.h decides). Part of Scheduler.
+// Messages that were being delivered when the process ended without a word: marked while they are attempted,
+// tried one at a time after such an end, and held when it was too often (hub/outbound/trial.h decides). Part
+// of Scheduler.
 #include <fmt/format.h>
 
 #include "hub/outbound/scheduler.h"
@@ -22,8 +23,10 @@ void Scheduler::load_suspects() {
                       --parts_.spool_calls;
                       if (!*suspects || (*suspects)->empty()) return;
                       for (const auto& [id, crashes] : **suspects) trial_.suspect(id, crashes);
-                      parts_.log.line(LogLevel::warning, "the hub ended while it was delivering these: they are tried one at a time",
-                                      {{"messages", static_cast<std::int64_t>((*suspects)->size())}});
+                      parts_.log.line(
+                          LogLevel::warning,
+                          "the hub ended while it was delivering these: they are tried one at a time",
+                          {{"messages", static_cast<std::int64_t>((*suspects)->size())}});
                     });
 }
 
@@ -71,7 +74,8 @@ void Scheduler::hold_suspect(const storage::StoredMessage& message) {
   auto crashes = trial_.ends_of(message.id);
   storage::AttemptRecord record;
   record.row = row;
-  record.last_error = fmt::format("held: the hub ended {} times while it was delivering this message", crashes);
+  record.last_error =
+      fmt::format("held: the hub ended {} times while it was delivering this message", crashes);
   claimed_.insert(row.value);
   ++parts_.spool_calls;
   parts_.spool.write(
@@ -81,13 +85,15 @@ void Scheduler::hold_suspect(const storage::StoredMessage& message) {
         if (noted->message_finished) return {};
         return writer.set_state(record.row, storage::MessageState::held, {});
       },
-      256, [this, row, id = message.id, crashes](const Result<void>& result) {
+      256,
+      [this, row, id = message.id, crashes](const Result<void>& result) {
         --parts_.spool_calls;
         claimed_.erase(row.value);
         if (!result) return look_again();
         ++parts_.metrics.messages_poisoned_total;
         parts_.log.message(MessageEvent::held, id,
-                           {{"reason", "the hub ended while it was delivering this message"}, {"times", static_cast<std::int64_t>(crashes)}});
+                           {{"reason", "the hub ended while it was delivering this message"},
+                            {"times", static_cast<std::int64_t>(crashes)}});
       });
 }
 

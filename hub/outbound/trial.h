@@ -1,6 +1,7 @@
-// Suspects (storage/suspects.h) under trial: the messages that were being delivered when the process ended without a word. All
-// other mail flows; of these one at a time is attempted, so that the next end, if it comes, names one of them and no bystander.
-// One that has been there `ends_max` times is not attempted any more. Decides; the scheduler acts. Home thread.
+// Suspects (storage/suspects.h) under trial: the messages that were being delivered when the process ended
+// without a word. All other mail flows; of these one at a time is attempted, so that the next end, if it
+// comes, names one of them and no bystander. One that has been there `ends_max` times is not attempted any
+// more. Decides; the scheduler acts. Home thread.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,8 @@ class Trial {
   Verdict judge(MessageId id, RowId row, const std::string& destination);
   [[nodiscard]] std::uint32_t ends_of(MessageId id) const;
 
-  /// No attempt of this message is under way any more. `has_outcome`: it came to one, and the hub lives: no suspect any more
-  /// (true is returned then, and the spool is to be told).
+  /// No attempt of this message is under way any more. `has_outcome`: it came to one, and the hub lives: no
+  /// suspect any more (true is returned then, and the spool is to be told).
   bool ended(MessageId id, bool has_outcome);
   /// The rows that wait; not to be loaded again and again.
   [[nodiscard]] const std::unordered_map<std::int64_t, std::string>& waiting() const { return waiting_; }

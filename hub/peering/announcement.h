@@ -1,6 +1,7 @@
-// Something that this hub tells every other one, once in each session for control, and again when it has changed: its configuration,
-// who has left. To each hub one call at a time, and always the latest; a hub that did not take it is told at the next change, of
-// what is told or of that hub. Owned by the part of Peering that knows what to tell; home thread.
+// Something that this hub tells every other one, once in each session for control, and again when it has
+// changed: its configuration, who has left. To each hub one call at a time, and always the latest; a hub that
+// did not take it is told at the next change, of what is told or of that hub. Owned by the part of Peering
+// that knows what to tell; home thread.
 #pragma once
 
 #include <functional>
@@ -16,13 +17,15 @@ namespace umbra::hub {
 class Announcement {
  public:
   struct What {
-    std::string_view keyword;              ///< whoever offers it is told (smtp/shadow_capabilities.h)
+    std::string_view keyword;  ///< whoever offers it is told (smtp/shadow_capabilities.h)
     const char* task_name = "";
     Duration timeout{};                    ///< for the answer, which is 250; without one the session is ended
     std::function<std::string()> command;  ///< as of now; empty: nothing to tell
-    std::function<void(Member&)> not_offered = [](Member&) {};  ///< once in each session with a hub that does not offer it
+    std::function<void(Member&)> not_offered = [](Member&) {
+    };  ///< once in each session with a hub that does not offer it
   };
-  Announcement(Runtime runtime, Members& members, What what) : members_(members), what_(std::move(what)), tasks_(runtime.io) {}
+  Announcement(Runtime runtime, Members& members, What what)
+      : members_(members), what_(std::move(what)), tasks_(runtime.io) {}
 
   /// Tells those that do not know it yet. To be called whenever a member has changed.
   void tell();

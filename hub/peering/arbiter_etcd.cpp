@@ -50,24 +50,30 @@ std::string value_of(const ArbiterRecord& record) {
 std::optional<ArbiterRecord> record_of(const Json& kv, const std::string& prefix) {
   auto key = kv.contains("key") ? from_base64(kv["key"]) : std::nullopt;
   auto value = kv.contains("value") ? from_base64(kv["value"]) : std::nullopt;
-  if (!key || !value || !key->starts_with(prefix) || !kv.contains("mod_revision") || !kv["mod_revision"].is_string())
+  if (!key || !value || !key->starts_with(prefix) || !kv.contains("mod_revision") ||
+      !kv["mod_revision"].is_string())
     return std::nullopt;
   ArbiterRecord record;
   record.hub = key->substr(prefix.size());
   record.version = kv["mod_revision"].get<std::string>();
   auto json = Json::parse(*value, nullptr, false);
-  if (!smtp::is_hub_name(record.hub) || !parse_number(record.version) || !json.is_object()) return std::nullopt;
-  auto spool = json.contains("spool") && json["spool"].is_string() ? parse_spool_id(json["spool"].get<std::string>()) : std::nullopt;
-  bool is_whole = spool && json.contains("epoch") && json["epoch"].is_number_unsigned() && json.contains("over") &&
-                  json["over"].is_boolean() && json.contains("settled") && json["settled"].is_boolean() &&
-                  json.contains("lease_ms") && json["lease_ms"].is_number_unsigned() && json.contains("renewal") &&
+  if (!smtp::is_hub_name(record.hub) || !parse_number(record.version) || !json.is_object())
+    return std::nullopt;
+  auto spool = json.contains("spool") && json["spool"].is_string()
+                   ? parse_spool_id(json["spool"].get<std::string>())
+                   : std::nullopt;
+  bool is_whole = spool && json.contains("epoch") && json["epoch"].is_number_unsigned() &&
+                  json.contains("over") && json["over"].is_boolean() && json.contains("settled") &&
+                  json["settled"].is_boolean() && json.contains("lease_ms") &&
+                  json["lease_ms"].is_number_unsigned() && json.contains("renewal") &&
                   json["renewal"].is_string();
   if (!is_whole) return std::nullopt;
   record.spool = *spool;
   record.epoch = Epoch{json["epoch"].get<std::uint64_t>()};
   record.is_over = json["over"].get<bool>();
   record.is_settled = json["settled"].get<bool>();
-  record.lease = std::chrono::milliseconds(std::min<std::uint64_t>(json["lease_ms"].get<std::uint64_t>(), 3'600'000));
+  record.lease =
+      std::chrono::milliseconds(std::min<std::uint64_t>(json["lease_ms"].get<std::uint64_t>(), 3'600'000));
   record.renewal = json["renewal"].get<std::string>();
   return record;
 }
@@ -75,26 +81,31 @@ std::optional<ArbiterRecord> record_of(const Json& kv, const std::string& prefix
 }  // namespace
 
 std::string etcd_range_request(const std::string& prefix) {
-  return Json{{"key", to_base64(prefix)}, {"range_end", to_base64(end_of(prefix))}, {"limit", records_max}}.dump();
+  return Json{{"key", to_base64(prefix)}, {"range_end", to_base64(end_of(prefix))}, {"limit", records_max}}
+      .dump();
 }
 
 std::string etcd_txn_request(const std::string& prefix, const ArbiterRecord& record) {
   auto key = to_base64(prefix + record.hub);
   // A key that is not there has the revision 0.
-  Json compare{{"key", key}, {"target", "MOD"}, {"result", "EQUAL"},
+  Json compare{{"key", key},
+               {"target", "MOD"},
+               {"result", "EQUAL"},
                {"mod_revision", record.version.empty() ? "0" : record.version}};
   Json put{{"request_put", {{"key", key}, {"value", to_base64(value_of(record))}}}};
   return Json{{"compare", Json::array({compare})}, {"success", Json::array({put})}}.dump();
 }
 
-std::optional<std::vector<ArbiterRecord>> parse_etcd_range(const std::string& body, const std::string& prefix) {
+std::optional<std::vector<ArbiterRecord>> parse_etcd_range(const std::string& body,
+                                                           const std::string& prefix) {
   auto json = Json::parse(body, nullptr, false);
   if (!json.is_object() || !json.contains("header")) return std::nullopt;
   std::vector<ArbiterRecord> records;
   if (!json.contains("kvs")) return records;  // none
   if (!json["kvs"].is_array() || json["kvs"].size() > records_max) return std::nullopt;
   for (const auto& kv : json["kvs"])
-    if (auto record = kv.is_object() ? record_of(kv, prefix) : std::nullopt) records.push_back(std::move(*record));
+    if (auto record = kv.is_object() ? record_of(kv, prefix) : std::nullopt)
+      records.push_back(std::move(*record));
   return records;
 }
 
@@ -130,7 +141,8 @@ void EtcdArbiter::write(ArbiterRecord record, std::function<void(Written)> done)
   tasks_.spawn("etcd write", run_write(std::move(record), std::move(done)));
 }
 
-Task<std::optional<std::string>> EtcdArbiter::ask(Lane& lane, std::string target, std::string body, bool is_repeatable) {
+Task<std::optional<std::string>> EtcdArbiter::ask(Lane& lane, std::string target, std::string body,
+                                                  bool is_repeatable) {
   auto deadline = MonotonicClock::now() + cluster::arbiter_patience;
   for (std::size_t i = 0; i < lane.clients.size() && !is_stopping_ && MonotonicClock::now() < deadline; ++i) {
     auto& client = *lane.clients[lane.at];
@@ -141,7 +153,8 @@ Task<std::optional<std::string>> EtcdArbiter::ask(Lane& lane, std::string target
       co_return std::move(response->body);
     }
     trouble_ = to_string(client.server().address) + ": " +
-               (response ? "HTTP " + std::to_string(response->status) : response.error().what + ": " + response.error().code.message());
+               (response ? "HTTP " + std::to_string(response->status)
+                         : response.error().what + ": " + response.error().code.message());
     lane.at = (lane.at + 1) % lane.clients.size();
     if (!is_repeatable && !response && response.error().code != std::errc::connection_refused) break;
   }
@@ -156,7 +169,8 @@ Task<void> EtcdArbiter::run_list(std::function<void(std::optional<std::vector<Ar
 }
 
 Task<void> EtcdArbiter::run_write(ArbiterRecord record, std::function<void(Written)> done) {
-  // A swap that was carried out without an answer conflicts when it is repeated: the caller looks again either way.
+  // A swap that was carried out without an answer conflicts when it is repeated: the caller looks again
+  // either way.
   auto body = co_await ask(writes_, "/v3/kv/txn", etcd_txn_request(config_.prefix, record), false);
   auto succeeded = body ? parse_etcd_txn(*body) : std::nullopt;
   done(!succeeded ? Written::unavailable : *succeeded ? Written::yes : Written::conflict);

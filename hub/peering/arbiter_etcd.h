@@ -1,6 +1,8 @@
-// etcd as the arbiter, over its v3 JSON API (/v3/kv/range and /v3/kv/txn; etcd 3.4 and later). One key per hub,
-// `<prefix><hub>`, whose value is a small JSON object; the version is mod_revision, the swap a transaction that compares it.
-// Reads are linearizable, so a member of etcd without a quorum answers nothing. Several endpoints: the next one on failure.
+// etcd as the arbiter, over its v3 JSON API (/v3/kv/range and /v3/kv/txn; etcd 3.4 and later). One key per
+// hub,
+// `<prefix><hub>`, whose value is a small JSON object; the version is mod_revision, the swap a transaction
+// that compares it. Reads are linearizable, so a member of etcd without a quorum answers nothing. Several
+// endpoints: the next one on failure.
 #pragma once
 
 #include <memory>
@@ -30,7 +32,8 @@ class EtcdArbiter final : public cluster::Arbiter {
   };
   Task<void> run_list(std::function<void(std::optional<std::vector<cluster::ArbiterRecord>>)> done);
   Task<void> run_write(cluster::ArbiterRecord record, std::function<void(Written)> done);
-  /// The body of a 200, from whichever endpoint gives one. `is_repeatable`: also when one may have carried it out.
+  /// The body of a 200, from whichever endpoint gives one. `is_repeatable`: also when one may have carried it
+  /// out.
   Task<std::optional<std::string>> ask(Lane& lane, std::string target, std::string body, bool is_repeatable);
 
   Runtime runtime_;
@@ -46,7 +49,8 @@ class EtcdArbiter final : public cluster::Arbiter {
 std::string etcd_range_request(const std::string& prefix);
 std::string etcd_txn_request(const std::string& prefix, const cluster::ArbiterRecord& record);
 /// Nothing: not an answer of etcd. Keys of others under the prefix are left out.
-std::optional<std::vector<cluster::ArbiterRecord>> parse_etcd_range(const std::string& body, const std::string& prefix);
+std::optional<std::vector<cluster::ArbiterRecord>> parse_etcd_range(const std::string& body,
+                                                                    const std::string& prefix);
 std::optional<bool> parse_etcd_txn(const std::string& body);
 
 }  // namespace umbra::hub

@@ -46,30 +46,36 @@ const std::string* text_at(const Json& json, const char* key) {
 std::optional<ArbiterRecord> record_of(const Json& item) {
   auto metadata = item.find("metadata");
   auto spec = item.find("spec");
-  if (metadata == item.end() || !metadata->is_object() || spec == item.end() || !spec->is_object()) return std::nullopt;
+  if (metadata == item.end() || !metadata->is_object() || spec == item.end() || !spec->is_object())
+    return std::nullopt;
   auto annotations = metadata->find("annotations");
   if (annotations == metadata->end() || !annotations->is_object()) return std::nullopt;
   const auto* hub = text_at(*annotations, "umbra/hub");
   const auto* version = text_at(*metadata, "resourceVersion");
   const auto* holder = text_at(*spec, "holderIdentity");
   const auto* renewal = text_at(*spec, "renewTime");
-  if (hub == nullptr || version == nullptr || holder == nullptr || !smtp::is_hub_name(*hub) || version->empty()) return std::nullopt;
+  if (hub == nullptr || version == nullptr || holder == nullptr || !smtp::is_hub_name(*hub) ||
+      version->empty())
+    return std::nullopt;
   auto slash = holder->find('/');
   if (slash == std::string::npos) return std::nullopt;
   auto spool = parse_spool_id(std::string_view(*holder).substr(0, slash));
   auto epoch = parse_number(std::string_view(*holder).substr(slash + 1));
   if (!spool || !epoch) return std::nullopt;
-  ArbiterRecord record{*hub, *spool, Epoch{*epoch}, false, false, Duration{}, renewal != nullptr ? *renewal : "", *version};
+  ArbiterRecord record{
+      *hub, *spool, Epoch{*epoch}, false, false, Duration{}, renewal != nullptr ? *renewal : "", *version};
   if (const auto* over = text_at(*annotations, over_key)) record.is_over = *over == "true";
   if (const auto* settled = text_at(*annotations, settled_key)) record.is_settled = *settled == "true";
-  if (auto seconds = spec->find("leaseDurationSeconds"); seconds != spec->end() && seconds->is_number_unsigned())
+  if (auto seconds = spec->find("leaseDurationSeconds");
+      seconds != spec->end() && seconds->is_number_unsigned())
     record.lease = std::chrono::seconds(std::min<std::uint64_t>(seconds->get<std::uint64_t>(), 3600));
   return record;
 }
 
 }  // namespace
 
-std::string kubernetes_lease(const std::string& prefix, const std::string& name_space, const ArbiterRecord& record, WallTime now) {
+std::string kubernetes_lease(const std::string& prefix, const std::string& name_space,
+                             const ArbiterRecord& record, WallTime now) {
   const auto stamp = iso_time_microseconds(now);
   Json metadata{{"name", object_name(prefix, record.hub)},
                 {"namespace", name_space},
@@ -90,9 +96,11 @@ std::string kubernetes_lease(const std::string& prefix, const std::string& name_
       .dump();
 }
 
-std::optional<std::vector<ArbiterRecord>> parse_kubernetes_leases(const std::string& body, const std::string& prefix) {
+std::optional<std::vector<ArbiterRecord>> parse_kubernetes_leases(const std::string& body,
+                                                                  const std::string& prefix) {
   auto json = Json::parse(body, nullptr, false);
-  if (!json.is_object() || !json.contains("items") || !json["items"].is_array() || json["items"].size() > records_max)
+  if (!json.is_object() || !json.contains("items") || !json["items"].is_array() ||
+      json["items"].size() > records_max)
     return std::nullopt;
   std::vector<ArbiterRecord> records;
   for (const auto& item : json["items"]) {
@@ -129,11 +137,14 @@ void KubernetesArbiter::write(ArbiterRecord record, std::function<void(Written)>
   tasks_.spawn("write a lease", run_write(std::move(record), std::move(done)));
 }
 
-std::string KubernetesArbiter::path() const { return "/apis/coordination.k8s.io/v1/namespaces/" + namespace_ + "/leases"; }
+std::string KubernetesArbiter::path() const {
+  return "/apis/coordination.k8s.io/v1/namespaces/" + namespace_ + "/leases";
+}
 
 Task<std::optional<HttpResponse>> KubernetesArbiter::ask(HttpClient& client, HttpRequest request) {
   if (is_stopping_ || MonotonicClock::now() < not_before_) co_return std::nullopt;
-  if (auto token = config_.token_file.empty() ? std::string() : read_small(config_.token_file); !token.empty())
+  if (auto token = config_.token_file.empty() ? std::string() : read_small(config_.token_file);
+      !token.empty())
     request.fields.emplace_back("Authorization", "Bearer " + token);
   auto response = co_await client.send(std::move(request), MonotonicClock::now() + request_timeout);
   if (!response) {
@@ -142,7 +153,8 @@ Task<std::optional<HttpResponse>> KubernetesArbiter::ask(HttpClient& client, Htt
   }
   bool is_busy = response->status == 429 || response->status == 503;
   if (is_busy)
-    not_before_ = MonotonicClock::now() + std::min<Duration>(response->retry_after.value_or(1s), retry_after_max);
+    not_before_ =
+        MonotonicClock::now() + std::min<Duration>(response->retry_after.value_or(1s), retry_after_max);
   bool is_good = response->status / 100 == 2 || response->status == 409;
   if (is_good)
     trouble_.clear();
@@ -153,8 +165,10 @@ Task<std::optional<HttpResponse>> KubernetesArbiter::ask(HttpClient& client, Htt
 
 Task<void> KubernetesArbiter::run_list(std::function<void(std::optional<std::vector<ArbiterRecord>>)> done) {
   // Without resourceVersion: the most recent state, not what a cache has (410 cannot come).
-  auto response = co_await ask(lists_, {"GET", path() + "?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dumbra", {}, {}});
-  auto records = response && response->status == 200 ? parse_kubernetes_leases(response->body, config_.prefix) : std::nullopt;
+  auto response =
+      co_await ask(lists_, {"GET", path() + "?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dumbra", {}, {}});
+  auto records = response && response->status == 200 ? parse_kubernetes_leases(response->body, config_.prefix)
+                                                     : std::nullopt;
   if (response && response->status == 200 && !records) trouble_ = "an answer that is not a list of leases";
   done(std::move(records));
 }
@@ -166,7 +180,8 @@ Task<void> KubernetesArbiter::run_write(ArbiterRecord record, std::function<void
   auto response = co_await ask(writes_, {is_new ? "POST" : "PUT", std::move(target), {}, std::move(body)});
   if (response && response->status / 100 == 2) co_return done(Written::yes);
   // 404: it was deleted since; 410: what was seen is too old. Both: look again.
-  bool is_conflict = response && (response->status == 409 || response->status == 404 || response->status == 410);
+  bool is_conflict =
+      response && (response->status == 409 || response->status == 404 || response->status == 410);
   done(is_conflict ? Written::conflict : Written::unavailable);
 }
 

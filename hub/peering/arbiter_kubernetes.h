@@ -1,8 +1,8 @@
 // The Kubernetes API as the arbiter: one Lease (coordination.k8s.io/v1) per hub in the hub's namespace, named
-// `<prefix><hub>`, with the pod's service account. holderIdentity is `<spool>/<epoch>`, renewTime changes with every renewal
-// and is timed on the local clock, never compared with it; an annotation says that the epoch is over. The version is
-// resourceVersion, the swap a PUT that carries it (409 on conflict). Credentials are read anew for every request: they rotate.
-// 429 and 503 with Retry-After are obeyed.
+// `<prefix><hub>`, with the pod's service account. holderIdentity is `<spool>/<epoch>`, renewTime changes
+// with every renewal and is timed on the local clock, never compared with it; an annotation says that the
+// epoch is over. The version is resourceVersion, the swap a PUT that carries it (409 on conflict).
+// Credentials are read anew for every request: they rotate. 429 and 503 with Retry-After are obeyed.
 #pragma once
 
 #include <memory>
@@ -42,8 +42,9 @@ class KubernetesArbiter final : public cluster::Arbiter {
 };
 
 /// Bodies as they are sent and read; pure.
-std::string kubernetes_lease(const std::string& prefix, const std::string& name_space, const cluster::ArbiterRecord& record,
-                             WallTime now);
-std::optional<std::vector<cluster::ArbiterRecord>> parse_kubernetes_leases(const std::string& body, const std::string& prefix);
+std::string kubernetes_lease(const std::string& prefix, const std::string& name_space,
+                             const cluster::ArbiterRecord& record, WallTime now);
+std::optional<std::vector<cluster::ArbiterRecord>> parse_kubernetes_leases(const std::string& body,
+                                                                           const std::string& prefix);
 
 }  // namespace umbra::hub

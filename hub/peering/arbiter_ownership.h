@@ -1,7 +1,8 @@
-// `ownership: etcd | kubernetes`: an engine that the user runs already is the arbiter. A hub delivers while every holder's
-// promise not to take over is fresh, or while its own lease with the arbiter is good; a holder takes over only when its own
-// promise has run out and the arbiter has ended the owner's epoch. While the engine is away nobody takes over, and every hub
-// whose holders still answer goes on. Decisions: cluster/arbiter.h.
+// `ownership: etcd | kubernetes`: an engine that the user runs already is the arbiter. A hub delivers while
+// every holder's promise not to take over is fresh, or while its own lease with the arbiter is good; a holder
+// takes over only when its own promise has run out and the arbiter has ended the owner's epoch. While the
+// engine is away nobody takes over, and every hub whose holders still answer goes on. Decisions:
+// cluster/arbiter.h.
 #pragma once
 
 #include <map>
@@ -14,8 +15,8 @@ namespace umbra::hub {
 
 class ArbiterOwnership final : public Ownership {
  public:
-  ArbiterOwnership(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, EventLog& log,
-                   cluster::Arbiter& arbiter, std::unique_ptr<cluster::Arbiter> owned);
+  ArbiterOwnership(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
+                   EventLog& log, cluster::Arbiter& arbiter, std::unique_ptr<cluster::Arbiter> owned);
 
   void start() override;
   Task<void> stop() override;
@@ -30,14 +31,18 @@ class ArbiterOwnership final : public Ownership {
   bool is_given_up(const Member& member, SpoolId spool) const override;
   std::vector<smtp::KnownEpoch> live_runs() const override;
   bool gives_promises(const Member& member, const std::string& agreement) override;
-  /// The record said when this run began: no epoch of this spool was ever ended but those whose end was settled.
+  /// The record said when this run began: no epoch of this spool was ever ended but those whose end was
+  /// settled.
   bool was_never_out() const override { return was_never_out_; }
   void settled() override;
 
  private:
   [[nodiscard]] bool has_lease() const { return lease_.is_fresh(MonotonicClock::now()); }
-  /// Renewed so lately that what is delivered now can probably be told to somebody too (see Promise::is_recent).
-  [[nodiscard]] bool is_in_touch() const { return lease_.is_recent(MonotonicClock::now(), config_.cluster.lease * 45 / 100); }
+  /// Renewed so lately that what is delivered now can probably be told to somebody too (see
+  /// Promise::is_recent).
+  [[nodiscard]] bool is_in_touch() const {
+    return lease_.is_recent(MonotonicClock::now(), config_.cluster.lease * 45 / 100);
+  }
   Task<void> keep_lease();
   Task<void> look_and_renew();
   Task<std::optional<std::vector<cluster::ArbiterRecord>>> list();

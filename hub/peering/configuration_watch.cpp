@@ -16,9 +16,12 @@ ConfigurationWatch::ConfigurationWatch(Runtime runtime, const Config& config, Me
       members_(members),
       log_(log),
       own_(shared_configuration(config)),
-      announcement_(runtime, members, {.keyword = smtp::configuration_capability, .task_name = "tell the configuration", .timeout = tell_timeout,
-                                       .command = [this] { return smtp::format_configuration(own_); },
-                                       .not_offered = [this](Member& member) { not_offered(member); }}) {}
+      announcement_(runtime, members,
+                    {.keyword = smtp::configuration_capability,
+                     .task_name = "tell the configuration",
+                     .timeout = tell_timeout,
+                     .command = [this] { return smtp::format_configuration(own_); },
+                     .not_offered = [this](Member& member) { not_offered(member); }}) {}
 
 // It is of a release before.
 void ConfigurationWatch::not_offered(Member& member) {
@@ -57,18 +60,26 @@ void ConfigurationWatch::set(Member& member, std::optional<std::vector<cluster::
     member.message_octets_max = UINT64_MAX;
     member.silence = config_.cluster.lease;
   }
-  auto before = std::exchange(member.drift, std::move(differences)).value_or(std::vector<cluster::Difference>{});
+  auto before =
+      std::exchange(member.drift, std::move(differences)).value_or(std::vector<cluster::Difference>{});
   auto now = member.drift.value_or(std::vector<cluster::Difference>{});
   member.is_refused = std::ranges::any_of(now, &cluster::Difference::is_refused);
   for (const auto& one : now)
     if (std::ranges::find(before, one) == before.end())
       log_.line(one.is_refused ? LogLevel::error : LogLevel::warning,
-                one.is_refused ? "another hub is configured in a way that is not safe with this one: no promises to it"
-                               : "another hub is configured differently",
-                {{"member", member.name()}, {"key", one.key}, {"here", one.here}, {"there", one.there}, {"reason", one.why}});
+                one.is_refused
+                    ? "another hub is configured in a way that is not safe with this one: no promises to it"
+                    : "another hub is configured differently",
+                {{"member", member.name()},
+                 {"key", one.key},
+                 {"here", one.here},
+                 {"there", one.there},
+                 {"reason", one.why}});
   for (const auto& one : before)
     if (std::ranges::find(now, one.key, &cluster::Difference::key) == now.end())
-      log_.line(LogLevel::info, member.drift ? "another hub is configured as this one again" : "another hub does not tell its configuration any more",
+      log_.line(LogLevel::info,
+                member.drift ? "another hub is configured as this one again"
+                             : "another hub does not tell its configuration any more",
                 {{"member", member.name()}, {"key", one.key}});
 }
 

@@ -1,6 +1,6 @@
-// Configuration drift between hubs: tells the others what matters of this hub's configuration, compares what they tell, and says
-// what differs: to the log when a difference appears or goes, to `umbra peers`, the metrics and placement by way of Member.
-// Owned by Peering; home thread. docs/xshadow.md section 17.
+// Configuration drift between hubs: tells the others what matters of this hub's configuration, compares what
+// they tell, and says what differs: to the log when a difference appears or goes, to `umbra peers`, the
+// metrics and placement by way of Member. Owned by Peering; home thread. docs/xshadow.md section 17.
 #pragma once
 
 #include "cluster/configuration.h"

@@ -17,7 +17,6 @@ constexpr std::size_t protections_at_once = 16;
 constexpr std::size_t page = 64;
 constexpr Duration tell_timeout = 5s;
 
-
 std::vector<std::uint32_t> done_of(const storage::StoredMessage& message) {
   std::vector<std::uint32_t> done;
   for (const auto& outcome : message.progress)
@@ -25,7 +24,8 @@ std::vector<std::uint32_t> done_of(const storage::StoredMessage& message) {
   return done;
 }
 
-/// As many as half of the line of XCOPY has room for; the names of hubs go behind it where they do not fit as well. The others are told by XDONE before the copy counts.
+/// As many as half of the line of XCOPY has room for; the names of hubs go behind it where they do not fit as
+/// well. The others are told by XDONE before the copy counts.
 std::vector<std::uint32_t> fitting_in_a_line(std::vector<std::uint32_t> done) {
   std::size_t octets = 0;
   auto end = std::ranges::find_if(done, [&octets](auto index) {
@@ -52,8 +52,8 @@ std::string envelope_for(const Member& member, const std::string& encoded) {
 
 }  // namespace
 
-Copier::Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending,
-               SafetyWaits& waits, EventLog& log, Metrics& metrics)
+Copier::Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
+               PendingMessages& pending, SafetyWaits& waits, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -68,7 +68,9 @@ Copier::Copier(Runtime runtime, const Config& config, storage::Spool& spool, Mem
       messages_rate_(config.cluster.reprotect_messages_per_second),
       octets_rate_(config.cluster.reprotect_octets_per_second) {}
 
-void Copier::start() { tasks_.spawn("protect", protect_loop()); }
+void Copier::start() {
+  tasks_.spawn("protect", protect_loop());
+}
 
 Task<void> Copier::stop() {
   is_stopping_ = true;
@@ -77,14 +79,16 @@ Task<void> Copier::stop() {
   co_await tasks_.join();
 }
 
-std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>& holders, const Protection& protection,
-                                              std::uint64_t octets, bool in_background, const std::vector<std::string>& next_hubs) {
+std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>& holders,
+                                              const Protection& protection, std::uint64_t octets,
+                                              bool in_background, const std::vector<std::string>& next_hubs) {
   std::vector<std::string> excluded;
   cluster::ZoneWish wish{protection.zones, config_.cluster.own_zone(config_.hub_name), {}};
   for (const auto& holder : holders) {
     if (holder.state != State::holds) continue;
     excluded.push_back(holder.hub);
-    if (const auto* member = members_.find(holder.hub); protection.copies > 1) wish.taken.push_back(member == nullptr ? std::string() : member->zone);
+    if (const auto* member = members_.find(holder.hub); protection.copies > 1)
+      wish.taken.push_back(member == nullptr ? std::string() : member->zone);
   }
   // A hub that was lost and is back may have the copies still: it is asked before it is sent them again.
   if (in_background)
@@ -92,14 +96,16 @@ std::optional<storage::Holder> Copier::choose(const std::vector<storage::Holder>
       if (member->is_lost) excluded.push_back(member->name());
   auto candidates = members_.candidates(octets);
   if (!next_hubs.empty())
-    for (auto& candidate : candidates) candidate.is_next_hop = std::ranges::find(next_hubs, candidate.hub) != next_hubs.end();
+    for (auto& candidate : candidates)
+      candidate.is_next_hop = std::ranges::find(next_hubs, candidate.hub) != next_hubs.end();
   auto chosen = placement_.choose(candidates, excluded, wish);
   if (!chosen) return std::nullopt;
   auto* member = members_.find(candidates[*chosen].hub);
   return storage::Holder{member->name(), member->identity->spool, State::holds};
 }
 
-std::vector<storage::Holder> Copier::choose_all(const Protection& protection, std::uint64_t octets, const std::vector<std::string>& next_hubs) {
+std::vector<storage::Holder> Copier::choose_all(const Protection& protection, std::uint64_t octets,
+                                                const std::vector<std::string>& next_hubs) {
   std::vector<storage::Holder> holders;
   while (holders.size() < protection.copies) {
     auto next = choose(holders, protection, octets, false, next_hubs);
@@ -113,23 +119,25 @@ Task<Link::Outcome> Copier::stream_body(const CopySource& source, Member& member
   Link::Outcome outcome;
   std::uint64_t sent = 0;
   for (std::uint32_t number = 0; sent < source.size; ++number) {
-    auto chunk = co_await query<std::string>(runtime_.io, spool_,
-                                             [row = source.row, number](storage::Reader& r) { return r.chunk(row, number); });
+    auto chunk = co_await query<std::string>(
+        runtime_.io, spool_, [row = source.row, number](storage::Reader& r) { return r.chunk(row, number); });
     if (!chunk || chunk->empty() || chunk->size() > smtp::shadow_chunk_octets_max) {
       outcome.kind = Link::Outcome::Kind::not_sent;  // the message has gone meanwhile, or the spool fails
       co_return outcome;
     }
     sent += chunk->size();
     outcome = co_await member.data->call_or_end(smtp::format_chunk(source.id, *chunk, sent == source.size),
-                                                    std::max<Duration>(deadline - MonotonicClock::now(), 100ms));
+                                                std::max<Duration>(deadline - MonotonicClock::now(), 100ms));
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
   }
   co_return outcome;
 }
 
-// Every name goes along, or nothing does: whom a copy does not name nobody would wait for, nor tell what became of the message.
+// Every name goes along, or nothing does: whom a copy does not name nobody would wait for, nor tell what
+// became of the message.
 Task<Link::Outcome> Copier::send(smtp::CopyOffer offer, Member& member, MonotonicTime deadline) {
-  bool may_be_told = smtp::fits_in_a_line(offer) || (member.data->offers(smtp::names_capability) && smtp::fits_behind_a_line(offer));
+  bool may_be_told = smtp::fits_in_a_line(offer) ||
+                     (member.data->offers(smtp::names_capability) && smtp::fits_behind_a_line(offer));
   if (!may_be_told) {
     log_.line(LogLevel::info, "a hub cannot be offered a copy: it takes no list of so many hubs",
               {{"member", member.name()}, {"hubs", static_cast<std::int64_t>(offer.offered.size())}});
@@ -141,8 +149,8 @@ Task<Link::Outcome> Copier::send(smtp::CopyOffer offer, Member& member, Monotoni
                        : co_await member.data->call(smtp::format_copy(offer), patience);
 }
 
-Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<storage::Holder>& holders, Member& member,
-                                   MonotonicTime deadline) {
+Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<storage::Holder>& holders,
+                                   Member& member, MonotonicTime deadline) {
   auto to = member.identity->spool;
   smtp::CopyOffer offer;
   offer.id = source.id;
@@ -169,8 +177,11 @@ Task<Copier::Answer> Copier::offer(const CopySource& source, const std::vector<s
   co_return judge(source.id, outcome, member, started, !offer.streamed || reached_body);
 }
 
-Copier::Answer Copier::judge(MessageId id, const Link::Outcome& outcome, Member& member, MonotonicTime started, bool may_be_held) {
-  auto failed = [&](std::string_view why) { log_.message(MessageEvent::copy_failed, id, {{"holder", member.name()}, {"reason", why}}); };
+Copier::Answer Copier::judge(MessageId id, const Link::Outcome& outcome, Member& member,
+                             MonotonicTime started, bool may_be_held) {
+  auto failed = [&](std::string_view why) {
+    log_.message(MessageEvent::copy_failed, id, {{"holder", member.name()}, {"reason", why}});
+  };
   switch (outcome.kind) {
     case Link::Outcome::Kind::not_sent:
       failed("it could not be sent");
@@ -187,7 +198,8 @@ Copier::Answer Copier::judge(MessageId id, const Link::Outcome& outcome, Member&
   }
   if (outcome.reply.code == 452) member.refuses_copies_until = MonotonicClock::now() + 5s;
   failed(smtp::to_line(outcome.reply));
-  log_.line(LogLevel::info, "a hub refused a copy", {{"member", member.name()}, {"reply", smtp::to_line(outcome.reply)}});
+  log_.line(LogLevel::info, "a hub refused a copy",
+            {{"member", member.name()}, {"reply", smtp::to_line(outcome.reply)}});
   return Answer::refused;
 }
 
@@ -211,7 +223,8 @@ Task<bool> Copier::copy_rest(CopySource source, std::vector<storage::Holder>& ho
   co_return co_await run_round(std::move(round), std::move(firsts));
 }
 
-Task<bool> Copier::run_round(std::shared_ptr<Round> round, std::vector<std::optional<storage::Holder>> firsts) {
+Task<bool> Copier::run_round(std::shared_ptr<Round> round,
+                             std::vector<std::optional<storage::Holder>> firsts) {
   round->running = firsts.size() - 1;
   for (std::size_t i = 1; i < firsts.size(); ++i) tasks_.spawn("copy", place_and_tell(round, firsts[i]));
   co_await place(round, firsts.front());
@@ -239,7 +252,8 @@ Task<void> Copier::place(std::shared_ptr<Round> round, std::optional<storage::Ho
         continue;
       }
       if (!holder) co_return;
-      if (auto at = storage::find_holder(holders, holder->hub, holder->spool); at != holders.end()) holders.erase(at);
+      if (auto at = storage::find_holder(holders, holder->hub, holder->spool); at != holders.end())
+        holders.erase(at);
       holders.push_back(*holder);
     }
     round->tried.push_back(*holder);
@@ -268,7 +282,8 @@ Task<bool> Copier::forget(MessageId id, Generation generation, std::vector<stora
       all = false;
       continue;
     }
-    auto outcome = co_await member->control->call(smtp::format_forget(id, generation), config_.cluster.ask_again);
+    auto outcome =
+        co_await member->control->call(smtp::format_forget(id, generation), config_.cluster.ask_again);
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) all = false;
   }
   co_return all;
@@ -280,7 +295,8 @@ Task<void> Copier::protect_loop() {
       co_await wake_.wait_for(1s);
       if (is_stopping_) break;
     }
-    members_.settle_holder_changes([this](RowId row) { return under_way_.contains(row) || outbound_->has_in_memory(row); });
+    members_.settle_holder_changes(
+        [this](RowId row) { return under_way_.contains(row) || outbound_->has_in_memory(row); });
     // First what lies here for long; what is being delivered this moment may not need a copy any more.
     if (co_await protect_all(true)) co_await protect_all(false);
   }
@@ -311,7 +327,8 @@ Task<bool> Copier::protect_all(bool stuck) {
     if (!choose({}, {}, 0, true)) co_return false;
     std::vector<Item> chosen;
     for (const auto& message : *messages)
-      if (!under_way_.contains(message.row) && !pending_.contains(message.id) && outbound_->is_stuck(message) == stuck)
+      if (!under_way_.contains(message.row) && !pending_.contains(message.id) &&
+          outbound_->is_stuck(message) == stuck)
         chosen.push_back({message.row, message.size});
     messages->clear();
     for (auto [row, size] : chosen) {
@@ -346,7 +363,8 @@ Task<std::optional<storage::StoredMessage>> Copier::read(RowId row) {
 Task<void> Copier::protect(RowId row) {
   auto message = co_await read(row);
   // One that is still being accepted is the acceptor's.
-  if (message && !message->is_protected && !storage::is_handing_over(message->state) && !pending_.contains(message->id)) {
+  if (message && !message->is_protected && !storage::is_handing_over(message->state) &&
+      !pending_.contains(message->id)) {
     auto next_hubs = outbound_->next_hubs(message->envelope);
     auto chosen = choose(message->holders, message->envelope.protection, message->size, true, next_hubs);
     if (chosen) co_await make_copy(std::move(*message), *chosen);
@@ -354,15 +372,16 @@ Task<void> Copier::protect(RowId row) {
   under_way_.erase(row);
 }
 
-// The hub is named among the holders before it is offered anything, and what is done is read after that: what ends from now on
-// is owed to that hub like to every other.
+// The hub is named among the holders before it is offered anything, and what is done is read after that: what
+// ends from now on is owed to that hub like to every other.
 Task<void> Copier::make_copy(storage::StoredMessage message, storage::Holder chosen) {
   chosen.state = State::offered;
   if (message.holders.empty() || message.holders.back() != chosen) {
     members_.holders_change(message.row);
     auto named = co_await commit(runtime_.io, spool_, [row = message.row, chosen](storage::Writer& w) {
       return w.change_holders(row, [&chosen](std::vector<storage::Holder>& holders) {
-        if (auto at = storage::find_holder(holders, chosen.hub, chosen.spool); at != holders.end()) holders.erase(at);
+        if (auto at = storage::find_holder(holders, chosen.hub, chosen.spool); at != holders.end())
+          holders.erase(at);
         holders.push_back(chosen);
       });
     });
@@ -376,7 +395,8 @@ Task<void> Copier::make_copy(storage::StoredMessage message, storage::Holder cho
 
 Task<bool> Copier::copy_elsewhere(RowId row, SpoolId but) {
   auto is_elsewhere = [this, but](const storage::StoredMessage& message) {
-    return std::ranges::any_of(message.holders, [&](const auto& h) { return h.spool != but && is_lasting_copy(members_, h); });
+    return std::ranges::any_of(message.holders,
+                               [&](const auto& h) { return h.spool != but && is_lasting_copy(members_, h); });
   };
   std::vector<storage::Holder> tried;
   while (!is_stopping_) {
@@ -408,17 +428,22 @@ Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder ch
   source.done = fitting_in_a_line(done_of(message));
   source.note = note_of(message);
   if (message.size <= smtp::shadow_chunk_octets_max) {
-    auto chunk = co_await query<std::string>(runtime_.io, spool_,
-                                             [row = message.row](storage::Reader& r) { return r.chunk(row, 0); });
-    if (chunk && chunk->size() == message.size) source.body = std::make_shared<const std::string>(std::move(*chunk));
+    auto chunk = co_await query<std::string>(
+        runtime_.io, spool_, [row = message.row](storage::Reader& r) { return r.chunk(row, 0); });
+    if (chunk && chunk->size() == message.size)
+      source.body = std::make_shared<const std::string>(std::move(*chunk));
   }
-  auto patience = config_.cluster.copy_timeout + Duration{static_cast<std::int64_t>(source.size) * 100};  // 10 MB/s
+  auto patience =
+      config_.cluster.copy_timeout + Duration{static_cast<std::int64_t>(source.size) * 100};  // 10 MB/s
   auto answer = co_await offer(source, message.holders, *member, MonotonicClock::now() + patience);
   std::optional<storage::StoredMessage> now;
   if (answer != Answer::refused) now = co_await read(message.row);
-  // What was noted of the message since the copy was made, and more than the copy says, is told when it can be there.
+  // What was noted of the message since the copy was made, and more than the copy says, is told when it can
+  // be there.
   if (now && now->noted != 0) {
-    auto noted = co_await commit(runtime_.io, spool_, [row = message.row, to = chosen.spool](storage::Writer& w) { return w.owe_note(row, to); });
+    auto noted = co_await commit(
+        runtime_.io, spool_,
+        [row = message.row, to = chosen.spool](storage::Writer& w) { return w.owe_note(row, to); });
     if (!noted) co_return;
     note_changed_();
   }
@@ -427,14 +452,16 @@ Task<void> Copier::protect_on(storage::StoredMessage message, storage::Holder ch
     co_return;  // stays named as `offered`, and unprotected: the loop comes again
   }
   ++metrics_.shadows_made_total;
-  // What the line had no room for; and discard status of some recipients that came there before the copy found nothing to note it on.
+  // What the line had no room for; and discard status of some recipients that came there before the copy
+  // found nothing to note it on.
   if (!now) co_return;
   std::vector<std::uint32_t> missed;
   std::ranges::set_difference(done_of(*now), source.done, std::back_inserter(missed));
   if (!missed.empty()) {
     std::vector<smtp::DiscardItem> items{{0, message.id, message.generation, false, std::move(missed)}};
     auto told = co_await member->control->call(smtp::format_done(items), tell_timeout);
-    if (told.kind != Link::Outcome::Kind::replied || told.reply.code != 250) co_return;  // offered again, with all of it
+    if (told.kind != Link::Outcome::Kind::replied || told.reply.code != 250)
+      co_return;  // offered again, with all of it
   }
   chosen.state = State::holds;
   auto saved = co_await commit(runtime_.io, spool_, [row = message.row, chosen](storage::Writer& w) {

@@ -1,5 +1,6 @@
-// Makes copies of this hub's messages on other hubs: before the 250 (called by the acceptor), and in the background for
-// what is unprotected (DSNs, mail taken over, mail whose holder was lost), at a bounded rate, first what cannot be delivered now.
+// Makes copies of this hub's messages on other hubs: before the 250 (called by the acceptor), and in the
+// background for what is unprotected (DSNs, mail taken over, mail whose holder was lost), at a bounded rate,
+// first what cannot be delivered now.
 #pragma once
 
 #include <functional>
@@ -35,8 +36,8 @@ struct CopySource {
 
 class Copier {
  public:
-  Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending,
-         SafetyWaits& waits, EventLog& log, Metrics& metrics);
+  Copier(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
+         PendingMessages& pending, SafetyWaits& waits, EventLog& log, Metrics& metrics);
 
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
 
@@ -45,25 +46,30 @@ class Copier {
 
   /// Hubs that could take a copy now, as holders to be: as many as `protection` asks for, or as there are.
   /// `next_hubs`: as in CopySource.
-  std::vector<storage::Holder> choose_all(const Protection& protection, std::uint64_t octets, const std::vector<std::string>& next_hubs = {});
+  std::vector<storage::Holder> choose_all(const Protection& protection, std::uint64_t octets,
+                                          const std::vector<std::string>& next_hubs = {});
 
-  /// Offers the message to the holders to be, all at once, and to other hubs in their place, until it has the copies that
-  /// `protection` asks for, or nobody is left, or the deadline. True: it has them. `holders` is brought up to date: hubs that refused
-  /// are taken out, hubs that did not answer stay as `offered`. The caller's vector must outlive the call.
-  Task<bool> copy(CopySource source, std::vector<storage::Holder>& holders, Protection protection, MonotonicTime deadline);
+  /// Offers the message to the holders to be, all at once, and to other hubs in their place, until it has the
+  /// copies that `protection` asks for, or nobody is left, or the deadline. True: it has them. `holders` is
+  /// brought up to date: hubs that refused are taken out, hubs that did not answer stay as `offered`. The
+  /// caller's vector must outlive the call.
+  Task<bool> copy(CopySource source, std::vector<storage::Holder>& holders, Protection protection,
+                  MonotonicTime deadline);
 
   /// The same for the copies that `holders` lacks: it names hubs that hold the message already.
-  Task<bool> copy_rest(CopySource source, std::vector<storage::Holder>& holders, Protection protection, MonotonicTime deadline);
+  Task<bool> copy_rest(CopySource source, std::vector<storage::Holder>& holders, Protection protection,
+                       MonotonicTime deadline);
 
   /// Begins copies of a body that is coming in, of that size at most, on hubs that can take them so.
   std::vector<EarlyCopyPtr> begin_early(MessageId id, const Protection& protection, std::uint64_t octets_max,
                                         const std::vector<std::string>& next_hubs);
   /// The next piece; waits while the one before it has not gone out.
   Task<void> send_early(EarlyCopyPtr early, std::shared_ptr<const std::string> piece);
-  /// Ends them, side by side; `rest` is what was not sent yet. `holders` is those of `earlies`, as `holds`; it is brought up to
-  /// date as by copy(), and must outlive the call.
-  Task<void> end_early(std::vector<EarlyCopyPtr> earlies, CopySource source, std::shared_ptr<const std::string> rest,
-                       std::vector<storage::Holder>& holders, MonotonicTime deadline);
+  /// Ends them, side by side; `rest` is what was not sent yet. `holders` is those of `earlies`, as `holds`;
+  /// it is brought up to date as by copy(), and must outlive the call.
+  Task<void> end_early(std::vector<EarlyCopyPtr> earlies, CopySource source,
+                       std::shared_ptr<const std::string> rest, std::vector<storage::Holder>& holders,
+                       MonotonicTime deadline);
   /// Nothing will come of it.
   void give_up_early(const EarlyCopyPtr& early);
 
@@ -91,21 +97,28 @@ class Copier {
   void on_note(std::function<void()> callback) { note_changed_ = std::move(callback); }
 
   /// There is something unprotected: look soon.
-  void protect_later() { wake_.cancel(); has_work_ = true; }
+  void protect_later() {
+    wake_.cancel();
+    has_work_ = true;
+  }
 
  private:
   enum class Answer : std::uint8_t { held, refused, unknown };
   struct Round;
-  std::optional<storage::Holder> choose(const std::vector<storage::Holder>& holders, const Protection& protection,
-                                        std::uint64_t octets, bool in_background, const std::vector<std::string>& next_hubs = {});
+  std::optional<storage::Holder> choose(const std::vector<storage::Holder>& holders,
+                                        const Protection& protection, std::uint64_t octets,
+                                        bool in_background, const std::vector<std::string>& next_hubs = {});
   Task<void> place(std::shared_ptr<Round> round, std::optional<storage::Holder> first);
   Task<bool> run_round(std::shared_ptr<Round> round, std::vector<std::optional<storage::Holder>> firsts);
   Task<void> run_early(EarlyCopyPtr early);
-  Task<void> end_one_early(EarlyCopyPtr early, std::shared_ptr<Round> round, std::shared_ptr<const std::string> rest);
-  Task<void> end_one_early_and_tell(EarlyCopyPtr early, std::shared_ptr<Round> round, std::shared_ptr<const std::string> rest);
+  Task<void> end_one_early(EarlyCopyPtr early, std::shared_ptr<Round> round,
+                           std::shared_ptr<const std::string> rest);
+  Task<void> end_one_early_and_tell(EarlyCopyPtr early, std::shared_ptr<Round> round,
+                                    std::shared_ptr<const std::string> rest);
   Task<void> forget_early(EarlyCopyPtr early);
   Task<Link::Outcome> send(smtp::CopyOffer offer, Member& member, MonotonicTime deadline);
-  Answer judge(MessageId id, const Link::Outcome& outcome, Member& member, MonotonicTime started, bool may_be_held);
+  Answer judge(MessageId id, const Link::Outcome& outcome, Member& member, MonotonicTime started,
+               bool may_be_held);
   Task<void> place_and_tell(std::shared_ptr<Round> round, std::optional<storage::Holder> first);
   Task<bool> protect_all(bool stuck);
   Task<bool> keep_to_rate(std::uint64_t octets);

@@ -16,7 +16,8 @@ constexpr std::size_t early_per_member_max = 32;
 
 }  // namespace
 
-std::vector<EarlyCopyPtr> Copier::begin_early(MessageId id, const Protection& protection, std::uint64_t octets_max,
+std::vector<EarlyCopyPtr> Copier::begin_early(MessageId id, const Protection& protection,
+                                              std::uint64_t octets_max,
                                               const std::vector<std::string>& next_hubs) {
   std::vector<EarlyCopyPtr> earlies;
   for (auto& holder : choose_all(protection, octets_max, next_hubs)) {
@@ -48,7 +49,9 @@ Task<void> Copier::run_early(EarlyCopyPtr early) {
     auto* member = members_.find(early->holder.hub);
     bool is_same = member != nullptr && member->has_spool(early->holder.spool);
     if (is_same) members_.share(*member);
-    auto outcome = is_same ? co_await member->data->call_or_end(std::move(command), config_.cluster.copy_timeout) : Link::Outcome{};
+    auto outcome = is_same
+                       ? co_await member->data->call_or_end(std::move(command), config_.cluster.copy_timeout)
+                       : Link::Outcome{};
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) early->has_failed = true;
     while (!early->has_failed && early->queue.empty() && !early->is_closed) co_await early->work.wait();
     if (early->has_failed || early->queue.empty()) break;
@@ -64,8 +67,9 @@ Task<void> Copier::run_early(EarlyCopyPtr early) {
   early->done.set();
 }
 
-Task<void> Copier::end_early(std::vector<EarlyCopyPtr> earlies, CopySource source, std::shared_ptr<const std::string> rest,
-                             std::vector<storage::Holder>& holders, MonotonicTime deadline) {
+Task<void> Copier::end_early(std::vector<EarlyCopyPtr> earlies, CopySource source,
+                             std::shared_ptr<const std::string> rest, std::vector<storage::Holder>& holders,
+                             MonotonicTime deadline) {
   auto round = std::make_shared<Round>(runtime_.io, std::move(source), holders, Protection{}, deadline);
   round->running = earlies.size() - 1;
   for (std::size_t i = 1; i < earlies.size(); ++i)
@@ -74,12 +78,14 @@ Task<void> Copier::end_early(std::vector<EarlyCopyPtr> earlies, CopySource sourc
   while (round->running != 0) co_await round->ended.wait();
 }
 
-Task<void> Copier::end_one_early_and_tell(EarlyCopyPtr early, std::shared_ptr<Round> round, std::shared_ptr<const std::string> rest) {
+Task<void> Copier::end_one_early_and_tell(EarlyCopyPtr early, std::shared_ptr<Round> round,
+                                          std::shared_ptr<const std::string> rest) {
   co_await end_one_early(std::move(early), round, std::move(rest));
   if (--round->running == 0) round->ended.set();
 }
 
-Task<void> Copier::end_one_early(EarlyCopyPtr early, std::shared_ptr<Round> round, std::shared_ptr<const std::string> rest) {
+Task<void> Copier::end_one_early(EarlyCopyPtr early, std::shared_ptr<Round> round,
+                                 std::shared_ptr<const std::string> rest) {
   early->is_closed = true;
   early->work.set();
   while (!early->is_over) co_await early->done.wait();
@@ -100,7 +106,9 @@ Task<void> Copier::end_one_early(EarlyCopyPtr early, std::shared_ptr<Round> roun
     auto outcome = co_await send(std::move(offer), *member, round->deadline);
     answer = judge(early->id, outcome, *member, started, true);
   } else {
-    log_.message(MessageEvent::copy_failed, early->id, {{"holder", early->holder.hub}, {"reason", "it did not take a piece while the message came in"}});
+    log_.message(
+        MessageEvent::copy_failed, early->id,
+        {{"holder", early->holder.hub}, {"reason", "it did not take a piece while the message came in"}});
   }
   auto& holders = round->holders;
   auto at = std::ranges::find_if(holders, [&](const auto& h) { return h.spool == early->holder.spool; });
@@ -128,7 +136,8 @@ void Copier::give_up_early(const EarlyCopyPtr& early) {
 Task<void> Copier::forget_early(EarlyCopyPtr early) {
   while (!early->is_over) co_await early->done.wait();
   if (auto* member = members_.find(early->holder.hub))
-    (void)co_await member->data->call(smtp::format_forget(early->id, Generation{1}), config_.cluster.copy_timeout);
+    (void)co_await member->data->call(smtp::format_forget(early->id, Generation{1}),
+                                      config_.cluster.copy_timeout);
 }
 
 }  // namespace umbra::hub

@@ -21,12 +21,16 @@ Departures::Departures(Runtime runtime, storage::Spool& spool, Members& members,
       members_(members),
       log_(log),
       tasks_(runtime.io),
-      announcement_(runtime, members, {.keyword = smtp::gone_capability, .task_name = "tell who left", .timeout = tell_timeout, .command = [this] {
-        return gone_.empty() ? std::string() : smtp::format_gone(gone_);
-      }}) {}
+      announcement_(
+          runtime, members,
+          {.keyword = smtp::gone_capability,
+           .task_name = "tell who left",
+           .timeout = tell_timeout,
+           .command = [this] { return gone_.empty() ? std::string() : smtp::format_gone(gone_); }}) {}
 
 Task<void> Departures::start() {
-  auto note = co_await query<std::string>(runtime_.io, spool_, [](storage::Reader& r) { return r.note(note_name); });
+  auto note =
+      co_await query<std::string>(runtime_.io, spool_, [](storage::Reader& r) { return r.note(note_name); });
   if (!note || is_stopping_) co_return;  // not read: who left before is told by others
   for (const auto& gone : smtp::parse_epochs(*note)) add(gone);
   announcement_.changed();
@@ -50,7 +54,8 @@ bool Departures::add(const smtp::KnownEpoch& gone) {
 Task<Result<void>> Departures::save() {
   std::string note;
   for (const auto& gone : gone_) note += smtp::format_epoch(gone) + '\n';
-  co_return co_await commit(runtime_.io, spool_, [note](storage::Writer& w) { return w.set_note(note_name, note); }, note.size());
+  co_return co_await commit(
+      runtime_.io, spool_, [note](storage::Writer& w) { return w.set_note(note_name, note); }, note.size());
 }
 
 void Departures::member_changed(Member& member) {
@@ -74,10 +79,15 @@ Task<Result<void>> Departures::heard(std::vector<smtp::KnownEpoch> told) {
     if (gone.hub == members_.own_name()) continue;
     // Only the run that left, or one before it: a later run of that spool is another matter.
     auto* member = members_.find(gone.hub);
-    bool is_known = member != nullptr && member->has_spool(gone.spool) && member->state != smtp::HubState::left;
-    if (is_known && (member->live_epoch.value != 0 ? member->live_epoch : member->identity->epoch) < gone.lowest) {
-      log_.line(LogLevel::info, "a hub has left, as another one tells", {{"member", gone.hub}, {"spool", to_string(gone.spool)}});
-      if (auto noted = co_await members_.heard_state(gone.hub, gone.spool, smtp::HubState::left, Duration{0}); !noted) co_return noted;
+    bool is_known =
+        member != nullptr && member->has_spool(gone.spool) && member->state != smtp::HubState::left;
+    if (is_known &&
+        (member->live_epoch.value != 0 ? member->live_epoch : member->identity->epoch) < gone.lowest) {
+      log_.line(LogLevel::info, "a hub has left, as another one tells",
+                {{"member", gone.hub}, {"spool", to_string(gone.spool)}});
+      if (auto noted = co_await members_.heard_state(gone.hub, gone.spool, smtp::HubState::left, Duration{0});
+          !noted)
+        co_return noted;
     }
     is_news = add(gone) || is_news;
   }

@@ -1,6 +1,7 @@
-// Runs of other hubs that have left: their spool was empty and is gone. A hub that was cut off while another one left was not told, and
-// would keep for ever what it owes to it: so whoever knows tells everybody else (XGONE), at the beginning of each session and when it
-// learns of one. Owned by Peering; home thread. docs/xshadow.md section 14.
+// Runs of other hubs that have left: their spool was empty and is gone. A hub that was cut off while another
+// one left was not told, and would keep for ever what it owes to it: so whoever knows tells everybody else
+// (XGONE), at the beginning of each session and when it learns of one. Owned by Peering; home thread.
+// docs/xshadow.md section 14.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
-// Sends discard status: what the outbox owes to other hubs, in batches, within 100 ms of its commit; repeats until it is
-// confirmed. Done must be durable before it is told: only what is committed is ever read here.
+// Sends discard status: what the outbox owes to other hubs, in batches, within 100 ms of its commit; repeats
+// until it is confirmed. Done must be durable before it is told: only what is committed is ever read here.
 #pragma once
 
 #include <map>
@@ -13,7 +13,8 @@ namespace umbra::hub {
 class DiscardPusher {
  public:
   /// `patience`: for so long what a spool that is gone was owed is still told to whoever asks.
-  DiscardPusher(Runtime runtime, storage::Spool& spool, Members& members, Metrics& metrics, Duration patience);
+  DiscardPusher(Runtime runtime, storage::Spool& spool, Members& members, Metrics& metrics,
+                Duration patience);
 
   void start();
   Task<void> stop();

@@ -17,8 +17,8 @@ constexpr std::size_t meetings_at_once = 16;
 
 }  // namespace
 
-Discovery::Discovery(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, EventLog& log,
-                     Metrics& metrics)
+Discovery::Discovery(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
+                     EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -63,7 +63,8 @@ Task<void> Discovery::loop() {
     if (answer) co_await forget_the_gone();
     if (is_stopping_) break;
     // Soon again while nobody is known: a cluster that starts comes together in moments.
-    co_await wake_.wait_for(places_.empty() ? std::min<Duration>(discovery.interval, 500ms) : discovery.interval);
+    co_await wake_.wait_for(places_.empty() ? std::min<Duration>(discovery.interval, 500ms)
+                                            : discovery.interval);
   }
 }
 
@@ -71,7 +72,8 @@ Task<Result<Discovery::Places>> Discovery::ask_services() {
   const auto& name = config_.cluster.discovery.dns;
   auto targets = co_await runtime_.resolver.services(name);
   if (!targets) co_return std::unexpected(targets.error());
-  if (targets->empty()) co_return failure(std::errc::address_not_available, "SRV " + name + ": no hub is named");
+  if (targets->empty())
+    co_return failure(std::errc::address_not_available, "SRV " + name + ": no hub is named");
   if (targets->size() > addresses_max) targets->resize(addresses_max);
   Places places;
   for (const auto& target : *targets) {
@@ -149,7 +151,8 @@ Task<Opening> Discovery::open(Endpoint address) {
     if (trust) {
       std::string input;
       if (co_await read_hub_greeting(*channel.stream, input))
-        opening = co_await open_hub_session(*channel.stream, input, members_.make_hello(), trust->proof_key, offered, spoken);
+        opening = co_await open_hub_session(*channel.stream, input, members_.make_hello(), trust->proof_key,
+                                            offered, spoken);
       if (opening.kind == Opening::Kind::proved) (void)co_await channel.stream->write("QUIT\r\n");
       if (opening.kind == Opening::Kind::proved && !trust->may_be(opening.server.hub)) {
         opening.kind = Opening::Kind::failed;
@@ -171,7 +174,9 @@ Task<void> Discovery::meet(Endpoint address) {
   if (at == met_.end()) co_return;
   at->second.is_asked = false;
   if (is_stopping_ || opening.kind != Opening::Kind::proved) {
-    if (!opening.why.empty()) warn_once("who listens at an address of the cluster is no hub of it: " + opening.why, to_string(address));
+    if (!opening.why.empty())
+      warn_once("who listens at an address of the cluster is no hub of it: " + opening.why,
+                to_string(address));
     co_return;
   }
   bool is_new = at->second.hub != opening.server.hub;
@@ -188,12 +193,14 @@ void Discovery::note_failure(const std::string& why) {
     log_.line(LogLevel::warning, "DNS does not name the cluster's hubs: those that are known stay",
               {{"reason", why}, {"members", static_cast<std::int64_t>(members_.size())}});
   } else if (now - failing_since_ >= stale_error_after && !std::exchange(is_error_said_, true)) {
-    log_.line(LogLevel::error, "DNS has not named the cluster's hubs for 30 s: those that are known stay", {{"reason", why}});
+    log_.line(LogLevel::error, "DNS has not named the cluster's hubs for 30 s: those that are known stay",
+              {{"reason", why}});
   }
 }
 
 void Discovery::note_success() {
-  if (failing_since_ != MonotonicTime::max()) log_.line(LogLevel::info, "DNS names the cluster's hubs again", {});
+  if (failing_since_ != MonotonicTime::max())
+    log_.line(LogLevel::info, "DNS names the cluster's hubs again", {});
   failing_since_ = MonotonicTime::max();
   is_error_said_ = false;
 }
@@ -209,12 +216,16 @@ Task<void> Discovery::forget_the_gone() {
     auto now = MonotonicClock::now();
     auto listed = listed_.find(member->name());
     if (now - (listed == listed_.end() ? started_ : listed->second) < patience) continue;
-    if (member->control->is_open() || !members_.is_silent(*member) || now - member->watch.silent_from() < patience) continue;
-    bool is_free = co_await is_owed_nothing(member->name(), member->identity ? member->identity->spool : SpoolId{});
+    if (member->control->is_open() || !members_.is_silent(*member) ||
+        now - member->watch.silent_from() < patience)
+      continue;
+    bool is_free =
+        co_await is_owed_nothing(member->name(), member->identity ? member->identity->spool : SpoolId{});
     if (is_stopping_) co_return;
     // Heard of meanwhile?
     if (!is_free || !members_.is_silent(*member)) continue;
-    auto gone = co_await commit(runtime_.io, spool_, [hub = member->name()](storage::Writer& w) { return w.forget_peer(hub); });
+    auto gone = co_await commit(runtime_.io, spool_,
+                                [hub = member->name()](storage::Writer& w) { return w.forget_peer(hub); });
     if (!gone || is_stopping_ || !members_.is_silent(*member)) continue;
     listed_.erase(member->name());
     members_.forget(member->name());

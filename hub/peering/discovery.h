@@ -1,12 +1,16 @@
-// Finds the other hubs of a cluster that has no list of members: asks DNS for a name that stands for all of them (SRV, or A and
-// AAAA of a headless service) and tells Members who can be reached where. Decides nothing else: who is alive is the lease's
-// business, and who a hub is, its proof's. Owned by Peering; home thread.
+// Finds the other hubs of a cluster that has no list of members: asks DNS for a name that stands for all of
+// them (SRV, or A and AAAA of a headless service) and tells Members who can be reached where. Decides nothing
+// else: who is alive is the lease's business, and who a hub is, its proof's. Owned by Peering; home thread.
 //
-// * Only an answer with something in it counts. Without one (failure, time-out, an empty answer) what is known stays, for as long
+// * Only an answer with something in it counts. Without one (failure, time-out, an empty answer) what is
+// known stays, for as long
 //   as it takes; that is logged, and after 30 s as an error.
-// * An SRV target is a host name whose first label is the hub's name. The session to it checks the name by the proof.
-// * An address has no name: whoever listens there is asked for it, and proves it. This hub meets itself among them.
-// * A name that has gone from DNS stays a member while it is heard, while something is held for it or owed to it, and ten
+// * An SRV target is a host name whose first label is the hub's name. The session to it checks the name by
+// the proof.
+// * An address has no name: whoever listens there is asked for it, and proves it. This hub meets itself among
+// them.
+// * A name that has gone from DNS stays a member while it is heard, while something is held for it or owed to
+// it, and ten
 //   minutes (`forget_after`) longer.
 #pragma once
 
@@ -23,7 +27,8 @@ namespace umbra::hub {
 
 class Discovery {
  public:
-  Discovery(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, EventLog& log, Metrics& metrics);
+  Discovery(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, EventLog& log,
+            Metrics& metrics);
 
   void start();
   Task<void> stop();
@@ -58,8 +63,8 @@ class Discovery {
   TaskScope tasks_;
   Timer wake_;
   std::map<Endpoint, Met> met_;
-  std::set<Stream*> meeting_;  ///< open, to be closed by stop()
-  Places places_;              ///< as last answered
+  std::set<Stream*> meeting_;                                 ///< open, to be closed by stop()
+  Places places_;                                             ///< as last answered
   std::map<std::string, MonotonicTime, std::less<>> listed_;  ///< when a name was in an answer last
   std::set<std::string> warned_;
   MonotonicTime started_;

@@ -1,7 +1,8 @@
-// A copy of a body that is still coming in: its pieces go to the holder as they go to the own spool, so that at the end of data
-// only the last one is missing (XCOPY BEGIN, XCHUNK, XCOPY END of docs/xshadow.md). Nothing is held before the end. Made by
-// Copier, fed by one acceptance; at most two pieces of it are in memory. When anything goes wrong it ends quietly, and the body is
-// copied from the spool after the end of data, as if there had been none.
+// A copy of a body that is still coming in: its pieces go to the holder as they go to the own spool, so that
+// at the end of data only the last one is missing (XCOPY BEGIN, XCHUNK, XCOPY END of docs/xshadow.md).
+// Nothing is held before the end. Made by Copier, fed by one acceptance; at most two pieces of it are in
+// memory. When anything goes wrong it ends quietly, and the body is copied from the spool after the end of
+// data, as if there had been none.
 #pragma once
 
 #include <deque>
@@ -14,7 +15,8 @@
 namespace umbra::hub {
 
 struct EarlyCopy {
-  EarlyCopy(asio::io_context& io, MessageId message, storage::Holder to) : id(message), holder(std::move(to)), work(io), room(io), done(io) {}
+  EarlyCopy(asio::io_context& io, MessageId message, storage::Holder to)
+      : id(message), holder(std::move(to)), work(io), room(io), done(io) {}
 
   const MessageId id;
   const storage::Holder holder;

@@ -18,10 +18,12 @@ std::vector<smtp::KnownEpoch> EndedRuns::known(const Spools& spools) const {
     const auto& now = *member->identity;
     // What only this hub has ended is not over: others may hear it still.
     bool lives = !member->is_fenced && member->live_epoch == now.epoch;
-    if (lives || ownership_.is_out(*member, now.spool)) over.push_back({member->name(), now.spool, now.epoch});
+    if (lives || ownership_.is_out(*member, now.spool))
+      over.push_back({member->name(), now.spool, now.epoch});
   }
   for (const auto& [hub, spool] : spools)
-    if (const auto* member = members_.find(hub); member != nullptr && member->identity && member->identity->spool != spool)
+    if (const auto* member = members_.find(hub);
+        member != nullptr && member->identity && member->identity->spool != spool)
       over.push_back({hub, spool, every_run});
   return over;
 }
@@ -35,7 +37,8 @@ Task<EndedRuns::Told> EndedRuns::tell(const std::vector<smtp::KnownEpoch>& over)
       bool is_told = true;
       for (std::size_t from = 0; is_told && from < over.size(); from += smtp::shadow_batch_max) {
         auto first = over.begin() + static_cast<std::ptrdiff_t>(from);
-        auto last = over.begin() + static_cast<std::ptrdiff_t>(std::min(over.size(), from + smtp::shadow_batch_max));
+        auto last =
+            over.begin() + static_cast<std::ptrdiff_t>(std::min(over.size(), from + smtp::shadow_batch_max));
         auto outcome = co_await member->control->call(smtp::format_over({first, last}), tell_timeout);
         is_told = outcome.kind == Link::Outcome::Kind::replied && outcome.reply.code == 250;
         if (is_told)

@@ -1,5 +1,6 @@
-// The guardian's life: home first, then the watch, and the questions that its other parts ask. They are files of their own:
-// guardian_return (own mail), guardian_takeover (mail of others), guardian_audit (copies nobody speaks of), guardian_holders.
+// The guardian's life: home first, then the watch, and the questions that its other parts ask. They are files
+// of their own: guardian_return (own mail), guardian_takeover (mail of others), guardian_audit (copies nobody
+// speaks of), guardian_holders.
 #include "hub/peering/guardian.h"
 
 #include <algorithm>
@@ -29,18 +30,25 @@ std::vector<std::string> split_lines(const std::string& text) {
 
 cluster::Knows to_knows(smtp::AskKind kind) {
   switch (kind) {
-    case smtp::AskKind::unknown: return cluster::Knows::unknown;
-    case smtp::AskKind::pending: return cluster::Knows::pending;
-    case smtp::AskKind::live: return cluster::Knows::live;
-    case smtp::AskKind::waiting: return cluster::Knows::waiting;
-    case smtp::AskKind::held: return cluster::Knows::held;
-    case smtp::AskKind::done: return cluster::Knows::done;
+    case smtp::AskKind::unknown:
+      return cluster::Knows::unknown;
+    case smtp::AskKind::pending:
+      return cluster::Knows::pending;
+    case smtp::AskKind::live:
+      return cluster::Knows::live;
+    case smtp::AskKind::waiting:
+      return cluster::Knows::waiting;
+    case smtp::AskKind::held:
+      return cluster::Knows::held;
+    case smtp::AskKind::done:
+      return cluster::Knows::done;
   }
   return cluster::Knows::unknown;
 }
 
-Guardian::Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, Ownership& ownership, Copier& copier,
-                   PendingMessages& pending, EventLog& log, Metrics& metrics)
+Guardian::Guardian(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
+                   Ownership& ownership, Copier& copier, PendingMessages& pending, EventLog& log,
+                   Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -54,7 +62,9 @@ Guardian::Guardian(Runtime runtime, const Config& config, storage::Spool& spool,
       tasks_(runtime.io),
       wake_(runtime.io) {}
 
-void Guardian::start() { tasks_.spawn("guardian", run()); }
+void Guardian::start() {
+  tasks_.spawn("guardian", run());
+}
 
 Task<void> Guardian::stop() {
   is_stopping_ = true;
@@ -93,7 +103,8 @@ Task<void> Guardian::tell_suspects() {
   for (const auto& suspect : *suspects) lines.emplace_back(suspect.id, suspect.crashes);
   for (auto& member : members_.all()) {
     if (is_stopping_ || !member->control->offers("XSUSPECT")) continue;
-    (void)co_await member->control->call(smtp::format_suspect(lines), ask_timeout);  // not told: it counts for itself
+    (void)co_await member->control->call(smtp::format_suspect(lines),
+                                         ask_timeout);  // not told: it counts for itself
   }
 }
 
@@ -105,8 +116,9 @@ Task<Guardian::Answers> Guardian::ask(std::vector<MessageId> ids, std::string on
     if (!only.empty() && member->name() != only) continue;
     for (std::size_t from = 0; from < ids.size(); from += page) {
       if (is_stopping_ || !member->control->is_open() || !member->identity) break;
-      std::vector<MessageId> part(ids.begin() + static_cast<std::ptrdiff_t>(from),
-                                  ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), from + page)));
+      std::vector<MessageId> part(
+          ids.begin() + static_cast<std::ptrdiff_t>(from),
+          ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), from + page)));
       // An answer counts only for the run that gave it.
       auto spool = member->identity->spool;
       auto epoch = member->live_epoch;
@@ -116,8 +128,8 @@ Task<Guardian::Answers> Guardian::ask(std::vector<MessageId> ids, std::string on
       for (const auto& line : split_lines(outcome.reply.text)) {
         auto parsed = smtp::parse_answer(line);
         if (!parsed) continue;  // the last line, which counts them
-        answers[parsed->id].push_back({member->name(), spool, epoch, to_knows(parsed->kind), parsed->generation,
-                                       parsed->owner_hub, parsed->owner_spool});
+        answers[parsed->id].push_back({member->name(), spool, epoch, to_knows(parsed->kind),
+                                       parsed->generation, parsed->owner_hub, parsed->owner_spool});
       }
     }
   }
@@ -129,11 +141,13 @@ Task<Guardian::Answers> Guardian::ask(std::vector<MessageId> ids, std::string on
 Task<void> Guardian::watch() {
   auto tick = std::min<Duration>(config_.cluster.heartbeat / 2, 500ms);
   while (co_await wait(tick)) {
-    auto owners = co_await query<std::vector<Owner>>(runtime_.io, spool_, [](storage::Reader& r) { return r.shadow_owners(); });
+    auto owners = co_await query<std::vector<Owner>>(runtime_.io, spool_,
+                                                     [](storage::Reader& r) { return r.shadow_owners(); });
     if (is_stopping_) break;
     if (owners) look_at(std::move(*owners));
     if (!std::exchange(is_looking_at_returns_, true)) tasks_.spawn("look at returns", look_at_returns());
-    if (!std::exchange(is_ending_epochs_, true)) tasks_.spawn("look at silent holders", look_at_silent_holders());
+    if (!std::exchange(is_ending_epochs_, true))
+      tasks_.spawn("look at silent holders", look_at_silent_holders());
     look_at_ownership();
   }
 }
@@ -171,7 +185,8 @@ Task<void> Guardian::audit_task(Owner owner) {
   busy_.erase(owner.second);
 }
 
-// One after the other: what a returning hub's holders say must not be written after it was noted that one of them has gone.
+// One after the other: what a returning hub's holders say must not be written after it was noted that one of
+// them has gone.
 Task<void> Guardian::look_at_returns() {
   co_await watch_holders();
   if (!is_stopping_) co_await settle_rest();
@@ -190,13 +205,15 @@ Task<bool> Guardian::end_epoch(Member& member, SpoolId spool) {
   ending_.erase(spool);
   if (is_ended && member.has_spool(spool)) {
     auto& [epoch, row] = out_from_[spool];
-    if (row == RowId{} || epoch != member.identity->epoch) std::tie(epoch, row) = std::tuple(member.identity->epoch, spool_.next_row());
+    if (row == RowId{} || epoch != member.identity->epoch)
+      std::tie(epoch, row) = std::tuple(member.identity->epoch, spool_.next_row());
   }
   co_return is_ended;
 }
 
 bool Guardian::is_gone(const std::string& hub, SpoolId spool) {
-  auto* member = members_.find_or_admit(hub);  // with discovery: nobody is gone whose silence was not waited for
+  auto* member =
+      members_.find_or_admit(hub);  // with discovery: nobody is gone whose silence was not waited for
   if (member == nullptr) return members_.is_removed(hub);
   if (member->identity && member->identity->spool != spool) return true;
   return members_.is_silent(*member);
@@ -223,7 +240,8 @@ void Guardian::look_at_ownership() {
   if (is_stopping_) return;
   if (unsettled_.empty()) ownership_.settled();
   bool delivers_nothing = ownership_.delivers_nothing();
-  if (delivers_nothing != std::exchange(delivers_nothing_, delivers_nothing)) outbound_->set_loading(!delivers_nothing);
+  if (delivers_nothing != std::exchange(delivers_nothing_, delivers_nothing))
+    outbound_->set_loading(!delivers_nothing);
   auto why = ownership_.why_mail_waits();
   bool was_waiting = !why_mail_waits_.empty();
   if (was_waiting == !why.empty()) return;
@@ -236,7 +254,9 @@ void Guardian::look_at_ownership() {
 
 bool Guardian::is_audit_due(const std::string& hub, SpoolId spool) {
   auto* member = members_.find(hub);
-  if (member == nullptr || !member->control->is_open() || !member->identity || member->identity->spool != spool) return false;
+  if (member == nullptr || !member->control->is_open() || !member->identity ||
+      member->identity->spool != spool)
+    return false;
   auto now = MonotonicClock::now();
   auto& audited = audits_[spool];
   if (now < audited.next) return false;

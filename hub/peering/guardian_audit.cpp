@@ -39,7 +39,8 @@ Task<void> Guardian::audit(std::string hub, SpoolId spool) {
           break;
         case cluster::AuditDecision::drop:
           may_advance = false;
-          dropped.push_back({shadow.id, shadow.generation, shadow.owner_hub, heard.front().knows == cluster::Knows::done});
+          dropped.push_back(
+              {shadow.id, shadow.generation, shadow.owner_hub, heard.front().knows == cluster::Knows::done});
           break;
         case cluster::AuditDecision::take:
         case cluster::AuditDecision::follow:

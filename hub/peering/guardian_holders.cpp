@@ -1,4 +1,5 @@
-// Holders that are silent, and those that are back: what is short of copies, and which need not be made again. Part of Guardian.
+// Holders that are silent, and those that are back: what is short of copies, and which need not be made
+// again. Part of Guardian.
 #include "hub/peering/guardian.h"
 #include "hub/spool_tasks.h"
 
@@ -23,14 +24,16 @@ Task<void> Guardian::watch_holders() {
     }
     auto spool = member->identity->spool;
     // Not while its mail is being taken over still: what that makes of this hub's messages would be left out.
-    if (taken_from_.contains(spool) && member->live_epoch >= member->identity->epoch && busy_.insert(spool).second) {
+    if (taken_from_.contains(spool) && member->live_epoch >= member->identity->epoch &&
+        busy_.insert(spool).second) {
       if (co_await former_owner_is_back(spool)) taken_from_.erase(spool);
       busy_.erase(spool);
     }
     auto lost_at = member->watch.silent_from();
     if (members_.is_silent(*member) && MonotonicClock::now() >= lost_at + config_.cluster.reprotect_after) {
       member->is_lost = true;
-      if (!lost_holders_.contains(spool) && co_await holder_lost(spool, false, false)) lost_holders_.insert(spool);
+      if (!lost_holders_.contains(spool) && co_await holder_lost(spool, false, false))
+        lost_holders_.insert(spool);
     } else if (member->is_lost && member->control->is_open() && !members_.is_silent(*member)) {
       lost_holders_.erase(spool);
       if (co_await holder_is_back(member->name(), spool)) member->is_lost = false;
@@ -39,16 +42,19 @@ Task<void> Guardian::watch_holders() {
   if (!is_stopping_) co_await count_short();
 }
 
-// It has been told what was taken over from it, and keeps that as a shadow: from now on it is a holder whose promise counts.
+// It has been told what was taken over from it, and keeps that as a shadow: from now on it is a holder whose
+// promise counts.
 Task<bool> Guardian::former_owner_is_back(SpoolId spool) {
   ChangeHolders change = [spool](std::vector<storage::Holder>& holders) {
     for (auto& holder : holders)
-      if (holder.spool == spool && holder.state == HolderState::former_owner) holder.state = HolderState::offered;
+      if (holder.spool == spool && holder.state == HolderState::former_owner)
+        holder.state = HolderState::offered;
   };
   co_return co_await change_messages_of(spool, std::move(change), "");
 }
 
-// A page at a time, each in one commit. A full disk takes none of it: what is left is found again by who comes again.
+// A page at a time, each in one commit. A full disk takes none of it: what is left is found again by who
+// comes again.
 Task<bool> Guardian::change_messages_of(SpoolId spool, ChangeHolders change, std::string why_unprotected) {
   RowId after{0};
   while (!is_stopping_) {
@@ -63,12 +69,14 @@ Task<bool> Guardian::change_messages_of(SpoolId spool, ChangeHolders change, std
       change(holders);
       if (holders == message.holders) continue;
       rows.push_back(message.row);
-      if (message.is_protected && storage::copies_held(holders) < message.envelope.protection.copies) unprotected.push_back(message.id);
+      if (message.is_protected && storage::copies_held(holders) < message.envelope.protection.copies)
+        unprotected.push_back(message.id);
     }
     if (rows.empty()) continue;
     auto saved = co_await change_holders_of(std::move(rows), change);
     if (!saved) co_return false;
-    for (const auto& id : unprotected) log_.message(MessageEvent::unprotected, id, {{"reason", why_unprotected}});
+    for (const auto& id : unprotected)
+      log_.message(MessageEvent::unprotected, id, {{"reason", why_unprotected}});
   }
   co_return !is_stopping_;
 }
@@ -95,15 +103,16 @@ Task<Result<void>> Guardian::change_holders_of(std::vector<RowId> rows, ChangeHo
       [rows = std::move(rows), change = std::move(change)](storage::Writer& w) -> Result<void> {
         for (auto row : rows)
           if (auto changed = w.change_holders(row, change);
-              !changed && changed.error().code != std::errc::no_such_file_or_directory)  // that one is finished meanwhile
+              !changed &&
+              changed.error().code != std::errc::no_such_file_or_directory)  // that one is finished meanwhile
             return changed;
         return {};
       },
       octets);
 }
 
-// What a silent hub holds counts as missing from the first moment, though it is copied again only after reprotect_after: the
-// hub may just be restarting.
+// What a silent hub holds counts as missing from the first moment, though it is copied again only after
+// reprotect_after: the hub may just be restarting.
 Task<void> Guardian::count_short() {
   auto now = MonotonicClock::now();
   std::vector<SpoolId> silent;
@@ -112,18 +121,20 @@ Task<void> Guardian::count_short() {
       silent.push_back(member->identity->spool);
   if (silent == short_of_ && now < next_count_) co_return;
   next_count_ = now + count_pause;
-  auto counted = co_await query<std::uint64_t>(runtime_.io, spool_, [silent](storage::Reader& r) -> Result<std::uint64_t> {
-    std::uint64_t sum = 0;
-    for (auto spool : silent) {
-      auto copies = r.copies_on(spool);
-      if (!copies) return copies;
-      sum += *copies;
-    }
-    return sum;
-  });
+  auto counted = co_await query<std::uint64_t>(runtime_.io, spool_,
+                                               [silent](storage::Reader& r) -> Result<std::uint64_t> {
+                                                 std::uint64_t sum = 0;
+                                                 for (auto spool : silent) {
+                                                   auto copies = r.copies_on(spool);
+                                                   if (!copies) return copies;
+                                                   sum += *copies;
+                                                 }
+                                                 return sum;
+                                               });
   if (!counted) co_return;
   if (silent != short_of_ && *counted != 0)
-    log_.line(LogLevel::warning, "holders of copies are silent", {{"messages", static_cast<std::int64_t>(*counted)}});
+    log_.line(LogLevel::warning, "holders of copies are silent",
+              {{"messages", static_cast<std::int64_t>(*counted)}});
   short_of_ = std::move(silent);
   short_messages_ = *counted;
 }
@@ -141,8 +152,8 @@ Task<bool> Guardian::holder_lost(SpoolId spool, bool is_replaced, bool has_left)
   co_return is_all;
 }
 
-// A hub whose copies did not count any more has come back with its spool: which of them has it still? Those need not be
-// sent again. False: it has not answered yet.
+// A hub whose copies did not count any more has come back with its spool: which of them has it still? Those
+// need not be sent again. False: it has not answered yet.
 Task<bool> Guardian::holder_is_back(std::string hub, SpoolId spool) {
   RowId after{0};
   std::int64_t kept = 0;
@@ -159,8 +170,8 @@ Task<bool> Guardian::holder_is_back(std::string hub, SpoolId spool) {
       auto heard = answers.find(message.id);
       if (heard == answers.end()) co_return false;
       const auto& answer = heard->second.front();
-      if (answer.spool == spool && answer.knows == cluster::Knows::held && answer.owner_spool == spool_.id() &&
-          answer.generation == message.generation)
+      if (answer.spool == spool && answer.knows == cluster::Knows::held &&
+          answer.owner_spool == spool_.id() && answer.generation == message.generation)
         held.push_back(message.row);
     }
     auto confirmed = held.size();
@@ -171,7 +182,8 @@ Task<bool> Guardian::holder_is_back(std::string hub, SpoolId spool) {
     if (!saved) co_return false;
     kept += static_cast<std::int64_t>(confirmed);
   }
-  if (kept != 0) log_.line(LogLevel::info, "a holder is back with its copies", {{"member", hub}, {"messages", kept}});
+  if (kept != 0)
+    log_.line(LogLevel::info, "a holder is back with its copies", {{"member", hub}, {"messages", kept}});
   co_return !is_stopping_;
 }
 

@@ -113,7 +113,8 @@ void Guardian::doubt(MessageId id) {
 }
 
 Task<void> Guardian::look_into(MessageId id) {
-  auto row = co_await query<std::optional<RowId>>(runtime_.io, spool_, [id](storage::Reader& r) { return r.find_message(id); });
+  auto row = co_await query<std::optional<RowId>>(runtime_.io, spool_,
+                                                  [id](storage::Reader& r) { return r.find_message(id); });
   if (row && *row && !is_returning_) doubted_.push_back(**row);
 }
 
@@ -125,7 +126,8 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
         for (auto row : rows) {
           auto message = r.message(row);
           if (!message) return std::unexpected(message.error());
-          if (*message && (!(*message)->holders.empty() || asks_anyway)) messages.push_back(std::move(**message));
+          if (*message && (!(*message)->holders.empty() || asks_anyway))
+            messages.push_back(std::move(**message));
         }
         return messages;
       });
@@ -146,8 +148,8 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
   bool is_told_first = ownership_.needs_every_answer();
   if (!ids.empty() && is_told_first) told = co_await ended_runs_.tell(ended_runs_.known(named));
   if (!ids.empty()) answers = co_await ask(ids, "");
-  // Until it refuses what runs that are over have sent, a copy of the message may lie unread with whoever knows nothing of it: that says
-  // nothing, and it is told and asked again in a moment.
+  // Until it refuses what runs that are over have sent, a copy of the message may lie unread with whoever
+  // knows nothing of it: that says nothing, and it is told and asked again in a moment.
   auto says_nothing = [&](const cluster::Answer& a) {
     return is_told_first && a.knows == cluster::Knows::unknown && !told.hubs.contains(a.hub);
   };
@@ -197,7 +199,8 @@ Task<std::vector<Guardian::Unsettled>> Guardian::settle_returned(std::vector<Row
       // the row may be older than the last offer.
       std::vector<storage::Holder> confirmed;
       std::vector<storage::Holder> gone;
-      // Named or not, who is undecided knows more in a moment: it may have taken the message over, and be giving it away.
+      // Named or not, who is undecided knows more in a moment: it may have taken the message over, and be
+      // giving it away.
       bool is_soon_known = std::ranges::any_of(heard, [&](const auto& a) {
         return says_nothing(a) || a.is_undecided(message.generation) || a.knows == cluster::Knows::waiting;
       });

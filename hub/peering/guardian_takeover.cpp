@@ -57,7 +57,8 @@ Task<void> Guardian::take_over_from(std::string hub, SpoolId spool) {
         {{"member", hub}, {"spool", to_string(spool)}});
   }
   RowId after{0};
-  while (!is_stopping_ && may_take_from(hub, spool)) {  // who may not take over yet finds out what is owned or done elsewhere
+  while (!is_stopping_ &&
+         may_take_from(hub, spool)) {  // who may not take over yet finds out what is owned or done elsewhere
     auto shadows = co_await query<std::vector<Shadow>>(
         runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.shadows_of(spool, after, page); });
     if (!shadows || shadows->empty()) break;
@@ -92,9 +93,11 @@ Task<void> Guardian::decide_on(std::vector<Shadow> shadows, MessageEvent event) 
     Others others;
     if (decision.what == cluster::TakeoverDecision::What::take) others = others_of(shadow, heard);
     // What an audit has found out holds as long as the audited hub says so.
-    bool is_unasked = event == MessageEvent::recovered &&
-                      std::ranges::none_of(answers[shadow.id], [&](const auto& a) { return a.hub == shadow.owner_hub; });
-    bool must_wait = !ownership_.may_take_over() || others.are_waited_for || deciding_[shadow.id] || is_unasked;
+    bool is_unasked =
+        event == MessageEvent::recovered &&
+        std::ranges::none_of(answers[shadow.id], [&](const auto& a) { return a.hub == shadow.owner_hub; });
+    bool must_wait =
+        !ownership_.may_take_over() || others.are_waited_for || deciding_[shadow.id] || is_unasked;
     if (decision.what == cluster::TakeoverDecision::What::take && must_wait)
       decision.what = cluster::TakeoverDecision::What::wait;
     switch (decision.what) {
@@ -102,10 +105,11 @@ Task<void> Guardian::decide_on(std::vector<Shadow> shadows, MessageEvent event) 
         // Whoever has something of it is owed the "done", also when it was offered its copy after this one
         // was.
         for (const auto& a : answers[shadow.id])
-          if (a.knows != cluster::Knows::unknown && storage::find_holder(shadow.offered, a.hub, a.spool) == shadow.offered.end())
+          if (a.knows != cluster::Knows::unknown &&
+              storage::find_holder(shadow.offered, a.hub, a.spool) == shadow.offered.end())
             shadow.offered.push_back({a.hub, a.spool, HolderState::offered});
-        // And whoever is out: what it had of the message, or was given, nobody here knows. Being owed the "done" is the answer it gets
-        // when it is back, and it delivers nothing before.
+        // And whoever is out: what it had of the message, or was given, nobody here knows. Being owed the
+        // "done" is the answer it gets when it is back, and it delivers nothing before.
         for (auto& holder : others.out) {
           auto named = storage::find_holder(shadow.offered, holder.hub, holder.spool);
           if (named != shadow.offered.end())
@@ -159,8 +163,9 @@ Task<Guardian::Heard> Guardian::tell_and_ask(const std::vector<Shadow>& shadows)
     heard.over = ended_runs_.known({{shadows.front().owner_hub, shadows.front().owner_spool}});
     heard.told = co_await ended_runs_.tell(heard.over);
     for (const auto& run : ownership_.live_runs())
-      if (const auto* member = members_.find(run.hub); member != nullptr && member->identity &&
-                                                       (member->identity->spool != run.spool || member->identity->epoch <= run.lowest))
+      if (const auto* member = members_.find(run.hub);
+          member != nullptr && member->identity &&
+          (member->identity->spool != run.spool || member->identity->epoch <= run.lowest))
         heard.told.alive.insert(run.hub);
   }
   heard.answers = co_await ask(std::move(ids), "");
@@ -168,8 +173,8 @@ Task<Guardian::Heard> Guardian::tell_and_ask(const std::vector<Shadow>& shadows)
   co_return heard;
 }
 
-// Not only the holders that this copy names: a hub that was handed the message, or was given a copy after this one, is named nowhere here.
-// Out is who was when the others were told so, and still is.
+// Not only the holders that this copy names: a hub that was handed the message, or was given a copy after
+// this one, is named nowhere here. Out is who was when the others were told so, and still is.
 Guardian::Others Guardian::others_of(const Shadow& shadow, const Heard& heard) {
   Others others;
   if (!ownership_.needs_every_answer()) return others;
@@ -177,14 +182,17 @@ Guardian::Others Guardian::others_of(const Shadow& shadow, const Heard& heard) {
   auto answers = heard.answers.find(shadow.id);
   for (const auto& member : members_.all()) {
     if (!member->identity || member->state == smtp::HubState::left) continue;
-    bool has_answered = answers != heard.answers.end() &&
-                        std::ranges::any_of(answers->second, [&](const auto& a) { return a.hub == member->name(); });
+    bool has_answered =
+        answers != heard.answers.end() &&
+        std::ranges::any_of(answers->second, [&](const auto& a) { return a.hub == member->name(); });
     if (has_answered && heard.told.hubs.contains(member->name())) {
       waits_.erase(member->name());
       continue;
     }
     storage::Holder other{member->name(), member->identity->spool, HolderState::former_owner};
-    bool is_told = std::ranges::find(heard.over, smtp::KnownEpoch{other.hub, other.spool, member->identity->epoch}) != heard.over.end();
+    bool is_told =
+        std::ranges::find(heard.over, smtp::KnownEpoch{other.hub, other.spool, member->identity->epoch}) !=
+        heard.over.end();
     if (is_told && ownership_.is_out(*member, other.spool) && !heard.told.alive.contains(other.hub)) {
       bool is_owner = other.hub == shadow.owner_hub && other.spool == shadow.owner_spool;
       bool is_named = storage::find_holder(shadow.offered, other.hub, other.spool) != shadow.offered.end();
@@ -203,12 +211,14 @@ Guardian::Others Guardian::others_of(const Shadow& shadow, const Heard& heard) {
 // A hub that was out before the copy came here was given nothing of the message afterwards.
 bool Guardian::may_have_been_given(const Shadow& shadow, const Member& member) const {
   auto out = out_from_.find(member.identity->spool);
-  return out == out_from_.end() || out->second.first != member.identity->epoch || shadow.row < out->second.second;
+  return out == out_from_.end() || out->second.first != member.identity->epoch ||
+         shadow.row < out->second.second;
 }
 
 void Guardian::bring_to_mind(const std::string& hub, SpoolId spool, Epoch lowest) {
   if (hub == config_.hub_name) return;
-  if (auto* member = members_.find_or_admit(hub); member != nullptr && !member->identity) members_.meet(*member, spool, lowest);
+  if (auto* member = members_.find_or_admit(hub); member != nullptr && !member->identity)
+    members_.meet(*member, spool, lowest);
 }
 
 void Guardian::note_wait_for(const Member& member) {
@@ -218,7 +228,9 @@ void Guardian::note_wait_for(const Member& member) {
   waited.last = now;
   if (now < said_waiting_at_ || now < waited.since + 2 * config_.cluster.lease) return;
   said_waiting_at_ = now + said_pause;
-  log_.line(LogLevel::warning, "mail of a hub that is gone waits for the answer of another hub, which may own it", {{"member", member.name()}});
+  log_.line(LogLevel::warning,
+            "mail of a hub that is gone waits for the answer of another hub, which may own it",
+            {{"member", member.name()}});
 }
 
 Duration Guardian::takeover_wait() const {
@@ -232,19 +244,23 @@ Duration Guardian::takeover_wait() const {
 // Not what has come meanwhile: a hub that took over offers its copy, of a later generation, as soon as it
 // has.
 Task<void> Guardian::drop(Copies copies) {
-  auto dropped = std::make_shared<Copies>();  // of these, what was still here: a discard status may have come first
-  auto committed = co_await commit(runtime_.io, spool_, [copies, dropped](storage::Writer& w) -> Result<void> {
-    dropped->clear();
-    for (const auto& copy : copies) {
-      auto was_here = copy.is_done ? w.finish_shadow(copy.id, copy.up_to) : w.release_shadow(copy.id, copy.up_to);
-      if (!was_here) return std::unexpected(was_here.error());
-      if (*was_here) dropped->push_back(copy);
-    }
-    return {};
-  });
+  auto dropped =
+      std::make_shared<Copies>();  // of these, what was still here: a discard status may have come first
+  auto committed =
+      co_await commit(runtime_.io, spool_, [copies, dropped](storage::Writer& w) -> Result<void> {
+        dropped->clear();
+        for (const auto& copy : copies) {
+          auto was_here =
+              copy.is_done ? w.finish_shadow(copy.id, copy.up_to) : w.release_shadow(copy.id, copy.up_to);
+          if (!was_here) return std::unexpected(was_here.error());
+          if (*was_here) dropped->push_back(copy);
+        }
+        return {};
+      });
   if (!committed) co_return;
   outbox_grew_();
-  for (const auto& copy : *dropped) log_.message(MessageEvent::shadow_dropped, copy.id, {{"owner", copy.owner, true}});
+  for (const auto& copy : *dropped)
+    log_.message(MessageEvent::shadow_dropped, copy.id, {{"owner", copy.owner, true}});
 }
 
 Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
@@ -268,14 +284,16 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
     message.size = shadow.size;
     for (auto index : shadow.done)
       message.progress.push_back({index, RecipientOutcome::State::delivered, "done by the former owner"});
-    // Also when its spool is gone: it may have given a copy, after this one, to a hub that is away. What is owed to it is the answer
-    // that hub will get.
-    if (auto* owner = members_.find(shadow.owner_hub); event == MessageEvent::taken_over && owner != nullptr && owner->identity)
+    // Also when its spool is gone: it may have given a copy, after this one, to a hub that is away. What is
+    // owed to it is the answer that hub will get.
+    if (auto* owner = members_.find(shadow.owner_hub);
+        event == MessageEvent::taken_over && owner != nullptr && owner->identity)
       message.holders.push_back({shadow.owner_hub, shadow.owner_spool, HolderState::former_owner});
     for (const auto& holder : shadow.offered) {
       auto* member = members_.find(holder.hub);
       bool is_noted = holder.hub == shadow.owner_hub && event == MessageEvent::taken_over;
-      if (member == nullptr || is_noted || (member->identity && member->identity->spool != holder.spool)) continue;
+      if (member == nullptr || is_noted || (member->identity && member->identity->spool != holder.spool))
+        continue;
       auto state = holder.state == HolderState::former_owner ? holder.state : HolderState::offered;
       message.holders.push_back({holder.hub, holder.spool, state});
     }
@@ -314,17 +332,19 @@ Task<void> Guardian::take(std::vector<Shadow> shadows, MessageEvent event) {
   (event == MessageEvent::recovered ? metrics_.messages_recovered_total
                                     : metrics_.messages_taken_over_total) += shared->size();
   for (const auto& [message, from, applied] : *shared)
-    log_.message(event, message.id,
-                 {{"sender", message.envelope.sender, true},
-                  {"to", log_.keeps_tracking() ? addresses_for_tracking(message.envelope.recipients) : std::string(), true},
-                  {"original_client", message.envelope.client_address, true},
-                  {"size", static_cast<std::int64_t>(message.size), true},
-                  {"generation", static_cast<std::int64_t>(message.generation.value)},
-                  {"from", from},
-                  {"state", applied.is_held ? "held" : "queued"},
-                  {"destination", applied.next_hop},
-                  {"history", to_text(applied.history)},
-                  {"last_error", applied.last_error}});
+    log_.message(
+        event, message.id,
+        {{"sender", message.envelope.sender, true},
+         {"to", log_.keeps_tracking() ? addresses_for_tracking(message.envelope.recipients) : std::string(),
+          true},
+         {"original_client", message.envelope.client_address, true},
+         {"size", static_cast<std::int64_t>(message.size), true},
+         {"generation", static_cast<std::int64_t>(message.generation.value)},
+         {"from", from},
+         {"state", applied.is_held ? "held" : "queued"},
+         {"destination", applied.next_hop},
+         {"history", to_text(applied.history)},
+         {"last_error", applied.last_error}});
   outbound_->look_again();
   copier_.protect_later();
   note_changed_();

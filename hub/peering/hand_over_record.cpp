@@ -13,17 +13,24 @@ using storage::Holder;
 using storage::RecipientOutcome;
 
 constexpr std::uint64_t format_version = 1;
-constexpr std::uint64_t list_max = 100'000;  // as many as an envelope has recipients at most: memory for no more
+constexpr std::uint64_t list_max =
+    100'000;  // as many as an envelope has recipients at most: memory for no more
 constexpr std::uint64_t flag_held = 1;
 constexpr std::uint64_t flag_history = 2;
 constexpr std::uint64_t flag_next_hop = 4;
 constexpr std::size_t destination_octets_max = 1024;
 constexpr std::size_t detail_octets_max = 512;
 
-std::uint64_t to_number(WallTime t) { return static_cast<std::uint64_t>(t.time_since_epoch().count()); }
-WallTime to_time(std::uint64_t n) { return WallTime{WallTime::duration{static_cast<std::int64_t>(n)}}; }
+std::uint64_t to_number(WallTime t) {
+  return static_cast<std::uint64_t>(t.time_since_epoch().count());
+}
+WallTime to_time(std::uint64_t n) {
+  return WallTime{WallTime::duration{static_cast<std::int64_t>(n)}};
+}
 
-bool has_line_end(std::string_view text) { return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos; }
+bool has_line_end(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
+}
 
 }  // namespace
 
@@ -31,7 +38,8 @@ std::string encode(const HandOverRecord& record) {
   std::string out;
   put_number(out, format_version);
   put_string(out, encode(record.envelope));
-  put_number(out, (record.is_held ? flag_held : 0) | (record.history.empty() ? 0 : flag_history) | (record.next_hop.empty() ? 0 : flag_next_hop));
+  put_number(out, (record.is_held ? flag_held : 0) | (record.history.empty() ? 0 : flag_history) |
+                      (record.next_hop.empty() ? 0 : flag_next_hop));
   put_number(out, to_number(record.alarm_at));
   put_number(out, record.queue.size());
   for (const auto& entry : record.queue) {
@@ -101,7 +109,8 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
     if (index >= record.envelope.recipients.size() || detail.size() > detail_octets_max ||
         state > static_cast<std::uint64_t>(RecipientOutcome::State::expanded_elsewhere))
       return bad("a recipient that is not there");
-    record.progress.push_back({static_cast<std::uint32_t>(index), static_cast<RecipientOutcome::State>(state), std::string(detail)});
+    record.progress.push_back({static_cast<std::uint32_t>(index), static_cast<RecipientOutcome::State>(state),
+                               std::string(detail)});
   }
   count = in.number();
   if (count > list_max) return bad("a list that is too long");
@@ -111,7 +120,8 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
     holder.spool.value = in.number();
     auto state = in.number();
     if (!in.ok()) break;
-    if (!smtp::is_hub_name(holder.hub) || state > static_cast<std::uint64_t>(Holder::State::former_owner)) return bad("a holder");
+    if (!smtp::is_hub_name(holder.hub) || state > static_cast<std::uint64_t>(Holder::State::former_owner))
+      return bad("a holder");
     holder.state = static_cast<Holder::State>(state);
     record.holders.push_back(std::move(holder));
   }
@@ -127,7 +137,8 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
       owner.since = to_time(in.number());
       auto attempts = in.number();
       if (!in.ok()) break;
-      if (generation == 0 || generation > std::numeric_limits<std::uint32_t>::max() || attempts > std::numeric_limits<std::uint32_t>::max() ||
+      if (generation == 0 || generation > std::numeric_limits<std::uint32_t>::max() ||
+          attempts > std::numeric_limits<std::uint32_t>::max() ||
           how > static_cast<std::uint64_t>(OwnerRecord::How::handed_over) || !smtp::is_hub_name(owner.hub))
         return bad("an owner");
       owner.generation.value = static_cast<std::uint32_t>(generation);
@@ -136,11 +147,14 @@ Result<HandOverRecord> decode_hand_over(std::string_view octets) {
       record.history.push_back(std::move(owner));
     }
     record.last_error = in.string();
-    if (record.last_error.size() > detail_octets_max || has_line_end(record.last_error)) return bad("a last error");
+    if (record.last_error.size() > detail_octets_max || has_line_end(record.last_error))
+      return bad("a last error");
   }
   if (in.ok() && (flags & flag_next_hop) != 0) {
     record.next_hop = in.string();
-    if (record.next_hop.empty() || record.next_hop.size() > next_hop_octets_max || has_line_end(record.next_hop)) return bad("a next hop");
+    if (record.next_hop.empty() || record.next_hop.size() > next_hop_octets_max ||
+        has_line_end(record.next_hop))
+      return bad("a next hop");
   }
   if (!in.at_end()) return bad(in.ok() ? "trailing octets" : "cut short");
   return record;

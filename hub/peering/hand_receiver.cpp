@@ -15,8 +15,9 @@ constexpr Duration look_pause = 20ms;
 
 }  // namespace
 
-HandReceiver::HandReceiver(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, ShadowKeeper& keeper,
-                           Copier& copier, PendingMessages& pending, EventLog& log, Metrics& metrics)
+HandReceiver::HandReceiver(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
+                           ShadowKeeper& keeper, Copier& copier, PendingMessages& pending, EventLog& log,
+                           Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -36,22 +37,28 @@ Task<void> HandReceiver::stop() {
 std::optional<smtp::Reply> HandReceiver::refuse(const Offered& offered, std::uint64_t octets) {
   const auto& peer = offered.peer;
   auto* member = members_.find(peer.hub);
-  if (member == nullptr || !member->identity || member->identity->spool != peer.spool || peer.epoch < member->identity->epoch)
+  if (member == nullptr || !member->identity || member->identity->spool != peer.spool ||
+      peer.epoch < member->identity->epoch)
     return smtp::Reply{554, "5.7.0", "Epoch " + std::to_string(peer.epoch.value) + " is over"};
-  // It may have lain unread, or on its way, for so long that the giver is gone and another hub owns the message.
-  if (!members_.is_in_touch_with(*member)) return smtp::Reply{451, "4.4.1", "This hub has not heard from yours for three heartbeats: offer again"};
+  // It may have lain unread, or on its way, for so long that the giver is gone and another hub owns the
+  // message.
+  if (!members_.is_in_touch_with(*member))
+    return smtp::Reply{451, "4.4.1", "This hub has not heard from yours for three heartbeats: offer again"};
   if (is_refusing_ || is_stopping_) return smtp::Reply{452, "4.3.2", "This hub is being drained itself"};
   if (auto at = asked_back_.find(offered.id); at != asked_back_.end() && at->second.giver == peer.spool) {
     const auto& back = at->second;
     if (peer.epoch < back.epoch || (peer.epoch == back.epoch && offered.number <= back.number))
       return smtp::Reply{550, "5.5.0", "This offer was asked back"};
   }
-  if (pending_.contains(offered.id)) return smtp::Reply{451, "4.3.0", "The message is being accepted this moment"};
-  if (spool_.free_octets() < config_.spool.reserve_octets + octets) return smtp::Reply{452, "4.3.1", "Insufficient system storage"};
+  if (pending_.contains(offered.id))
+    return smtp::Reply{451, "4.3.0", "The message is being accepted this moment"};
+  if (spool_.free_octets() < config_.spool.reserve_octets + octets)
+    return smtp::Reply{452, "4.3.1", "Insufficient system storage"};
   return std::nullopt;
 }
 
-Result<storage::NewMessage> HandReceiver::make_message(const Offered& offered, HandOverRecord record, std::uint64_t size) {
+Result<storage::NewMessage> HandReceiver::make_message(const Offered& offered, HandOverRecord record,
+                                                       std::uint64_t size) {
   storage::NewMessage message;
   message.row = spool_.next_row();
   message.id = offered.id;
@@ -65,10 +72,13 @@ Result<storage::NewMessage> HandReceiver::make_message(const Offered& offered, H
   message.history = std::move(record.history);
   if (message.history.empty() && message.generation.value > 1) {  // a giver of an older release
     bool is_second = message.generation == Generation{2};
-    message.history.push_back({Generation{message.generation.value - 1}, is_second ? OwnerRecord::How::accepted : OwnerRecord::How::unknown,
-                               offered.peer.hub, offered.peer.spool, is_second ? record.envelope.accepted_at : WallTime{}, 0});
+    message.history.push_back({Generation{message.generation.value - 1},
+                               is_second ? OwnerRecord::How::accepted : OwnerRecord::How::unknown,
+                               offered.peer.hub, offered.peer.spool,
+                               is_second ? record.envelope.accepted_at : WallTime{}, 0});
   }
-  add_owner(message.history, {message.generation, OwnerRecord::How::handed_over, config_.hub_name, spool_.id(), WallClock::now(), 0});
+  add_owner(message.history, {message.generation, OwnerRecord::How::handed_over, config_.hub_name,
+                              spool_.id(), WallClock::now(), 0});
   for (auto& holder : record.holders) {
     auto* member = members_.find(holder.hub);
     bool is_replaced = member != nullptr && member->identity && member->identity->spool != holder.spool;
@@ -78,7 +88,9 @@ Result<storage::NewMessage> HandReceiver::make_message(const Offered& offered, H
   }
   // The giver keeps it until it has heard the answer, and after that if it stays.
   message.holders.push_back({offered.peer.hub, offered.peer.spool, Holder::State::holds});
-  if (message.queue.empty()) message.queue = outbound_->entries_for(record.envelope, message.progress, outbound_->mail_time(), record.next_hop);
+  if (message.queue.empty())
+    message.queue =
+        outbound_->entries_for(record.envelope, message.progress, outbound_->mail_time(), record.next_hop);
   message.is_protected = storage::copies_held(message.holders) >= record.envelope.protection.copies;
   message.envelope = std::move(record.envelope);
   return message;
@@ -88,7 +100,8 @@ void HandReceiver::take(const Peer& peer, smtp::HandOffer offer, ReplySlotPtr sl
   Offered offered{peer, offer.copy.id, offer.copy.generation, offer.number, offer.keep, offer.is_held_there};
   auto octets = offer.copy.envelope.size() + offer.copy.body.size();
   if (auto reply = refuse(offered, octets)) return slot->answer(*reply);
-  if (!offer.is_held_there && offer.copy.body.size() != offer.copy.body_octets) return slot->answer({501, "5.5.4", "XHAND: the body has another size"});
+  if (!offer.is_held_there && offer.copy.body.size() != offer.copy.body_octets)
+    return slot->answer({501, "5.5.4", "XHAND: the body has another size"});
   auto record = decode_hand_over(offer.copy.envelope);
   if (!record) return slot->answer({501, "5.5.4", record.error().what});
   bool is_held = record->is_held;
@@ -96,7 +109,8 @@ void HandReceiver::take(const Peer& peer, smtp::HandOffer offer, ReplySlotPtr sl
   store(std::move(offered), std::move(*message), is_held, 0, std::move(offer.copy.body), std::move(slot));
 }
 
-std::optional<smtp::Reply> HandReceiver::begin(const Peer& peer, const smtp::HandOffer& offer, ShadowKeeper::Stream& stream) {
+std::optional<smtp::Reply> HandReceiver::begin(const Peer& peer, const smtp::HandOffer& offer,
+                                               ShadowKeeper::Stream& stream) {
   Offered offered{peer, offer.copy.id, offer.copy.generation, offer.number, offer.keep};
   if (auto reply = refuse(offered, offer.copy.body_octets)) return reply;
   auto record = decode_hand_over(offer.copy.envelope);
@@ -109,7 +123,8 @@ std::optional<smtp::Reply> HandReceiver::begin(const Peer& peer, const smtp::Han
   stream.shadow.generation = offered.generation;
   stream.shadow.size = message->size;
   stream.has_failed = std::make_shared<bool>(false);
-  stream.finish = [this, offered, is_held, message = std::move(*message)](std::uint32_t number, std::string octets, ReplySlotPtr slot) {
+  stream.finish = [this, offered, is_held, message = std::move(*message)](
+                      std::uint32_t number, std::string octets, ReplySlotPtr slot) {
     if (auto reply = refuse(offered, 0)) {
       ShadowKeeper::Stream given_up;
       given_up.shadow.row = message.row;
@@ -121,17 +136,19 @@ std::optional<smtp::Reply> HandReceiver::begin(const Peer& peer, const smtp::Han
   return std::nullopt;
 }
 
-void HandReceiver::store(Offered offered, storage::NewMessage message, bool is_held, std::uint32_t number, std::string octets,
-                         ReplySlotPtr slot) {
+void HandReceiver::store(Offered offered, storage::NewMessage message, bool is_held, std::uint32_t number,
+                         std::string octets, ReplySlotPtr slot) {
   // Until it is committed, and who asked before has his answer, nobody is told "unknown".
   pending_.insert(offered.id);
   auto result = std::make_shared<storage::Writer::HandedOver>();
   auto is_not_held = std::make_shared<bool>(false);
   auto size = octets.size() + 512;
   auto row = message.row;
-  bool is_finished = message.queue.empty() && !is_held;  // the giver was about to find out that nothing is left to do
+  bool is_finished =
+      message.queue.empty() && !is_held;  // the giver was about to find out that nothing is left to do
   keeper_.write(
-      [result, is_not_held, is_held_here = offered.is_held_here, is_held, is_finished, number, message = std::move(message), octets = std::move(octets)](storage::Writer& w) -> Result<void> {
+      [result, is_not_held, is_held_here = offered.is_held_here, is_held, is_finished, number,
+       message = std::move(message), octets = std::move(octets)](storage::Writer& w) -> Result<void> {
         auto accepted = w.accept_hand_over(message, is_held);
         if (!accepted) return std::unexpected(accepted.error());
         *result = *accepted;
@@ -155,7 +172,8 @@ void HandReceiver::store(Offered offered, storage::NewMessage message, bool is_h
             given_up.shadow.row = row;
             keeper_.give_up(given_up);
           }
-          if (*is_not_held) return slot->answer({504, "5.5.0", "No copy of the message is held here: send the body"});
+          if (*is_not_held)
+            return slot->answer({504, "5.5.0", "No copy of the message is held here: send the body"});
           if (committed.error().code == std::errc::file_exists)
             return slot->answer({550, "5.5.0", "This hub knows a later owner of the message"});
           if (committed.error().code == std::errc::device_or_resource_busy) {
@@ -179,8 +197,9 @@ Task<void> HandReceiver::stored(Offered offered, storage::Writer::HandedOver res
   pending_.erase(offered.id);
   if (result.is_new) {
     ++metrics_.messages_received_total;
-    log_.message(MessageEvent::handed_over, offered.id,
-                 {{"from", offered.peer.hub}, {"generation", static_cast<std::int64_t>(offered.generation.value)}});
+    log_.message(
+        MessageEvent::handed_over, offered.id,
+        {{"from", offered.peer.hub}, {"generation", static_cast<std::int64_t>(offered.generation.value)}});
     members_.holders_change(result.row);
     note_changed_();
     if (!std::exchange(is_look_planned_, true)) tasks_.spawn("look for mail handed over", look_soon());
@@ -191,12 +210,14 @@ Task<void> HandReceiver::stored(Offered offered, storage::Writer::HandedOver res
   }
   bool is_elsewhere = co_await copier_.copy_elsewhere(result.row, offered.peer.spool);
   if (is_elsewhere) {
-    auto released = co_await commit(runtime_.io, spool_, [row = result.row, giver = offered.peer.spool](storage::Writer& w) {
-      return w.change_holders(row, [giver](std::vector<Holder>& holders) {
-        for (auto& holder : holders)
-          if (holder.spool == giver) holder.state = Holder::State::former_owner;
-      });
-    });
+    auto released = co_await commit(runtime_.io, spool_,
+                                    [row = result.row, giver = offered.peer.spool](storage::Writer& w) {
+                                      return w.change_holders(row, [giver](std::vector<Holder>& holders) {
+                                        for (auto& holder : holders)
+                                          if (holder.spool == giver)
+                                            holder.state = Holder::State::former_owner;
+                                      });
+                                    });
     // Gone meanwhile: it was delivered, which is as good.
     is_elsewhere = released || released.error().code == std::errc::no_such_file_or_directory;
   }
@@ -211,12 +232,14 @@ Task<void> HandReceiver::look_soon() {
   if (!is_stopping_) outbound_->look_again();
 }
 
-void HandReceiver::back(const Peer& peer, MessageId id, Generation generation, std::uint64_t number, ReplySlotPtr slot) {
+void HandReceiver::back(const Peer& peer, MessageId id, Generation generation, std::uint64_t number,
+                        ReplySlotPtr slot) {
   AskedBack back{peer.spool, peer.epoch, number};
   auto [at, is_new] = asked_back_.try_emplace(id, back);
   // A question of an earlier session may come late: what was asked back since stays so.
   auto& known = at->second;
-  bool is_older = known.giver == back.giver && (back.epoch < known.epoch || (back.epoch == known.epoch && back.number < known.number));
+  bool is_older = known.giver == back.giver &&
+                  (back.epoch < known.epoch || (back.epoch == known.epoch && back.number < known.number));
   if (!is_older) known = back;
   if (is_new) asked_back_order_.push_back(id);
   if (asked_back_order_.size() > asked_back_max) {

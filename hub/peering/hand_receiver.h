@@ -1,6 +1,6 @@
-// The receiver's side of a hand-over: makes a message of another hub its own, durably, once per id and generation however often
-// it is offered, and makes a copy elsewhere before it says yes where the giver does not stay as the holder. Called by PeerServer's
-// sessions like ShadowKeeper; the giver's side is Hander.
+// The receiver's side of a hand-over: makes a message of another hub its own, durably, once per id and
+// generation however often it is offered, and makes a copy elsewhere before it says yes where the giver does
+// not stay as the holder. Called by PeerServer's sessions like ShadowKeeper; the giver's side is Hander.
 #pragma once
 
 #include <deque>
@@ -14,8 +14,9 @@ namespace umbra::hub {
 
 class HandReceiver {
  public:
-  HandReceiver(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, ShadowKeeper& keeper, Copier& copier,
-               PendingMessages& pending, EventLog& log, Metrics& metrics);
+  HandReceiver(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
+               ShadowKeeper& keeper, Copier& copier, PendingMessages& pending, EventLog& log,
+               Metrics& metrics);
 
   /// Called when holders of a message have to be told more than they know.
   void on_note(std::function<void()> callback) { note_changed_ = std::move(callback); }
@@ -30,8 +31,10 @@ class HandReceiver {
   /// The whole message in one command.
   void take(const Peer& peer, smtp::HandOffer offer, ReplySlotPtr slot);
   /// Begins a message in pieces (ShadowKeeper::append takes them); a reply when it can not be taken.
-  std::optional<smtp::Reply> begin(const Peer& peer, const smtp::HandOffer& offer, ShadowKeeper::Stream& stream);
-  /// The giver asks what became of its offer, and this hub refuses from now on what of it is still on its way.
+  std::optional<smtp::Reply> begin(const Peer& peer, const smtp::HandOffer& offer,
+                                   ShadowKeeper::Stream& stream);
+  /// The giver asks what became of its offer, and this hub refuses from now on what of it is still on its
+  /// way.
   void back(const Peer& peer, MessageId id, Generation generation, std::uint64_t number, ReplySlotPtr slot);
 
  private:
@@ -45,7 +48,8 @@ class HandReceiver {
   };
   std::optional<smtp::Reply> refuse(const Offered& offered, std::uint64_t octets);
   Result<storage::NewMessage> make_message(const Offered& offered, HandOverRecord record, std::uint64_t size);
-  void store(Offered offered, storage::NewMessage message, bool is_held, std::uint32_t number, std::string octets, ReplySlotPtr slot);
+  void store(Offered offered, storage::NewMessage message, bool is_held, std::uint32_t number,
+             std::string octets, ReplySlotPtr slot);
   Task<void> stored(Offered offered, storage::Writer::HandedOver result, ReplySlotPtr slot);
   Task<void> look_soon();
 

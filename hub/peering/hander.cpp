@@ -32,7 +32,9 @@ Hander::Hander(Runtime runtime, storage::Spool& spool, Members& members, Guardia
       tasks_(runtime.io),
       wake_(runtime.io) {}
 
-void Hander::start() { tasks_.spawn("hand-overs", resolve_loop()); }
+void Hander::start() {
+  tasks_.spawn("hand-overs", resolve_loop());
+}
 
 Task<void> Hander::stop() {
   is_stopping_ = true;
@@ -43,7 +45,8 @@ Task<void> Hander::stop() {
 }
 
 Task<std::optional<StoredMessage>> Hander::read(RowId row) {
-  auto found = co_await query<std::optional<StoredMessage>>(runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
+  auto found = co_await query<std::optional<StoredMessage>>(
+      runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
   co_return found ? std::move(*found) : std::nullopt;
 }
 
@@ -56,7 +59,8 @@ bool Hander::may_not_go(RowId row) const {
 
 Task<Hander::Outcome> Hander::hand(RowId row, std::string hub, bool keep) {
   auto* member = members_.find(hub);
-  if (is_stopping_ || member == nullptr || !member->identity || !member->data->offers("XHAND")) co_return Outcome::not_now;
+  if (is_stopping_ || member == nullptr || !member->identity || !member->data->offers("XHAND"))
+    co_return Outcome::not_now;
   if (may_not_go(row) || !under_way_.insert(row).second) co_return Outcome::not_now;
   auto outcome = Outcome::not_now;
   if (outbound_->claim(row)) {
@@ -73,8 +77,8 @@ Task<Hander::Outcome> Hander::hand(RowId row, std::string hub, bool keep) {
   co_return outcome;
 }
 
-// Asked before it is begun: what a silent holder keeps back is passed over, and others go on. Only a few wait for such a holder; they
-// find out for all whether it stays silent.
+// Asked before it is begun: what a silent holder keeps back is passed over, and others go on. Only a few wait
+// for such a holder; they find out for all whether it stays silent.
 Task<bool> Hander::may_be_drained(const StoredMessage& message) {
   if (guard_->may_deliver_now(message)) co_return true;
   auto verdict = co_await guard_->may_deliver_at_once(message);
@@ -83,14 +87,18 @@ Task<bool> Hander::may_be_drained(const StoredMessage& message) {
     verdict = co_await guard_->may_deliver(message);
     --waiting_;
   }
-  co_return !is_stopping_ && verdict != DeliveryGuard::Verdict::stop && verdict != DeliveryGuard::Verdict::later;
+  co_return !is_stopping_ && verdict != DeliveryGuard::Verdict::stop &&
+      verdict != DeliveryGuard::Verdict::later;
 }
 
 // The message as it is once the spool says that it is being handed over; nothing when it cannot be now.
 Task<std::optional<StoredMessage>> Hander::begin(StoredMessage message, Member& member) {
-  if (pending_.contains(message.id) || storage::is_handing_over(message.state) || !member.identity) co_return std::nullopt;
+  if (pending_.contains(message.id) || storage::is_handing_over(message.state) || !member.identity)
+    co_return std::nullopt;
   Holder receiver{member.name(), member.identity->spool, Holder::State::receiver};
-  auto begun = co_await commit(runtime_.io, spool_, [row = message.row, receiver](storage::Writer& w) { return w.begin_hand_over(row, receiver); });
+  auto begun = co_await commit(runtime_.io, spool_, [row = message.row, receiver](storage::Writer& w) {
+    return w.begin_hand_over(row, receiver);
+  });
   if (!begun) co_return std::nullopt;
   auto found = co_await read(message.row);
   if (found && !found->receiver) found.reset();
@@ -110,10 +118,11 @@ Task<Hander::Given> Hander::give(StoredMessage message, Member& member, Way way)
     if (ended) given.outcome = is_elsewhere ? Outcome::moved : Outcome::kept;
   } else if (answered.kind == Link::Outcome::Kind::not_sent ||
              (answered.kind == Link::Outcome::Kind::replied && answered.reply.code != 550)) {
-    // Nothing was kept there, and nothing of the offer is on its way any more. (550: somebody owns it under a later generation, or
-    // it is done: the resolver asks.)
+    // Nothing was kept there, and nothing of the offer is on its way any more. (550: somebody owns it under a
+    // later generation, or it is done: the resolver asks.)
     if (answered.reply.code == 452) member.refuses_copies_until = MonotonicClock::now() + 5s;
-    if (answered.kind == Link::Outcome::Kind::not_sent) given.reply = {0, "", "4.4.2 no session with hub " + member.name()};
+    if (answered.kind == Link::Outcome::Kind::not_sent)
+      given.reply = {0, "", "4.4.2 no session with hub " + member.name()};
     if (way.is_withheld) given.reply = {0, "", guard_->why_not_now()};
     if (co_await take_back(message)) given.outcome = way.is_withheld ? Outcome::not_now : Outcome::refused;
   }
@@ -144,18 +153,21 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
       record.history.push_back({message.generation, how, members_.own_name(), spool_.id(), since, attempts});
     }
     record.last_error = message.last_error.substr(0, 512);
-    std::ranges::replace_if(record.last_error, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, '?');
+    std::ranges::replace_if(
+        record.last_error, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, '?');
   }
   for (auto holder : message.holders) {
     if (holder.hub == member.name()) {
       may_be_held |= holder.spool == member.identity->spool;
       continue;
     }
-    if (holder.state == Holder::State::holds) holder.state = Holder::State::offered;  // of the generation before
+    if (holder.state == Holder::State::holds)
+      holder.state = Holder::State::offered;  // of the generation before
     record.holders.push_back(std::move(holder));
   }
   auto& trail = record.envelope.trail;
-  if (way.by_route && std::ranges::find(trail, members_.own_name()) == trail.end()) trail.push_back(members_.own_name());
+  if (way.by_route && std::ranges::find(trail, members_.own_name()) == trail.end())
+    trail.push_back(members_.own_name());
   if (!has_trails) record.envelope.trail.clear();
   // On a route the next hop goes by its own routes at once; what was tried elsewhere before keeps its time.
   if (way.by_route && outbound_->leads_to_hubs(record.queue)) record.queue.clear();
@@ -183,8 +195,9 @@ Task<Link::Outcome> Hander::offer(const StoredMessage& message, Member& member, 
   co_return co_await send(std::move(offer), message, member, way);
 }
 
-// Asked right before the step that cannot be undone, as before a final dot: this process may have been stopped since the hand-over was
-// begun, and the message been taken over. The spool that is named as the receiver is the one that is offered it.
+// Asked right before the step that cannot be undone, as before a final dot: this process may have been
+// stopped since the hand-over was begun, and the message been taken over. The spool that is named as the
+// receiver is the one that is offered it.
 Task<bool> Hander::may_go_now(const StoredMessage& message, const Member& member, Way& way) {
   auto is_named = [&] { return !is_stopping_ && member.has_spool(message.receiver->spool); };
   using Verdict = DeliveryGuard::Verdict;
@@ -201,15 +214,18 @@ Task<bool> Hander::may_go_now(const StoredMessage& message, const Member& member
 }
 
 // With the body.
-Task<Link::Outcome> Hander::send(smtp::HandOffer offer, const StoredMessage& message, Member& member, Way& way) {
+Task<Link::Outcome> Hander::send(smtp::HandOffer offer, const StoredMessage& message, Member& member,
+                                 Way& way) {
   Link::Outcome outcome;  // not sent
   const auto row = message.row;
   const auto size = offer.copy.body_octets;
-  auto deadline = MonotonicClock::now() + answer_timeout + Duration{static_cast<std::int64_t>(size) * 100};  // 10 MB/s
+  auto deadline =
+      MonotonicClock::now() + answer_timeout + Duration{static_cast<std::int64_t>(size) * 100};  // 10 MB/s
   auto left = [deadline] { return std::max<Duration>(deadline - MonotonicClock::now(), 100ms); };
   std::uint64_t sent = 0;
   for (std::uint32_t number = 0; !offer.copy.streamed && sent < size; ++number) {
-    auto chunk = co_await query<std::string>(runtime_.io, spool_, [row, number](storage::Reader& r) { return r.chunk(row, number); });
+    auto chunk = co_await query<std::string>(
+        runtime_.io, spool_, [row, number](storage::Reader& r) { return r.chunk(row, number); });
     if (!chunk || chunk->empty()) co_return outcome;
     sent += chunk->size();
     offer.copy.body += *chunk;
@@ -219,9 +235,11 @@ Task<Link::Outcome> Hander::send(smtp::HandOffer offer, const StoredMessage& mes
   metrics_.handover_body_octets_total += sent;
   outcome = offer.copy.streamed ? co_await member.data->call_or_end(smtp::format_hand(offer), left())
                                 : co_await member.data->call(smtp::format_hand(offer), left());
-  if (!offer.copy.streamed || outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
+  if (!offer.copy.streamed || outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250)
+    co_return outcome;
   for (std::uint32_t number = 0; sent < size; ++number) {
-    auto chunk = co_await query<std::string>(runtime_.io, spool_, [row, number](storage::Reader& r) { return r.chunk(row, number); });
+    auto chunk = co_await query<std::string>(
+        runtime_.io, spool_, [row, number](storage::Reader& r) { return r.chunk(row, number); });
     if (!chunk || chunk->empty() || chunk->size() > smtp::shadow_chunk_octets_max) {
       outcome = {};  // the last piece was not sent: nothing is kept
       co_return outcome;
@@ -232,17 +250,21 @@ Task<Link::Outcome> Hander::send(smtp::HandOffer offer, const StoredMessage& mes
       co_return outcome;
     }
     metrics_.handover_body_octets_total += chunk->size();
-    outcome = co_await member.data->call_or_end(smtp::format_chunk(offer.copy.id, *chunk, sent == size), left());
+    outcome =
+        co_await member.data->call_or_end(smtp::format_chunk(offer.copy.id, *chunk, sent == size), left());
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return outcome;
   }
   co_return outcome;
 }
 
-Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch epoch, Generation generation, HandOverEnd how, const Way* way) {
-  auto ended = co_await commit(runtime_.io, spool_, [row = message.row, owner, epoch, generation, how](storage::Writer& w) {
-    return w.end_hand_over(row, generation, owner, epoch, how);
-  });
-  // Not there: the new owner was done with it, and said so, before it answered. It was handed over nevertheless.
+Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch epoch, Generation generation,
+                               HandOverEnd how, const Way* way) {
+  auto ended = co_await commit(runtime_.io, spool_,
+                               [row = message.row, owner, epoch, generation, how](storage::Writer& w) {
+                                 return w.end_hand_over(row, generation, owner, epoch, how);
+                               });
+  // Not there: the new owner was done with it, and said so, before it answered. It was handed over
+  // nevertheless.
   bool is_done = !ended && ended.error().code == std::errc::no_such_file_or_directory;
   if (!ended && !is_done) co_return ended;
   ++metrics_.messages_handed_over_total;
@@ -252,8 +274,12 @@ Task<Result<void>> Hander::end(const StoredMessage& message, Holder owner, Epoch
                {{"owner", owner.hub},
                 {"generation", static_cast<std::int64_t>(generation.value)},
                 {"copy", how != HandOverEnd::moved && !is_done ? "kept" : "dropped"},
-                {"why", way == nullptr ? "found out" : way->by_route ? "route" : "drain"},
-                {"body", way == nullptr ? "not known" : way->is_body_sent ? "sent" : "was there"}});
+                {"why", way == nullptr  ? "found out"
+                        : way->by_route ? "route"
+                                        : "drain"},
+                {"body", way == nullptr      ? "not known"
+                         : way->is_body_sent ? "sent"
+                                             : "was there"}});
   if (on_outbox_) on_outbox_();
   co_return Result<void>{};
 }
@@ -266,11 +292,13 @@ bool Hander::is_in_reach(const std::string& hub) {
          member->state == smtp::HubState::active && MonotonicClock::now() >= member->refuses_copies_until;
 }
 
-void Hander::hand_on(std::shared_ptr<const StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) {
+void Hander::hand_on(std::shared_ptr<const StoredMessage> message, std::string hub,
+                     std::move_only_function<void(HandedOn)> done) {
   tasks_.spawn("hand on", hand_on_now(std::move(message), std::move(hub), std::move(done)));
 }
 
-Task<void> Hander::hand_on_now(std::shared_ptr<const StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) {
+Task<void> Hander::hand_on_now(std::shared_ptr<const StoredMessage> message, std::string hub,
+                               std::move_only_function<void(HandedOn)> done) {
   HandedOn answer;
   if (is_in_reach(hub) && !may_not_go(message->row) && under_way_.insert(message->row).second) {
     answer = co_await try_to_hand_on(*message, hub);
@@ -281,11 +309,13 @@ Task<void> Hander::hand_on_now(std::shared_ptr<const StoredMessage> message, std
 
 Task<HandedOn> Hander::try_to_hand_on(const StoredMessage& message, const std::string& hub) {
   using Kind = HandedOn::Kind;
-  // As before a final dot: who may have lost the message by now does not give it away. (Asked once more, and counted, when it goes.)
+  // As before a final dot: who may have lost the message by now does not give it away. (Asked once more, and
+  // counted, when it goes.)
   if (!guard_->may_deliver_now(message)) {
     auto verdict = co_await guard_->may_deliver(message);
     if (verdict == DeliveryGuard::Verdict::stop) co_return HandedOn{Kind::unclear, {}};
-    if (verdict == DeliveryGuard::Verdict::later) co_return HandedOn{Kind::not_now, {0, "", guard_->why_not_now()}};
+    if (verdict == DeliveryGuard::Verdict::later)
+      co_return HandedOn{Kind::not_now, {0, "", guard_->why_not_now()}};
   }
   auto* member = members_.find(hub);
   if (!is_in_reach(hub)) co_return HandedOn{};
@@ -300,9 +330,10 @@ Task<HandedOn> Hander::try_to_hand_on(const StoredMessage& message, const std::s
 }
 
 Task<bool> Hander::take_back(const StoredMessage& message) {
-  auto taken = co_await commit(runtime_.io, spool_, [row = message.row, generation = message.generation](storage::Writer& w) {
-    return w.take_back(row, generation, false);
-  });
+  auto taken = co_await commit(runtime_.io, spool_,
+                               [row = message.row, generation = message.generation](storage::Writer& w) {
+                                 return w.take_back(row, generation, false);
+                               });
   if (!taken) co_return false;
   outbound_->look_again();
   co_return true;
@@ -315,7 +346,8 @@ Task<void> Hander::resolve_loop() {
     bool was_unclear = std::exchange(has_unclear_, false);
     RowId after{0};
     while (!is_stopping_) {
-      auto rows = co_await query<std::vector<RowId>>(runtime_.io, spool_, [after](storage::Reader& r) { return r.handing_over(after, page); });
+      auto rows = co_await query<std::vector<RowId>>(
+          runtime_.io, spool_, [after](storage::Reader& r) { return r.handing_over(after, page); });
       if (!rows || rows->empty()) break;
       after = rows->back();
       for (auto row : *rows) {
@@ -349,13 +381,16 @@ Task<void> Hander::resolve(RowId row) {
     // It refuses from now on every offer that was sent before.
     auto epoch = member->live_epoch;
     auto outcome = co_await member->control->call(
-        smtp::format_back(message->id, Generation{message->generation.value + 1}, next_offer_ - 1), back_timeout);
+        smtp::format_back(message->id, Generation{message->generation.value + 1}, next_offer_ - 1),
+        back_timeout);
     if (outcome.kind != Link::Outcome::Kind::replied || outcome.reply.code != 250) co_return;
-    if (!member->identity || member->identity->spool != receiver.spool || member->live_epoch != epoch) co_return;
+    if (!member->identity || member->identity->spool != receiver.spool || member->live_epoch != epoch)
+      co_return;
     auto answer = smtp::parse_answer(outcome.reply.text);
     if (!answer || answer->id != message->id) co_return;
-    receiver.answer = cluster::Answer{receiver.hub,      receiver.spool,       epoch, to_knows(answer->kind), answer->generation,
-                                      answer->owner_hub, answer->owner_spool};
+    receiver.answer = cluster::Answer{receiver.hub,           receiver.spool,     epoch,
+                                      to_knows(answer->kind), answer->generation, answer->owner_hub,
+                                      answer->owner_spool};
   }
   std::vector<cluster::Answer> others;
   if (receiver.is_gone || row < spool_.first_row_of_epoch()) {
@@ -366,7 +401,8 @@ Task<void> Hander::resolve(RowId row) {
   if (is_stopping_) co_return;
   auto decision = cluster::decide_hand_over(message->generation, receiver, others);
   bool is_concluded = receiver.is_gone && decision.spool == receiver.spool;
-  co_await carry_out(std::move(*message), decision, is_concluded ? HandOverEnd::concluded : HandOverEnd::kept);
+  co_await carry_out(std::move(*message), decision,
+                     is_concluded ? HandOverEnd::concluded : HandOverEnd::kept);
 }
 
 Task<void> Hander::carry_out(StoredMessage message, cluster::HandOverDecision decision, HandOverEnd how) {

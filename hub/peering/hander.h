@@ -1,8 +1,10 @@
-// The giver's side of a hand-over: gives one message to another hub, and finds out how a hand-over ended whose answer never
-// came. Used by drain and leave, and on routes whose next hop is a hub. The receiver's side is HandReceiver.
+// The giver's side of a hand-over: gives one message to another hub, and finds out how a hand-over ended
+// whose answer never came. Used by drain and leave, and on routes whose next hop is a hub. The receiver's
+// side is HandReceiver.
 //
-// Order: the spool says "being handed over" (undeliverable, kept as the copy) before the offer leaves; a positive answer ends
-// it, a refusal makes the message ours again, no answer leaves it to the resolver, which asks the receiver until it knows.
+// Order: the spool says "being handed over" (undeliverable, kept as the copy) before the offer leaves; a
+// positive answer ends it, a refusal makes the message ours again, no answer leaves it to the resolver, which
+// asks the receiver until it knows.
 #pragma once
 
 #include <functional>
@@ -22,8 +24,8 @@ namespace umbra::hub {
 
 class Hander {
  public:
-  Hander(Runtime runtime, storage::Spool& spool, Members& members, Guardian& guardian, PendingMessages& pending,
-         EventLog& log, Metrics& metrics);
+  Hander(Runtime runtime, storage::Spool& spool, Members& members, Guardian& guardian,
+         PendingMessages& pending, EventLog& log, Metrics& metrics);
 
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
   /// Asked whether a message on a route may go now; outlives this.
@@ -39,16 +41,18 @@ class Hander {
     refused,  ///< it did not take it: ours, as before
     unclear,  ///< no answer came: the resolver finds out
     not_now   ///< not begun: it is being sent, accepted, or not known to be ours (a holder is
-               ///< silent, or it was taken over); or the hub cannot be reached
+              ///< silent, or it was taken over); or the hub cannot be reached
   };
-  /// `keep`: this hub stays as the holder (no second body is sent anywhere). Else the receiver makes a copy elsewhere before it
-  /// answers; where it cannot, this hub stays as the holder all the same.
+  /// `keep`: this hub stays as the holder (no second body is sent anywhere). Else the receiver makes a copy
+  /// elsewhere before it answers; where it cannot, this hub stays as the holder all the same.
   Task<Outcome> hand(RowId row, std::string hub, bool keep);
   /// The hub could be handed a message now.
   bool is_in_reach(const std::string& hub);
-  /// To the next hop of its route: this hub stays as the holder. Delivery has taken the message out of its queues and does nothing
-  /// with it before `done`, which is called once, but for a hub that is destroyed meanwhile.
-  void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done);
+  /// To the next hop of its route: this hub stays as the holder. Delivery has taken the message out of its
+  /// queues and does nothing with it before `done`, which is called once, but for a hub that is destroyed
+  /// meanwhile.
+  void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub,
+               std::move_only_function<void(HandedOn)> done);
   /// Messages whose hand-over goes on.
   [[nodiscard]] std::size_t under_way() const { return under_way_.size(); }
 
@@ -70,7 +74,8 @@ class Hander {
   Task<std::optional<storage::StoredMessage>> begin(storage::StoredMessage message, Member& member);
   Task<Given> give(storage::StoredMessage message, Member& member, Way way);
   Task<Link::Outcome> offer(const storage::StoredMessage& message, Member& member, Way& way);
-  Task<Link::Outcome> send(smtp::HandOffer offer, const storage::StoredMessage& message, Member& member, Way& way);
+  Task<Link::Outcome> send(smtp::HandOffer offer, const storage::StoredMessage& message, Member& member,
+                           Way& way);
   Task<bool> may_go_now(const storage::StoredMessage& message, const Member& member, Way& way);
   Task<void> hand_on_now(std::shared_ptr<const storage::StoredMessage> message, std::string hub,
                          std::move_only_function<void(HandedOn)> done);
@@ -79,8 +84,8 @@ class Hander {
   Task<void> resolve(RowId row);
   using HandOverEnd = storage::Writer::HandOverEnd;
   Task<void> carry_out(storage::StoredMessage message, cluster::HandOverDecision decision, HandOverEnd how);
-  Task<Result<void>> end(const storage::StoredMessage& message, storage::Holder owner, Epoch epoch, Generation generation, HandOverEnd how,
-                         const Way* way = nullptr);
+  Task<Result<void>> end(const storage::StoredMessage& message, storage::Holder owner, Epoch epoch,
+                         Generation generation, HandOverEnd how, const Way* way = nullptr);
   Task<bool> take_back(const storage::StoredMessage& message);
   Task<std::optional<storage::StoredMessage>> read(RowId row);
 

@@ -9,7 +9,7 @@ struct HubAnswer {
   std::string hub;
   unsigned status = 0;  ///< as of HTTP; 0: it did not answer
   std::string body;
-  std::string why;      ///< it did not
+  std::string why;  ///< it did not
 };
 
 }  // namespace umbra::hub

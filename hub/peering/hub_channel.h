@@ -1,7 +1,7 @@
-// What a session between hubs runs over: the connection as it is, or mutual TLS on it where the cluster has certificates
-// (docs/xshadow.md section 2). Then a certificate says who the other side is, never its address, and the proofs of the
-// session are bound to this very channel. Used by Link and Discovery (client) and PeerServer. The caller's watchdog bounds
-// the time.
+// What a session between hubs runs over: the connection as it is, or mutual TLS on it where the cluster has
+// certificates (docs/xshadow.md section 2). Then a certificate says who the other side is, never its address,
+// and the proofs of the session are bound to this very channel. Used by Link and Discovery (client) and
+// PeerServer. The caller's watchdog bounds the time.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,8 @@ struct HubChannel {
   TlsStream* tls = nullptr;
 };
 
-/// The handshake, where there is one (`tls` not null; it must outlive the call). The error says what was wrong.
+/// The handshake, where there is one (`tls` not null; it must outlive the call). The error says what was
+/// wrong.
 Task<Result<HubTrust>> secure_hub_channel(TlsStream* tls, std::string secret);
 
 }  // namespace umbra::hub

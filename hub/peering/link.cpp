@@ -38,7 +38,9 @@ Link::Link(Runtime runtime, const MemberConfig& member, const ClusterConfig& con
 
 Link::~Link() = default;
 
-void Link::start() { tasks_.spawn("link", run()); }
+void Link::start() {
+  tasks_.spawn("link", run());
+}
 
 void Link::close() {
   if (stream_) stream_->close();
@@ -55,7 +57,8 @@ void Link::tell_connectivity(std::string_view direction, const std::string& desc
   auto* log = runtime_.records == nullptr ? nullptr : runtime_.records->connectivity();
   if (log == nullptr) return;
   if (session_id_ == 0) session_id_ = runtime_.records->new_id();
-  log->write(WallClock::now(), {session_id_text(session_id_), "SMTP", "shadowredundancy", direction, "hub " + member_.name + ": " + description});
+  log->write(WallClock::now(), {session_id_text(session_id_), "SMTP", "shadowredundancy", direction,
+                                "hub " + member_.name + ": " + description});
 }
 
 void Link::tell_failure(const std::string& why) {
@@ -93,11 +96,14 @@ Task<void> Link::one_session() {
   auto addresses = co_await runtime_.resolver.addresses(member_.address.host);
   if (addresses && !addresses->empty()) resolved_ = std::move(*addresses);
   if (is_stopping_) co_return;
-  if (resolved_.empty()) co_return tell_failure("no address of " + member_.address.host + (addresses ? "" : ": " + addresses.error().what));
+  if (resolved_.empty())
+    co_return tell_failure("no address of " + member_.address.host +
+                           (addresses ? "" : ": " + addresses.error().what));
   Endpoint to{resolved_[attempts_++ % resolved_.size()], member_.address.port};
   auto stream = co_await runtime_.network.connect(to, MonotonicClock::now() + connect_timeout);
   if (is_stopping_) co_return;
-  if (!stream) co_return tell_failure("cannot connect to " + to_string(to) + ": " + stream.error().code.message());
+  if (!stream)
+    co_return tell_failure("cannot connect to " + to_string(to) + ": " + stream.error().code.message());
   HubChannel channel(runtime_, std::move(*stream), false);
   stream_ = std::move(channel.stream);
   watchdog_ = std::make_unique<Watchdog>(runtime_.io, *stream_);
@@ -112,13 +118,18 @@ Task<void> Link::one_session() {
     used_at_ = MonotonicClock::now();
     failure_told_.clear();
     commands_ = octets_ = 0;
-    tell_connectivity("+", "connected to " + to_string(to) + (channel.tls == nullptr ? "" : ", " + channel.tls->version() + " " + channel.tls->cipher()));
+    tell_connectivity(
+        "+", "connected to " + to_string(to) +
+                 (channel.tls == nullptr ? "" : ", " + channel.tls->version() + " " + channel.tls->cipher()));
     writer_ended_ = false;
     tasks_.spawn("link writer", write_commands());
     owner_.on_open(member_.name);
     co_await read_replies(*stream_);
-    const std::string_view ended = is_stopping_ ? "this hub is stopping" : watchdog_->fired() ? "no answer in time" : "the connection ended";
-    tell_connectivity("-", "commands: " + std::to_string(commands_) + ", octets: " + std::to_string(octets_) + "; " + std::string(ended));
+    const std::string_view ended = is_stopping_         ? "this hub is stopping"
+                                   : watchdog_->fired() ? "no answer in time"
+                                                        : "the connection ended";
+    tell_connectivity("-", "commands: " + std::to_string(commands_) + ", octets: " + std::to_string(octets_) +
+                               "; " + std::string(ended));
     session_id_ = 0;
     end_session();
     owner_.on_closed(member_.name);
@@ -158,7 +169,8 @@ Task<bool> Link::handshake(Stream& stream) {
   auto opening = co_await open_hub_session(stream, input_, own, trust_.proof_key, offer_, spoken_);
   if (opening.kind != Opening::Kind::proved) {
     if (opening.kind == Opening::Kind::other_version) {
-      // One release before ours knows no choice of versions: it takes its own or none. The next session offers a lower one.
+      // One release before ours knows no choice of versions: it takes its own or none. The next session
+      // offers a lower one.
       bool is_last = offer_ <= spoken_.lowest;
       offer_ = is_last ? spoken_.highest : offer_ - 1;
       if (is_last) complain("no version of the protocol in common: " + opening.why);
@@ -170,7 +182,9 @@ Task<bool> Link::handshake(Stream& stream) {
     co_return false;
   }
   version_ = opening.version;
-  auto answer = smtp::format_proof(smtp::hub_proof(trust_.proof_key, "client", own, opening.server, version_)) + "EHLO " + own.hub + "\r\n";
+  auto answer =
+      smtp::format_proof(smtp::hub_proof(trust_.proof_key, "client", own, opening.server, version_)) +
+      "EHLO " + own.hub + "\r\n";
   if (co_await stream.write(answer)) co_return false;
   auto accepted = co_await read_hub_reply(stream, input_);
   if (!accepted) co_return false;
@@ -224,7 +238,8 @@ Task<void> Link::write_commands() {
 
 Task<Link::Outcome> Link::call(std::string command, Duration timeout) {
   auto now = MonotonicClock::now();
-  if (!is_open_ || is_stopping_ || output_.size() > output_octets_max) co_return Outcome{Outcome::Kind::not_sent, {}, now};
+  if (!is_open_ || is_stopping_ || output_.size() > output_octets_max)
+    co_return Outcome{Outcome::Kind::not_sent, {}, now};
   auto call = std::make_shared<Call>(runtime_.io);
   call->outcome.sent_at = now;
   call->timeout = timeout;
@@ -246,7 +261,8 @@ Task<Link::Outcome> Link::call_or_end(std::string command, Duration timeout) {
   co_return outcome;
 }
 
-// One that has ended before it came to its turn, behind slower ones, has its time once more: the other side may be quick with it.
+// One that has ended before it came to its turn, behind slower ones, has its time once more: the other side
+// may be quick with it.
 void Link::watch_first() {
   if (calls_.empty()) return watchdog_->expires_at(MonotonicTime::max());
   const auto& first = *calls_.front();

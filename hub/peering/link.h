@@ -1,6 +1,6 @@
-// This hub's session to another hub: connects, proves itself and checks the other's proof, keeps the session up, and
-// carries XSHADOW commands, pipelined: many calls may be under way, answered in order. One per member and purpose (control:
-// beats, discards, questions; data: copies). Owned by Members.
+// This hub's session to another hub: connects, proves itself and checks the other's proof, keeps the session
+// up, and carries XSHADOW commands, pipelined: many calls may be under way, answered in order. One per member
+// and purpose (control: beats, discards, questions; data: copies). Owned by Members.
 #pragma once
 
 #include <deque>
@@ -11,8 +11,8 @@
 
 #include "cluster/identity.h"
 #include "hub/config/config.h"
-#include "hub/peering/hub_channel.h"
 #include "hub/net/runtime.h"
+#include "hub/peering/hub_channel.h"
 #include "hub/peering/opening.h"
 #include "smtp/reply.h"
 #include "smtp/shadow_capabilities.h"
@@ -28,8 +28,8 @@ class LinkOwner {
   virtual smtp::HubHello make_hello() = 0;
   /// What is known of the member now.
   virtual std::optional<cluster::Identity> remembered(const std::string& member) = 0;
-  /// The other side has proved itself as this. `before`: what was known of it when our hello, which it answered, was made. False:
-  /// this is not a hub to talk to (rolled back): the session is closed.
+  /// The other side has proved itself as this. `before`: what was known of it when our hello, which it
+  /// answered, was made. False: this is not a hub to talk to (rolled back): the session is closed.
   virtual bool on_hello(const smtp::HubHello& peer, const std::optional<cluster::Identity>& before) = 0;
   /// The session is open for commands, or it has ended.
   virtual void on_open(const std::string& member) = 0;
@@ -64,16 +64,19 @@ class Link {
   /// When the present session began, or its last command was sent.
   [[nodiscard]] MonotonicTime used_at() const { return used_at_; }
   /// The server of the present session has offered this keyword (smtp/shadow_capabilities.h).
-  [[nodiscard]] bool offers(std::string_view keyword) const { return is_open_ && keywords_.contains(keyword); }
+  [[nodiscard]] bool offers(std::string_view keyword) const {
+    return is_open_ && keywords_.contains(keyword);
+  }
   /// The number of the present session, or of the last one; 0: there was none.
   [[nodiscard]] std::uint64_t session() const { return sessions_; }
   /// The version that the present session uses.
   [[nodiscard]] int version() const { return version_.used; }
-  /// Sends a command (with its octets) and waits for its reply, so long at most: then it is lost. The session is closed when the
-  /// first of those that wait is not answered in its time; a call behind a slower one ends, and the session goes on.
+  /// Sends a command (with its octets) and waits for its reply, so long at most: then it is lost. The session
+  /// is closed when the first of those that wait is not answered in its time; a call behind a slower one
+  /// ends, and the session goes on.
   Task<Outcome> call(std::string command, Duration timeout);
-  /// The same, but when it is lost the session is closed: for a part of something that is sent in pieces, which the other side keeps as
-  /// long as the session lasts, and for what is told once in each session.
+  /// The same, but when it is lost the session is closed: for a part of something that is sent in pieces,
+  /// which the other side keeps as long as the session lasts, and for what is told once in each session.
   Task<Outcome> call_or_end(std::string command, Duration timeout);
 
  private:

@@ -21,8 +21,8 @@ std::vector<std::string> names_of(const ClusterConfig& cluster) {
 
 }  // namespace
 
-MajorityOwnership::MajorityOwnership(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
-                                     EventLog& log)
+MajorityOwnership::MajorityOwnership(Runtime runtime, const Config& config, storage::Spool& spool,
+                                     Members& members, EventLog& log)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -36,7 +36,9 @@ MajorityOwnership::MajorityOwnership(Runtime runtime, const Config& config, stor
   members_.set_agreement(agreement_);
 }
 
-void MajorityOwnership::start() { tasks_.spawn("admission", be_admitted()); }
+void MajorityOwnership::start() {
+  tasks_.spawn("admission", be_admitted());
+}
 
 Task<void> MajorityOwnership::stop() {
   is_stopping_ = true;
@@ -49,7 +51,8 @@ Task<void> MajorityOwnership::stop() {
 std::size_t MajorityOwnership::promises(Duration span) const {
   auto now = MonotonicClock::now();
   return 1 + static_cast<std::size_t>(std::ranges::count_if(members_.all(), [now, span](const auto& member) {
-           return member->identity && member->promised_by == member->identity->spool && member->promise.is_recent(now, span);
+           return member->identity && member->promised_by == member->identity->spool &&
+                  member->promise.is_recent(now, span);
          }));
 }
 
@@ -82,8 +85,8 @@ std::string MajorityOwnership::why_mail_waits() {
     return {};
   }
   if (now < lease_seen_ + config_.cluster.ask_again) return {};
-  return fmt::format("this hub is in the minority: {} of {} hubs grant it a lease, {} are needed", count, members_count_,
-                     majority_);
+  return fmt::format("this hub is in the minority: {} of {} hubs grant it a lease, {} are needed", count,
+                     members_count_, majority_);
 }
 
 // ---- take-over
@@ -94,8 +97,8 @@ bool MajorityOwnership::is_out(const Member& member, SpoolId spool) const {
          out->second.below >= member.identity->epoch;
 }
 
-// First a question that binds nobody: a hub that alone hears nothing of the owner must not make the others refuse it, nor
-// refuse it itself. Then this hub's own vote, durable, and then the others'.
+// First a question that binds nobody: a hub that alone hears nothing of the owner must not make the others
+// refuse it, nor refuse it itself. Then this hub's own vote, durable, and then the others'.
 Task<bool> MajorityOwnership::end_epoch(Member& member, SpoolId spool) {
   if (is_out(member, spool)) co_return true;
   if (!may_take_over()) co_return false;
@@ -115,12 +118,14 @@ Task<bool> MajorityOwnership::end_epoch(Member& member, SpoolId spool) {
   if (1 + co_await ask_for_votes(member.name(), question, majority_ - 1) < majority_) co_return false;
   if (!member.is_fenced || member.identity->spool != spool) co_return false;
   out_.insert_or_assign(spool, Out{member.identity->epoch, MonotonicClock::now()});
-  log_.line(LogLevel::warning, "a majority has ended the epoch of a hub",
-            {{"member", member.name()}, {"epochs_below", static_cast<std::int64_t>(member.identity->epoch.value)}});
+  log_.line(
+      LogLevel::warning, "a majority has ended the epoch of a hub",
+      {{"member", member.name()}, {"epochs_below", static_cast<std::int64_t>(member.identity->epoch.value)}});
   co_return true;
 }
 
-Task<std::size_t> MajorityOwnership::ask_for_votes(std::string about, smtp::VoteQuestion question, std::size_t wanted) {
+Task<std::size_t> MajorityOwnership::ask_for_votes(std::string about, smtp::VoteQuestion question,
+                                                   std::size_t wanted) {
   std::size_t votes = 0;
   for (const auto& member : members_.all()) {
     if (votes >= wanted || is_stopping_) break;
@@ -140,7 +145,8 @@ bool MajorityOwnership::gives_promises(const Member& member, const std::string& 
   if (agreement == agreement_) return is_admitted_;
   if (MonotonicClock::now() >= said_at_) {
     said_at_ = MonotonicClock::now() + said_pause;
-    log_.line(LogLevel::error, "another hub has another list of hubs or another mode of ownership: no promises to it",
+    log_.line(LogLevel::error,
+              "another hub has another list of hubs or another mode of ownership: no promises to it",
               {{"member", member.name()}});
   }
   return false;
@@ -164,7 +170,9 @@ Task<smtp::Reply> MajorityOwnership::vote(std::string asker, smtp::VoteQuestion 
   auto vote = decide(*member, question);
   if (vote.is_yes && !question.is_probe) {
     // As who has run up to there: ending that is ending what was asked for, and no run more.
-    if (!member->identity) members_.meet(*member, question.spool, Epoch{vote.over_below.value - std::min<std::uint64_t>(vote.over_below.value, 1)});
+    if (!member->identity)
+      members_.meet(*member, question.spool,
+                    Epoch{vote.over_below.value - std::min<std::uint64_t>(vote.over_below.value, 1)});
     auto ended = co_await members_.end_epoch_of(*member, question.spool, vote.over_below);
     if (!ended) co_return smtp::Reply{451, "4.3.0", "The spool cannot take the vote now"};
     // Heard while the vote was written: no vote.
@@ -191,11 +199,12 @@ Task<smtp::Reply> MajorityOwnership::tell_epochs() {
 // ---- admission
 
 Task<void> MajorityOwnership::be_admitted() {
-  auto remembered = co_await query<std::vector<storage::PeerMemory>>(runtime_.io, spool_,
-                                                                     [](storage::Reader& r) { return r.peers(); });
+  auto remembered = co_await query<std::vector<storage::PeerMemory>>(
+      runtime_.io, spool_, [](storage::Reader& r) { return r.peers(); });
   if (remembered)
-    is_admitted_ = std::ranges::any_of(
-        *remembered, [this](const auto& peer) { return peer.hub == config_.hub_name && peer.spool == spool_.id(); });
+    is_admitted_ = std::ranges::any_of(*remembered, [this](const auto& peer) {
+      return peer.hub == config_.hub_name && peer.spool == spool_.id();
+    });
   while (!is_admitted_ && !is_stopping_) {
     for (const auto& member : members_.all()) {
       if (is_stopping_ || told_.contains(member->name())) continue;
@@ -204,13 +213,16 @@ Task<void> MajorityOwnership::be_admitted() {
     if (cluster::may_be_admitted(told_.size(), members_count_ - 1)) {
       if (co_await remember_admission()) {
         is_admitted_ = true;
-        log_.line(LogLevel::info, "this spool takes part in votes now: every other hub has told which epochs are over", {});
+        log_.line(LogLevel::info,
+                  "this spool takes part in votes now: every other hub has told which epochs are over", {});
         break;
       }
     } else if (MonotonicClock::now() >= said_at_ && !is_stopping_) {
       said_at_ = MonotonicClock::now() + said_pause;
-      log_.line(LogLevel::info, "this spool is new: it takes no part in votes before it has heard every other hub",
-                {{"heard", static_cast<std::int64_t>(told_.size())}, {"others", static_cast<std::int64_t>(members_count_ - 1)}});
+      log_.line(LogLevel::info,
+                "this spool is new: it takes no part in votes before it has heard every other hub",
+                {{"heard", static_cast<std::int64_t>(told_.size())},
+                 {"others", static_cast<std::int64_t>(members_count_ - 1)}});
     }
     if (!is_stopping_) co_await pause_.wait_for(admission_pause);
   }
@@ -231,11 +243,13 @@ Task<bool> MajorityOwnership::ask_for_epochs(Member& member) {
 }
 
 Task<Result<void>> MajorityOwnership::remember_admission() {
-  // With what the others have told, in one transaction: who votes again after a restart still knows which runs are over.
+  // With what the others have told, in one transaction: who votes again after a restart still knows which
+  // runs are over.
   std::vector<storage::PeerMemory> memories{{config_.hub_name, spool_.id(), spool_.epoch(), Sequence{0}}};
   for (const auto& member : members_.all())
     if (member->identity)
-      memories.push_back({member->name(), member->identity->spool, member->identity->epoch, member->identity->sequence});
+      memories.push_back(
+          {member->name(), member->identity->spool, member->identity->epoch, member->identity->sequence});
   co_return co_await commit(runtime_.io, spool_, [memories](storage::Writer& w) -> Result<void> {
     for (const auto& memory : memories)
       if (auto remembered = w.remember_peer(memory); !remembered) return remembered;

@@ -1,10 +1,11 @@
-// `ownership: majority`: a static list of three or more hubs. A hub delivers what others hold copies of only while a majority
-// (itself included) grants it a lease; a holder takes over only when a majority (itself included, the owner not) has let the
-// owner's lease run out and has voted, durably, that its epoch is over. A hub in the minority does neither; it keeps the mail
-// and says why. A partition gives no duplicates. Decisions: cluster/majority.h. Wire: XBEAT with an agreement, XVOTE, XEPOCHS.
+// `ownership: majority`: a static list of three or more hubs. A hub delivers what others hold copies of only
+// while a majority (itself included) grants it a lease; a holder takes over only when a majority (itself
+// included, the owner not) has let the owner's lease run out and has voted, durably, that its epoch is over.
+// A hub in the minority does neither; it keeps the mail and says why. A partition gives no duplicates.
+// Decisions: cluster/majority.h. Wire: XBEAT with an agreement, XVOTE, XEPOCHS.
 //
-// Where the votes are: "P's epochs below n are over" is the lowest accepted epoch in the table of peers. That a spool takes
-// part is a row of its own name there.
+// Where the votes are: "P's epochs below n are over" is the lowest accepted epoch in the table of peers. That
+// a spool takes part is a row of its own name there.
 #pragma once
 
 #include <map>
@@ -17,7 +18,8 @@ namespace umbra::hub {
 
 class MajorityOwnership final : public Ownership {
  public:
-  MajorityOwnership(Runtime runtime, const Config& config, storage::Spool& spool, Members& members, EventLog& log);
+  MajorityOwnership(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
+                    EventLog& log);
 
   void start() override;
   Task<void> stop() override;

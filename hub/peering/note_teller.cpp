@@ -8,18 +8,18 @@
 namespace umbra::hub {
 namespace {
 
-constexpr Duration gather = 20ms;    // how long changes are gathered into one batch
-constexpr Duration idle_look = 2s;   // what was not confirmed is told again
+constexpr Duration gather = 20ms;   // how long changes are gathered into one batch
+constexpr Duration idle_look = 2s;  // what was not confirmed is told again
 constexpr Duration reply_timeout = 5s;
-constexpr Duration patience = 5s;    // of an operator's command
+constexpr Duration patience = 5s;  // of an operator's command
 constexpr Duration told_look = 20ms;
 constexpr std::size_t page = 200;
 static_assert(page <= smtp::shadow_batch_max);
 
 }  // namespace
 
-NoteTeller::NoteTeller(Runtime runtime, storage::Spool& spool, Members& members, Copier& copier, PendingMessages& pending,
-                       Metrics& metrics)
+NoteTeller::NoteTeller(Runtime runtime, storage::Spool& spool, Members& members, Copier& copier,
+                       PendingMessages& pending, Metrics& metrics)
     : runtime_(runtime),
       spool_(spool),
       members_(members),
@@ -29,7 +29,9 @@ NoteTeller::NoteTeller(Runtime runtime, storage::Spool& spool, Members& members,
       tasks_(runtime.io),
       wake_(runtime.io) {}
 
-void NoteTeller::start() { tasks_.spawn("notes", loop()); }
+void NoteTeller::start() {
+  tasks_.spawn("notes", loop());
+}
 
 Task<void> NoteTeller::stop() {
   is_stopping_ = true;
@@ -65,7 +67,8 @@ Task<void> NoteTeller::tell(std::string hub, SpoolId spool) {
   using Owed = std::vector<storage::OwedNote>;
   RowId after{0};
   while (!is_stopping_) {
-    auto owed = co_await query<Owed>(runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.notes_owed(spool, after, page); });
+    auto owed = co_await query<Owed>(
+        runtime_.io, spool_, [spool, after](storage::Reader& r) { return r.notes_owed(spool, after, page); });
     if (!owed || owed->empty()) co_return;
     after = owed->back().row;
     std::vector<smtp::NoteItem> items;
@@ -77,7 +80,9 @@ Task<void> NoteTeller::tell(std::string hub, SpoolId spool) {
     }
     if (items.empty()) continue;
     auto* member = members_.find(hub);
-    if (member == nullptr || !member->identity || member->identity->spool != spool || !member->control->offers(smtp::note_capability)) co_return;
+    if (member == nullptr || !member->identity || member->identity->spool != spool ||
+        !member->control->offers(smtp::note_capability))
+      co_return;
     if (!member->control->offers(smtp::next_hop_capability))
       for (auto& item : items) item.note.next_hop.clear();
     auto outcome = co_await member->control->call(smtp::format_notes(items), reply_timeout);
@@ -106,7 +111,8 @@ Task<void> NoteTeller::tell(std::string hub, SpoolId spool) {
 
 bool NoteTeller::can_be_told(const storage::Holder& holder) {
   auto* member = members_.find(holder.hub);
-  return member != nullptr && member->has_spool(holder.spool) && member->control->offers(smtp::note_capability);
+  return member != nullptr && member->has_spool(holder.spool) &&
+         member->control->offers(smtp::note_capability);
 }
 
 bool NoteTeller::is_gone(const storage::Holder& holder) {
@@ -120,16 +126,19 @@ Task<std::vector<std::string>> NoteTeller::told(RowId row, std::string_view what
   auto deadline = MonotonicClock::now() + patience;
   Timer pause(runtime_.io);
   for (;;) {
-    // A copy that is on its way was made of an earlier state: only when it has arrived is its holder owed what has changed.
+    // A copy that is on its way was made of an earlier state: only when it has arrived is its holder owed
+    // what has changed.
     bool is_copying = copier_.is_under_way(row);
-    auto open = co_await query<std::vector<storage::Holder>>(runtime_.io, spool_, [row](storage::Reader& r) { return r.not_told(row); });
+    auto open = co_await query<std::vector<storage::Holder>>(
+        runtime_.io, spool_, [row](storage::Reader& r) { return r.not_told(row); });
     names.clear();
     if (!open)
       names.emplace_back("unknown: " + open.error().what);
     else
       for (const auto& holder : *open)
         if (!is_gone(holder)) names.push_back(holder.hub);
-    bool can_go_on = is_copying || (open && std::ranges::any_of(*open, [this](const auto& h) { return can_be_told(h); }));
+    bool can_go_on =
+        is_copying || (open && std::ranges::any_of(*open, [this](const auto& h) { return can_be_told(h); }));
     if (!can_go_on || is_stopping_ || MonotonicClock::now() >= deadline) {
       if (is_copying) names.emplace_back("a hub that is sent a copy this moment");
       break;
@@ -139,11 +148,13 @@ Task<std::vector<std::string>> NoteTeller::told(RowId row, std::string_view what
   }
   // A hub of an earlier release confirms a note without the word that it does not know.
   if (what != smtp::note_capability) {
-    auto message = co_await query<std::optional<storage::StoredMessage>>(runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
+    auto message = co_await query<std::optional<storage::StoredMessage>>(
+        runtime_.io, spool_, [row](storage::Reader& r) { return r.message(row); });
     if (message && *message)
       for (const auto& holder : (*message)->holders)
-        if (auto* member = members_.find(holder.hub); member != nullptr && member->has_spool(holder.spool) && member->control->is_open() &&
-                                                       !member->control->offers(what) && std::ranges::find(names, holder.hub) == names.end())
+        if (auto* member = members_.find(holder.hub);
+            member != nullptr && member->has_spool(holder.spool) && member->control->is_open() &&
+            !member->control->offers(what) && std::ranges::find(names, holder.hub) == names.end())
           names.push_back(holder.hub);
   }
   --waiting_;

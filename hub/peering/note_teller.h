@@ -1,6 +1,7 @@
-// Tells the holders of this hub's messages what they have to know besides discard status (XNOTE): held or released, the next alarm,
-// attempts, history. What is owed is in the spool (storage/notes.h) and is told until it is confirmed, the latest state only; a
-// hub that does not offer the keyword is not told, and stays owed. Owned by Peering; home thread.
+// Tells the holders of this hub's messages what they have to know besides discard status (XNOTE): held or
+// released, the next alarm, attempts, history. What is owed is in the spool (storage/notes.h) and is told
+// until it is confirmed, the latest state only; a hub that does not offer the keyword is not told, and stays
+// owed. Owned by Peering; home thread.
 #pragma once
 
 #include <set>
@@ -16,7 +17,8 @@ namespace umbra::hub {
 
 class NoteTeller {
  public:
-  NoteTeller(Runtime runtime, storage::Spool& spool, Members& members, Copier& copier, PendingMessages& pending, Metrics& metrics);
+  NoteTeller(Runtime runtime, storage::Spool& spool, Members& members, Copier& copier,
+             PendingMessages& pending, Metrics& metrics);
 
   void start();
   Task<void> stop();
@@ -25,9 +27,9 @@ class NoteTeller {
     has_work_ = true;
     if (!is_gathering_) wake_.cancel();
   }
-  /// Waits, for a bounded time, until every hub that may hold a copy of the message has confirmed its note. The names of those
-  /// that have not, once nobody is left who could be told now.
-  /// `what`: the keyword of what the note is about; a hub that does not offer it is named too.
+  /// Waits, for a bounded time, until every hub that may hold a copy of the message has confirmed its note.
+  /// The names of those that have not, once nobody is left who could be told now. `what`: the keyword of what
+  /// the note is about; a hub that does not offer it is named too.
   Task<std::vector<std::string>> told(RowId row, std::string_view what = smtp::note_capability);
 
  private:

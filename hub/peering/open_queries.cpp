@@ -17,11 +17,13 @@ smtp::Reply OpenQueries::ask(TaskScope& scope, const QueryAnswerer& answerer, Pa
   return {250, "2.0.0", smtp::format_asked(number)};
 }
 
-Task<void> OpenQueries::answer(const QueryAnswerer& answerer, PassedQuery query, std::weak_ptr<Open> waiting) {
+Task<void> OpenQueries::answer(const QueryAnswerer& answerer, PassedQuery query,
+                               std::weak_ptr<Open> waiting) {
   auto answer = co_await answerer(std::move(query));
   auto open = waiting.lock();
   if (!open) co_return;  // nobody waits any more
-  if (answer.body.size() > smtp::answer_octets_max) answer = {413, R"({"error":"the answer is too long: ask for less"})"};
+  if (answer.body.size() > smtp::answer_octets_max)
+    answer = {413, R"({"error":"the answer is too long: ask for less"})"};
   // It travels in lines.
   std::ranges::replace_if(answer.body, [](char c) { return c < ' ' || c == 0x7f; }, ' ');
   open->answer = std::move(answer);

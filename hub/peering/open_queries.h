@@ -1,5 +1,5 @@
-// The questions of operators that one session of another hub has asked and whose answers it has not fetched yet (docs/xshadow.md section 19).
-// Few and bounded; they end with the session. Home thread.
+// The questions of operators that one session of another hub has asked and whose answers it has not fetched
+// yet (docs/xshadow.md section 19). Few and bounded; they end with the session. Home thread.
 #pragma once
 
 #include <functional>
@@ -19,8 +19,8 @@ struct QueryAnswer {
 };
 /// What an operator asks another hub, or orders by way of it.
 struct PassedQuery {
-  std::string hub;     ///< that passes it on, and has proved that it is that hub
-  std::string by = {}; ///< an order: who gave it, as that hub says. Empty: a question
+  std::string hub;      ///< that passes it on, and has proved that it is that hub
+  std::string by = {};  ///< an order: who gave it, as that hub says. Empty: a question
   std::string target = {};
 };
 /// Answers it, or says that it is none that is answered to hubs (404).
@@ -30,7 +30,8 @@ class OpenQueries {
  public:
   static constexpr Duration kept_for = std::chrono::seconds(60);
 
-  /// The reply to XQUERY or XORDER. `answerer` and `scope` outlive what is asked here: the owner of both joins.
+  /// The reply to XQUERY or XORDER. `answerer` and `scope` outlive what is asked here: the owner of both
+  /// joins.
   smtp::Reply ask(TaskScope& scope, const QueryAnswerer& answerer, PassedQuery query);
   /// The reply to XANSWER. What was fetched to its end is gone.
   smtp::Reply fetch(std::uint64_t number, std::uint64_t offset);

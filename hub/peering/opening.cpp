@@ -25,8 +25,8 @@ Task<bool> read_hub_greeting(Stream& stream, std::string& input) {
   co_return greeting && greeting->code == 220;
 }
 
-Task<Opening> open_hub_session(Stream& stream, std::string& input, smtp::HubHello own, std::string secret, int offered,
-                               SpokenVersions spoken) {
+Task<Opening> open_hub_session(Stream& stream, std::string& input, smtp::HubHello own, std::string secret,
+                               int offered, SpokenVersions spoken) {
   Opening opening;
   opening.version = {offered, offered};
   auto command = smtp::format_hub(own, offered);
@@ -47,7 +47,8 @@ Task<Opening> open_hub_session(Stream& stream, std::string& input, smtp::HubHell
     opening.kind = Opening::Kind::other_version;
     co_return opening;
   }
-  if (!smtp::proofs_equal(parsed->proof, smtp::hub_proof(secret, "server", own, parsed->server, opening.version))) {
+  if (!smtp::proofs_equal(parsed->proof,
+                          smtp::hub_proof(secret, "server", own, parsed->server, opening.version))) {
     opening.why = "the server's proof is wrong";
     co_return opening;
   }

@@ -23,18 +23,24 @@ OwnershipMode ownership_mode(const ClusterConfig& cluster) {
 
 std::string_view to_string(OwnershipMode mode) {
   switch (mode) {
-    case OwnershipMode::automatic: return "auto";
-    case OwnershipMode::pairwise: return "pairwise";
-    case OwnershipMode::majority: return "majority";
-    case OwnershipMode::etcd: return "etcd";
-    case OwnershipMode::kubernetes: return "kubernetes";
+    case OwnershipMode::automatic:
+      return "auto";
+    case OwnershipMode::pairwise:
+      return "pairwise";
+    case OwnershipMode::majority:
+      return "majority";
+    case OwnershipMode::etcd:
+      return "etcd";
+    case OwnershipMode::kubernetes:
+      return "kubernetes";
   }
   return "";
 }
 
-std::unique_ptr<Ownership> make_ownership(Runtime runtime, const Config& config, storage::Spool& spool, Members& members,
-                                          EventLog& log, cluster::Arbiter* arbiter) {
-  bool has_arbiter = config.cluster.ownership == OwnershipMode::etcd || config.cluster.ownership == OwnershipMode::kubernetes;
+std::unique_ptr<Ownership> make_ownership(Runtime runtime, const Config& config, storage::Spool& spool,
+                                          Members& members, EventLog& log, cluster::Arbiter* arbiter) {
+  bool has_arbiter = config.cluster.ownership == OwnershipMode::etcd ||
+                     config.cluster.ownership == OwnershipMode::kubernetes;
   if (config.cluster.enabled() && has_arbiter) {
     std::unique_ptr<cluster::Arbiter> own;
     if (arbiter == nullptr && config.cluster.ownership == OwnershipMode::etcd)

@@ -6,8 +6,11 @@ namespace umbra::hub {
 
 bool PairwiseOwnership::may_deliver_now(const storage::StoredMessage& message) {
   // It may have been given other holders since it was read.
-  if ((!message.is_protected || members_.have_holders_changed(message.row)) && !members_.all_promises_are_fresh()) return false;
-  return std::ranges::all_of(message.holders, [this](const auto& holder) { return members_.promise_is_fresh(holder); });
+  if ((!message.is_protected || members_.have_holders_changed(message.row)) &&
+      !members_.all_promises_are_fresh())
+    return false;
+  return std::ranges::all_of(message.holders,
+                             [this](const auto& holder) { return members_.promise_is_fresh(holder); });
 }
 
 Task<Ownership::Verdict> PairwiseOwnership::may_deliver(Holders holders, bool waits) {
@@ -38,8 +41,8 @@ Task<Ownership::Verdict> PairwiseOwnership::may_deliver(Holders holders, bool wa
 }
 
 Task<bool> PairwiseOwnership::end_epoch(Member& member, SpoolId spool) {
-  // Every run of it, not only the first that was seen to end: it may have been back for a moment while this hub was busy
-  // with another one.
+  // Every run of it, not only the first that was seen to end: it may have been back for a moment while this
+  // hub was busy with another one.
   if (member.is_fenced) co_return true;
   auto ended = co_await members_.end_epoch_of(member, spool, Epoch{0});
   co_return ended.has_value();

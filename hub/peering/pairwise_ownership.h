@@ -1,6 +1,6 @@
-// `ownership: pairwise`: two hubs and nothing else. A holder can not tell a dead owner from a lost network, so availability
-// comes first: it takes over when it has heard nothing for a lease, and an owner whose holder is silent asks once more and
-// goes on, counted as a possible duplicate. A partition may give duplicates.
+// `ownership: pairwise`: two hubs and nothing else. A holder can not tell a dead owner from a lost network,
+// so availability comes first: it takes over when it has heard nothing for a lease, and an owner whose holder
+// is silent asks once more and goes on, counted as a possible duplicate. A partition may give duplicates.
 #pragma once
 
 #include "hub/peering/ownership.h"

@@ -20,8 +20,8 @@ constexpr std::size_t unproved_octets_max = 8192;  // of a stranger that are kep
 
 }  // namespace
 
-/// One session of another hub. Lives until its reader and its writer have ended; slots of commands under way outlive it
-/// and then answer nobody.
+/// One session of another hub. Lives until its reader and its writer have ended; slots of commands under way
+/// outlive it and then answer nobody.
 class PeerServer::Session {
  public:
   Session(PeerServer& server, HubChannel channel)
@@ -73,7 +73,8 @@ class PeerServer::Session {
     drained_.set();
   }
   [[nodiscard]] bool is_full() const {
-    return slots_.size() > waiting_replies_max || waiting_octets_ > waiting_octets_max || output_.size() > waiting_octets_max;
+    return slots_.size() > waiting_replies_max || waiting_octets_ > waiting_octets_max ||
+           output_.size() > waiting_octets_max;
   }
 
   /// False: the session is over.
@@ -99,10 +100,11 @@ class PeerServer::Session {
   std::deque<std::shared_ptr<Slot>> slots_;
   std::size_t waiting_octets_ = 0;
   smtp::ShadowParser parser_;
-  std::optional<std::pair<smtp::HubHello, smtp::HubHello>> hellos_;  // client, server: between XHUB and XPROOF
+  std::optional<std::pair<smtp::HubHello, smtp::HubHello>>
+      hellos_;                                       // client, server: between XHUB and XPROOF
   std::map<std::string, cluster::Identity> before_;  // what was known of every hub when the greeting was sent
   smtp::ShadowVersion version_;
-  std::optional<ShadowKeeper::Peer> peer_;                           // once proved
+  std::optional<ShadowKeeper::Peer> peer_;  // once proved
   std::map<MessageId, ShadowKeeper::Stream> streams_;
   OpenQueries queries_;
 };
@@ -133,9 +135,11 @@ Task<void> PeerServer::Session::run() {
       if (!command) {
         ++server_.metrics_.hub_protocol_errors_total;
         auto text = command.error().what;
-        server_.log_.line(LogLevel::warning, "a hub session sent a wrong command", {{"remote", stream_->remote().host}, {"reply", text}});
+        server_.log_.line(LogLevel::warning, "a hub session sent a wrong command",
+                          {{"remote", stream_->remote().host}, {"reply", text}});
         // "501 5.5.4 text": made by the parser in this form.
-        new_slot(0)->answer({static_cast<int>(parse_number(text.substr(0, 3)).value_or(500)), text.substr(4, 5), text.substr(10)});
+        new_slot(0)->answer({static_cast<int>(parse_number(text.substr(0, 3)).value_or(500)),
+                             text.substr(4, 5), text.substr(10)});
         go_on = false;
         break;
       }
@@ -162,7 +166,8 @@ Task<bool> PeerServer::Session::secure() {
   ++server_.metrics_.hub_protocol_errors_total;
   auto& logged = server_.untrusted_logged_;
   auto now = MonotonicClock::now();
-  if (server_.is_stopping_ || (logged != MonotonicTime::min() && now < logged + untrusted_interval)) co_return false;
+  if (server_.is_stopping_ || (logged != MonotonicTime::min() && now < logged + untrusted_interval))
+    co_return false;
   logged = now;
   server_.log_.line(LogLevel::warning, "a hub session was refused: TLS",
                     {{"remote", stream_->remote().host}, {"reason", trust.error().what}});
@@ -192,7 +197,8 @@ Task<void> PeerServer::Session::write_replies() {
 
 bool PeerServer::Session::handle(smtp::ShadowCommand command) {
   using smtp::ShadowVerb;
-  ReplySlotPtr slot = new_slot(command.copy.body.size() + command.copy.envelope.size() + command.octets.size() + 64);
+  ReplySlotPtr slot =
+      new_slot(command.copy.body.size() + command.copy.envelope.size() + command.octets.size() + 64);
   auto verb = command.verb;
   if (verb == ShadowVerb::noop || verb == ShadowVerb::rset) {
     slot->answer({250, "2.0.0", "Ok"});
@@ -202,7 +208,8 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
     slot->answer({221, "2.0.0", "Bye"});
     return false;
   }
-  if (verb == ShadowVerb::ehlo || verb == ShadowVerb::hub || verb == ShadowVerb::proof) return handle_opening(command, slot);
+  if (verb == ShadowVerb::ehlo || verb == ShadowVerb::hub || verb == ShadowVerb::proof)
+    return handle_opening(command, slot);
   if (!peer_) {
     slot->answer({530, "5.7.0", "Prove yourself first (XHUB)"});
     return false;
@@ -224,7 +231,8 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       }
       if (!command.copy.streamed && command.copy.part == smtp::CopyOffer::Part::whole) {
         if (verb == ShadowVerb::hand)
-          server_.receiver_.take(*peer_, {std::move(command.copy), command.number, command.keep, command.is_held_here}, slot);
+          server_.receiver_.take(
+              *peer_, {std::move(command.copy), command.number, command.keep, command.is_held_here}, slot);
         else
           keeper.store(*peer_, std::move(command.copy), slot);
         return true;
@@ -282,7 +290,8 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
     case ShadowVerb::over:
     case ShadowVerb::level:
     case ShadowVerb::ask:
-      // What an ended run is told, it would act on as that run: it comes again as the next one first. What it says of itself is over too.
+      // What an ended run is told, it would act on as that run: it comes again as the next one first. What it
+      // says of itself is over too.
       if (server_.members_.is_over(peer_->hub, peer_->spool, peer_->epoch)) {
         slot->answer({554, "5.7.0", "Epoch " + std::to_string(peer_->epoch.value) + " is over"});
         return false;
@@ -292,7 +301,9 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       else if (command.verb == ShadowVerb::rehome)
         server_.rehomer_.ask(*peer_, std::move(command.ids), slot);
       else if (command.verb == ShadowVerb::state)
-        server_.tasks_.spawn("note a state", server_.note_state(*peer_, command.state, std::chrono::milliseconds(command.milliseconds), slot));
+        server_.tasks_.spawn(
+            "note a state",
+            server_.note_state(*peer_, command.state, std::chrono::milliseconds(command.milliseconds), slot));
       else if (command.verb == ShadowVerb::gone)
         server_.tasks_.spawn("note departures", server_.note_departures(std::move(command.runs), slot));
       else if (command.verb == ShadowVerb::over)
@@ -305,15 +316,17 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
       }
       return true;
     case ShadowVerb::beat: {
-      auto lease = command.epoch == peer_->epoch
-                       ? server_.members_.heard_beat(peer_->hub, peer_->spool, command.epoch, command.sequence)
-                       : std::nullopt;
+      auto lease =
+          command.epoch == peer_->epoch
+              ? server_.members_.heard_beat(peer_->hub, peer_->spool, command.epoch, command.sequence)
+              : std::nullopt;
       if (!lease) {
         slot->answer({554, "5.7.0", "Epoch " + std::to_string(command.epoch.value) + " is over"});
         return false;
       }
       if (const auto* member = server_.members_.find(peer_->hub)) {
-        if (member->is_refused || !server_.ownership_.gives_promises(*member, command.agreement)) lease = Duration{0};
+        if (member->is_refused || !server_.ownership_.gives_promises(*member, command.agreement))
+          lease = Duration{0};
       }
       auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(*lease).count();
       slot->answer({250, "2.0.0", "lease " + std::to_string(milliseconds)});
@@ -324,19 +337,24 @@ bool PeerServer::Session::handle(smtp::ShadowCommand command) {
         slot->answer({554, "5.7.0", "Epoch " + std::to_string(peer_->epoch.value) + " is over"});
         return false;
       }
-      if (auto* member = server_.members_.find(peer_->hub)) server_.configurations_.heard(*member, command.configuration);
+      if (auto* member = server_.members_.find(peer_->hub))
+        server_.configurations_.heard(*member, command.configuration);
       slot->answer({250, "2.0.0", "Noted"});
       return true;
     case ShadowVerb::query:
-      slot->answer(queries_.ask(server_.tasks_, server_.answerer_, {.hub = peer_->hub, .target = std::move(command.target)}));
+      slot->answer(queries_.ask(server_.tasks_, server_.answerer_,
+                                {.hub = peer_->hub, .target = std::move(command.target)}));
       return true;
     case ShadowVerb::order:
-      // Of a run that is over: its hub may know another state of the cluster, and what it is told to do is not undone.
+      // Of a run that is over: its hub may know another state of the cluster, and what it is told to do is
+      // not undone.
       if (server_.members_.is_over(peer_->hub, peer_->spool, peer_->epoch)) {
         slot->answer({554, "5.7.0", "Epoch " + std::to_string(peer_->epoch.value) + " is over"});
         return false;
       }
-      slot->answer(queries_.ask(server_.tasks_, server_.answerer_, {.hub = peer_->hub, .by = std::move(command.by), .target = std::move(command.target)}));
+      slot->answer(queries_.ask(
+          server_.tasks_, server_.answerer_,
+          {.hub = peer_->hub, .by = std::move(command.by), .target = std::move(command.target)}));
       return true;
     case ShadowVerb::answer:
       slot->answer(queries_.fetch(command.number, command.offset));
@@ -358,7 +376,8 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
   const auto& config = server_.config_;
   if (command.verb == ShadowVerb::ehlo) {
     std::string text = config.host_name + "\nPIPELINING\nENHANCEDSTATUSCODES";
-    text += peer_ ? "\nXSHADOW " + std::to_string(version_.used) : "\nXHUB " + std::to_string(config.cluster.version_highest);
+    text += peer_ ? "\nXSHADOW " + std::to_string(version_.used)
+                  : "\nXHUB " + std::to_string(config.cluster.version_highest);
     if (peer_)
       for (auto keyword : smtp::shadow_capabilities) text += '\n' + std::string(keyword);
     slot->answer({250, "", text});
@@ -371,8 +390,9 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
     }
     version_ = {command.version, std::min(command.version, config.cluster.version_highest)};
     if (version_.used < config.cluster.version_lowest) {
-      slot->answer({504, "5.5.4", "Versions " + std::to_string(config.cluster.version_lowest) + " to " +
-                                      std::to_string(config.cluster.version_highest) + " are spoken here"});
+      slot->answer({504, "5.5.4",
+                    "Versions " + std::to_string(config.cluster.version_lowest) + " to " +
+                        std::to_string(config.cluster.version_highest) + " are spoken here"});
       return false;
     }
     auto own = server_.members_.make_hello();
@@ -387,8 +407,9 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
   }
   auto [client, own] = std::move(*hellos_);
   hellos_.reset();
-  bool is_proved = smtp::proofs_equal(command.proof, smtp::hub_proof(trust_.proof_key, "client", client, own, version_)) &&
-                   trust_.may_be(client.hub);
+  bool is_proved =
+      smtp::proofs_equal(command.proof, smtp::hub_proof(trust_.proof_key, "client", client, own, version_)) &&
+      trust_.may_be(client.hub);
   auto* member = is_proved ? server_.members_.find_or_admit(client.hub) : nullptr;
   if (member == nullptr) {
     ++server_.metrics_.hub_protocol_errors_total;
@@ -398,11 +419,13 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
     return false;
   }
   auto before = before_.find(client.hub);
-  switch (server_.members_.heard_hello(client, before == before_.end() ? std::nullopt : std::optional(before->second))) {
+  switch (server_.members_.heard_hello(
+      client, before == before_.end() ? std::nullopt : std::optional(before->second))) {
     case cluster::Standing::rolled_back:
-      slot->answer({555, "5.7.0", "Spool " + to_string(client.spool) + " was rolled back: epoch " +
-                                      std::to_string(member->identity->epoch.value) + " sequence " +
-                                      std::to_string(member->identity->sequence.value) + " is remembered"});
+      slot->answer({555, "5.7.0",
+                    "Spool " + to_string(client.spool) + " was rolled back: epoch " +
+                        std::to_string(member->identity->epoch.value) + " sequence " +
+                        std::to_string(member->identity->sequence.value) + " is remembered"});
       return false;
     case cluster::Standing::epoch_over:
       slot->answer({554, "5.7.0", "Epoch " + std::to_string(client.epoch.value) + " is over"});
@@ -421,17 +444,20 @@ bool PeerServer::Session::handle_opening(smtp::ShadowCommand& command, const Rep
 }
 
 void PeerServer::Session::note_level(PressureLevel level, ReplySlot& slot) {
-  if (auto* member = server_.members_.find(peer_->hub); member != nullptr && member->has_spool(peer_->spool)) {
+  if (auto* member = server_.members_.find(peer_->hub);
+      member != nullptr && member->has_spool(peer_->spool)) {
     if (member->pressure != level)
-      server_.log_.line(level == PressureLevel::normal ? LogLevel::info : LogLevel::warning, "pressure of another hub",
-                        {{"member", peer_->hub}, {"level", to_string(level)}, {"before", to_string(member->pressure)}});
+      server_.log_.line(
+          level == PressureLevel::normal ? LogLevel::info : LogLevel::warning, "pressure of another hub",
+          {{"member", peer_->hub}, {"level", to_string(level)}, {"before", to_string(member->pressure)}});
     member->pressure = level;
     member->pressure_told_in = this;
   }
   slot.answer({250, "2.0.0", "Noted"});
 }
 
-// What was told is as good as the session: a hub that cannot say that it is better must not be spared for ever.
+// What was told is as good as the session: a hub that cannot say that it is better must not be spared for
+// ever.
 void PeerServer::Session::forget_level() {
   auto* member = peer_ ? server_.members_.find(peer_->hub) : nullptr;
   if (member == nullptr || member->pressure_told_in != this) return;
@@ -457,8 +483,10 @@ void PeerServer::Session::handle_chunk(smtp::ShadowCommand& command, const Reply
   if (command.last) streams_.erase(open);
 }
 
-PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
-                       Rehomer& rehomer, ConfigurationWatch& configurations, Departures& departures, EventLog& log, Metrics& metrics)
+PeerServer::PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership,
+                       ShadowKeeper& keeper, HandReceiver& receiver, Rehomer& rehomer,
+                       ConfigurationWatch& configurations, Departures& departures, EventLog& log,
+                       Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       members_(members),
@@ -488,7 +516,8 @@ smtp::Reply noted_reply(const Result<void>& noted) {
 }
 }  // namespace
 
-Task<void> PeerServer::note_state(ShadowKeeper::Peer peer, smtp::HubState state, Duration back_within, ReplySlotPtr slot) {
+Task<void> PeerServer::note_state(ShadowKeeper::Peer peer, smtp::HubState state, Duration back_within,
+                                  ReplySlotPtr slot) {
   slot->answer(noted_reply(co_await members_.heard_state(peer.hub, peer.spool, state, back_within)));
 }
 
@@ -498,11 +527,14 @@ Task<void> PeerServer::note_departures(std::vector<smtp::KnownEpoch> gone, Reply
 
 Task<void> PeerServer::note_ended(std::vector<smtp::KnownEpoch> over, ReplySlotPtr slot) {
   std::string text;
-  for (const auto& run : co_await members_.heard_over(std::move(over))) text += smtp::format_epoch(run) + '\n';
+  for (const auto& run : co_await members_.heard_over(std::move(over)))
+    text += smtp::format_epoch(run) + '\n';
   slot->answer({250, "2.0.0", text + "Noted"});
 }
 
-void PeerServer::start() { tasks_.spawn("peer listener", accept_loop()); }
+void PeerServer::start() {
+  tasks_.spawn("peer listener", accept_loop());
+}
 
 Task<void> PeerServer::stop() {
   is_stopping_ = true;
@@ -526,7 +558,8 @@ Task<void> PeerServer::accept_loop() {
   }
 }
 
-Task<void> PeerServer::answer_vote(std::string asker, std::optional<smtp::VoteQuestion> question, ReplySlotPtr slot) {
+Task<void> PeerServer::answer_vote(std::string asker, std::optional<smtp::VoteQuestion> question,
+                                   ReplySlotPtr slot) {
   smtp::Reply reply;
   if (question)
     reply = co_await ownership_.vote(std::move(asker), std::move(*question));

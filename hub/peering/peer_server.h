@@ -1,5 +1,5 @@
-// Where other hubs connect: listens on the cluster's address, proves and checks proofs, then speaks XSHADOW and hands the
-// commands to ShadowKeeper. Replies keep the order of the commands, whatever finishes first.
+// Where other hubs connect: listens on the cluster's address, proves and checks proofs, then speaks XSHADOW
+// and hands the commands to ShadowKeeper. Replies keep the order of the commands, whatever finishes first.
 #pragma once
 
 #include <functional>
@@ -18,23 +18,28 @@ namespace umbra::hub {
 
 class PeerServer {
  public:
-  PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership, ShadowKeeper& keeper, HandReceiver& receiver,
-             Rehomer& rehomer, ConfigurationWatch& configurations, Departures& departures, EventLog& log, Metrics& metrics);
+  PeerServer(Runtime runtime, const Config& config, Members& members, Ownership& ownership,
+             ShadowKeeper& keeper, HandReceiver& receiver, Rehomer& rehomer,
+             ConfigurationWatch& configurations, Departures& departures, EventLog& log, Metrics& metrics);
   ~PeerServer();
 
   /// Binds the address. Who connects waits until start().
   Result<void> listen();
-  /// Begins to answer: once it is known what is remembered of the others, since every hello is judged by that.
+  /// Begins to answer: once it is known what is remembered of the others, since every hello is judged by
+  /// that.
   void start();
   Task<void> stop();
   /// Called before a question of another hub about these messages is answered.
-  void on_asked(std::function<void(const std::string& hub, const std::vector<MessageId>& ids)> callback) { asked_ = std::move(callback); }
+  void on_asked(std::function<void(const std::string& hub, const std::vector<MessageId>& ids)> callback) {
+    asked_ = std::move(callback);
+  }
   /// Answers what an operator asks another hub. Before start().
   void on_query(QueryAnswerer answerer) { answerer_ = std::move(answerer); }
 
  private:
   class Session;
-  Task<void> note_state(ShadowKeeper::Peer peer, smtp::HubState state, Duration back_within, ReplySlotPtr slot);
+  Task<void> note_state(ShadowKeeper::Peer peer, smtp::HubState state, Duration back_within,
+                        ReplySlotPtr slot);
   Task<void> note_departures(std::vector<smtp::KnownEpoch> gone, ReplySlotPtr slot);
   Task<void> note_ended(std::vector<smtp::KnownEpoch> over, ReplySlotPtr slot);
   Task<void> accept_loop();
@@ -58,7 +63,8 @@ class PeerServer {
   std::unique_ptr<Acceptor> acceptor_;
   std::list<std::unique_ptr<Session>> sessions_;
   MonotonicTime untrusted_logged_ = MonotonicTime::min();
-  std::function<void(const std::string& hub, const std::vector<MessageId>& ids)> asked_ = [](const auto&, const auto&) {};
+  std::function<void(const std::string& hub, const std::vector<MessageId>& ids)> asked_ = [](const auto&,
+                                                                                             const auto&) {};
   QueryAnswerer answerer_;
   bool is_stopping_ = false;
 };

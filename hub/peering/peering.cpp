@@ -4,8 +4,8 @@
 
 namespace umbra::hub {
 
-Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log, Metrics& metrics,
-                 cluster::Arbiter* arbiter)
+Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, EventLog& log,
+                 Metrics& metrics, cluster::Arbiter* arbiter)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -23,12 +23,14 @@ Peering::Peering(Runtime runtime, const Config& config, storage::Spool& spool, E
       configurations_(runtime, config, members_, log),
       departures_(runtime, spool, members_, log),
       pressure_(runtime, members_),
-      server_(runtime, config, members_, *ownership_, keeper_, receiver_, rehomer_, configurations_, departures_, log, metrics),
+      server_(runtime, config, members_, *ownership_, keeper_, receiver_, rehomer_, configurations_,
+              departures_, log, metrics),
       discovery_(runtime, config, spool, members_, log, metrics),
       questions_(runtime, members_),
       tasks_(runtime.io) {
   keeper_.on_outbox_grew([this] { discards_.look(); });
-  server_.on_asked([this](const std::string& hub, const std::vector<MessageId>& ids) { guardian_.asked_by(hub, ids); });
+  server_.on_asked(
+      [this](const std::string& hub, const std::vector<MessageId>& ids) { guardian_.asked_by(hub, ids); });
   keeper_.on_doubt([this](MessageId id) { guardian_.doubt(id); });
   receiver_.on_doubt([this](MessageId id) { guardian_.doubt(id); });
   guardian_.on_outbox_grew([this] { discards_.look(); });
@@ -134,13 +136,15 @@ PressureLevel Peering::pressure_of(const std::string& hub) {
   return member == nullptr ? PressureLevel::normal : member->pressure;
 }
 
-void Peering::hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) {
+void Peering::hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub,
+                      std::move_only_function<void(HandedOn)> done) {
   // For a client that waits: what another hub owns and this one holds is on two.
   auto row = message->row;
-  hander_.hand_on(std::move(message), std::move(hub), [this, row, done = std::move(done)](HandedOn answer) mutable {
-    if (answer.kind == HandedOn::Kind::taken) waits_.tell(row, SafetyWaits::End::protected_);
-    done(std::move(answer));
-  });
+  hander_.hand_on(std::move(message), std::move(hub),
+                  [this, row, done = std::move(done)](HandedOn answer) mutable {
+                    if (answer.kind == HandedOn::Kind::taken) waits_.tell(row, SafetyWaits::End::protected_);
+                    done(std::move(answer));
+                  });
 }
 
 std::string Peering::why_not_now() {

@@ -1,5 +1,6 @@
-// Redundancy in one hub: the other members, the copies made and held, discard status, take-over and return. The face of
-// hub/peering: wires its parts and answers delivery's questions (DeliveryGuard). Without a cluster everything here is idle.
+// Redundancy in one hub: the other members, the copies made and held, discard status, take-over and return.
+// The face of hub/peering: wires its parts and answers delivery's questions (DeliveryGuard). Without a
+// cluster everything here is idle.
 #pragma once
 
 #include "hub/peering/configuration_watch.h"
@@ -60,8 +61,12 @@ class Peering final : public DeliveryGuard {
 
   // DeliveryGuard
   bool may_deliver_now(const storage::StoredMessage& message) override;
-  Task<Verdict> may_deliver(const storage::StoredMessage& message) override { return decide_delivery(message, true); }
-  Task<Verdict> may_deliver_at_once(const storage::StoredMessage& message) override { return decide_delivery(message, false); }
+  Task<Verdict> may_deliver(const storage::StoredMessage& message) override {
+    return decide_delivery(message, true);
+  }
+  Task<Verdict> may_deliver_at_once(const storage::StoredMessage& message) override {
+    return decide_delivery(message, false);
+  }
   std::string why_not_now() override;
   bool is_in_acceptance(MessageId id) override { return pending_.contains(id); }
   void outbox_grew() override { discards_.look(); }
@@ -70,7 +75,8 @@ class Peering final : public DeliveryGuard {
   void protect_later(RowId) override { copier_.protect_later(); }
   bool is_in_reach(const std::string& hub) override { return hander_.is_in_reach(hub); }
   PressureLevel pressure_of(const std::string& hub) override;
-  void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) override;
+  void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub,
+               std::move_only_function<void(HandedOn)> done) override;
   void message_finished(RowId row) override { waits_.tell(row, SafetyWaits::End::delivered); }
 
  private:

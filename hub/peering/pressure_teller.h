@@ -1,5 +1,6 @@
-// Tells the other hubs how short of something this one is (XLEVEL), so that they take others for their copies and their mail while there
-// are any. Who was told nothing in a session takes it for normal. Owned by Peering; home thread. docs/xshadow.md section 18.
+// Tells the other hubs how short of something this one is (XLEVEL), so that they take others for their copies
+// and their mail while there are any. Who was told nothing in a session takes it for normal. Owned by
+// Peering; home thread. docs/xshadow.md section 18.
 #pragma once
 
 #include "base/pressure_level.h"

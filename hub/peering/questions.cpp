@@ -25,10 +25,12 @@ struct Questions::Round {
 };
 
 Task<std::vector<HubAnswer>> Questions::address_all(std::string by, std::string target, Duration timeout) {
-  auto round = std::make_shared<Round>(runtime_.io, std::move(by), std::move(target), MonotonicClock::now() + timeout);
+  auto round =
+      std::make_shared<Round>(runtime_.io, std::move(by), std::move(target), MonotonicClock::now() + timeout);
   auto members = members_.all();
   std::ranges::sort(members, {}, [](const auto& member) { return member->name(); });
-  for (const auto& member : members) round->answers.push_back({member->name(), 0, {}, "it was not asked: this hub is stopping"});
+  for (const auto& member : members)
+    round->answers.push_back({member->name(), 0, {}, "it was not asked: this hub is stopping"});
   for (std::size_t at = 0; at < members.size() && !is_stopping_; ++at) {
     ++round->waiting;
     tasks_.spawn("ask a hub", ask_one(round, at, members[at]));
@@ -38,11 +40,13 @@ Task<std::vector<HubAnswer>> Questions::address_all(std::string by, std::string 
 }
 
 Task<HubAnswer> Questions::address(std::string hub, std::string by, std::string target, Duration timeout) {
-  auto round = std::make_shared<Round>(runtime_.io, std::move(by), std::move(target), MonotonicClock::now() + timeout);
+  auto round =
+      std::make_shared<Round>(runtime_.io, std::move(by), std::move(target), MonotonicClock::now() + timeout);
   round->answers.push_back({hub, 0, {}, "it was not asked: this hub is stopping"});
   auto members = members_.all();
   auto found = std::ranges::find_if(members, [&](const auto& member) { return member->name() == hub; });
-  if (found == members.end()) co_return HubAnswer{hub, 404, {}, "there is no hub of that name in this cluster"};
+  if (found == members.end())
+    co_return HubAnswer{hub, 404, {}, "there is no hub of that name in this cluster"};
   if (!is_stopping_) {
     ++round->waiting;
     tasks_.spawn("ask a hub", ask_one(round, 0, *found));
@@ -55,11 +59,16 @@ Task<void> Questions::ask_one(std::shared_ptr<Round> round, std::size_t at, std:
   auto& answer = round->answers[at];
   auto& link = *member->control;
   if (!link.is_open())
-    answer.why = "there is no session with it" + (member->trouble.empty() ? std::string() : ": " + member->trouble);
+    answer.why =
+        "there is no session with it" + (member->trouble.empty() ? std::string() : ": " + member->trouble);
   else if (!link.offers(round->by.empty() ? smtp::query_capability : smtp::order_capability))
-    answer.why = round->by.empty() ? "it does not answer questions: a release before this one" : "it takes no orders from other hubs: a release before this one";
+    answer.why = round->by.empty() ? "it does not answer questions: a release before this one"
+                                   : "it takes no orders from other hubs: a release before this one";
   else
-    answer.why = co_await ask(link, answer, round->by.empty() ? smtp::format_query(round->target) : smtp::format_order(round->by, round->target), round->deadline);
+    answer.why = co_await ask(
+        link, answer,
+        round->by.empty() ? smtp::format_query(round->target) : smtp::format_order(round->by, round->target),
+        round->deadline);
   if (!answer.why.empty()) {
     answer.status = 0;
     answer.body.clear();
@@ -88,7 +97,8 @@ Task<std::string> Questions::ask(Link& link, HubAnswer& answer, std::string comm
       continue;
     }
     auto piece = got.reply.code == 250 ? smtp::parse_piece(got.reply.text) : std::nullopt;
-    if (!piece || (piece->text.empty() && piece->octets > answer.body.size())) co_return "its answer is malformed: " + smtp::to_line(got.reply).substr(0, 200);
+    if (!piece || (piece->text.empty() && piece->octets > answer.body.size()))
+      co_return "its answer is malformed: " + smtp::to_line(got.reply).substr(0, 200);
     answer.status = piece->status;
     answer.body += piece->text;
     if (answer.body.size() > piece->octets) co_return "its answer is malformed";

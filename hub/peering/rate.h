@@ -1,4 +1,5 @@
-// A rate: so many per second, a second's worth at once, and a large one makes the next ones wait. Pure: `now` is an argument.
+// A rate: so many per second, a second's worth at once, and a large one makes the next ones wait. Pure: `now`
+// is an argument.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +11,8 @@ namespace umbra::hub {
 
 class Rate {
  public:
-  explicit Rate(std::uint64_t per_second) : per_second_(static_cast<double>(per_second)), left_(per_second_) {}
+  explicit Rate(std::uint64_t per_second)
+      : per_second_(static_cast<double>(per_second)), left_(per_second_) {}
 
   /// Other than before: what was left of a second's worth stays, as far as it fits.
   void set(std::uint64_t per_second) {
@@ -21,7 +23,8 @@ class Rate {
   [[nodiscard]] Duration wait(MonotonicTime now) {
     refill(now);
     if (left_ > 0) return Duration{0};
-    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>((1 - left_) / per_second_)) + Duration{1};
+    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>((1 - left_) / per_second_)) +
+           Duration{1};
   }
   void take(std::uint64_t amount) { left_ -= static_cast<double>(amount); }
 

@@ -1,4 +1,5 @@
-// Generations of the last so many messages: what a hub remembers of them for a while, in bounded memory. ShadowKeeper has two.
+// Generations of the last so many messages: what a hub remembers of them for a while, in bounded memory.
+// ShadowKeeper has two.
 #pragma once
 
 #include <algorithm>

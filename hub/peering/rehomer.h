@@ -1,5 +1,5 @@
-// The owner's side of a hub that leaves: makes copies of messages elsewhere, so that the one that leaves may drop those that it
-// holds (XREHOME, docs/xshadow.md section 14). Called by PeerServer's sessions.
+// The owner's side of a hub that leaves: makes copies of messages elsewhere, so that the one that leaves may
+// drop those that it holds (XREHOME, docs/xshadow.md section 14). Called by PeerServer's sessions.
 #pragma once
 
 #include <deque>
@@ -14,7 +14,8 @@ class Rehomer {
  public:
   Rehomer(Runtime runtime, storage::Spool& spool, Members& members, Copier& copier, PendingMessages& pending);
 
-  /// May `peer` drop its copies of these? What has no other copy yet gets one in the background; it asks again.
+  /// May `peer` drop its copies of these? What has no other copy yet gets one in the background; it asks
+  /// again.
   void ask(const ShadowKeeper::Peer& peer, std::vector<MessageId> ids, ReplySlotPtr slot);
   Task<void> stop();
 

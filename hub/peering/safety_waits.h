@@ -1,5 +1,5 @@
-// Who waits until a message is safe: delivered, or with its copies. One waiter per message: an acknowledgement that is delayed
-// (hub/inbound/acceptor). Told by delivery and by the copier. Home thread.
+// Who waits until a message is safe: delivered, or with its copies. One waiter per message: an
+// acknowledgement that is delayed (hub/inbound/acceptor). Told by delivery and by the copier. Home thread.
 #pragma once
 
 #include <map>

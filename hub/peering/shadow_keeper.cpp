@@ -25,8 +25,8 @@ smtp::Reply spool_failure_reply(const Error& error) {
   return {451, "4.3.0", "The spool cannot take it now"};
 }
 
-ShadowKeeper::ShadowKeeper(const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending,
-                           EventLog& log, Metrics& metrics, asio::io_context& io)
+ShadowKeeper::ShadowKeeper(const Config& config, storage::Spool& spool, Members& members,
+                           PendingMessages& pending, EventLog& log, Metrics& metrics, asio::io_context& io)
     : config_(config),
       spool_(spool),
       members_(members),
@@ -35,7 +35,8 @@ ShadowKeeper::ShadowKeeper(const Config& config, storage::Spool& spool, Members&
       metrics_(metrics),
       quiet_(io) {}
 
-void ShadowKeeper::write(storage::Spool::WriteJob job, std::size_t octets, std::function<void(Result<void>)> done) {
+void ShadowKeeper::write(storage::Spool::WriteJob job, std::size_t octets,
+                         std::function<void(Result<void>)> done) {
   ++under_way_;
   spool_.write(std::move(job), octets, [this, done = std::move(done)](Result<void> result) {
     done(std::move(result));
@@ -64,17 +65,20 @@ void ShadowKeeper::count_second_copy(const Peer& peer, const smtp::DiscardItem& 
   delivered_.forget(item.id);
   ++metrics_.possible_duplicates_total;
   log_.message(MessageEvent::possible_duplicate, item.id,
-               {{"reason", "an earlier owner had delivered it too, and could not say so in time"}, {"owner", peer.hub}});
+               {{"reason", "an earlier owner had delivered it too, and could not say so in time"},
+                {"owner", peer.hub}});
 }
 
 std::optional<smtp::Reply> ShadowKeeper::refuse(const Peer& peer, const smtp::CopyOffer& offer) {
   auto* member = members_.find(peer.hub);
-  if (member == nullptr || !member->identity || member->identity->spool != peer.spool || peer.epoch < member->identity->epoch)
+  if (member == nullptr || !member->identity || member->identity->spool != peer.spool ||
+      peer.epoch < member->identity->epoch)
     return smtp::Reply{554, "5.7.0", "Epoch " + std::to_string(peer.epoch.value) + " is over"};
   if (auto buried = buried_.find(offer.id); buried && offer.generation <= *buried)
     return smtp::Reply{550, "5.5.0", "This message was discarded"};
   if (is_refusing_) return smtp::Reply{452, "4.3.2", "This hub is being drained"};
-  // Half of the reserve is for shadows: a hub that takes no more mail of its own still protects that of its peers.
+  // Half of the reserve is for shadows: a hub that takes no more mail of its own still protects that of its
+  // peers.
   if (spool_.free_octets() < config_.spool.reserve_octets / 2 + offer.body_octets)
     return smtp::Reply{452, "4.3.1", "Insufficient system storage"};
   return std::nullopt;
@@ -103,7 +107,8 @@ Result<storage::Shadow> ShadowKeeper::make_shadow(const Peer& peer, const smtp::
 
 ShadowKeeper::Tracked ShadowKeeper::tracked_of(const storage::Shadow& shadow) const {
   if (!log_.keeps_tracking()) return {};
-  return {shadow.envelope.sender, addresses_for_tracking(shadow.envelope.recipients), shadow.envelope.client_address, shadow.size};
+  return {shadow.envelope.sender, addresses_for_tracking(shadow.envelope.recipients),
+          shadow.envelope.client_address, shadow.size};
 }
 
 void ShadowKeeper::log_stored(MessageId id, const std::string& owner, const Tracked& tracked) {
@@ -117,7 +122,8 @@ void ShadowKeeper::log_stored(MessageId id, const std::string& owner, const Trac
 
 void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr slot) {
   if (auto reply = refuse(peer, offer)) return slot->answer(*reply);
-  if (offer.body.size() != offer.body_octets) return slot->answer({501, "5.5.4", "XCOPY: the body has another size"});
+  if (offer.body.size() != offer.body_octets)
+    return slot->answer({501, "5.5.4", "XCOPY: the body has another size"});
   auto shadow = make_shadow(peer, offer);
   if (!shadow) return slot->answer({501, "5.5.4", shadow.error().what});
   auto id = shadow->id;
@@ -138,9 +144,9 @@ void ShadowKeeper::store(const Peer& peer, smtp::CopyOffer offer, ReplySlotPtr s
           log_stored(id, owner, tracked);
           return slot->answer({250, "2.6.0", to_string(id) + " held"});
         }
-        if (result.error().code == std::errc::file_exists)
-          return refuse_other_owner(id, *slot);
-        if (storage::may_have_been_kept(result.error())) return;  // no refusal would be true: this run ends, and its sessions
+        if (result.error().code == std::errc::file_exists) return refuse_other_owner(id, *slot);
+        if (storage::may_have_been_kept(result.error()))
+          return;  // no refusal would be true: this run ends, and its sessions
         slot->answer(spool_failure_reply(result.error()));
       });
 }
@@ -151,7 +157,8 @@ void ShadowKeeper::refuse_other_owner(MessageId id, ReplySlot& slot) {
   doubt_(id);
 }
 
-std::optional<smtp::Reply> ShadowKeeper::begin(const Peer& peer, const smtp::CopyOffer& offer, Stream& stream) {
+std::optional<smtp::Reply> ShadowKeeper::begin(const Peer& peer, const smtp::CopyOffer& offer,
+                                               Stream& stream) {
   if (auto reply = refuse(peer, offer)) return reply;
   if (offer.part == smtp::CopyOffer::Part::begin) {
     stream = Stream{{}, 0, 0, std::make_shared<bool>(false), true, nullptr};
@@ -168,7 +175,8 @@ std::optional<smtp::Reply> ShadowKeeper::begin(const Peer& peer, const smtp::Cop
   return std::nullopt;
 }
 
-void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, bool last, ReplySlotPtr slot) {
+void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, bool last,
+                          ReplySlotPtr slot) {
   if (*stream.has_failed) {  // a piece is missing
     if (last) give_up(stream);
     return slot->answer({451, "4.3.0", "A piece of this copy was refused"});
@@ -178,7 +186,9 @@ void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, 
     *stream.has_failed = true;
     return slot->answer({452, "4.3.1", "Insufficient system storage"});
   }
-  bool has_wrong_size = stream.is_early ? last : stream.received > stream.shadow.size || (last && stream.received != stream.shadow.size);
+  bool has_wrong_size = stream.is_early ? last
+                                        : stream.received > stream.shadow.size ||
+                                              (last && stream.received != stream.shadow.size);
   if (has_wrong_size) {
     *stream.has_failed = true;
     if (last) give_up(stream);
@@ -188,7 +198,9 @@ void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, 
   auto row = stream.shadow.row;
   auto size = octets.size();
   if (!last) {
-    return write([row, number, octets = std::move(octets)](storage::Writer& w) { return w.put_chunk(row, number, octets); }, size,
+    return write([row, number, octets = std::move(octets)](
+                     storage::Writer& w) { return w.put_chunk(row, number, octets); },
+                 size,
                  [slot, has_failed = stream.has_failed](Result<void> result) {
                    if (result) return slot->answer({250, "2.0.0", "Go on"});
                    *has_failed = true;
@@ -210,7 +222,8 @@ void ShadowKeeper::append(const Peer& peer, Stream& stream, std::string octets, 
 void ShadowKeeper::end(const Peer& peer, Stream stream, const smtp::CopyOffer& offer, ReplySlotPtr slot) {
   std::optional<smtp::Reply> wrong = refuse(peer, offer);
   if (*stream.has_failed) wrong = {451, "4.3.0", "A piece of this copy was refused"};
-  if (!wrong && (offer.body_octets != stream.received + offer.body.size() || offer.body_octets == 0 || offer.generation != stream.shadow.generation))
+  if (!wrong && (offer.body_octets != stream.received + offer.body.size() || offer.body_octets == 0 ||
+                 offer.generation != stream.shadow.generation))
     wrong = {501, "5.5.4", "XCOPY END: not what was begun"};
   auto shadow = make_shadow(peer, offer);
   if (!wrong && !shadow) wrong = {501, "5.5.4", shadow.error().what};
@@ -224,7 +237,8 @@ void ShadowKeeper::end(const Peer& peer, Stream stream, const smtp::CopyOffer& o
   commit_copy(peer, std::move(stream), number, offer.body, std::move(slot));
 }
 
-void ShadowKeeper::commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets, ReplySlotPtr slot) {
+void ShadowKeeper::commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets,
+                               ReplySlotPtr slot) {
   auto size = octets.size() + 256;
   write(
       [shadow = stream.shadow, number, octets = std::move(octets)](storage::Writer& w) -> Result<void> {
@@ -241,15 +255,16 @@ void ShadowKeeper::commit_copy(const Peer& peer, Stream stream, std::uint32_t nu
           return slot->answer({250, "2.6.0", to_string(stream.shadow.id) + " held"});
         }
         give_up(stream);
-        if (result.error().code == std::errc::file_exists)
-          return refuse_other_owner(stream.shadow.id, *slot);
-        if (storage::may_have_been_kept(result.error())) return;  // no refusal would be true: this run ends, and its sessions
+        if (result.error().code == std::errc::file_exists) return refuse_other_owner(stream.shadow.id, *slot);
+        if (storage::may_have_been_kept(result.error()))
+          return;  // no refusal would be true: this run ends, and its sessions
         slot->answer(spool_failure_reply(result.error()));
       });
 }
 
 void ShadowKeeper::give_up(const Stream& stream) {
-  write([row = stream.shadow.row](storage::Writer& w) { return w.drop_body(row); }, 64, [](const Result<void>&) {});
+  write([row = stream.shadow.row](storage::Writer& w) { return w.drop_body(row); }, 64,
+        [](const Result<void>&) {});
 }
 
 bool ShadowKeeper::is_over(const Stream& stream) const {
@@ -261,19 +276,22 @@ void ShadowKeeper::forget(const Peer& peer, MessageId id, Generation generation,
   // Only whoever accepts a message, this moment, takes its copies back. Everybody else ends one by XDONE.
   if (id.spool != peer.spool) return slot->answer({550, "5.7.1", "Not a message of yours"});
   buried_.note(id, generation);
-  write([id, generation](storage::Writer& w) { return w.forget_shadow(id, generation); }, 64, [this, id, slot](Result<void> result) {
-    if (!result && result.error().code == std::errc::file_exists)
-      return slot->answer({550, "5.5.0", "This hub has taken the message over"});
-    if (!result) return slot->answer(spool_failure_reply(result.error()));
-    log_.message(MessageEvent::forgotten, id, {{"reason", "its owner did not accept it", true}});
-    slot->answer({250, "2.0.0", to_string(id) + " forgotten"});
-  });
+  write([id, generation](storage::Writer& w) { return w.forget_shadow(id, generation); }, 64,
+        [this, id, slot](Result<void> result) {
+          if (!result && result.error().code == std::errc::file_exists)
+            return slot->answer({550, "5.5.0", "This hub has taken the message over"});
+          if (!result) return slot->answer(spool_failure_reply(result.error()));
+          log_.message(MessageEvent::forgotten, id, {{"reason", "its owner did not accept it", true}});
+          slot->answer({250, "2.0.0", to_string(id) + " forgotten"});
+        });
 }
 
 void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> items, ReplySlotPtr slot) {
   for (const auto& item : items)
     if (item.all)
-      buried_.note(item.id, Generation{UINT32_MAX});  // done is done, whatever generation a copy that is still unread is of
+      buried_.note(
+          item.id,
+          Generation{UINT32_MAX});  // done is done, whatever generation a copy that is still unread is of
     else if (item.superseded)
       buried_.note(item.id, item.generation);
   auto outcomes = std::make_shared<std::vector<storage::Discarded>>();
@@ -298,8 +316,10 @@ void ShadowKeeper::discard(const Peer& peer, std::vector<smtp::DiscardItem> item
           const auto& item = (*shared)[i];
           const auto& outcome = (*outcomes)[i];
           if (outcome.ended) end_delivery(item.id, *outcome.ended);
-          // Said once: the same status may come again, or from two hubs, or behind an audit that has dropped the copy.
-          if (outcome.ended || outcome.copy_dropped) log_.message(MessageEvent::discarded, item.id, {{"owner", peer.hub, true}});
+          // Said once: the same status may come again, or from two hubs, or behind an audit that has dropped
+          // the copy.
+          if (outcome.ended || outcome.copy_dropped)
+            log_.message(MessageEvent::discarded, item.id, {{"owner", peer.hub, true}});
         }
         slot->answer({250, "2.0.0", std::to_string(shared->size()) + " discarded"});
       });
@@ -310,7 +330,8 @@ void ShadowKeeper::end_delivery(MessageId id, RowId row) {
   if (outbound_ == nullptr) return;
   if (outbound_->awaits_final_reply(row)) {
     ++metrics_.possible_duplicates_total;
-    log_.message(MessageEvent::possible_duplicate, id, {{"reason", "ended by another hub while the reply to its final dot was awaited"}});
+    log_.message(MessageEvent::possible_duplicate, id,
+                 {{"reason", "ended by another hub while the reply to its final dot was awaited"}});
   }
   outbound_->forget(row);
 }
@@ -324,7 +345,9 @@ void ShadowKeeper::poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot
         auto items = r.outbox(spool, 0, limit);
         if (!items) return;
         for (const auto& item : *items)
-          *text += smtp::format_discard({item.key, item.id, item.generation, item.all, item.recipients, item.superseded}) + '\n';
+          *text += smtp::format_discard(
+                       {item.key, item.id, item.generation, item.all, item.recipients, item.superseded}) +
+                   '\n';
         *count = items->size();
       },
       [this, text, count, slot] {
@@ -333,7 +356,8 @@ void ShadowKeeper::poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot
       });
 }
 
-void ShadowKeeper::suspect(const Peer& peer, std::vector<std::pair<MessageId, std::uint32_t>> suspects, ReplySlotPtr slot) {
+void ShadowKeeper::suspect(const Peer& peer, std::vector<std::pair<MessageId, std::uint32_t>> suspects,
+                           ReplySlotPtr slot) {
   auto shared = std::make_shared<std::vector<std::pair<MessageId, std::uint32_t>>>(std::move(suspects));
   auto octets = shared->size() * 32;
   write(
@@ -380,7 +404,8 @@ void ShadowKeeper::note(const Peer& peer, std::vector<smtp::NoteItem> items, Rep
         for (std::size_t i = 0; i < shared->size(); ++i) {
           auto state = static_cast<smtp::NotedState>((*answers)[i]);
           // It is being accepted, taken over or handed over here: what it will be is not known yet.
-          if (state == smtp::NotedState::none && pending_.contains((*shared)[i].id)) state = smtp::NotedState::wait;
+          if (state == smtp::NotedState::none && pending_.contains((*shared)[i].id))
+            state = smtp::NotedState::wait;
           if (state == smtp::NotedState::noted) ++metrics_.notes_received_total;
           text += smtp::format_noted((*shared)[i].id, state) + '\n';
         }
@@ -390,7 +415,9 @@ void ShadowKeeper::note(const Peer& peer, std::vector<smtp::NoteItem> items, Rep
 
 void ShadowKeeper::seen(const Peer& peer, std::vector<std::uint64_t> keys, ReplySlotPtr slot) {
   auto count = keys.size();
-  write([keys = std::move(keys), from = peer.spool](storage::Writer& w) { return w.outbox_confirmed_by(from, keys); }, count * 16,
+  write([keys = std::move(keys),
+         from = peer.spool](storage::Writer& w) { return w.outbox_confirmed_by(from, keys); },
+        count * 16,
         [slot](Result<void> result) {
           if (!result) return slot->answer(spool_failure_reply(result.error()));
           slot->answer({250, "2.0.0", "Seen"});
@@ -434,8 +461,8 @@ void ShadowKeeper::ask(std::shared_ptr<Question> question, ReplySlotPtr slot) {
   constexpr int looks_max = 3;
   question->found.clear();
   ++question->looks;
-  // Pending now or when the answer goes out: the spool may be read before a commit, and the acceptance be over before the answer
-  // is put together. That must not become "unknown".
+  // Pending now or when the answer goes out: the spool may be read before a commit, and the acceptance be
+  // over before the answer is put together. That must not become "unknown".
   question->was_pending.clear();
   for (auto id : question->ids) question->was_pending.push_back(pending_.contains(id));
   ++under_way_;
@@ -452,7 +479,8 @@ void ShadowKeeper::ask(std::shared_ptr<Question> question, ReplySlotPtr slot) {
       },
       [this, question, slot] {
         auto unnamed = question->rows_that_do_not_name_asker();
-        // A read that failed, or was not done at all, must not become "unknown"; nor may what a failed sync has perhaps kept.
+        // A read that failed, or was not done at all, must not become "unknown"; nor may what a failed sync
+        // has perhaps kept.
         if (question->has_failed || question->found.size() != question->ids.size() || spool_.unhealthy() ||
             (!unnamed.empty() && question->looks == looks_max))
           slot->answer({451, "4.3.0", "The spool cannot answer now"});
@@ -465,13 +493,15 @@ void ShadowKeeper::ask(std::shared_ptr<Question> question, ReplySlotPtr slot) {
 }
 
 // Then looks again: a message may have ended meanwhile, without a word to the asker.
-void ShadowKeeper::note_asker(std::shared_ptr<Question> question, std::vector<RowId> rows, ReplySlotPtr slot) {
+void ShadowKeeper::note_asker(std::shared_ptr<Question> question, std::vector<RowId> rows,
+                              ReplySlotPtr slot) {
   auto octets = rows.size() * 64;
   write(
       [rows, asker = *question->asker](storage::Writer& w) -> Result<void> {
         for (auto row : rows) {
           auto noted = w.change_holders(row, [&](std::vector<storage::Holder>& holders) {
-            if (storage::find_holder(holders, asker.hub, asker.spool) == holders.end()) holders.push_back(asker);
+            if (storage::find_holder(holders, asker.hub, asker.spool) == holders.end())
+              holders.push_back(asker);
           });
           if (!noted && noted.error().code != std::errc::no_such_file_or_directory) return noted;
         }

@@ -1,6 +1,6 @@
-// What this hub does for other hubs: stores their copies, applies their discard status, answers what it knows of a message.
-// Called by PeerServer's sessions with commands that are parsed and authenticated. Answers come through a ReplySlot when
-// what they promise is durable. Home thread.
+// What this hub does for other hubs: stores their copies, applies their discard status, answers what it knows
+// of a message. Called by PeerServer's sessions with commands that are parsed and authenticated. Answers come
+// through a ReplySlot when what they promise is durable. Home thread.
 #pragma once
 
 #include <functional>
@@ -33,8 +33,8 @@ using PendingMessages = std::unordered_set<MessageId>;
 
 class ShadowKeeper {
  public:
-  ShadowKeeper(const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending, EventLog& log,
-               Metrics& metrics, asio::io_context& io);
+  ShadowKeeper(const Config& config, storage::Spool& spool, Members& members, PendingMessages& pending,
+               EventLog& log, Metrics& metrics, asio::io_context& io);
 
   /// The other hub, as authenticated on the session.
   struct Peer {
@@ -70,12 +70,13 @@ class ShadowKeeper {
   void discard(const Peer& peer, std::vector<smtp::DiscardItem> items, ReplySlotPtr slot);
   void poll(const Peer& peer, std::uint64_t limit, ReplySlotPtr slot);
   /// Messages during whose attempts another hub ended: remembered of those that are held here.
-  void suspect(const Peer& peer, std::vector<std::pair<MessageId, std::uint32_t>> suspects, ReplySlotPtr slot);
+  void suspect(const Peer& peer, std::vector<std::pair<MessageId, std::uint32_t>> suspects,
+               ReplySlotPtr slot);
   /// What the owner tells of copies held for it: noted durably, where they are.
   void note(const Peer& peer, std::vector<smtp::NoteItem> items, ReplySlotPtr slot);
   void seen(const Peer& peer, std::vector<std::uint64_t> keys, ReplySlotPtr slot);
-  /// Who asks about a message that this hub owns may have a copy of it: it is noted as a holder before it is answered, and so will be told
-  /// when the message is done.
+  /// Who asks about a message that this hub owns may have a copy of it: it is noted as a holder before it is
+  /// answered, and so will be told when the message is done.
   void ask(const Peer& peer, std::vector<MessageId> ids, ReplySlotPtr slot);
   /// What is known of one, without the line that counts; nobody is noted.
   void ask_one(MessageId id, ReplySlotPtr slot);
@@ -84,8 +85,8 @@ class ShadowKeeper {
 
   /// Another hub has told this run that the message is done.
   [[nodiscard]] bool was_discarded(MessageId id) const { return buried_.find(id).has_value(); }
-  /// This run has delivered a message of that generation, durably. An earlier owner that says "done" afterwards had delivered it
-  /// too: then a recipient has a second copy, which is counted.
+  /// This run has delivered a message of that generation, durably. An earlier owner that says "done"
+  /// afterwards had delivered it too: then a recipient has a second copy, which is counted.
   void delivered(MessageId id, Generation generation);
 
   /// This hub takes no copies now (it is being drained): 452.
@@ -94,11 +95,11 @@ class ShadowKeeper {
   void set_outbound(Outbound* outbound) { outbound_ = outbound; }
   /// Called when a commit here may have written to the outbox.
   void on_outbox_grew(std::function<void()> callback) { outbox_grew_ = std::move(callback); }
-  /// Called when a copy of a message was refused of which this hub knows another owner. It may be this hub, and wrong.
+  /// Called when a copy of a message was refused of which this hub knows another owner. It may be this hub,
+  /// and wrong.
   void on_doubt(std::function<void(MessageId)> callback) { doubt_ = std::move(callback); }
   /// Waits until nothing that was begun here is under way in the spool.
   Task<void> quiet();
-
 
  private:
   struct Question;
@@ -107,7 +108,8 @@ class ShadowKeeper {
   void note_asker(std::shared_ptr<Question> question, std::vector<RowId> rows, ReplySlotPtr slot);
   void end_operation();
   void end_delivery(MessageId id, RowId row);
-  void commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets, ReplySlotPtr slot);
+  void commit_copy(const Peer& peer, Stream stream, std::uint32_t number, std::string octets,
+                   ReplySlotPtr slot);
   std::optional<smtp::Reply> refuse(const Peer& peer, const smtp::CopyOffer& offer);
   void refuse_other_owner(MessageId id, ReplySlot& slot);
   Result<storage::Shadow> make_shadow(const Peer& peer, const smtp::CopyOffer& offer);

@@ -29,7 +29,9 @@ std::string digest(std::string_view text) {
 }
 
 /// As it is where it can be shown, else its digest.
-std::string shown(const std::string& text) { return smtp::is_configuration_value(text) ? text : digest(text); }
+std::string shown(const std::string& text) {
+  return smtp::is_configuration_value(text) ? text : digest(text);
+}
 
 std::string joined(std::vector<std::string> parts) {
   std::ranges::sort(parts);
@@ -38,17 +40,24 @@ std::string joined(std::vector<std::string> parts) {
   return text.empty() ? "none" : text;
 }
 
-std::string milliseconds(Duration d) { return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count()) + "ms"; }
+std::string milliseconds(Duration d) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count()) + "ms";
+}
 
 std::string protection_of(const ListenerConfig& listener) {
   std::string text = listener.name;
   if (listener.shadow == ShadowPolicy::none) return text + ":none";
-  text += listener.shadow == ShadowPolicy::require ? ":require" : listener.on_failure == OnShadowFailure::delay ? ":prefer-delay" : ":prefer-accept";
+  text += listener.shadow == ShadowPolicy::require        ? ":require"
+          : listener.on_failure == OnShadowFailure::delay ? ":prefer-delay"
+                                                          : ":prefer-accept";
   text += ":" + std::to_string(listener.protection.copies);
   switch (listener.protection.zones) {
-    case ZonePreference::prefer_other_zone: return text + ":prefer_other_zone";
-    case ZonePreference::only_other_zone: return text + ":only_other_zone";
-    case ZonePreference::any: return text + ":any";
+    case ZonePreference::prefer_other_zone:
+      return text + ":prefer_other_zone";
+    case ZonePreference::only_other_zone:
+      return text + ":only_other_zone";
+    case ZonePreference::any:
+      return text + ":any";
   }
   return text;
 }
@@ -57,9 +66,11 @@ std::string protection_of(const ListenerConfig& listener) {
 std::string text_of(const RouteConfig& route) {
   std::string text = joined(route.domains);
   std::vector<std::string> hosts;
-  for (const auto& host : route.hosts) hosts.push_back(to_string(host.endpoint) + '/' + std::to_string(host.preference));
+  for (const auto& host : route.hosts)
+    hosts.push_back(to_string(host.endpoint) + '/' + std::to_string(host.preference));
   text += '\n' + joined(std::move(hosts)) + '\n' + std::to_string(route.mx_port) + '\n';
-  text += std::to_string(static_cast<int>(route.eight_bit)) + '\n' + std::to_string(static_cast<int>(route.tls.policy)) + '\n';
+  text += std::to_string(static_cast<int>(route.eight_bit)) + '\n' +
+          std::to_string(static_cast<int>(route.tls.policy)) + '\n';
   text += joined(route.tls.names) + '\n' + std::to_string(static_cast<int>(route.tls.minimum_version));
   return text;
 }

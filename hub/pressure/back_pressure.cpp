@@ -8,22 +8,28 @@ namespace umbra::hub {
 namespace {
 
 constexpr std::uint64_t mail_reserve_octets = 500'000'000;
-constexpr std::uint64_t checkpoint_octets = 64ULL << 20;  // storage/group_commit: from here on a checkpoint waits for readers
+constexpr std::uint64_t checkpoint_octets =
+    64ULL << 20;  // storage/group_commit: from here on a checkpoint waits for readers
 constexpr std::uint64_t log_reserve_octets = std::min<std::uint64_t>(5'000'000'000, 3 * checkpoint_octets);
 
-bool is_disk(Resource resource) { return resource == Resource::disk || resource == Resource::log_disk; }
+bool is_disk(Resource resource) {
+  return resource == Resource::disk || resource == Resource::log_disk;
+}
 
 PressureMarks marks_of(const PressureConfig& config, Resource resource, std::uint64_t disk_octets) {
   const auto& given = config.*pressure_marks_keys[static_cast<std::size_t>(resource)].marks;
-  if (given.high == 0 && is_disk(resource)) return disk_marks(disk_octets, resource == Resource::disk ? mail_reserve_octets : log_reserve_octets);
-  return {static_cast<double>(given.medium), static_cast<double>(given.high), static_cast<double>(given.leave_high), static_cast<double>(given.leave_medium)};
+  if (given.high == 0 && is_disk(resource))
+    return disk_marks(disk_octets, resource == Resource::disk ? mail_reserve_octets : log_reserve_octets);
+  return {static_cast<double>(given.medium), static_cast<double>(given.high),
+          static_cast<double>(given.leave_high), static_cast<double>(given.leave_medium)};
 }
 
 }  // namespace
 
 BackPressure::BackPressure(const PressureConfig& config, EventLog& log) : config_(config), log_(log) {
   state_.since = WallClock::now();
-  for (std::size_t i = 0; i < resources_count; ++i) state_.resources.push_back({.resource = static_cast<Resource>(i), .since = state_.since});
+  for (std::size_t i = 0; i < resources_count; ++i)
+    state_.resources.push_back({.resource = static_cast<Resource>(i), .since = state_.since});
 }
 
 void BackPressure::take(const Reading& reading) {
@@ -52,16 +58,20 @@ void BackPressure::take(const Reading& reading) {
 }
 
 std::optional<smtp::Reply> BackPressure::refuse(bool is_trusted) const {
-  if (state_.level == PressureLevel::high || (ramp_.refuses() && !is_trusted)) return smtp::Reply{452, "4.3.1", "Insufficient system resources"};
+  if (state_.level == PressureLevel::high || (ramp_.refuses() && !is_trusted))
+    return smtp::Reply{452, "4.3.1", "Insufficient system resources"};
   return std::nullopt;
 }
 
 bool BackPressure::trusts(std::string_view client, std::string_view sender, bool may_relay) const {
-  if (std::ranges::any_of(config_.trusted_networks, [&](const AddressRange& r) { return r.contains(client); })) return true;
+  if (std::ranges::any_of(config_.trusted_networks,
+                          [&](const AddressRange& r) { return r.contains(client); }))
+    return true;
   auto at = sender.rfind('@');
   if (!may_relay || at == std::string_view::npos) return false;
   auto domain = sender.substr(at + 1);
-  return std::ranges::any_of(config_.trusted_domains, [&](const std::string& named) { return covers(named, domain); });
+  return std::ranges::any_of(config_.trusted_domains,
+                             [&](const std::string& named) { return covers(named, domain); });
 }
 
 }  // namespace umbra::hub

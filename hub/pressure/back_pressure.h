@@ -1,5 +1,6 @@
-// What a shortage means for the next MAIL: nothing, a delay, or 452 4.3.1. Connections are always accepted, and mail that was is
-// not touched. PressureWatch gives it a reading every two seconds. Owned by the hub; home thread.
+// What a shortage means for the next MAIL: nothing, a delay, or 452 4.3.1. Connections are always accepted,
+// and mail that was is not touched. PressureWatch gives it a reading every two seconds. Owned by the hub;
+// home thread.
 #pragma once
 
 #include <optional>
@@ -26,7 +27,8 @@ class BackPressure {
   [[nodiscard]] std::optional<smtp::Reply> refuse(bool is_trusted) const;
   /// For how long the 250 to a MAIL is kept back.
   [[nodiscard]] Duration delay(bool is_trusted) const { return is_trusted ? Duration{} : ramp_.delay(); }
-  /// Whether mail from there is served at medium pressure. `may_relay`: what the client says of the sender counts.
+  /// Whether mail from there is served at medium pressure. `may_relay`: what the client says of the sender
+  /// counts.
   [[nodiscard]] bool trusts(std::string_view client, std::string_view sender, bool may_relay) const;
 
   [[nodiscard]] const PressureState& state() const { return state_; }

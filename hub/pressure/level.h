@@ -1,5 +1,5 @@
-// Back pressure: how short of something a hub is, in three levels with hysteresis, and how long new mail is kept waiting for
-// it. Pure: readings in, levels and delays out. Used by BackPressure.
+// Back pressure: how short of something a hub is, in three levels with hysteresis, and how long new mail is
+// kept waiting for it. Pure: readings in, levels and delays out. Used by BackPressure.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,9 @@
 
 namespace umbra::hub {
 
-/// The four transitions of one resource, in its own unit: at `medium` and `high` a level begins, below `leave_high` and
-/// `leave_medium` it ends. medium <= leave_high <= high, and leave_medium <= medium; `high` 0: this resource is not watched.
+/// The four transitions of one resource, in its own unit: at `medium` and `high` a level begins, below
+/// `leave_high` and `leave_medium` it ends. medium <= leave_high <= high, and leave_medium <= medium; `high`
+/// 0: this resource is not watched.
 struct PressureMarks {
   double medium = 0;
   double high = 0;
@@ -23,13 +24,14 @@ struct PressureMarks {
 /// The level after a reading of `value`.
 PressureLevel next_level(PressureLevel now, double value, const PressureMarks& marks);
 
-/// The marks of a disk of which `reserve` octets are to stay free, in percent used: high when less than that is free, medium when less
-/// than twice; high ends with one and a half of it free, medium with three times. The reserve is at most a tenth of the disk, so that
-/// small volumes work too.
+/// The marks of a disk of which `reserve` octets are to stay free, in percent used: high when less than that
+/// is free, medium when less than twice; high ends with one and a half of it free, medium with three times.
+/// The reserve is at most a tenth of the disk, so that small volumes work too.
 PressureMarks disk_marks(std::uint64_t size_octets, std::uint64_t reserve_octets);
 
-/// How long a MAIL is kept waiting at medium pressure: 10 s, with each look 5 s more, up to 55 s; back the same way. Who has been
-/// kept waiting for `patience` looks in vain, the pressure being what it was, is refused.
+/// How long a MAIL is kept waiting at medium pressure: 10 s, with each look 5 s more, up to 55 s; back the
+/// same way. Who has been kept waiting for `patience` looks in vain, the pressure being what it was, is
+/// refused.
 class PressureRamp {
  public:
   static constexpr Duration start = std::chrono::seconds(10);

@@ -4,8 +4,14 @@
 
 namespace umbra::hub {
 
-PressureWatch::PressureWatch(Runtime runtime, storage::Spool& spool, PressureProbe* probe, BackPressure& pressure)
-    : runtime_(runtime), spool_(spool), probe_(probe), pressure_(pressure), tasks_(runtime.io), wake_(runtime.io) {}
+PressureWatch::PressureWatch(Runtime runtime, storage::Spool& spool, PressureProbe* probe,
+                             BackPressure& pressure)
+    : runtime_(runtime),
+      spool_(spool),
+      probe_(probe),
+      pressure_(pressure),
+      tasks_(runtime.io),
+      wake_(runtime.io) {}
 
 void PressureWatch::start() {
   if (probe_ != nullptr) tasks_.spawn("pressure", watch());
@@ -31,9 +37,11 @@ Task<Reading> PressureWatch::read() {
   auto statistics = spool_.statistics();
   reading[Resource::wal] = static_cast<double>(statistics.wal_octets);
   reading[Resource::waiting_writes] = static_cast<double>(statistics.waiting_operations);
-  reading[Resource::commit_latency] = std::chrono::duration<double, std::milli>(statistics.last_commit).count();
+  reading[Resource::commit_latency] =
+      std::chrono::duration<double, std::milli>(statistics.last_commit).count();
   if (pressure_.watches_queue()) {
-    auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_, [](storage::Reader& r) { return r.counts(); });
+    auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_,
+                                                       [](storage::Reader& r) { return r.counts(); });
     if (counts) reading[Resource::queue] = static_cast<double>(counts->messages);
   }
   co_return reading;

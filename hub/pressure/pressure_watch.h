@@ -1,5 +1,5 @@
-// Reads every two seconds what the hub may run short of, from the machine and from the spool, for BackPressure. Owned by the hub;
-// home thread.
+// Reads every two seconds what the hub may run short of, from the machine and from the spool, for
+// BackPressure. Owned by the hub; home thread.
 #pragma once
 
 #include <functional>

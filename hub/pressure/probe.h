@@ -1,5 +1,5 @@
-// What a hub can be short of, as PressureWatch reads it every two seconds. The machine's own figures come from SystemProbe; a
-// test gives others.
+// What a hub can be short of, as PressureWatch reads it every two seconds. The machine's own figures come
+// from SystemProbe; a test gives others.
 #pragma once
 
 #include <array>
@@ -15,7 +15,9 @@ struct Reading {
   std::array<std::optional<double>, resources_count> values;
   std::uint64_t disk_octets = 0;  ///< size of the spool's file system
   [[nodiscard]] std::optional<double>& operator[](Resource r) { return values[static_cast<std::size_t>(r)]; }
-  [[nodiscard]] const std::optional<double>& operator[](Resource r) const { return values[static_cast<std::size_t>(r)]; }
+  [[nodiscard]] const std::optional<double>& operator[](Resource r) const {
+    return values[static_cast<std::size_t>(r)];
+  }
 };
 
 class PressureProbe {

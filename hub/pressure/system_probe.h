@@ -1,5 +1,5 @@
-// The machine's own figures: file system, memory (with the limits of the process's cgroup, v1 or v2) and file descriptors, from
-// statvfs(2) and /proc. What cannot be read is left out.
+// The machine's own figures: file system, memory (with the limits of the process's cgroup, v1 or v2) and file
+// descriptors, from statvfs(2) and /proc. What cannot be read is left out.
 #pragma once
 
 #include <string>

@@ -37,21 +37,25 @@ bool matches_next_hop(std::string_view next_hop, std::string_view wanted) {
     auto word = rest.substr(0, rest.find(' '));
     rest.remove_prefix(std::min(word.size() + 1, rest.size()));
     if (word == name || (is_destination && word == std::string(route_prefix) + name)) return true;
-    if (auto colon = word.rfind(':'); !is_destination && colon != std::string_view::npos && word.substr(0, colon) == name) return true;
+    if (auto colon = word.rfind(':');
+        !is_destination && colon != std::string_view::npos && word.substr(0, colon) == name)
+      return true;
   }
   return false;
 }
 
 }  // namespace
 
-std::expected<KeptFilter, std::string> parse_kept_filter(std::string_view query, const std::vector<std::string_view>& others) {
+std::expected<KeptFilter, std::string> parse_kept_filter(std::string_view query,
+                                                         const std::vector<std::string_view>& others) {
   KeptFilter filter;
   while (!query.empty()) {
     auto part = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(part.size() + 1, query.size()));
     auto equals = part.find('=');
     auto key = part.substr(0, equals);
-    auto value = percent_decoded(equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1));
+    auto value =
+        percent_decoded(equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1));
     if (std::ranges::find(others, key) != others.end()) continue;
     bool is_good = value && value->size() <= value_octets_max;
     auto time = value ? parse_time(*value) : std::nullopt;
@@ -81,14 +85,16 @@ std::expected<KeptFilter, std::string> parse_kept_filter(std::string_view query,
     }
     if (!is_good)
       return std::unexpected(
-          "expected from=, until=MICROSECONDS since 1970, sender=, recipient=, next_hop=TEXT (percent-encoded), shadows=0|1, unprotected=0|1");
+          "expected from=, until=MICROSECONDS since 1970, sender=, recipient=, next_hop=TEXT "
+          "(percent-encoded), shadows=0|1, unprotected=0|1");
   }
   if (filter.from > filter.until) return std::unexpected("from is later than until");
   return filter;
 }
 
 std::string to_query(const KeptFilter& filter) {
-  auto query = fmt::format("from={}&until={}", filter.from.time_since_epoch().count(), filter.until.time_since_epoch().count());
+  auto query = fmt::format("from={}&until={}", filter.from.time_since_epoch().count(),
+                           filter.until.time_since_epoch().count());
   auto text = [&](const char* key, const std::string& value) {
     if (!value.empty()) query += fmt::format("&{}={}", key, percent_encoded(value));
   };
@@ -100,14 +106,19 @@ std::string to_query(const KeptFilter& filter) {
   return query;
 }
 
-std::vector<std::uint32_t> matching_recipients(const storage::KeptMessage& message, const KeptFilter& filter, const Router& router) {
+std::vector<std::uint32_t> matching_recipients(const storage::KeptMessage& message, const KeptFilter& filter,
+                                               const Router& router) {
   std::vector<std::uint32_t> result;
-  if (message.ended_at < filter.from || message.ended_at > filter.until || !matches_address(message.envelope.sender, filter.sender)) return result;
+  if (message.ended_at < filter.from || message.ended_at > filter.until ||
+      !matches_address(message.envelope.sender, filter.sender))
+    return result;
   const auto& recipients = message.envelope.recipients;
   auto look = [&](std::uint32_t index, std::string_view next_hop) {
     if (index >= recipients.size() || !matches_address(recipients[index].address, filter.recipient)) return;
     if (!filter.next_hop.empty() &&
-        !matches_next_hop(next_hop.empty() ? router.destination_of(recipients[index].address) : std::string(next_hop), filter.next_hop))
+        !matches_next_hop(
+            next_hop.empty() ? router.destination_of(recipients[index].address) : std::string(next_hop),
+            filter.next_hop))
       return;
     result.push_back(index);
   };

@@ -15,7 +15,9 @@ constexpr std::size_t rows_at_once = 200;
 constexpr std::uint64_t margin_octets_min = 32 << 20;
 
 /// With less free than this the net gives way.
-std::uint64_t enough(std::uint64_t reserve) { return reserve + std::max(reserve / 2, margin_octets_min); }
+std::uint64_t enough(std::uint64_t reserve) {
+  return reserve + std::max(reserve / 2, margin_octets_min);
+}
 
 }  // namespace
 
@@ -56,18 +58,22 @@ Task<void> SafetyNetKeeper::run() {
 Task<void> SafetyNetKeeper::keep_to_limits() {
   if (!config_.safety_net.enabled()) {
     // Switched off since: what was kept goes, and that is all.
-    auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_, [](storage::Reader& r) { return r.counts(); });
+    auto counts = co_await query<storage::QueueCounts>(runtime_.io, spool_,
+                                                       [](storage::Reader& r) { return r.counts(); });
     if (is_stopping_ || !counts) co_return;
     const bool is_on_again = config_.safety_net.enabled();
     if (counts->kept == 0 && !is_on_again) co_return;
-    if (!is_on_again) log_.line(LogLevel::info, "the safety net is off: what it keeps is removed", {{"messages", static_cast<std::int64_t>(counts->kept)}});
+    if (!is_on_again)
+      log_.line(LogLevel::info, "the safety net is off: what it keeps is removed",
+                {{"messages", static_cast<std::int64_t>(counts->kept)}});
   }
   for (int look = 0; !is_stopping_ && !spool_.unhealthy(); ++look) {
     if (config_.safety_net.enabled())
       co_await look_at_disk();
     else
       gives_way_ = false;
-    if (look % looks_per_trim == 0 && !gives_way_ && !co_await trim() && !config_.safety_net.enabled()) co_return;
+    if (look % looks_per_trim == 0 && !gives_way_ && !co_await trim() && !config_.safety_net.enabled())
+      co_return;
     if (!is_stopping_) co_await wake_.wait_for(look_every);
   }
 }
@@ -78,12 +84,14 @@ Task<void> SafetyNetKeeper::look_at_disk() {
   if (free >= wanted) {
     if (!gives_way_) co_return;
     gives_way_ = false;
-    log_.line(LogLevel::info, "there is room again: the safety net keeps mail", {{"free", static_cast<std::int64_t>(free)}});
+    log_.line(LogLevel::info, "there is room again: the safety net keeps mail",
+              {{"free", static_cast<std::int64_t>(free)}});
     (void)co_await commit(runtime_.io, spool_, [](storage::Writer& w) { return w.keep_again(); });
     co_return;
   }
   if (!gives_way_)
-    log_.line(LogLevel::warning, "the disk is short: the safety net gives way", {{"free", static_cast<std::int64_t>(free)}});
+    log_.line(LogLevel::warning, "the disk is short: the safety net gives way",
+              {{"free", static_cast<std::int64_t>(free)}});
   gives_way_ = true;
   // A second's worth: the next look says whether it was enough.
   for (int step = 0; step < 10 && !is_stopping_; ++step) {
@@ -100,8 +108,10 @@ Task<void> SafetyNetKeeper::look_at_disk() {
 }
 
 Task<bool> SafetyNetKeeper::trim() {
-  auto before = config_.safety_net.enabled() ? WallClock::now() - std::chrono::duration_cast<WallClock::duration>(config_.safety_net.keep)
-                                             : WallTime::max();
+  auto before =
+      config_.safety_net.enabled()
+          ? WallClock::now() - std::chrono::duration_cast<WallClock::duration>(config_.safety_net.keep)
+          : WallTime::max();
   for (;;) {
     auto gone = std::make_shared<std::size_t>(0);
     auto done = co_await commit(runtime_.io, spool_, [gone, before](storage::Writer& w) -> Result<void> {

@@ -1,6 +1,7 @@
-// Keeps the safety net within its limits: what is too old goes, what is beyond the cap after the configuration has changed
-// goes, and when the disk is short the net gives way before new mail is refused. (What ends is put there by the spool itself,
-// storage/kept.h, which never passes the cap.) Owned by the composition root; home thread.
+// Keeps the safety net within its limits: what is too old goes, what is beyond the cap after the
+// configuration has changed goes, and when the disk is short the net gives way before new mail is refused.
+// (What ends is put there by the spool itself, storage/kept.h, which never passes the cap.) Owned by the
+// composition root; home thread.
 #pragma once
 
 #include "hub/config/config.h"

@@ -22,12 +22,13 @@ constexpr auto moment = std::chrono::seconds(1);
 constexpr std::size_t chunk_octets = smtp::shadow_chunk_octets_max;
 
 std::string trace_field(const Config& config, MessageId id, MessageId origin, const std::string& request) {
-  return fmt::format("Received: by {}\r\n\tid {}\r\n\t(sent again from the safety net: {}, request {});\r\n\t{}\r\n", config.host_name,
-                     to_string(id), to_string(origin), request, smtp::date_time(WallClock::now()));
+  return fmt::format(
+      "Received: by {}\r\n\tid {}\r\n\t(sent again from the safety net: {}, request {});\r\n\t{}\r\n",
+      config.host_name, to_string(id), to_string(origin), request, smtp::date_time(WallClock::now()));
 }
 
-Task<Result<std::vector<KeptMessage>>> read_page(Runtime runtime, storage::Spool& spool, WallTime from, RowId after, WallTime until,
-                                                 std::size_t limit) {
+Task<Result<std::vector<KeptMessage>>> read_page(Runtime runtime, storage::Spool& spool, WallTime from,
+                                                 RowId after, WallTime until, std::size_t limit) {
   co_return co_await query<std::vector<KeptMessage>>(
       runtime.io, spool, [=](storage::Reader& r) { return r.kept(from, after, until, limit); });
 }
@@ -44,8 +45,8 @@ struct Resender::Copy {
   std::uint64_t size = 0;
 };
 
-Resender::Resender(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering, Outbound& outbound,
-                   std::function<std::string()> why_not, EventLog& log, Metrics& metrics)
+Resender::Resender(Runtime runtime, const Config& config, storage::Spool& spool, Peering& peering,
+                   Outbound& outbound, std::function<std::string()> why_not, EventLog& log, Metrics& metrics)
     : runtime_(runtime),
       config_(config),
       spool_(spool),
@@ -59,7 +60,9 @@ Resender::Resender(Runtime runtime, const Config& config, storage::Spool& spool,
       wake_(runtime.io),
       rate_(config.safety_net.resend_messages_per_second) {}
 
-void Resender::start() { tasks_.spawn("resend", run()); }
+void Resender::start() {
+  tasks_.spawn("resend", run());
+}
 
 Task<void> Resender::stop() {
   is_stopping_ = true;
@@ -72,8 +75,10 @@ Task<void> Resender::stop() {
 bool Resender::is_ours_to_send(const KeptMessage& message, bool include_silent) {
   if (!message.is_shadow) return true;
   auto* member = peering_.members().find(message.owner_hub);
-  if (member == nullptr) return include_silent || (!message.owner_hub.empty() && peering_.members().is_removed(message.owner_hub));
-  bool is_replaced = member->identity && member->identity->spool != message.owner_spool && message.owner_spool.value != 0;
+  if (member == nullptr)
+    return include_silent || (!message.owner_hub.empty() && peering_.members().is_removed(message.owner_hub));
+  bool is_replaced =
+      member->identity && member->identity->spool != message.owner_spool && message.owner_spool.value != 0;
   if (is_replaced || member->state == smtp::HubState::left) return true;
   return include_silent && peering_.members().is_silent(*member);
 }
@@ -129,11 +134,13 @@ Task<Result<ResendPreview>> Resender::preview(KeptFilter filter) {
 
 Task<Result<std::optional<Resend>>> Resender::find(std::string request) {
   if (now_ && now_->request == request) co_return std::optional(*now_);
-  co_return co_await query<std::optional<Resend>>(runtime_.io, spool_, [request](storage::Reader& r) { return r.resend(request); });
+  co_return co_await query<std::optional<Resend>>(
+      runtime_.io, spool_, [request](storage::Reader& r) { return r.resend(request); });
 }
 
 Task<Result<std::vector<Resend>>> Resender::recent() {
-  auto found = co_await query<std::vector<Resend>>(runtime_.io, spool_, [](storage::Reader& r) { return r.resends(requests_known); });
+  auto found = co_await query<std::vector<Resend>>(
+      runtime_.io, spool_, [](storage::Reader& r) { return r.resends(requests_known); });
   if (found && now_)
     for (auto& resend : *found)
       if (resend.request == now_->request) resend = *now_;
@@ -141,7 +148,8 @@ Task<Result<std::vector<Resend>>> Resender::recent() {
 }
 
 Task<Result<ResendAnswer>> Resender::begin(std::string request, KeptFilter filter) {
-  if (!is_begun_ || is_beginning_) co_return ResendAnswer{"the hub is starting, or another request is being begun: try again", {}};
+  if (!is_begun_ || is_beginning_)
+    co_return ResendAnswer{"the hub is starting, or another request is being begun: try again", {}};
   is_beginning_ = true;
   auto known = co_await find(request);
   if (!known || *known) {
@@ -151,12 +159,14 @@ Task<Result<ResendAnswer>> Resender::begin(std::string request, KeptFilter filte
     auto before = parse_kept_filter((*known)->filter);
     auto asked = filter;
     if (before && asked.until > (*known)->begun_at) asked.until = before->until;
-    if (!before || to_query(asked) != (*known)->filter) co_return ResendAnswer{"there was another request of that name", **known};
+    if (!before || to_query(asked) != (*known)->filter)
+      co_return ResendAnswer{"there was another request of that name", **known};
     co_return ResendAnswer{{}, **known};
   }
   if (now_ || is_stopping_) {
     is_beginning_ = false;
-    co_return ResendAnswer{now_ ? "request " + now_->request + " is under way" : std::string("the hub is stopping"), {}};
+    co_return ResendAnswer{
+        now_ ? "request " + now_->request + " is under way" : std::string("the hub is stopping"), {}};
   }
   Resend resend;
   resend.request = std::move(request);
@@ -165,7 +175,8 @@ Task<Result<ResendAnswer>> Resender::begin(std::string request, KeptFilter filte
   filter.until = std::min(filter.until, resend.begun_at);
   resend.filter = to_query(filter);
   resend.reached_at = filter.from;
-  auto saved = co_await commit(runtime_.io, spool_, [resend](storage::Writer& w) { return w.put_resend(resend); });
+  auto saved =
+      co_await commit(runtime_.io, spool_, [resend](storage::Writer& w) { return w.put_resend(resend); });
   is_beginning_ = false;
   if (!saved) co_return std::unexpected(saved.error());
   log_.line(LogLevel::info, "resend begun", {{"request", resend.request}, {"filter", resend.filter}});
@@ -190,7 +201,8 @@ Task<Result<bool>> Resender::cancel(std::string request) {
 
 Task<void> Resender::run() {
   while (!is_begun_ && !is_stopping_) {
-    auto found = co_await query<std::vector<Resend>>(runtime_.io, spool_, [](storage::Reader& r) { return r.resends(requests_known); });
+    auto found = co_await query<std::vector<Resend>>(
+        runtime_.io, spool_, [](storage::Reader& r) { return r.resends(requests_known); });
     if (found) {
       for (auto& resend : *found)
         if (resend.state == Resend::State::running) now_ = std::move(resend);
@@ -207,7 +219,8 @@ Task<void> Resender::run() {
 
 Task<void> Resender::wait_a_moment(std::string why) {
   if (now_->why != why) {
-    if (!why.empty()) log_.line(LogLevel::info, "resend waits", {{"request", now_->request}, {"reason", why}});
+    if (!why.empty())
+      log_.line(LogLevel::info, "resend waits", {{"request", now_->request}, {"reason", why}});
     now_->why = std::move(why);
   }
   co_await wake_.wait_for(moment);
@@ -215,7 +228,8 @@ Task<void> Resender::wait_a_moment(std::string why) {
 
 Task<bool> Resender::save() {
   now_->changed_at = WallClock::now();
-  auto saved = co_await commit(runtime_.io, spool_, [resend = *now_](storage::Writer& w) { return w.put_resend(resend); });
+  auto saved = co_await commit(runtime_.io, spool_,
+                               [resend = *now_](storage::Writer& w) { return w.put_resend(resend); });
   co_return saved.has_value();
 }
 
@@ -223,7 +237,8 @@ Task<void> Resender::work() {
   auto filter = parse_kept_filter(now_->filter);
   UMBRA_ASSERT(filter.has_value());  // as this program wrote it
   while (!is_stopping_ && !is_cancelled_) {
-    auto page = co_await read_page(runtime_, spool_, now_->reached_at, now_->reached_row, filter->until, page_rows);
+    auto page =
+        co_await read_page(runtime_, spool_, now_->reached_at, now_->reached_row, filter->until, page_rows);
     if (!page) {
       co_await wait_a_moment(page.error().what);
       continue;
@@ -313,7 +328,8 @@ Task<bool> Resender::wait_until_possible(std::uint64_t octets) {
 
 bool Resender::must_be_protected(const Envelope& envelope) const {
   return config_.cluster.enabled() && envelope.protection.copies > 0 &&
-         std::ranges::any_of(config_.listeners, [](const auto& listener) { return listener.shadow == ShadowPolicy::require; });
+         std::ranges::any_of(config_.listeners,
+                             [](const auto& listener) { return listener.shadow == ShadowPolicy::require; });
 }
 
 /// False: it is not in the safety net any more.
@@ -321,15 +337,16 @@ Task<Result<bool>> Resender::copy_body(const KeptMessage& message, Copy& copy) {
   auto& io = runtime_.io;
   copy.size = copy.trace.size() + message.size;
   if (copy.size <= chunk_octets) {
-    auto octets = co_await query<std::string>(io, spool_, [row = message.row, size = message.size](storage::Reader& r) -> Result<std::string> {
-      std::string all;
-      for (std::uint32_t number = 0; all.size() < size; ++number) {
-        auto chunk = r.chunk(row, number);
-        if (!chunk || chunk->empty()) return chunk ? Result<std::string>(std::string{}) : chunk;
-        all += *chunk;
-      }
-      return all;
-    });
+    auto octets = co_await query<std::string>(
+        io, spool_, [row = message.row, size = message.size](storage::Reader& r) -> Result<std::string> {
+          std::string all;
+          for (std::uint32_t number = 0; all.size() < size; ++number) {
+            auto chunk = r.chunk(row, number);
+            if (!chunk || chunk->empty()) return chunk ? Result<std::string>(std::string{}) : chunk;
+            all += *chunk;
+          }
+          return all;
+        });
     if (!octets) co_return std::unexpected(octets.error());
     if (octets->size() != message.size) co_return false;
     copy.body = std::make_shared<std::string>(copy.trace + *octets);
@@ -337,22 +354,30 @@ Task<Result<bool>> Resender::copy_body(const KeptMessage& message, Copy& copy) {
   }
   auto put = [&io, this, row = copy.row](std::uint32_t number, std::string octets) {
     auto size = octets.size();
-    return commit(io, spool_, [row, number, octets = std::move(octets)](storage::Writer& w) { return w.put_chunk(row, number, octets); }, size);
+    return commit(
+        io, spool_,
+        [row, number, octets = std::move(octets)](storage::Writer& w) {
+          return w.put_chunk(row, number, octets);
+        },
+        size);
   };
   if (auto stored = co_await put(0, copy.trace); !stored) co_return std::unexpected(stored.error());
   std::uint64_t copied = 0;
   for (std::uint32_t number = 0; copied < message.size && !is_stopping_; ++number) {
-    auto chunk = co_await query<std::string>(io, spool_, [row = message.row, number](storage::Reader& r) { return r.chunk(row, number); });
+    auto chunk = co_await query<std::string>(
+        io, spool_, [row = message.row, number](storage::Reader& r) { return r.chunk(row, number); });
     if (!chunk) co_return std::unexpected(chunk.error());
     if (chunk->empty()) co_return false;
     copied += chunk->size();
-    if (auto stored = co_await put(number + 1, std::move(*chunk)); !stored) co_return std::unexpected(stored.error());
+    if (auto stored = co_await put(number + 1, std::move(*chunk)); !stored)
+      co_return std::unexpected(stored.error());
   }
   co_return copied == message.size;
 }
 
 // As an acceptance: registered as pending, committed, copied; then it is delivered.
-Task<Resender::Step> Resender::send_again(const KeptMessage& kept, std::vector<std::uint32_t> recipients, bool accept_unprotected) {
+Task<Resender::Step> Resender::send_again(const KeptMessage& kept, std::vector<std::uint32_t> recipients,
+                                          bool accept_unprotected) {
   auto& io = runtime_.io;
   auto& copier = peering_.copier();
   Copy copy;
@@ -384,7 +409,8 @@ Task<Resender::Step> Resender::send_again(const KeptMessage& kept, std::vector<s
 
   auto copied = co_await copy_body(kept, copy);
   if (!copied || !*copied || is_over()) {
-    if (copy.body == nullptr) (void)co_await commit(io, spool_, [row = copy.row](storage::Writer& w) { return w.drop_body(row); });
+    if (copy.body == nullptr)
+      (void)co_await commit(io, spool_, [row = copy.row](storage::Writer& w) { return w.drop_body(row); });
     if (!copied) now_->why = copied.error().what;
     co_return copied && !*copied && !is_stopping_ ? Step::gone : Step::not_now;
   }
@@ -421,7 +447,8 @@ Task<Resender::Step> Resender::send_again(const KeptMessage& kept, std::vector<s
       copy.size + 512);
   if (!stored) {
     peering_.pending().erase(copy.id);
-    if (copy.body == nullptr) (void)co_await commit(io, spool_, [row = copy.row](storage::Writer& w) { return w.drop_body(row); });
+    if (copy.body == nullptr)
+      (void)co_await commit(io, spool_, [row = copy.row](storage::Writer& w) { return w.drop_body(row); });
     now_->why = stored.error().what;
     co_return Step::not_now;
   }
@@ -439,25 +466,31 @@ Task<Resender::Step> Resender::send_again(const KeptMessage& kept, std::vector<s
                     Duration{copy.size > chunk_octets ? static_cast<std::int64_t>(copy.size) * 100 : 0};
     is_held = co_await copier.copy(std::move(source), holders, protection, deadline);
   }
-  // An acceptance does not outlive its epoch: the message is settled with the older mail of this spool, and it counts.
+  // An acceptance does not outlive its epoch: the message is settled with the older mail of this spool, and
+  // it counts.
   if (is_over()) {
     peering_.pending().erase(copy.id);
     co_return Step::sent;
   }
   if (has_copies)
-    (void)co_await commit(io, spool_, [row = copy.row, holders, is_held](storage::Writer& w) { return w.set_holders(row, holders, is_held); });
+    (void)co_await commit(io, spool_, [row = copy.row, holders, is_held](storage::Writer& w) {
+      return w.set_holders(row, holders, is_held);
+    });
   peering_.pending().erase(copy.id);
   ++metrics_.messages_resent_total;
-  log_.message(MessageEvent::resent, copy.id,
-               {{"origin", to_string(kept.id)},
-                {"request", before_this},
-                {"from", copy.envelope.sender},
-                {"recipients", static_cast<std::int64_t>(recipients.size())},
-                {"size", static_cast<std::int64_t>(copy.size)},
-                {"kept_as", kept.is_shadow ? "shadow" : "primary"},
-                {"to", log_.keeps_tracking() ? addresses_for_tracking(copy.envelope.recipients) : std::string(), true}});
+  log_.message(
+      MessageEvent::resent, copy.id,
+      {{"origin", to_string(kept.id)},
+       {"request", before_this},
+       {"from", copy.envelope.sender},
+       {"recipients", static_cast<std::int64_t>(recipients.size())},
+       {"size", static_cast<std::int64_t>(copy.size)},
+       {"kept_as", kept.is_shadow ? "shadow" : "primary"},
+       {"to", log_.keeps_tracking() ? addresses_for_tracking(copy.envelope.recipients) : std::string(),
+        true}});
   if (has_copies && !is_held)
-    log_.message(MessageEvent::unprotected, copy.id, {{"reason", "too few hubs took a copy of what is sent again"}});
+    log_.message(MessageEvent::unprotected, copy.id,
+                 {{"reason", "too few hubs took a copy of what is sent again"}});
   ready.message.row = copy.row;
   ready.message.id = copy.id;
   ready.message.generation = Generation{1};

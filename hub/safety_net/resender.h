@@ -1,7 +1,8 @@
-// Sends kept mail again: one request at a time, at a bounded rate, as new messages that are protected like any other before they
-// count. How far a request has come is written in the commit that makes the new message, so that a crash neither leaves one out
-// nor sends one twice. Nobody is told of what becomes of such a message: its recipients ask for no report (RFC 3461, NOTIFY=NEVER).
-// Owned by the composition root; home thread.
+// Sends kept mail again: one request at a time, at a bounded rate, as new messages that are protected like
+// any other before they count. How far a request has come is written in the commit that makes the new
+// message, so that a crash neither leaves one out nor sends one twice. Nobody is told of what becomes of such
+// a message: its recipients ask for no report (RFC 3461, NOTIFY=NEVER). Owned by the composition root; home
+// thread.
 #pragma once
 
 #include <functional>
@@ -45,7 +46,8 @@ class Resender final : public SafetyNetControl {
   Task<void> run();
   Task<void> work();
   Task<void> look_at(const storage::KeptMessage& message, const KeptFilter& filter);
-  Task<Step> send_again(const storage::KeptMessage& message, std::vector<std::uint32_t> recipients, bool accept_unprotected);
+  Task<Step> send_again(const storage::KeptMessage& message, std::vector<std::uint32_t> recipients,
+                        bool accept_unprotected);
   Task<Result<bool>> copy_body(const storage::KeptMessage& message, Copy& copy);
   Task<bool> wait_until_possible(std::uint64_t octets);
   Task<bool> save();

@@ -27,9 +27,14 @@ std::optional<Suspension::What> suspension_kind(std::string_view name) {
 }
 
 std::string wrong_name(Suspension::What what, std::string_view name) {
-  if (what == Suspension::What::domain && !is_domain_name(name)) return "expected a domain such as example.com; for all mail, suspend delivery";
-  const bool is_good_sender = name == "<>" || (name.starts_with('@') ? is_domain_name(name.substr(1)) : smtp::is_mailbox(name, smtp::Utf8::allowed));
-  if (what == Suspension::What::sender && !is_good_sender) return "expected user@example.com, @example.com (everybody there) or <> (reports); for all mail, suspend delivery";
+  if (what == Suspension::What::domain && !is_domain_name(name))
+    return "expected a domain such as example.com; for all mail, suspend delivery";
+  const bool is_good_sender =
+      name == "<>" ||
+      (name.starts_with('@') ? is_domain_name(name.substr(1)) : smtp::is_mailbox(name, smtp::Utf8::allowed));
+  if (what == Suspension::What::sender && !is_good_sender)
+    return "expected user@example.com, @example.com (everybody there) or <> (reports); for all mail, suspend "
+           "delivery";
   return {};
 }
 

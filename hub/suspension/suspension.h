@@ -21,7 +21,8 @@ struct Suspension {
   };
   static constexpr std::array all_kinds = {What::listener, What::delivery, What::domain, What::sender};
   What what = What::delivery;
-  /// A listener's; a destination as `umbra queue show` names it; "*": all of these. A domain. "user@example.com", "@example.com" (all of the domain), "<>".
+  /// A listener's; a destination as `umbra queue show` names it; "*": all of these. A domain.
+  /// "user@example.com", "@example.com" (all of the domain), "<>".
   std::string name = {};
   WallTime since = {};
   WallTime until = WallTime::max();  ///< max(): until it is resumed
@@ -36,10 +37,11 @@ std::string wrong_name(Suspension::What what, std::string_view name);
 /// Mail on its way, as a suspension sees it.
 struct MailPath {
   std::string_view destination;
-  std::string_view sender;     ///< empty: the null sender
+  std::string_view sender;  ///< empty: the null sender
   std::string_view recipient;
 };
-/// That mail is not delivered while the suspension lasts. Letters of either case are the same in domains and in senders.
+/// That mail is not delivered while the suspension lasts. Letters of either case are the same in domains and
+/// in senders.
 bool holds_back(const Suspension& suspension, const MailPath& path);
 
 struct SuspensionList {

@@ -11,7 +11,10 @@ using Json = nlohmann::json;
 Json to_json(const std::vector<Suspension>& list) {
   Json all = Json::array();
   for (const auto& one : list) {
-    Json json = {{"what", to_string(one.what)}, {"name", one.name}, {"since", one.since.time_since_epoch().count()}, {"reason", one.reason}};
+    Json json = {{"what", to_string(one.what)},
+                 {"name", one.name},
+                 {"since", one.since.time_since_epoch().count()},
+                 {"reason", one.reason}};
     if (one.until != WallTime::max()) json["until"] = one.until.time_since_epoch().count();
     all.push_back(std::move(json));
   }
@@ -28,7 +31,8 @@ std::vector<Suspension> from_json(const Json& list) {
     one.what = *kind;
     one.name = json.at("name").get<std::string>();
     one.since = WallTime(WallTime::duration(json.at("since").get<std::int64_t>()));
-    if (json.contains("until")) one.until = WallTime(WallTime::duration(json.at("until").get<std::int64_t>()));
+    if (json.contains("until"))
+      one.until = WallTime(WallTime::duration(json.at("until").get<std::int64_t>()));
     one.reason = json.at("reason").get<std::string>();
     all.push_back(std::move(one));
   }
@@ -38,7 +42,8 @@ std::vector<Suspension> from_json(const Json& list) {
 }  // namespace
 
 std::string to_text(const SuspensionList& list) {
-  return Json{{"now", to_json(list.now)}, {"past", to_json(list.past)}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return Json{{"now", to_json(list.now)}, {"past", to_json(list.past)}}.dump(-1, ' ', false,
+                                                                             Json::error_handler_t::replace);
 }
 
 Result<SuspensionList> parse_suspensions(const std::string& text) {

@@ -1,5 +1,6 @@
-// What the operator has suspended on this hub: listeners (their clients keep the mail) and the delivery to destinations, to domains, and of senders
-// (it waits here, and does not age). Kept in the spool, so it lasts over a restart; each with a reason and, if wanted, an end. Home thread.
+// What the operator has suspended on this hub: listeners (their clients keep the mail) and the delivery to
+// destinations, to domains, and of senders (it waits here, and does not age). Kept in the spool, so it lasts
+// over a restart; each with a reason and, if wanted, an end. Home thread.
 #pragma once
 
 #include <functional>
@@ -44,8 +45,8 @@ class Suspensions {
   Task<void> run();
   /// Takes those out whose end has come, as of `now`.
   static bool end_those_over(SuspensionList& list, WallTime now);
-  /// What `alter` makes of the list, in force once it is durable; one at a time. `alter` returns false where nothing is to be changed, and so
-  /// does this.
+  /// What `alter` makes of the list, in force once it is durable; one at a time. `alter` returns false where
+  /// nothing is to be changed, and so does this.
   Task<Result<bool>> change(std::function<bool(SuspensionList&)> alter);
   void say_what_changed(const SuspensionList& before) const;
 

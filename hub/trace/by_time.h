@@ -1,4 +1,5 @@
-// Things in the order of their times; those of one moment stay as they were. (std::stable_sort of libstdc++ 12 uses what C++20 has removed.)
+// Things in the order of their times; those of one moment stay as they were. (std::stable_sort of libstdc++
+// 12 uses what C++20 has removed.)
 #pragma once
 
 #include <algorithm>

@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::size_t text_octets_max = 320;
 constexpr const char* expected_words =
-    "expected id=ID,... (at most 100), or one or more of sender=, recipient=, message-id=TEXT (percent-encoded, at most 320 octets), since=, "
+    "expected id=ID,... (at most 100), or one or more of sender=, recipient=, message-id=TEXT "
+    "(percent-encoded, at most 320 octets), since=, "
     "until=MICROSECONDS since 1970; with them limit=1..100, scope=hub|cluster";
 
 std::optional<std::vector<MessageId>> parse_ids(std::string_view text) {
@@ -51,7 +52,9 @@ std::expected<TraceQuestion, std::string> parse_trace_question(std::string_view 
       text(question.message_id);
     } else if (part.key == "since" || part.key == "until") {
       is_good = part.number && *part.number <= static_cast<std::uint64_t>(INT64_MAX);
-      if (is_good) (part.key == "since" ? question.since : question.until) = WallTime(WallClock::duration(static_cast<std::int64_t>(*part.number)));
+      if (is_good)
+        (part.key == "since" ? question.since : question.until) =
+            WallTime(WallClock::duration(static_cast<std::int64_t>(*part.number)));
     } else if (part.key == "limit") {
       is_good = part.number && *part.number >= 1 && *part.number <= traced_messages_max;
       if (is_good) question.limit = static_cast<std::size_t>(*part.number);
@@ -65,12 +68,14 @@ std::expected<TraceQuestion, std::string> parse_trace_question(std::string_view 
     has_condition = true;
   }
   if (!has_condition || question.since > question.until) return std::unexpected(expected_words);
-  if (trace_target(question).size() > smtp::query_octets_max) return std::unexpected("the question is too long to be asked of other hubs: ask for fewer ids");
+  if (trace_target(question).size() > smtp::query_octets_max)
+    return std::unexpected("the question is too long to be asked of other hubs: ask for fewer ids");
   return question;
 }
 
 std::string trace_target(const TraceQuestion& question) {
-  auto target = fmt::format("/v1/trace?scope={}&limit={}", question.is_cluster ? "cluster" : "hub", question.limit);
+  auto target =
+      fmt::format("/v1/trace?scope={}&limit={}", question.is_cluster ? "cluster" : "hub", question.limit);
   std::string ids;
   for (const auto& id : question.ids) ids += (ids.empty() ? "&id=" : ",") + to_string(id);
   target += ids;
@@ -80,8 +85,10 @@ std::string trace_target(const TraceQuestion& question) {
   text("sender", question.sender);
   text("recipient", question.recipient);
   text("message-id", question.message_id);
-  if (question.since != WallTime{}) target += fmt::format("&since={}", question.since.time_since_epoch().count());
-  if (question.until != WallTime::max()) target += fmt::format("&until={}", question.until.time_since_epoch().count());
+  if (question.since != WallTime{})
+    target += fmt::format("&since={}", question.since.time_since_epoch().count());
+  if (question.until != WallTime::max())
+    target += fmt::format("&until={}", question.until.time_since_epoch().count());
   return target;
 }
 

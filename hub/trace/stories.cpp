@@ -37,14 +37,17 @@ std::vector<Json> objects(const Json& list, const std::string& hub, std::size_t 
 }
 
 void set_first(Json& into, const char* name, const Json& value) {
-  if (into[name].is_null() && value.is_string() && !value.get_ref<const std::string&>().empty()) into[name] = value;
+  if (into[name].is_null() && value.is_string() && !value.get_ref<const std::string&>().empty())
+    into[name] = value;
 }
 
 /// Sender, recipients, Message-ID and size: whoever says them first.
 void describe(Json& story, const Json& facts, const Json& records) {
   Json recipients = Json::array();
   auto add = [&](const Json& address) {
-    if (address.is_string() && recipients.size() < 50 && std::ranges::find(recipients, address) == recipients.end()) recipients.push_back(address);
+    if (address.is_string() && recipients.size() < 50 &&
+        std::ranges::find(recipients, address) == recipients.end())
+      recipients.push_back(address);
   };
   for (const auto& fact : facts) {
     set_first(story, "sender", member(fact, "sender"));
@@ -68,9 +71,11 @@ void describe(Json& story, const Json& facts, const Json& records) {
 }  // namespace
 
 Json record_report(const std::string& hub, const TrackingRecord& record) {
-  Json report = {{"time", iso_time(record.time)}, {"hub", hub}, {"event", std::string(record.field("event-id"))}};
+  Json report = {
+      {"time", iso_time(record.time)}, {"hub", hub}, {"event", std::string(record.field("event-id"))}};
   for (const auto& [name, value] : record.fields)
-    if (name != "event-id" && (name == "message-id" || std::ranges::find(unsaid, name) == unsaid.end())) report[name] = value;
+    if (name != "event-id" && (name == "message-id" || std::ranges::find(unsaid, name) == unsaid.end()))
+      report[name] = value;
   return report;
 }
 
@@ -87,18 +92,22 @@ HubStory parse_story(const std::string& hub, const std::string& body, std::size_
     if (!id || story.spool.size() == messages_max) continue;
     story.spool[*id] = objects(member(one, "spool"), hub, facts_max);
     auto records = objects(member(one, "records"), hub, records_max);
-    std::erase_if(records, [](const Json& record) { return !parse_iso_time(text_of(member(record, "time"))); });
+    std::erase_if(records,
+                  [](const Json& record) { return !parse_iso_time(text_of(member(record, "time"))); });
     story.records[*id] = std::move(records);
   }
   if (const auto& remarks = member(json, "remarks"); remarks.is_array())
     for (const auto& one : remarks)
-      if (auto text = text_of(member(one, "remark")); !text.empty() && story.remarks.size() < remarks_max) story.remarks.push_back(std::move(text));
+      if (auto text = text_of(member(one, "remark")); !text.empty() && story.remarks.size() < remarks_max)
+        story.remarks.push_back(std::move(text));
   return story;
 }
 
 WallTime latest_word(const HubStory& story, MessageId id) {
   WallTime latest{};
-  auto look = [&latest](const Json& time) { latest = std::max(latest, parse_iso_time(text_of(time)).value_or(WallTime{})); };
+  auto look = [&latest](const Json& time) {
+    latest = std::max(latest, parse_iso_time(text_of(time)).value_or(WallTime{}));
+  };
   if (auto found = story.records.find(id); found != story.records.end())
     for (const auto& record : found->second) look(member(record, "time"));
   if (auto found = story.spool.find(id); found != story.spool.end())
@@ -111,7 +120,9 @@ Json tell_stories(const std::vector<MessageId>& ids, const std::vector<HubStory>
   Json remarks = Json::array();
   std::vector<std::string> silent;
   for (const auto& one : hubs) {
-    named.push_back({{"hub", one.hub}, {"answered", one.why_not.empty()}, {"why", one.why_not.empty() ? Json(nullptr) : Json(one.why_not)}});
+    named.push_back({{"hub", one.hub},
+                     {"answered", one.why_not.empty()},
+                     {"why", one.why_not.empty() ? Json(nullptr) : Json(one.why_not)}});
     if (!one.why_not.empty()) silent.push_back(one.hub);
     for (const auto& remark : one.remarks) remarks.push_back({{"hub", one.hub}, {"remark", remark}});
   }
@@ -122,10 +133,13 @@ Json tell_stories(const std::vector<MessageId>& ids, const std::vector<HubStory>
     for (const auto& one : hubs) {
       if (auto found = one.spool.find(id); found != one.spool.end())
         for (const auto& fact : found->second) facts.push_back(fact);
-      if (auto found = one.records.find(id); found != one.records.end()) std::ranges::copy(found->second, std::back_inserter(records));
+      if (auto found = one.records.find(id); found != one.records.end())
+        std::ranges::copy(found->second, std::back_inserter(records));
     }
     // By time, as the clocks of the hubs have it; each hub's in its own order.
-    sort_by_time(records, [](const Json& record) { return parse_iso_time(text_of(member(record, "time"))).value_or(WallTime{}); });
+    sort_by_time(records, [](const Json& record) {
+      return parse_iso_time(text_of(member(record, "time"))).value_or(WallTime{});
+    });
     Json story = {{"id", to_string(id)}, {"message_id", nullptr}, {"sender", nullptr}, {"subject", nullptr}};
     Json told = records;
     describe(story, facts, told);

@@ -12,7 +12,8 @@ void add_new(std::vector<std::string>& list, const std::vector<std::string>& mor
     if (std::ranges::find(list, one) == list.end()) list.push_back(one);
 }
 
-/// The question about these messages, which says nothing else of them: what a hub knows of a message need not fit the other conditions.
+/// The question about these messages, which says nothing else of them: what a hub knows of a message need not
+/// fit the other conditions.
 TraceQuestion about(std::vector<MessageId> ids) {
   TraceQuestion question;
   question.ids = std::move(ids);
@@ -35,7 +36,8 @@ std::vector<MessageId> newest(const std::map<MessageId, WallTime>& found, std::s
 }  // namespace
 
 Task<Result<Json>> Tracer::trace(TraceQuestion question) {
-  if (running_ >= traces_max) co_return failure(std::errc::resource_unavailable_try_again, "too many traces at once");
+  if (running_ >= traces_max)
+    co_return failure(std::errc::resource_unavailable_try_again, "too many traces at once");
   ++running_;
   auto answer = co_await this->answer(std::move(question));
   --running_;
@@ -54,7 +56,8 @@ Task<Result<Json>> Tracer::answer(TraceQuestion question) {
     asked.is_cluster = false;
     if (is_cluster) co_await ask_others(std::move(asked), hubs);
     for (const auto& story : hubs)
-      for (const auto& [id, facts] : story.spool) (*found)[id] = std::max((*found)[id], latest_word(story, id));
+      for (const auto& [id, facts] : story.spool)
+        (*found)[id] = std::max((*found)[id], latest_word(story, id));
     ids = newest(*found, question.limit);
   }
   if (auto told = co_await tell(ids, question, hubs[0]); !told) co_return std::unexpected(told.error());
@@ -99,7 +102,8 @@ Task<Result<void>> Tracer::tell(std::vector<MessageId> ids, TraceQuestion questi
   }
   auto logged = co_await search(asked);
   add_new(own.remarks, logged.remarks);
-  for (const auto& record : logged.records) own.records[record.id].push_back(record_report(config_.hub_name, record));
+  for (const auto& record : logged.records)
+    own.records[record.id].push_back(record_report(config_.hub_name, record));
   auto facts = co_await facts_in_spool(place(), ids, own.remarks);
   if (!facts) co_return std::unexpected(facts.error());
   own.spool = std::move(*facts);

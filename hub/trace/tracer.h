@@ -1,6 +1,7 @@
-// Answers where messages are and were: of this hub from its spool and its tracking log, and where that is asked for of the whole cluster. First it
-// finds out which messages are meant, then what every hub knows of these: a hub may have records of a message that do not name what was asked for.
-// Owned by the hub; home thread. Files are searched on a lane of its own.
+// Answers where messages are and were: of this hub from its spool and its tracking log, and where that is
+// asked for of the whole cluster. First it finds out which messages are meant, then what every hub knows of
+// these: a hub may have records of a message that do not name what was asked for. Owned by the hub; home
+// thread. Files are searched on a lane of its own.
 #pragma once
 
 #include "hub/admin/trace_control.h"
@@ -14,8 +15,10 @@ class Tracer final : public TraceControl {
  public:
   static constexpr std::size_t traces_max = 8;  ///< at once
 
-  /// `lane` runs jobs one after the other, and must outlive every trace. `questions` null: there is no cluster.
-  Tracer(Runtime runtime, const Config& config, storage::Spool& spool, storage::Executor& lane, Questions* questions)
+  /// `lane` runs jobs one after the other, and must outlive every trace. `questions` null: there is no
+  /// cluster.
+  Tracer(Runtime runtime, const Config& config, storage::Spool& spool, storage::Executor& lane,
+         Questions* questions)
       : runtime_(runtime), config_(config), spool_(spool), lane_(lane), questions_(questions) {}
 
   Task<Result<Json>> trace(TraceQuestion question) override;
@@ -27,7 +30,9 @@ class Tracer final : public TraceControl {
   Task<Result<std::map<MessageId, WallTime>>> find(TraceQuestion question, HubStory& own);
   Task<Result<void>> tell(std::vector<MessageId> ids, TraceQuestion question, HubStory& own);
   Task<TrackingSearch> search(TraceQuestion question);
-  [[nodiscard]] SpoolPlace place() const { return {runtime_, spool_, config_.hub_name, config_.safety_net.enabled()}; }
+  [[nodiscard]] SpoolPlace place() const {
+    return {runtime_, spool_, config_.hub_name, config_.safety_net.enabled()};
+  }
 
   Runtime runtime_;
   const Config& config_;

@@ -51,8 +51,11 @@ std::optional<std::vector<File>> list(const std::string& folder) {
   if (!open) return std::nullopt;
   std::vector<File> files;
   while (const dirent* entry = ::readdir(open.get()))
-    if (auto file = parse_name(entry->d_name); file && files.size() < files_max) files.push_back(std::move(*file));
-  std::ranges::sort(files, [](const File& a, const File& b) { return std::tie(a.day, a.number) > std::tie(b.day, b.number); });
+    if (auto file = parse_name(entry->d_name); file && files.size() < files_max)
+      files.push_back(std::move(*file));
+  std::ranges::sort(files, [](const File& a, const File& b) {
+    return std::tie(a.day, a.number) > std::tie(b.day, b.number);
+  });
   return files;
 }
 
@@ -110,7 +113,8 @@ class RecordReader {
   std::optional<TrackingRecord> read_csv(std::string_view line) {
     if (names_.empty() || !split_csv(line, values_)) return std::nullopt;
     TrackingRecord record;
-    for (std::size_t i = 0; i < std::min(names_.size(), values_.size()); ++i) put(record, names_[i], std::move(values_[i]));
+    for (std::size_t i = 0; i < std::min(names_.size(), values_.size()); ++i)
+      put(record, names_[i], std::move(values_[i]));
     return finished(std::move(record));
   }
   std::optional<TrackingRecord> read_json(std::string_view line) {
@@ -119,7 +123,10 @@ class RecordReader {
     TrackingRecord record;
     for (const auto& [name, value] : json.items()) {
       if (record.fields.size() == fields_max) return std::nullopt;
-      put(record, name, value.is_string() ? value.get<std::string>() : value.is_null() ? std::string() : value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+      put(record, name,
+          value.is_string() ? value.get<std::string>()
+          : value.is_null() ? std::string()
+                            : value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
     }
     return finished(std::move(record));
   }
@@ -161,21 +168,33 @@ bool has_recipient(std::string_view list, std::string_view wanted) {
 class Search {
  public:
   Search(const std::string& folder, const TraceQuestion& question, const TrackingLimits& limits)
-      : folder_(folder), question_(question), limits_(limits), until_(MonotonicClock::now() + limits.time_max), ids_(question.ids.begin(), question.ids.end()) {
+      : folder_(folder),
+        question_(question),
+        limits_(limits),
+        until_(MonotonicClock::now() + limits.time_max),
+        ids_(question.ids.begin(), question.ids.end()) {
     for (const auto& id : ids_) texts_.push_back(to_string(id));
   }
 
   TrackingSearch run() {
     auto files = list(folder_);
     if (!files) {
-      if (errno != ENOENT) found_.remarks.push_back("the folder of the tracking log cannot be read: " + std::string(std::strerror(errno)));
-      else found_.remarks.push_back("there is no tracking log");
+      if (errno != ENOENT)
+        found_.remarks.push_back("the folder of the tracking log cannot be read: " +
+                                 std::string(std::strerror(errno)));
+      else
+        found_.remarks.push_back("there is no tracking log");
       return std::move(found_);
     }
     if (files->empty()) found_.remarks.push_back("there is no tracking log");
     // A record may be in a file of the day before or behind: clocks jump.
-    const auto first = question_.since == WallTime{} ? std::string() : day_of(question_.since - std::chrono::seconds(day_seconds));
-    const auto last = question_.until == WallTime::max() ? std::string("99999999") : day_of(std::min(question_.until, WallTime::max() - std::chrono::hours(48)) + std::chrono::seconds(day_seconds));
+    const auto first = question_.since == WallTime{}
+                           ? std::string()
+                           : day_of(question_.since - std::chrono::seconds(day_seconds));
+    const auto last = question_.until == WallTime::max()
+                          ? std::string("99999999")
+                          : day_of(std::min(question_.until, WallTime::max() - std::chrono::hours(48)) +
+                                   std::chrono::seconds(day_seconds));
     for (const auto& file : *files) {
       if (file.day < first || file.day > last) continue;
       if (is_full()) {
@@ -192,14 +211,18 @@ class Search {
  private:
   bool is_full() {
     if (!why_.empty()) return true;
-    if (found_.octets >= limits_.octets_max) why_ = "so much is read for one question at most";
-    else if (MonotonicClock::now() >= until_) why_ = "it took too long";
-    else if (found_.records.size() >= limits_.records_max) why_ = "there are more records than are shown";
+    if (found_.octets >= limits_.octets_max)
+      why_ = "so much is read for one question at most";
+    else if (MonotonicClock::now() >= until_)
+      why_ = "it took too long";
+    else if (found_.records.size() >= limits_.records_max)
+      why_ = "there are more records than are shown";
     return !why_.empty();
   }
 
   void look_into(const File& file) {
-    const int descriptor = ::open((folder_ + "/" + file.name).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    const int descriptor =
+        ::open((folder_ + "/" + file.name).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     struct stat status{};
     if (descriptor < 0 || ::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
       if (descriptor >= 0) ::close(descriptor);
@@ -230,8 +253,10 @@ class Search {
           if (!is_skipping) kept += part;
           break;
         }
-        if (!is_skipping && kept.empty()) take(reader, part);
-        else if (!is_skipping) take(reader, kept += part);
+        if (!is_skipping && kept.empty())
+          take(reader, part);
+        else if (!is_skipping)
+          take(reader, kept += part);
         kept.clear();
         is_skipping = false;
         rest.remove_prefix(end + 1);
@@ -244,21 +269,29 @@ class Search {
   void take(RecordReader& reader, std::string_view line) {
     if (line.ends_with('\r')) line.remove_suffix(1);
     // Most lines are about other messages: that is seen without taking them apart.
-    if (!line.starts_with('#') && !ids_.empty() && std::ranges::none_of(texts_, [line](const auto& text) { return line.find(text) != std::string_view::npos; })) return;
+    if (!line.starts_with('#') && !ids_.empty() && std::ranges::none_of(texts_, [line](const auto& text) {
+          return line.find(text) != std::string_view::npos;
+        }))
+      return;
     auto record = reader.read(line);
     if (!record || !fits(*record)) return;
     // Which messages it is about is all that is wanted of a record that fits conditions.
     if (ids_.empty()) record->fields.clear();
-    if (in_file_.size() >= static_cast<std::size_t>(in_file_max)) in_file_.erase(in_file_.begin(), in_file_.begin() + in_file_max / 2);
+    if (in_file_.size() >= static_cast<std::size_t>(in_file_max))
+      in_file_.erase(in_file_.begin(), in_file_.begin() + in_file_max / 2);
     in_file_.push_back(std::move(*record));
   }
 
   bool fits(const TrackingRecord& record) const {
     if (!question_.is_of_time(record.time)) return false;
     if (!ids_.empty()) return ids_.contains(record.id);
-    if (!question_.sender.empty() && !matches_address(record.field("sender-address"), question_.sender)) return false;
-    if (!question_.recipient.empty() && !has_recipient(record.field("recipient-address"), question_.recipient)) return false;
-    return question_.message_id.empty() || without_brackets(record.field("message-id")) == without_brackets(question_.message_id);
+    if (!question_.sender.empty() && !matches_address(record.field("sender-address"), question_.sender))
+      return false;
+    if (!question_.recipient.empty() &&
+        !has_recipient(record.field("recipient-address"), question_.recipient))
+      return false;
+    return question_.message_id.empty() ||
+           without_brackets(record.field("message-id")) == without_brackets(question_.message_id);
   }
 
   /// Of this file: all records of the messages that were asked for, or of the newest ones.
@@ -296,7 +329,8 @@ std::string_view TrackingRecord::field(std::string_view name) const {
   return found == fields.end() ? std::string_view{} : std::string_view(found->second);
 }
 
-TrackingSearch search_tracking(const std::string& folder, const TraceQuestion& question, const TrackingLimits& limits) {
+TrackingSearch search_tracking(const std::string& folder, const TraceQuestion& question,
+                               const TrackingLimits& limits) {
   return Search(folder, question, limits).run();
 }
 

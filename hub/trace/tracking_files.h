@@ -1,6 +1,7 @@
-// Searches the files of the tracking log (MSGTRKyyyymmdd-nnnn.log, docs/logs.md) for messages: newest first, in both formats, by the names of
-// fields that each file gives. Bounded in octets, time and records; blocks, so it runs on a lane of its own. The files are written meanwhile:
-// a last line without its end is one that is being written, and files may come, grow and go.
+// Searches the files of the tracking log (MSGTRKyyyymmdd-nnnn.log, docs/logs.md) for messages: newest first,
+// in both formats, by the names of fields that each file gives. Bounded in octets, time and records; blocks,
+// so it runs on a lane of its own. The files are written meanwhile: a last line without its end is one that
+// is being written, and files may come, grow and go.
 #pragma once
 
 #include <string>
@@ -14,7 +15,8 @@ namespace umbra::hub {
 struct TrackingRecord {
   WallTime time{};
   MessageId id;
-  std::vector<std::pair<std::string, std::string>> fields;  ///< that are not empty, by name, as in the file; the time is left out
+  std::vector<std::pair<std::string, std::string>>
+      fields;  ///< that are not empty, by name, as in the file; the time is left out
   /// Empty: there is none of that name.
   [[nodiscard]] std::string_view field(std::string_view name) const;
 };
@@ -33,8 +35,9 @@ struct TrackingSearch {
   std::size_t files = 0;                ///< looked into
 };
 
-/// Records of the question's messages. When it names none, those that fit its other conditions, without their fields, of the newest
-/// question.limit messages.
-TrackingSearch search_tracking(const std::string& folder, const TraceQuestion& question, const TrackingLimits& limits = {});
+/// Records of the question's messages. When it names none, those that fit its other conditions, without their
+/// fields, of the newest question.limit messages.
+TrackingSearch search_tracking(const std::string& folder, const TraceQuestion& question,
+                               const TrackingLimits& limits = {});
 
 }  // namespace umbra::hub

@@ -17,18 +17,23 @@ constexpr std::size_t reply_octets_max = 2048;
 constexpr std::size_t reply_lines_max = 20;
 constexpr std::size_t name_octets_max = 255;
 
-Problem bad(std::string what) { return Problem(std::move(what)); }
+Problem bad(std::string what) {
+  return Problem(std::move(what));
+}
 
 bool is_printable(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); });
+  return std::ranges::all_of(
+      text, [](char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); });
 }
 
 /// RFC 5322 section 3.6.8.
 bool is_field_name(std::string_view name) {
-  return !name.empty() && name.size() <= name_octets_max && std::ranges::all_of(name, [](char c) { return c > 0x20 && c < 0x7f && c != ':'; });
+  return !name.empty() && name.size() <= name_octets_max &&
+         std::ranges::all_of(name, [](char c) { return c > 0x20 && c < 0x7f && c != ':'; });
 }
 
-/// Folds are "\n" or "\r\n" before a blank; nothing else may leave the line. One line end at the end is dropped.
+/// Folds are "\n" or "\r\n" before a blank; nothing else may leave the line. One line end at the end is
+/// dropped.
 std::expected<std::string, std::string> field_value(std::string_view text) {
   if (text.ends_with('\n')) text.remove_suffix(1);
   if (text.ends_with('\r')) text.remove_suffix(1);
@@ -38,7 +43,8 @@ std::expected<std::string, std::string> field_value(std::string_view text) {
     const char c = text[i];
     if (c == '\r' && i + 1 < text.size() && text[i + 1] == '\n') continue;
     if (c == '\r') return bad("a bare CR in a header");
-    if (c == '\n' && (i + 1 == text.size() || (text[i + 1] != ' ' && text[i + 1] != '\t'))) return bad("a line end in a header that is no fold");
+    if (c == '\n' && (i + 1 == text.size() || (text[i + 1] != ' ' && text[i + 1] != '\t')))
+      return bad("a line end in a header that is no fold");
     value.push_back(c);
   }
   return value;
@@ -95,7 +101,8 @@ std::expected<Answer, std::string> header_edit(Edit::Kind kind, std::string_view
   return answer;
 }
 
-std::expected<Answer, std::string> recipient_edit(Edit::Kind kind, bool has_parameters, std::string_view data) {
+std::expected<Answer, std::string> recipient_edit(Edit::Kind kind, bool has_parameters,
+                                                  std::string_view data) {
   DataReader in(data);
   Answer answer{.kind = Kind::edit};
   answer.edit.kind = kind;
@@ -115,7 +122,8 @@ std::expected<Answer, std::string> sender_edit(std::string_view data) {
   auto path = address(in.text(), true);
   if (!path) return bad(path.error());
   answer.edit.sender = std::move(*path);
-  if (in.ok() && !in.at_end()) (void)in.text();  // parameters of MAIL say nothing that the envelope does not know
+  if (in.ok() && !in.at_end())
+    (void)in.text();  // parameters of MAIL say nothing that the envelope does not know
   if (!in.at_end()) return bad("a sender that is cut short or has something behind it");
   return answer;
 }
@@ -152,7 +160,8 @@ std::expected<smtp::Reply, std::string> parse_reply(std::string_view text) {
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (++lines > reply_lines_max) return bad("a reply of too many lines");
-    if (line.size() < 3 || (line[0] != '4' && line[0] != '5') || !std::ranges::all_of(line.substr(0, 3), [](char c) { return c >= '0' && c <= '9'; }))
+    if (line.size() < 3 || (line[0] != '4' && line[0] != '5') ||
+        !std::ranges::all_of(line.substr(0, 3), [](char c) { return c >= '0' && c <= '9'; }))
       return bad("a reply without a code of 400 to 599");
     const int code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
     if (reply.code != 0 && code != reply.code) return bad("a reply with two codes");
@@ -184,26 +193,45 @@ std::expected<Answer, std::string> parse_answer(Packet packet) {
     return Answer{.kind = kind, .reply = std::move(reply)};
   };
   switch (packet.letter) {
-    case 'c': return plain(Kind::proceed);
-    case 'a': return plain(Kind::accept);
-    case 'd': return plain(Kind::discard);
-    case 's': return plain(Kind::skip);
-    case 'p': return plain(Kind::progress);
-    case 'f': return plain(Kind::failed);
-    case 'r': return plain(Kind::refuse, {550, "5.7.1", "Message refused by a content filter"});
+    case 'c':
+      return plain(Kind::proceed);
+    case 'a':
+      return plain(Kind::accept);
+    case 'd':
+      return plain(Kind::discard);
+    case 's':
+      return plain(Kind::skip);
+    case 'p':
+      return plain(Kind::progress);
+    case 'f':
+      return plain(Kind::failed);
+    case 'r':
+      return plain(Kind::refuse, {550, "5.7.1", "Message refused by a content filter"});
     case 't':
-    case '4': return plain(Kind::refuse, {451, "4.7.1", "A content filter asks to try again later"});
-    case 'y': return reply_answer(data);
-    case 'h': return header_edit(Edit::Kind::add_header, data);
-    case 'i': return header_edit(Edit::Kind::insert_header, data);
-    case 'm': return header_edit(Edit::Kind::change_header, data);
-    case '+': return recipient_edit(Edit::Kind::add_recipient, false, data);
-    case '2': return recipient_edit(Edit::Kind::add_recipient, true, data);
-    case '-': return recipient_edit(Edit::Kind::delete_recipient, false, data);
-    case 'e': return sender_edit(data);
-    case 'q': return quarantine(data);
-    case 'b': return Answer{.kind = Kind::replace_body, .body = std::move(packet.data)};
-    default: return bad("an answer that is not known");
+    case '4':
+      return plain(Kind::refuse, {451, "4.7.1", "A content filter asks to try again later"});
+    case 'y':
+      return reply_answer(data);
+    case 'h':
+      return header_edit(Edit::Kind::add_header, data);
+    case 'i':
+      return header_edit(Edit::Kind::insert_header, data);
+    case 'm':
+      return header_edit(Edit::Kind::change_header, data);
+    case '+':
+      return recipient_edit(Edit::Kind::add_recipient, false, data);
+    case '2':
+      return recipient_edit(Edit::Kind::add_recipient, true, data);
+    case '-':
+      return recipient_edit(Edit::Kind::delete_recipient, false, data);
+    case 'e':
+      return sender_edit(data);
+    case 'q':
+      return quarantine(data);
+    case 'b':
+      return Answer{.kind = Kind::replace_body, .body = std::move(packet.data)};
+    default:
+      return bad("an answer that is not known");
   }
 }
 
@@ -211,12 +239,18 @@ std::uint32_t action_for(Edit::Kind kind) {
   using K = Edit::Kind;
   switch (kind) {
     case K::add_header:
-    case K::insert_header: return action_add_header | action_change_header;
-    case K::change_header: return action_change_header;
-    case K::add_recipient: return action_add_recipient | action_add_recipient_with_parameters;
-    case K::delete_recipient: return action_delete_recipient;
-    case K::change_sender: return action_change_sender;
-    case K::quarantine: return action_quarantine;
+    case K::insert_header:
+      return action_add_header | action_change_header;
+    case K::change_header:
+      return action_change_header;
+    case K::add_recipient:
+      return action_add_recipient | action_add_recipient_with_parameters;
+    case K::delete_recipient:
+      return action_delete_recipient;
+    case K::change_sender:
+      return action_change_sender;
+    case K::quarantine:
+      return action_quarantine;
   }
   return 0;
 }

@@ -24,35 +24,52 @@ void put_macro(std::string& out, std::string_view name, std::string_view value) 
 }  // namespace
 
 Conversation::Conversation(Channel& channel, Facts facts, std::uint32_t actions)
-    : channel_(channel), facts_(std::move(facts)), offered_(actions), step_(channel.is_negotiated() ? Step::sender : Step::negotiate) {
+    : channel_(channel),
+      facts_(std::move(facts)),
+      offered_(actions),
+      step_(channel.is_negotiated() ? Step::sender : Step::negotiate) {
   UMBRA_ASSERT(!channel.is_negotiated() || channel.is_reusable());
 }
 
 Conversation::Stage Conversation::stage() const {
   switch (step_) {
-    case Step::negotiate: return Stage::negotiation;
+    case Step::negotiate:
+      return Stage::negotiation;
     case Step::header:
     case Step::end_of_header:
-    case Step::body: return Stage::content;
+    case Step::body:
+      return Stage::content;
     case Step::end_of_body:
-    case Step::over: return Stage::end;
-    default: return Stage::command;
+    case Step::over:
+      return Stage::end;
+    default:
+      return Stage::command;
   }
 }
 
 std::string_view Conversation::stage_name() const {
   switch (step_) {
-    case Step::negotiate: return "negotiation";
-    case Step::connect: return "connect";
-    case Step::hello: return "HELO";
-    case Step::sender: return "MAIL";
-    case Step::recipient: return "RCPT";
-    case Step::data: return "DATA";
-    case Step::header: return "header";
-    case Step::end_of_header: return "end of header";
-    case Step::body: return "body";
+    case Step::negotiate:
+      return "negotiation";
+    case Step::connect:
+      return "connect";
+    case Step::hello:
+      return "HELO";
+    case Step::sender:
+      return "MAIL";
+    case Step::recipient:
+      return "RCPT";
+    case Step::data:
+      return "DATA";
+    case Step::header:
+      return "header";
+    case Step::end_of_header:
+      return "end of header";
+    case Step::body:
+      return "body";
     case Step::end_of_body:
-    case Step::over: break;
+    case Step::over:
+      break;
   }
   return "end of message";
 }
@@ -101,7 +118,8 @@ void Conversation::macros(Command command, std::string_view values) {
   put_packet(output_, Command::macros, data);
 }
 
-bool Conversation::command(Command command, std::string_view data, std::uint32_t unwanted, std::uint32_t silent) {
+bool Conversation::command(Command command, std::string_view data, std::uint32_t unwanted,
+                           std::uint32_t silent) {
   if (!wants(unwanted)) return false;
   put_packet(output_, command, data.substr(0, data_octets_max));
   return silent == 0 || wants(silent);
@@ -168,17 +186,21 @@ bool Conversation::say() {
       if (field.name_octets == 0) return false;
       put_text(data, field.name());
       // Longer than a filter can take: it sees the beginning.
-      put_text(data, std::string_view(field.value(has_leading_space())).substr(0, data_octets_max - data.size() - 1));
+      put_text(
+          data,
+          std::string_view(field.value(has_leading_space())).substr(0, data_octets_max - data.size() - 1));
       return command(Command::header, data, no_header, silent_header);
     }
-    case Step::end_of_header: return command(Command::end_of_header, {}, no_end_of_header, silent_end_of_header);
+    case Step::end_of_header:
+      return command(Command::end_of_header, {}, no_end_of_header, silent_end_of_header);
     case Step::end_of_body:
       put_macro(values, "i", facts_.id);
       macros(Command::end_of_body, values);
       put_packet(output_, Command::end_of_body, {});
       return true;
     case Step::body:
-    case Step::over: break;
+    case Step::over:
+      break;
   }
   return false;
 }
@@ -198,20 +220,25 @@ void Conversation::take(Packet packet) {
   if (!answer) return fail(answer.error());
   using Kind = Answer::Kind;
   switch (answer->kind) {
-    case Kind::progress: return;
+    case Kind::progress:
+      return;
     case Kind::proceed:
       is_waiting_ = false;
       if (step_ == Step::end_of_body) return end(Verdict::pass);
       if (step_ != Step::body) advance();
       return;
-    case Kind::accept: return end(Verdict::pass);
+    case Kind::accept:
+      return end(Verdict::pass);
     case Kind::refuse:
       outcome_.reply = std::move(answer->reply);
       return end(Verdict::refuse);
-    case Kind::discard: return end(Verdict::discard);
-    case Kind::failed: return fail("it says that it cannot");
+    case Kind::discard:
+      return end(Verdict::discard);
+    case Kind::failed:
+      return fail("it says that it cannot");
     case Kind::skip:
-      if (step_ != Step::body || (channel_.protocol_ & may_skip_body) == 0) return fail("\"skip\" outside of a body");
+      if (step_ != Step::body || (channel_.protocol_ & may_skip_body) == 0)
+        return fail("\"skip\" outside of a body");
       is_waiting_ = false;
       return advance();
     case Kind::replace_body:
@@ -221,7 +248,8 @@ void Conversation::take(Packet packet) {
       replacement_ = std::move(answer->body);
       has_replacement_ = true;
       return;
-    case Kind::edit: return take_edit(std::move(answer->edit));
+    case Kind::edit:
+      return take_edit(std::move(answer->edit));
   }
 }
 
@@ -231,9 +259,12 @@ void Conversation::take_negotiation(const Packet& packet) {
   const auto actions = in.u32();
   const auto protocol = in.u32();
   // Behind it may stand which macros it wants; it gets what there is.
-  if (packet.letter != static_cast<char>(Command::negotiate) || !in.ok()) return fail("no answer to the negotiation");
-  if (version < version_lowest || version > version_highest) return fail("version " + std::to_string(version) + " of the protocol");
-  if ((protocol & ~(protocol_offered | rejected_recipients)) != 0) return fail("stages that were not offered");
+  if (packet.letter != static_cast<char>(Command::negotiate) || !in.ok())
+    return fail("no answer to the negotiation");
+  if (version < version_lowest || version > version_highest)
+    return fail("version " + std::to_string(version) + " of the protocol");
+  if ((protocol & ~(protocol_offered | rejected_recipients)) != 0)
+    return fail("stages that were not offered");
   channel_.version_ = version;
   // Some ask for all there are, whatever is offered; what was not offered is refused when it comes.
   channel_.actions_ = actions & offered_;

@@ -7,9 +7,12 @@
 namespace umbra::milter {
 namespace {
 
-bool is_blank(char c) { return c == ' ' || c == '\t'; }
+bool is_blank(char c) {
+  return c == ' ' || c == '\t';
+}
 
-/// Octets of the name that `line` begins with; 0: it begins no field. Blanks before the colon are old syntax (RFC 5322 section 4.5).
+/// Octets of the name that `line` begins with; 0: it begins no field. Blanks before the colon are old syntax
+/// (RFC 5322 section 4.5).
 std::size_t name_at(std::string_view line) {
   std::size_t end = 0;
   while (end < line.size() && line[end] > 0x20 && line[end] < 0x7f && line[end] != ':') ++end;
@@ -78,16 +81,20 @@ void HeaderSection::add(std::string_view name, std::string_view value, bool has_
   is_changed_ = true;
 }
 
-void HeaderSection::insert(std::uint32_t index, std::string_view name, std::string_view value, bool has_space) {
+void HeaderSection::insert(std::uint32_t index, std::string_view name, std::string_view value,
+                           bool has_space) {
   end_last_line();
   const auto place = std::min<std::size_t>(index == 0 ? 0 : index - 1, fields_.size());
   fields_.insert(fields_.begin() + static_cast<std::ptrdiff_t>(place), make(name, value, has_space));
   is_changed_ = true;
 }
 
-void HeaderSection::change(std::uint32_t index, std::string_view name, std::string_view value, bool has_space) {
+void HeaderSection::change(std::uint32_t index, std::string_view name, std::string_view value,
+                           bool has_space) {
   auto left = std::max<std::uint32_t>(index, 1);
-  const auto found = std::ranges::find_if(fields_, [&](const Field& field) { return smtp::equals_ignoring_case(field.name(), name) && --left == 0; });
+  const auto found = std::ranges::find_if(fields_, [&](const Field& field) {
+    return smtp::equals_ignoring_case(field.name(), name) && --left == 0;
+  });
   if (found == fields_.end()) {
     if (!value.empty()) add(name, value, has_space);
     return;

@@ -1,5 +1,6 @@
-// The header section of a message as a list of fields that a content filter may change (RFC 5322 section 2.2). What is not changed is
-// given back octet by octet, whatever it looks like. Pure; the caller bounds the size.
+// The header section of a message as a list of fields that a content filter may change (RFC 5322
+// section 2.2). What is not changed is given back octet by octet, whatever it looks like. Pure; the caller
+// bounds the size.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +14,17 @@ namespace umbra::milter {
 class HeaderSection {
  public:
   struct Field {
-    std::string raw;            ///< with folds and its last line end
+    std::string raw;  ///< with folds and its last line end
     std::size_t name_octets = 0;
     [[nodiscard]] std::string_view name() const { return std::string_view(raw).substr(0, name_octets); }
-    /// What a filter is told: what stands behind the colon, with "\n" for line ends and without the last one. Without `has_space` one
-    /// blank at the front is left out.
+    /// What a filter is told: what stands behind the colon, with "\n" for line ends and without the last one.
+    /// Without `has_space` one blank at the front is left out.
     [[nodiscard]] std::string value(bool has_space) const;
   };
 
-  /// Where the header section of `text` ends: before the empty line, or before a line that belongs to no field. Nothing: the end has not come.
-  /// `at` is where to go on looking: 0 at first, then what the call before has left there, with a longer text.
+  /// Where the header section of `text` ends: before the empty line, or before a line that belongs to no
+  /// field. Nothing: the end has not come. `at` is where to go on looking: 0 at first, then what the call
+  /// before has left there, with a longer text.
   static std::optional<std::size_t> end_of(std::string_view text, std::size_t& at);
   /// `text` is what end_of() found.
   explicit HeaderSection(std::string_view text = {});

@@ -18,7 +18,8 @@ std::uint32_t get_u32(std::string_view octets) {
 }  // namespace
 
 void put_u32(std::string& out, std::uint32_t n) {
-  for (unsigned shift = 32; shift != 0; shift -= 8) out.push_back(static_cast<char>(n >> (shift - 8) & 0xffU));
+  for (unsigned shift = 32; shift != 0; shift -= 8)
+    out.push_back(static_cast<char>(n >> (shift - 8) & 0xffU));
 }
 
 void put_packet(std::string& out, Command command, std::string_view data) {

@@ -1,6 +1,7 @@
-// The milter protocol, version 6, as octets: how a mail server asks a content filter about a message, stage by stage. This file has
-// the frame (a length of four octets, a letter, data), the letters and the flags. Called by Conversation and parse_answer().
-// Hostile until parsed: what a filter sends is bounded by answer_octets_max before it is kept.
+// The milter protocol, version 6, as octets: how a mail server asks a content filter about a message, stage
+// by stage. This file has the frame (a length of four octets, a letter, data), the letters and the flags.
+// Called by Conversation and parse_answer(). Hostile until parsed: what a filter sends is bounded by
+// answer_octets_max before it is kept.
 #pragma once
 
 #include <cstddef>

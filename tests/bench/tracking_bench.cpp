@@ -1,4 +1,5 @@
-// What the tracking log costs the thread that tells of a message: processor time of that thread per event, with the line of the event log and without, to real files.
+// What the tracking log costs the thread that tells of a message: processor time of that thread per event,
+// with the line of the event log and without, to real files.
 //   tracking_bench [folder] [events]
 #include <time.h>
 
@@ -20,7 +21,9 @@ namespace {
 class NoLog final : public EventLog {
  public:
   void message(MessageEvent, MessageId, std::initializer_list<LogField>) override {}
-  void line(LogLevel, std::string_view text, std::initializer_list<LogField>) override { std::printf("  (%.*s)\n", static_cast<int>(text.size()), text.data()); }
+  void line(LogLevel, std::string_view text, std::initializer_list<LogField>) override {
+    std::printf("  (%.*s)\n", static_cast<int>(text.size()), text.data());
+  }
 };
 
 double thread_cpu_us() {
@@ -55,9 +58,13 @@ int run(const std::string& folder, int count) {
   TrackingLog tracked(none, logs, "hub-a");
   TrackingLog both(events, logs, "hub-a");
   TrackingLog untracked(events, no_logs, "hub-a");
-  const std::string header = "Received: from client.example (client.example [192.0.2.1])\r\n\tby hub-a.example with ESMTP id 9f86d081884c7d65-10000000002\r\n\tfor <b@sink.example>; "
-                             "Fri, 27 Nov 2026 23:10:00 +0000\r\nFrom: A <a@source.example>\r\nTo: B <b@sink.example>\r\nSubject: a subject of usual length\r\n"
-                             "Date: Fri, 27 Nov 2026 23:10:00 +0000\r\nMessage-ID: <20261127231000.123456@source.example>\r\nMIME-Version: 1.0\r\n\r\nhello\r\n";
+  const std::string header =
+      "Received: from client.example (client.example [192.0.2.1])\r\n\tby hub-a.example with ESMTP id "
+      "9f86d081884c7d65-10000000002\r\n\tfor <b@sink.example>; "
+      "Fri, 27 Nov 2026 23:10:00 +0000\r\nFrom: A <a@source.example>\r\nTo: B <b@sink.example>\r\nSubject: a "
+      "subject of usual length\r\n"
+      "Date: Fri, 27 Nov 2026 23:10:00 +0000\r\nMessage-ID: "
+      "<20261127231000.123456@source.example>\r\nMIME-Version: 1.0\r\n\r\nhello\r\n";
   auto accepted = [&](EventLog& log, int i) {
     std::string id;
     std::string to;
@@ -66,13 +73,27 @@ int run(const std::string& folder, int count) {
       to = addresses_for_tracking(std::vector<Recipient>{{"b@sink.example", "", 0}});
     }
     log.message(MessageEvent::accepted, {SpoolId{0x9f86d081884c7d65}, static_cast<std::uint64_t>(i)},
-                {{"from", "a@source.example"}, {"recipients", std::int64_t{1}}, {"size", std::int64_t{4096}}, {"client", "192.0.2.1"}, {"user", ""},
-                 {"listener", "default", true}, {"helo", "client.example", true}, {"to", to, true}, {"message_id", id, true}, {"subject", "", true}});
+                {{"from", "a@source.example"},
+                 {"recipients", std::int64_t{1}},
+                 {"size", std::int64_t{4096}},
+                 {"client", "192.0.2.1"},
+                 {"user", ""},
+                 {"listener", "default", true},
+                 {"helo", "client.example", true},
+                 {"to", to, true},
+                 {"message_id", id, true},
+                 {"subject", "", true}});
   };
   auto delivered = [&](EventLog& log, int i) {
     log.message(MessageEvent::delivered, {SpoolId{0x9f86d081884c7d65}, static_cast<std::uint64_t>(i)},
-                {{"recipient", "b@sink.example"}, {"host", "mx.sink.example"}, {"address", "192.0.2.9:25"}, {"reply", "250 2.0.0 queued as 123456789"},
-                 {"route", "all", true}, {"sender", "a@source.example", true}, {"original_client", "192.0.2.1", true}, {"size", std::int64_t{4096}, true},
+                {{"recipient", "b@sink.example"},
+                 {"host", "mx.sink.example"},
+                 {"address", "192.0.2.9:25"},
+                 {"reply", "250 2.0.0 queued as 123456789"},
+                 {"route", "all", true},
+                 {"sender", "a@source.example", true},
+                 {"original_client", "192.0.2.1", true},
+                 {"size", std::int64_t{4096}, true},
                  {"age_ms", std::int64_t{12}, true}});
   };
   measure("accepted: record alone", count, [&](int i) { accepted(tracked, i); });
@@ -82,7 +103,9 @@ int run(const std::string& folder, int count) {
   measure("delivered: line of the event log alone", count, [&](int i) { delivered(untracked, i); });
   measure("delivered: both", count, [&](int i) { delivered(both, i); });
   for (const auto& state : logs.state())
-    if (state.buffer.lines_dropped != 0) std::printf("%s: %llu dropped\n", state.name.c_str(), static_cast<unsigned long long>(state.buffer.lines_dropped));
+    if (state.buffer.lines_dropped != 0)
+      std::printf("%s: %llu dropped\n", state.name.c_str(),
+                  static_cast<unsigned long long>(state.buffer.lines_dropped));
   return 0;
 }
 

@@ -1,5 +1,5 @@
-// A spool whose files are damaged: it is set aside whole, whatever moment the move is cut at; and what is exported from it
-// is what was accepted, octet for octet, and as much of it as the damage left.
+// A spool whose files are damaged: it is set aside whole, whatever moment the move is cut at; and what is
+// exported from it is what was accepted, octet for octet, and as much of it as the damage left.
 #include <fmt/format.h>
 
 #include <map>
@@ -31,7 +31,8 @@ std::string body_of(std::size_t octets, std::uint64_t seed) {
 Result<void> put_body(Writer& writer, RowId row, const std::string& body) {
   constexpr std::size_t piece = 64U << 10;
   for (std::uint32_t number = 0; number * piece < body.size(); ++number)
-    if (auto put = writer.put_chunk(row, number, std::string_view(body).substr(number * piece, piece)); !put) return put;
+    if (auto put = writer.put_chunk(row, number, std::string_view(body).substr(number * piece, piece)); !put)
+      return put;
   return {};
 }
 
@@ -47,9 +48,16 @@ Originals fill(SpoolBox& box, MemoryDisk& disk, int count) {
     auto message = new_message(*box.spool, recipients);
     message.size = body.size();
     if (i % 3 == 0) {
-      Shadow shadow{.row = message.row, .id = {SpoolId{77}, static_cast<std::uint64_t>(i)}, .generation = Generation{1}, .owner_hub = "other",
-                    .owner_spool = SpoolId{77}, .owner_epoch = Epoch{1}, .envelope = message.envelope, .size = body.size(),
-                    .offered = {holder("here", 1)}, .done = {}};
+      Shadow shadow{.row = message.row,
+                    .id = {SpoolId{77}, static_cast<std::uint64_t>(i)},
+                    .generation = Generation{1},
+                    .owner_hub = "other",
+                    .owner_spool = SpoolId{77},
+                    .owner_epoch = Epoch{1},
+                    .envelope = message.envelope,
+                    .size = body.size(),
+                    .offered = {holder("here", 1)},
+                    .done = {}};
       EXPECT_TRUE(box.write([&](Writer& writer) -> Result<void> {
         auto inserted = writer.insert_shadow(shadow);
         if (!inserted) return std::unexpected(inserted.error());
@@ -89,7 +97,8 @@ std::size_t export_all(Salvage& salvage, const Originals& originals) {
       if (original == originals.end()) continue;  // the id itself was hit, which nothing guards
       if (octets.size() != original->second.body.size()) continue;  // its size was
       EXPECT_EQ((*copy)->message.envelope, original->second.envelope);
-      EXPECT_TRUE(octets == original->second.body) << "row " << row.value << " was given out as whole, and is not";
+      EXPECT_TRUE(octets == original->second.body)
+          << "row " << row.value << " was given out as whole, and is not";
       ++whole;
     }
   }
@@ -110,7 +119,8 @@ std::map<std::int64_t, Page> pages_of(MemoryDisk& disk) {
   {
     Statement statement(**database, "SELECT pageno, pagetype, ncell, name FROM dbstat");
     auto rows = statement.rows();
-    while (rows.next()) pages[rows.number(0)] = {std::string(rows.octets(1)), rows.number(2), std::string(rows.octets(3))};
+    while (rows.next())
+      pages[rows.number(0)] = {std::string(rows.octets(1)), rows.number(2), std::string(rows.octets(3))};
   }
   (*database)->clear();
   return pages;
@@ -126,7 +136,8 @@ TEST(Salvage, FindsEverythingInAWholeSpool) {
   EXPECT_THAT((*salvage)->structure(10), ::testing::IsEmpty());
   auto messages = (*salvage)->rows(Kind::message);
   auto shadows = (*salvage)->rows(Kind::shadow);
-  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows, (*salvage)->rows(Kind::kept)), ::testing::IsEmpty());
+  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows, (*salvage)->rows(Kind::kept)),
+              ::testing::IsEmpty());
   auto unprotected = (*salvage)->unprotected();
   ASSERT_TRUE(unprotected);
   auto counts = (*salvage)->counts();
@@ -153,7 +164,8 @@ TEST(Salvage, TakesNothingForLeftOverThatCameOrWentMeanwhile) {
     if (auto put = put_body(writer, late.row, body); !put) return put;
     return writer.insert_message(late);
   }));
-  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows, kept), ::testing::IsEmpty()) << "accepted meanwhile";
+  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows, kept), ::testing::IsEmpty())
+      << "accepted meanwhile";
   box.close();
   {
     auto database = Database::open("/spool/spool.db", disk.name(), Database::Mode::writer, 4096);
@@ -161,14 +173,16 @@ TEST(Salvage, TakesNothingForLeftOverThatCameOrWentMeanwhile) {
     Statement forget(**database, "DELETE FROM messages WHERE row = ?");
     ASSERT_TRUE(forget.run(late.row.value));
   }
-  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows, kept), ::testing::ElementsAre(late.row)) << "and what belongs to nothing is found";
+  EXPECT_THAT((*salvage)->orphan_bodies(messages, shadows, kept), ::testing::ElementsAre(late.row))
+      << "and what belongs to nothing is found";
 }
 
 TEST(Salvage, SaysOfAMessageThatItIsBeingHandedOver) {
   MemoryDisk disk("salvage-handing-over");
   SpoolBox box({.directory = "/spool", .vfs = disk.name()});
   ASSERT_TRUE(box.open());
-  for (auto state : {MessageState::queued, MessageState::held, MessageState::handing_over, MessageState::handing_over_held}) {
+  for (auto state : {MessageState::queued, MessageState::held, MessageState::handing_over,
+                     MessageState::handing_over_held}) {
     auto message = new_message(*box.spool, {"to@example.com"});
     ASSERT_TRUE(box.write([&](Writer& writer) -> Result<void> {
       if (auto inserted = writer.insert_message(message); !inserted) return inserted;
@@ -204,13 +218,16 @@ TEST(Salvage, ExportsAllThatDoesNotLieOnADamagedPage) {
     auto hits = 1 + random.below(6);
     for (std::uint64_t hit = 0; hit < hits; ++hit) {
       auto at = std::next(pages.begin(), static_cast<std::ptrdiff_t>(random.below(pages.size())));
-      // An inner page hides what is below it; and to find a later piece of a large body SQLite reads others on its way.
+      // An inner page hides what is below it; and to find a later piece of a large body SQLite reads others
+      // on its way.
       if (at->first == 1 || at->second.type == "internal" || at->second.table == "chunks") continue;
       may_be_lost += static_cast<std::size_t>(std::max<std::int64_t>(at->second.cells, 1));
-      what += fmt::format("page {} ({} of {}, {} cells) ", at->first, at->second.type, at->second.table, at->second.cells);
+      what += fmt::format("page {} ({} of {}, {} cells) ", at->first, at->second.type, at->second.table,
+                          at->second.cells);
       auto from = static_cast<std::uint64_t>(at->first - 1) * 4096;
       auto octets = random.below(2) == 0 ? 4096 : 1 + random.below(200);
-      disk.decay("/spool/spool.db", from + (octets == 4096 ? 0 : random.below(4096 - octets)), octets, random);
+      disk.decay("/spool/spool.db", from + (octets == 4096 ? 0 : random.below(4096 - octets)), octets,
+                 random);
     }
     auto salvage = Salvage::open("/spool", disk.name());
     if (!salvage) continue;  // the page of `meta` or of the schema
@@ -219,8 +236,8 @@ TEST(Salvage, ExportsAllThatDoesNotLieOnADamagedPage) {
   }
 }
 
-/// Held messages (no index of those that are due knows them) over many short runs: keys lie close together in a run, and far apart
-/// between two.
+/// Held messages (no index of those that are due knows them) over many short runs: keys lie close together in
+/// a run, and far apart between two.
 Originals fill_runs(SpoolBox& box, MemoryDisk& disk, int runs, int per_run) {
   Originals originals;
   for (int run = 0; run < runs; ++run) {
@@ -266,7 +283,8 @@ TEST(Salvage, FindsTheRowsBetweenTwoDamagedPages) {
         std::size_t on_them = 0;
         for (auto at : {first, first + distance}) {
           on_them += static_cast<std::size_t>(leaves[at].second);
-          disk.decay("/spool/spool.db", static_cast<std::uint64_t>(leaves[at].first - 1) * 4096, 4096, random);
+          disk.decay("/spool/spool.db", static_cast<std::uint64_t>(leaves[at].first - 1) * 4096, 4096,
+                     random);
         }
         auto salvage = Salvage::open("/spool", disk.name());
         ASSERT_TRUE(salvage) << salvage.error().what;
@@ -310,14 +328,16 @@ TEST(Salvage, NeverGivesOutAsWholeWhatIsNot) {
     auto size = whole_image.at("/spool/spool.db").size();
     auto hits = 1 + random.below(30);
     for (std::uint64_t hit = 0; hit < hits; ++hit)
-      disk.decay("/spool/spool.db", random.below(size), 1 + random.below(random.below(4) == 0 ? 5000 : 8), random);
+      disk.decay("/spool/spool.db", random.below(size), 1 + random.below(random.below(4) == 0 ? 5000 : 8),
+                 random);
     auto salvage = Salvage::open("/spool", disk.name());
     if (!salvage) continue;
     ++opened;
     (void)(*salvage)->structure(20);
     (void)(*salvage)->unprotected();
     (void)export_all(**salvage, originals);
-    (void)(*salvage)->orphan_bodies((*salvage)->rows(Kind::message), (*salvage)->rows(Kind::shadow), (*salvage)->rows(Kind::kept));
+    (void)(*salvage)->orphan_bodies((*salvage)->rows(Kind::message), (*salvage)->rows(Kind::shadow),
+                                    (*salvage)->rows(Kind::kept));
     if (::testing::Test::HasFailure()) return;
   }
   EXPECT_GT(opened, 10U);

@@ -218,7 +218,9 @@ void full_at_any_moment(const std::vector<Step>& steps) {
   EXPECT_GT(full_runs, 20U);
 }
 
-TEST(SpoolFullDisk, FailsTheChangeAndGoesOnWhenThereIsSpaceAgain) { full_at_any_moment(spool_story()); }
+TEST(SpoolFullDisk, FailsTheChangeAndGoesOnWhenThereIsSpaceAgain) {
+  full_at_any_moment(spool_story());
+}
 TEST(SpoolFullDisk, TheSameWithASafetyNet) {
   WithSafetyNet net;
   full_at_any_moment(safety_net_story());

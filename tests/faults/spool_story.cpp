@@ -152,11 +152,16 @@ std::vector<Step> spool_story() {
                      return store(writer, shadow(12, {"a@example.com", "c@example.com"}));
                    },
                }));
-  steps.push_back(single("hub2 tells that 12 is held, warned of and was tried twice", [](SpoolBox&, Writer& writer) {
-    MessageNote note{.number = 3, .is_held = true, .alarm_at = at(172'800), .attempts = {{"example.com", 2}}, .last_error = "451 later",
-                     .history = {}};
-    return outcome_of(writer.note_shadow({hub2, 12}, Generation{1}, hub2, note));
-  }));
+  steps.push_back(
+      single("hub2 tells that 12 is held, warned of and was tried twice", [](SpoolBox&, Writer& writer) {
+        MessageNote note{.number = 3,
+                         .is_held = true,
+                         .alarm_at = at(172'800),
+                         .attempts = {{"example.com", 2}},
+                         .last_error = "451 later",
+                         .history = {}};
+        return outcome_of(writer.note_shadow({hub2, 12}, Generation{1}, hub2, note));
+      }));
   steps.push_back(tried("deliver 1", attempt(row(1), {delivered(0)})));
   steps.push_back(single("take over 12", [](SpoolBox& box, Writer& writer) {
     auto taken = message(box, 12, {"a@example.com", "c@example.com"});
@@ -184,8 +189,10 @@ std::vector<Step> spool_story() {
                    0, false});
   steps.push_back(single(
       "hold 4", [](SpoolBox&, Writer& writer) { return writer.set_state(row(4), MessageState::held, {}); }));
-  steps.push_back(single("hub3 has heard that 4 is held", [](SpoolBox&, Writer& writer) { return writer.note_told(row(4), hub3, 1); }));
-  steps.push_back(single("hub2 has to hear it again", [](SpoolBox&, Writer& writer) { return writer.owe_note(row(4), hub2); }));
+  steps.push_back(single("hub3 has heard that 4 is held",
+                         [](SpoolBox&, Writer& writer) { return writer.note_told(row(4), hub3, 1); }));
+  steps.push_back(single("hub2 has to hear it again",
+                         [](SpoolBox&, Writer& writer) { return writer.owe_note(row(4), hub2); }));
   steps.push_back(single("release 12", [](SpoolBox&, Writer& writer) {
     return writer.set_state(row(12), MessageState::queued, {{"example.com", at(20), 0}});
   }));
@@ -198,7 +205,8 @@ std::vector<Step> spool_story() {
     return writer.cede(row(4), Generation{2}, "hub3", hub3, Epoch{2});
   }));
   steps.push_back(single("accept 20 and 21", [](SpoolBox& box, Writer& writer) {
-    if (auto first = accept(writer, message(box, 20, {"a@example.com", "b@example.com"})); !first) return first;
+    if (auto first = accept(writer, message(box, 20, {"a@example.com", "b@example.com"})); !first)
+      return first;
     return accept(writer, message(box, 21, {"a@example.com"}), std::string(9000, '2'));
   }));
   steps.push_back(single("begin to hand over 20", [](SpoolBox&, Writer& writer) {
@@ -207,13 +215,17 @@ std::vector<Step> spool_story() {
   steps.push_back(single("begin to hand over 21", [](SpoolBox&, Writer& writer) {
     return writer.begin_hand_over(row(21), holder("hub3", hub3.value));
   }));
-  steps.push_back(single("take back 21", [](SpoolBox&, Writer& writer) { return writer.take_back(row(21), Generation{1}, false); }));
+  steps.push_back(single("take back 21", [](SpoolBox&, Writer& writer) {
+    return writer.take_back(row(21), Generation{1}, false);
+  }));
   steps.push_back(single("20 is hub3's, kept here", [](SpoolBox&, Writer& writer) {
-    return writer.end_hand_over(row(20), Generation{2}, holder("hub3", hub3.value), Epoch{2}, Writer::HandOverEnd::kept);
+    return writer.end_hand_over(row(20), Generation{2}, holder("hub3", hub3.value), Epoch{2},
+                                Writer::HandOverEnd::kept);
   }));
   steps.push_back(single("hand over 21 after all", [](SpoolBox&, Writer& writer) {
     if (auto begun = writer.begin_hand_over(row(21), holder("hub3", hub3.value)); !begun) return begun;
-    return writer.end_hand_over(row(21), Generation{2}, holder("hub3", hub3.value), Epoch{2}, Writer::HandOverEnd::moved);
+    return writer.end_hand_over(row(21), Generation{2}, holder("hub3", hub3.value), Epoch{2},
+                                Writer::HandOverEnd::moved);
   }));
   steps.push_back(single("20 comes back", [](SpoolBox& box, Writer& writer) -> Result<void> {
     auto back = message(box, 22, {"a@example.com", "b@example.com"});
@@ -232,36 +244,45 @@ std::vector<Step> spool_story() {
     return accepted->wants_body ? writer.put_chunk(accepted->row, 0, "body\n") : Result<void>{};
   }));
   // Hop retention: what is held becomes ours without its body, and goes on; what is not held leaves nothing.
-  steps.push_back(single("shadow 30", [](SpoolBox&, Writer& writer) { return store(writer, shadow(30, {"a@example.com", "b@example.com"})); }));
-  steps.push_back(single("discard part of 30", [](SpoolBox&, Writer& writer) { return outcome_of(writer.apply_discard(told(30, {1}), hub2)); }));
-  steps.push_back({"hub2 hands 30 over without its body, and 31 that is not here",
-                   [](SpoolBox& box) -> Result<void> {
-                     Result<void> taken = failure(std::errc::timed_out, "no completion came");
-                     Result<void> refused;
-                     for (int number : {30, 31}) {
-                       box.spool->write(
-                           [&box, number](Writer& writer) -> Result<void> {
-                             auto given = message(box, number + 10, {"a@example.com", "b@example.com"});
-                             given.id = {hub2, static_cast<std::uint64_t>(number)};
-                             given.generation = Generation{2};
-                             given.size = 6;
-                             given.holders = {holder("hub2", hub2.value), holder("hub3", hub3.value, Holder::State::offered)};
-                             auto accepted = writer.accept_hand_over(given, false);
-                             if (!accepted) return std::unexpected(accepted.error());
-                             return accepted->wants_body ? failure(std::errc::no_such_file_or_directory, "not held") : Result<void>{};
-                           },
-                           100, [&, number](Result<void> result) { (number == 30 ? taken : refused) = std::move(result); });
-                     }
-                     box.run();
-                     if (refused) return failure(std::errc::bad_message, "31 was taken without a body");
-                     return taken;
-                   },
-                   0, false});
+  steps.push_back(single("shadow 30", [](SpoolBox&, Writer& writer) {
+    return store(writer, shadow(30, {"a@example.com", "b@example.com"}));
+  }));
+  steps.push_back(single("discard part of 30", [](SpoolBox&, Writer& writer) {
+    return outcome_of(writer.apply_discard(told(30, {1}), hub2));
+  }));
+  steps.push_back(
+      {"hub2 hands 30 over without its body, and 31 that is not here",
+       [](SpoolBox& box) -> Result<void> {
+         Result<void> taken = failure(std::errc::timed_out, "no completion came");
+         Result<void> refused;
+         for (int number : {30, 31}) {
+           box.spool->write(
+               [&box, number](Writer& writer) -> Result<void> {
+                 auto given = message(box, number + 10, {"a@example.com", "b@example.com"});
+                 given.id = {hub2, static_cast<std::uint64_t>(number)};
+                 given.generation = Generation{2};
+                 given.size = 6;
+                 given.holders = {holder("hub2", hub2.value),
+                                  holder("hub3", hub3.value, Holder::State::offered)};
+                 auto accepted = writer.accept_hand_over(given, false);
+                 if (!accepted) return std::unexpected(accepted.error());
+                 return accepted->wants_body ? failure(std::errc::no_such_file_or_directory, "not held")
+                                             : Result<void>{};
+               },
+               100,
+               [&, number](Result<void> result) { (number == 30 ? taken : refused) = std::move(result); });
+         }
+         box.run();
+         if (refused) return failure(std::errc::bad_message, "31 was taken without a body");
+         return taken;
+       },
+       0, false});
   steps.push_back(single("begin to hand 30 on", [](SpoolBox&, Writer& writer) {
     return writer.begin_hand_over(row(30), holder("hub3", hub3.value));
   }));
   steps.push_back(single("30 is hub3's, kept here, and hub2 may let go", [](SpoolBox&, Writer& writer) {
-    return writer.end_hand_over(row(30), Generation{3}, holder("hub3", hub3.value), Epoch{2}, Writer::HandOverEnd::kept);
+    return writer.end_hand_over(row(30), Generation{3}, holder("hub3", hub3.value), Epoch{2},
+                                Writer::HandOverEnd::kept);
   }));
   steps.push_back(single("30 is done", [](SpoolBox&, Writer& writer) {
     auto item = told(30, {});
@@ -292,7 +313,8 @@ std::vector<Step> spool_story() {
 
 std::vector<Step> safety_net_story() {
   auto steps = spool_story();
-  steps.push_back(single("give way", [](SpoolBox&, Writer& writer) { return outcome_of(writer.give_way(1)); }));
+  steps.push_back(
+      single("give way", [](SpoolBox&, Writer& writer) { return outcome_of(writer.give_way(1)); }));
   steps.push_back(single("keep again", [](SpoolBox&, Writer& writer) { return writer.keep_again(); }));
   steps.push_back(single("send one again", [](SpoolBox& box, Writer& writer) -> Result<void> {
     auto again = message(box, 40, {"a@example.com"});
@@ -310,7 +332,8 @@ std::vector<Step> safety_net_story() {
   }));
   steps.push_back(tried("deliver 41", attempt(row(41), {delivered(0)})));
   steps.push_back(restart());
-  steps.push_back(single("trim", [](SpoolBox&, Writer& writer) { return outcome_of(writer.trim_kept(WallTime::max(), 2)); }));
+  steps.push_back(single(
+      "trim", [](SpoolBox&, Writer& writer) { return outcome_of(writer.trim_kept(WallTime::max(), 2)); }));
   return steps;
 }
 
@@ -328,9 +351,14 @@ std::vector<Step> large_body_story() {
   steps.push_back(single("accept a small one", [](SpoolBox& box, Writer& writer) {
     return accept(writer, message(box, 2, {"a@example.com"}));
   }));
-  steps.push_back(single("accept 30", [](SpoolBox& box, Writer& writer) { return accept(writer, message(box, 30, {"a@example.com", "b@example.com"}), std::string(9000, '3')); }));
-  steps.push_back(tried("deliver 30 in part", attempt(row(30), {delivered(0), deferred(1)}, {{"example.com", at(60), 1}})));
-  steps.push_back(single("the operator deletes what is left of 30", [](SpoolBox&, Writer& writer) { return writer.finish_message(row(30), std::nullopt, SpoolId{}, Left::deleted); }));
+  steps.push_back(single("accept 30", [](SpoolBox& box, Writer& writer) {
+    return accept(writer, message(box, 30, {"a@example.com", "b@example.com"}), std::string(9000, '3'));
+  }));
+  steps.push_back(tried("deliver 30 in part",
+                        attempt(row(30), {delivered(0), deferred(1)}, {{"example.com", at(60), 1}})));
+  steps.push_back(single("the operator deletes what is left of 30", [](SpoolBox&, Writer& writer) {
+    return writer.finish_message(row(30), std::nullopt, SpoolId{}, Left::deleted);
+  }));
   return steps;
 }
 
@@ -347,11 +375,13 @@ std::string text_of(const std::vector<Holder>& holders) {
 }
 
 std::string text_of(const MessageNote& note) {
-  auto out = fmt::format("  note {} held {} alarm {} error '{}'", note.number, note.is_held, note.alarm_at.time_since_epoch().count(), note.last_error);
-  for (const auto& [destination, attempts] : note.attempts) out += fmt::format(" {} {}", destination, attempts);
+  auto out = fmt::format("  note {} held {} alarm {} error '{}'", note.number, note.is_held,
+                         note.alarm_at.time_since_epoch().count(), note.last_error);
+  for (const auto& [destination, attempts] : note.attempts)
+    out += fmt::format(" {} {}", destination, attempts);
   for (const auto& owner : note.history)
-    out += fmt::format(" [{} {} {} {} {}]", owner.generation.value, static_cast<int>(owner.how), owner.hub, owner.since.time_since_epoch().count(),
-                       owner.attempts);
+    out += fmt::format(" [{} {} {} {} {}]", owner.generation.value, static_cast<int>(owner.how), owner.hub,
+                       owner.since.time_since_epoch().count(), owner.attempts);
   return out + "\n";
 }
 
@@ -405,7 +435,8 @@ std::string read_contents(Reader& reader) {
                        std::hash<std::string>{}(encode(shadow.envelope)));
     out += " done";
     for (auto index : shadow.done) out += fmt::format(" {}", index);
-    out += " offered" + text_of(shadow.offered) + "\n  body " + body_of(reader, shadow.row) + "\n" + text_of(shadow.note);
+    out += " offered" + text_of(shadow.offered) + "\n  body " + body_of(reader, shadow.row) + "\n" +
+           text_of(shadow.note);
   }
   for (auto to : {hub2, hub3}) {
     for (const auto& item : reader.outbox(to, 0, 1000).value()) {
@@ -416,9 +447,11 @@ std::string read_contents(Reader& reader) {
     }
   }
   for (const auto& kept : reader.kept(WallTime{}, RowId{0}, WallTime::max(), 1000).value()) {
-    out += fmt::format("kept {:x} {} shadow {} of {} octets {} envelope {:x}", kept.row.value, to_string(kept.id), kept.is_shadow,
-                       to_string(kept.owner_spool), kept.octets, std::hash<std::string>{}(encode(kept.envelope)));
-    for (const auto& recipient : kept.delivered) out += fmt::format(" {} {}", recipient.index, recipient.next_hop);
+    out += fmt::format("kept {:x} {} shadow {} of {} octets {} envelope {:x}", kept.row.value,
+                       to_string(kept.id), kept.is_shadow, to_string(kept.owner_spool), kept.octets,
+                       std::hash<std::string>{}(encode(kept.envelope)));
+    for (const auto& recipient : kept.delivered)
+      out += fmt::format(" {} {}", recipient.index, recipient.next_hop);
     out += "\n  body " + body_of(reader, kept.row) + "\n";
   }
   for (const auto& resend : reader.resends(100).value())
@@ -464,19 +497,23 @@ std::string damage(const MemoryDisk& disk) {
   const Check checks[] = {
       {"integrity", "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"},
       {"body without owner",
-       "SELECT row FROM bodies WHERE row NOT IN (SELECT row FROM messages UNION SELECT row FROM shadows UNION SELECT row FROM kept "
+       "SELECT row FROM bodies WHERE row NOT IN (SELECT row FROM messages UNION SELECT row FROM shadows "
+       "UNION SELECT row FROM kept "
        "UNION SELECT body FROM unfinished UNION SELECT body FROM garbage)"},
       {"chunk without owner",
-       "SELECT body FROM chunks WHERE body NOT IN (SELECT row FROM messages UNION SELECT row FROM shadows UNION SELECT row FROM kept "
+       "SELECT body FROM chunks WHERE body NOT IN (SELECT row FROM messages UNION SELECT row FROM shadows "
+       "UNION SELECT row FROM kept "
        "UNION SELECT body FROM unfinished UNION SELECT body FROM garbage)"},
       {"garbage with an owner",
-       "SELECT body FROM garbage WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows UNION SELECT row FROM kept)"},
+       "SELECT body FROM garbage WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows UNION "
+       "SELECT row FROM kept)"},
       {"message and shadow of one row", "SELECT row FROM messages JOIN shadows USING(row)"},
       {"kept and message or shadow of one row",
        "SELECT row FROM kept WHERE row IN (SELECT row FROM messages UNION SELECT row FROM shadows)"},
       {"kept without body", "SELECT row FROM kept WHERE size > 0 AND row NOT IN (SELECT row FROM bodies)"},
       {"unfinished with an owner",
-       "SELECT body FROM unfinished WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows UNION SELECT row FROM kept)"},
+       "SELECT body FROM unfinished WHERE body IN (SELECT row FROM messages UNION SELECT row FROM shadows "
+       "UNION SELECT row FROM kept)"},
       {"envelope without message", "SELECT row FROM envelopes WHERE row NOT IN (SELECT row FROM messages)"},
       {"message without envelope",
        "SELECT row FROM messages WHERE envelope IS NULL AND row NOT IN (SELECT row FROM envelopes)"},
@@ -486,7 +523,8 @@ std::string damage(const MemoryDisk& disk) {
        "p.state <> 0)"},
       {"due without queued message",
        "SELECT row FROM due WHERE row NOT IN (SELECT row FROM messages WHERE state = 0)"},
-      {"note owed of no message that has one", "SELECT row FROM untold WHERE row NOT IN (SELECT row FROM messages WHERE noted > 0)"},
+      {"note owed of no message that has one",
+       "SELECT row FROM untold WHERE row NOT IN (SELECT row FROM messages WHERE noted > 0)"},
       {"fork without item",
        "SELECT key FROM outbox_forks WHERE key NOT IN (SELECT key FROM outbox WHERE forked = 1)"},
       {"wrong counts",

@@ -22,7 +22,8 @@ struct Step {
 };
 
 /// Every kind of change once or more: accept, several in one batch, streamed bodies, shadows, progress,
-/// forks, discards, take-over, cede, hand-over in both directions, hold, notes in both directions, a restart in the middle.
+/// forks, discards, take-over, cede, hand-over in both directions, hold, notes in both directions, a restart
+/// in the middle.
 std::vector<Step> spool_story();
 
 /// The same, and then what only a spool with a safety net does: gives way, sends again, keeps, trims.

@@ -1,6 +1,6 @@
 // A whole session from hostile octets, with small limits: no crash, and the same replies and messages however
-// the input is split. The first octet chooses the split and what is mended; a body that is kept holds no bare CR or LF, and
-// no line that is too long. Mended or not, bodies end at the same octets.
+// the input is split. The first octet chooses the split and what is mended; a body that is kept holds no bare
+// CR or LF, and no line that is too long. Mended or not, bodies end at the same octets.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -37,7 +37,8 @@ class TakeAll final : public ReceivePolicy {
 void check_body(std::string_view body) {
   require(body.empty() || body.ends_with("\r\n"));
   require(!body.contains('\0') && body.size() <= 402);
-  for (auto left = body; !left.empty(); left.remove_prefix(left.find('\n') + 1)) require(left.find('\n') < 60);
+  for (auto left = body; !left.empty(); left.remove_prefix(left.find('\n') + 1))
+    require(left.find('\n') < 60);
   for (std::size_t i = 0; i < body.size(); ++i) {
     if (body[i] == '\r') require(i + 1 < body.size() && body[i + 1] == '\n');
     if (body[i] == '\n') require(i > 0 && body[i - 1] == '\r');
@@ -45,7 +46,12 @@ void check_body(std::string_view body) {
 }
 
 BodyLimits body_limits(Mending mending) {
-  return {.message_octets_max = 400, .line_octets_max = 60, .header_octets_max = 200, .hops_max = 3, .own_hops_max = 1, .mending = mending};
+  return {.message_octets_max = 400,
+          .line_octets_max = 60,
+          .header_octets_max = 200,
+          .hops_max = 3,
+          .own_hops_max = 1,
+          .mending = mending};
 }
 
 Seen converse(std::string_view input, std::size_t piece_octets, Mending mending) {
@@ -92,8 +98,8 @@ Seen converse(std::string_view input, std::size_t piece_octets, Mending mending)
         case Kind::close:
           seen.said += session.output();
           return seen;
-        case Kind::rest:  // a few commands only
-        case Kind::pause:  // no tarpit here
+        case Kind::rest:       // a few commands only
+        case Kind::pause:      // no tarpit here
         case Kind::introduce:  // trusted here is nobody
         case Kind::start_tls:  // not offered here
         case Kind::authenticate:

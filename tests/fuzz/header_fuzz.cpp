@@ -1,4 +1,5 @@
-// The header of any message, as `umbra headers` reads it: no crash, bounded, and a hop field that is read is written and read again alike.
+// The header of any message, as `umbra headers` reads it: no crash, bounded, and a hop field that is read is
+// written and read again alike.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

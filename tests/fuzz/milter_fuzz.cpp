@@ -1,5 +1,6 @@
-// Answers of a hostile content filter, through a whole conversation: no crash, bounded memory, the same outcome for every split, and
-// nothing in the changes that would break a header or an envelope. The first octet chooses the split.
+// Answers of a hostile content filter, through a whole conversation: no crash, bounded memory, the same
+// outcome for every split, and nothing in the changes that would break a header or an envelope. The first
+// octet chooses the split.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,14 @@ std::string run(std::string_view octets, std::size_t step, const umbra::Envelope
   const HeaderSection header("Subject: x\r\n folded\r\nTo: y\r\n");
   Channel channel;
   Conversation talk(channel,
-                    {.host_name = "h", .listener = "l", .client_address = "192.0.2.1", .client_name = "c", .id = "i", .octets = 1, .envelope = envelope, .header = header},
+                    {.host_name = "h",
+                     .listener = "l",
+                     .client_address = "192.0.2.1",
+                     .client_name = "c",
+                     .id = "i",
+                     .octets = 1,
+                     .envelope = envelope,
+                     .header = header},
                     0xdf);
   std::string seen;
   int pieces = 0;
@@ -43,15 +51,19 @@ std::string run(std::string_view octets, std::size_t step, const umbra::Envelope
     talk.output().clear();
   }
   const auto& outcome = talk.outcome();
-  seen += std::to_string(static_cast<int>(outcome.verdict)) + umbra::smtp::to_line(outcome.reply) + outcome.problem;
+  seen += std::to_string(static_cast<int>(outcome.verdict)) + umbra::smtp::to_line(outcome.reply) +
+          outcome.problem;
   require(outcome.verdict == Verdict::pass || outcome.verdict == Verdict::none || outcome.edits.empty());
-  require(outcome.verdict != Verdict::refuse || (outcome.reply.code >= 400 && outcome.reply.code < 600 && !outcome.reply.text.contains('\r')));
+  require(outcome.verdict != Verdict::refuse ||
+          (outcome.reply.code >= 400 && outcome.reply.code < 600 && !outcome.reply.text.contains('\r')));
   require(outcome.edits.size() <= Conversation::edits_max);
   for (const auto& edit : outcome.edits) {
     seen += edit.name + edit.value + edit.recipient.address + edit.sender;
     if (!edit.recipient.address.empty())
-      require(umbra::smtp::is_bare_postmaster(edit.recipient.address) || umbra::smtp::is_mailbox(edit.recipient.address, umbra::smtp::Utf8::allowed));
-    require(edit.sender.find_first_of("\r\n<>") == std::string::npos || umbra::smtp::is_mailbox(edit.sender, umbra::smtp::Utf8::allowed));
+      require(umbra::smtp::is_bare_postmaster(edit.recipient.address) ||
+              umbra::smtp::is_mailbox(edit.recipient.address, umbra::smtp::Utf8::allowed));
+    require(edit.sender.find_first_of("\r\n<>") == std::string::npos ||
+            umbra::smtp::is_mailbox(edit.sender, umbra::smtp::Utf8::allowed));
     if (edit.name.empty()) continue;
     // One field in is one field out, whatever stands in it.
     HeaderSection one;

@@ -1,5 +1,6 @@
-// What stands in front of a connection (PROXY protocol) and XCLIENT's attributes, from hostile octets: no crash, the same however it is
-// split, nothing taken behind the header, and whatever address is believed is one. The first octet chooses the split.
+// What stands in front of a connection (PROXY protocol) and XCLIENT's attributes, from hostile octets: no
+// crash, the same however it is split, nothing taken behind the header, and whatever address is believed is
+// one. The first octet chooses the split.
 #include <arpa/inet.h>
 
 #include <array>
@@ -23,7 +24,8 @@ void require(bool condition) {
 
 bool is_address(const std::string& text) {
   std::array<unsigned char, 16> octets{};
-  return ::inet_pton(AF_INET, text.c_str(), octets.data()) == 1 || ::inet_pton(AF_INET6, text.c_str(), octets.data()) == 1;
+  return ::inet_pton(AF_INET, text.c_str(), octets.data()) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), octets.data()) == 1;
 }
 
 struct Seen {

@@ -1,6 +1,6 @@
-// Replies from a hostile next hop, through the parser and a whole sending session: no crash, bounded memory, and the same
-// outcome for every split; nobody counts as delivered without a reply to the end of data. The first octet chooses the
-// split and whether the next hop has CHUNKING.
+// Replies from a hostile next hop, through the parser and a whole sending session: no crash, bounded memory,
+// and the same outcome for every split; nobody counts as delivered without a reply to the end of data. The
+// first octet chooses the split and whether the next hop has CHUNKING.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -22,15 +22,17 @@ std::string describe(const TransactionResult& result) {
   std::string text = std::to_string(result.key) + (result.possible_duplicate ? "?" : "!");
   for (const auto& r : result.recipients) {
     require(r.state != RecipientResult::State::pending);
-    require(r.state != RecipientResult::State::delivered || (r.stage == SendStage::content && r.reply.is_positive()));
+    require(r.state != RecipientResult::State::delivered ||
+            (r.stage == SendStage::content && r.reply.is_positive()));
     text += std::to_string(static_cast<int>(r.state)) + to_line(r.reply) + ";";
   }
   return text;
 }
 
-// What a session that greets normally makes of `octets`, given in pieces of `step`. Replies come only after what they
-// answer was sent: content is given as soon as it is wanted.
-std::string run(std::string_view octets, std::size_t step, bool has_chunking, const umbra::Envelope& envelope) {
+// What a session that greets normally makes of `octets`, given in pieces of `step`. Replies come only after
+// what they answer was sent: content is given as soon as it is wanted.
+std::string run(std::string_view octets, std::size_t step, bool has_chunking,
+                const umbra::Envelope& envelope) {
   SendSession session("fuzz.example");
   session.feed("220 x\r\n");
   session.feed(has_chunking ? "250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n" : "250-x\r\n250 PIPELINING\r\n");
@@ -91,6 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   umbra::Envelope envelope;
   envelope.sender = "a@b";
   envelope.recipients = {{"c@d", "", 0}, {"e@f", "", 0}};
-  require(run(octets, step, has_chunking, envelope) == run(octets, octets.size() + 1, has_chunking, envelope));
+  require(run(octets, step, has_chunking, envelope) ==
+          run(octets, octets.size() + 1, has_chunking, envelope));
   return 0;
 }

@@ -31,7 +31,8 @@ Seen read(std::string_view wire, std::size_t piece) {
       }
       if (!*command) break;
       ++seen.commands;
-      seen.octets += (*command)->octets.size() + (*command)->copy.body.size() + (*command)->copy.envelope.size();
+      seen.octets +=
+          (*command)->octets.size() + (*command)->copy.body.size() + (*command)->copy.envelope.size();
       if (!(*command)->copy.envelope.empty()) (void)umbra::decode_envelope((*command)->copy.envelope);
     }
   }

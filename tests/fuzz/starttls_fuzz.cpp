@@ -1,5 +1,5 @@
-// Whatever a client says before TLS, the session after it is that of a client that has said nothing; and whatever a next hop says
-// before TLS, its first words after it are taken as from a stranger.
+// Whatever a client says before TLS, the session after it is that of a client that has said nothing; and
+// whatever a next hop says before TLS, its first words after it are taken as from a stranger.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -93,7 +93,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   ReceiveSession session(host_name, limits, policy);
   std::string transcript;
   auto ended = Ended::no;
-  for (auto rest = input; !rest.empty() && ended == Ended::no; rest.remove_prefix(std::min(piece, rest.size())))
+  for (auto rest = input; !rest.empty() && ended == Ended::no;
+       rest.remove_prefix(std::min(piece, rest.size())))
     ended = feed(session, rest.substr(0, piece), transcript);
   if (ended == Ended::tls) {
     feed(session, after, transcript);

@@ -23,16 +23,18 @@ void ArbiterStore::plan_outages(Duration horizon, int hubs) {
     // The engine itself, or the way of one hub to it.
     if (random_.chance(600))
       outage.hub = "10.0.0." + std::to_string(1 + random_.below(static_cast<std::uint64_t>(hubs)));
-    world_.say("arbiter", "plans to be away for {} from {:.3f}s to {:.3f}s", outage.hub.empty() ? "everybody" : outage.hub,
-               std::chrono::duration<double>(outage.from).count(), std::chrono::duration<double>(outage.until).count());
+    world_.say("arbiter", "plans to be away for {} from {:.3f}s to {:.3f}s",
+               outage.hub.empty() ? "everybody" : outage.hub,
+               std::chrono::duration<double>(outage.from).count(),
+               std::chrono::duration<double>(outage.until).count());
     outages_.push_back(std::move(outage));
   }
 }
 
 bool ArbiterStore::is_away(const std::string& hub) const {
   return is_away_ || std::ranges::any_of(outages_, [&](const auto& o) {
-    return world_.now() >= o.from && world_.now() < o.until && (o.hub.empty() || o.hub == hub);
-  });
+           return world_.now() >= o.from && world_.now() < o.until && (o.hub.empty() || o.hub == hub);
+         });
 }
 
 ArbiterClient::ArbiterClient(ArbiterStore& store, Host& host) : store_(store), host_(host) {}
@@ -63,7 +65,10 @@ void ArbiterClient::send(const std::shared_ptr<Call>& call) {
   auto& world = store_.world_;
   auto& random = store_.random_;
   // Usually quick, now and then slow; a request or an answer is lost now and then.
-  auto way = [&random] { return random.chance(50) ? random.between(Duration{50ms}, Duration{3s}) : random.between(Duration{200us}, Duration{10ms}); };
+  auto way = [&random] {
+    return random.chance(50) ? random.between(Duration{50ms}, Duration{3s})
+                             : random.between(Duration{200us}, Duration{10ms});
+  };
   auto there = way();
   auto back = way();
   bool is_lost_there = random.chance(15);
@@ -103,7 +108,8 @@ void ArbiterStore::carry_out(ArbiterClient::Call& call) {
   auto record = call.record;
   record.version = std::to_string(++version_);
   if (record.is_over)
-    world_.say("arbiter", "{} of {} is over below {}", to_string(record.spool), record.hub, record.epoch.value + 1);
+    world_.say("arbiter", "{} of {} is over below {}", to_string(record.spool), record.hub,
+               record.epoch.value + 1);
   records_.insert_or_assign(record.hub, record);
   call.outcome = cluster::Arbiter::Written::yes;
 }

@@ -1,6 +1,6 @@
-// A simulated arbiter: the records that an engine (etcd, the Kubernetes API) would keep, with latency, conflicts, lost requests
-// and answers, and outages of the engine and of one hub's way to it. One store per run; each hub process has a client of its
-// own, which vanishes with it.
+// A simulated arbiter: the records that an engine (etcd, the Kubernetes API) would keep, with latency,
+// conflicts, lost requests and answers, and outages of the engine and of one hub's way to it. One store per
+// run; each hub process has a client of its own, which vanishes with it.
 #pragma once
 
 #include <map>

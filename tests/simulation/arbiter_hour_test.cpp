@@ -1,6 +1,6 @@
-// The arbiter is away for an hour: between hubs that hear one another no mail waits for it, nobody takes anything over, and
-// nothing is delivered twice. A hub that dies in that hour is the one thing that has to wait: its mail is taken over once the
-// arbiter is back.
+// The arbiter is away for an hour: between hubs that hear one another no mail waits for it, nobody takes
+// anything over, and nothing is delivered twice. A hub that dies in that hour is the one thing that has to
+// wait: its mail is taken over once the arbiter is back.
 #include <gtest/gtest.h>
 
 #include "tests/simulation/client.h"
@@ -85,7 +85,8 @@ TEST_F(ArbiterHour, StopsNoMailBetweenHubsThatHearOneAnother) {
     EXPECT_GT(accepted, accepted_before);
     accepted_before = accepted;
     world_.run_until(now + 10s);
-    EXPECT_GE(events_[hub::MessageEvent::delivered], accepted) << "after " << std::chrono::duration<double>(now - begin_).count() << " s";
+    EXPECT_GE(events_[hub::MessageEvent::delivered], accepted)
+        << "after " << std::chrono::duration<double>(now - begin_).count() << " s";
   }
   EXPECT_GT(accepted_before, 200);
   EXPECT_EQ(events_[hub::MessageEvent::taken_over], 0);

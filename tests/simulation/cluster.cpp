@@ -27,7 +27,8 @@ Cluster::Cluster(World& world, Fabric& fabric, Ledger& ledger, const Scenario& s
       scenario_(scenario),
       random_(world.random().fork("cluster")),
       arbiter_(world) {
-  if (scenario.ownership == hub::OwnershipMode::etcd && !scenario.is_calm) arbiter_.plan_outages(scenario.horizon, scenario.hubs);
+  if (scenario.ownership == hub::OwnershipMode::etcd && !scenario.is_calm)
+    arbiter_.plan_outages(scenario.horizon, scenario.hubs);
   for (int i = 0; i < scenario.sinks; ++i)
     names_.hosts[fmt::format("sink{}.test", i + 1)] = {fmt::format("10.0.2.{}", i + 1)};
   names_.exchangers["mx.test"] = {{10, "sink1.test"}, {20, fmt::format("sink{}.test", scenario.sinks)}};
@@ -76,8 +77,10 @@ hub::Config Cluster::make_config(int number) const {
   listener.delayed_acknowledgements_max = scenario_.delayed_acknowledgements_max;
   std::vector<std::string> next_hubs;
   if (scenario_.hops == Scenario::Hops::core)
-    for (int i = scenario_.first_core_hub; i < scenario_.hubs; ++i) next_hubs.push_back(fmt::format("hub{}", i + 1));
-  if (scenario_.hops == Scenario::Hops::chain && number + 1 < scenario_.hubs) next_hubs.push_back(fmt::format("hub{}", number + 2));
+    for (int i = scenario_.first_core_hub; i < scenario_.hubs; ++i)
+      next_hubs.push_back(fmt::format("hub{}", i + 1));
+  if (scenario_.hops == Scenario::Hops::chain && number + 1 < scenario_.hubs)
+    next_hubs.push_back(fmt::format("hub{}", number + 2));
   if (!next_hubs.empty()) {
     auto& core = config.routes.emplace_back();
     core.name = "core";
@@ -108,15 +111,16 @@ hub::Config Cluster::make_config(int number) const {
   delivery.command_timeout = 20s;
   delivery.data_reply_timeout = 40s;
   delivery.idle_timeout = 4s;
-  delivery.crashes_max = 1000;  // kills strike without regard to what is being delivered: suspects are tried, none is held
+  delivery.crashes_max =
+      1000;  // kills strike without regard to what is being delivered: suspects are tried, none is held
   auto& cluster = config.cluster;
   cluster.address = {slots_[static_cast<std::size_t>(number)]->address, hub_port};
   cluster.secret = "a secret of the simulated cluster";
   if (scenario_.membership == Scenario::Membership::list) {
     for (int i = 0; i < scenario_.hubs; ++i)
-      cluster.members.push_back(
-          {fmt::format("hub{}", i + 1), {slots_[static_cast<std::size_t>(i)]->address, hub_port},
-           scenario_.zones[static_cast<std::size_t>(i)]});
+      cluster.members.push_back({fmt::format("hub{}", i + 1),
+                                 {slots_[static_cast<std::size_t>(i)]->address, hub_port},
+                                 scenario_.zones[static_cast<std::size_t>(i)]});
   } else {
     bool is_srv = scenario_.membership == Scenario::Membership::services;
     cluster.discovery.dns = is_srv ? "_hub._tcp.hubs.test" : "hubs.test";
@@ -170,22 +174,24 @@ void Cluster::begin(int number) {
     slot.machine_is_on = true;
     fabric_.power_on(slot.address);
   }
-  if (!std::exchange(slot.is_same_process, false) || !slot.drain) slot.drain = std::make_shared<hub::DrainCourse>();
+  if (!std::exchange(slot.is_same_process, false) || !slot.drain)
+    slot.drain = std::make_shared<hub::DrainCourse>();
   ++slot.runs;
   ++counts_.starts;
-  slot.process = std::make_unique<HubProcess>(HubProcess::Setting{.world = world_,
-                                                                  .fabric = fabric_,
-                                                                  .ledger = ledger_,
-                                                                  .names = names_,
-                                                                  .config = slot.config,
-                                                                  .speed = slot.speed,
-                                                                  .vfs = slot.disk->name(),
-                                                                  .attempts = slot.attempts,
-                                                                  .drain = slot.drain,
-                                                                  .address = slot.address,
-                                                                  .skew = slot.clock,
-                                                                  .arbiter = scenario_.ownership == hub::OwnershipMode::etcd ? &arbiter_ : nullptr,
-                                                                  .run = slot.runs});
+  slot.process = std::make_unique<HubProcess>(
+      HubProcess::Setting{.world = world_,
+                          .fabric = fabric_,
+                          .ledger = ledger_,
+                          .names = names_,
+                          .config = slot.config,
+                          .speed = slot.speed,
+                          .vfs = slot.disk->name(),
+                          .attempts = slot.attempts,
+                          .drain = slot.drain,
+                          .address = slot.address,
+                          .skew = slot.clock,
+                          .arbiter = scenario_.ownership == hub::OwnershipMode::etcd ? &arbiter_ : nullptr,
+                          .run = slot.runs});
   slot.process->log().on_event([this, number](hub::MessageEvent event) {
     ++counts_.events[event];
     if (on_event_) on_event_(number, event);
@@ -263,7 +269,8 @@ void Cluster::kill(int number, bool machine_too, bool disk_too) {
                                                  : storage::MemoryDisk::Crash::power
                            : storage::MemoryDisk::Crash::process;
   slot.disk->crash(crash, &random_);
-  // What is collected of the dead process writes into its own; the kernel keeps the page as it was, and loses it with the machine.
+  // What is collected of the dead process writes into its own; the kernel keeps the page as it was, and loses
+  // it with the machine.
   slot.attempts = machine_too ? std::make_shared<storage::AttemptMarks::Region>()
                               : std::make_shared<storage::AttemptMarks::Region>(*slot.attempts);
   if (slot.process) slot.remains.push_back(std::move(slot.process));
@@ -361,7 +368,8 @@ void Cluster::step_wall(int number, Duration by) {
 
 HubProcess* Cluster::process(int number) {
   auto& process = slots_[static_cast<std::size_t>(number)]->process;
-  bool is_there = process && process->hub() != nullptr && !process->host().is_paused() && !process->is_stopping();
+  bool is_there =
+      process && process->hub() != nullptr && !process->host().is_paused() && !process->is_stopping();
   return is_there ? process.get() : nullptr;
 }
 
@@ -404,7 +412,8 @@ bool Cluster::is_protected(Duration since) const {
 }
 
 bool Cluster::is_net_too_full(const storage::QueueCounts& counts) const {
-  return counts.kept_octets > scenario_.safety_net.octets_max || (counts.kept == 0) != (counts.kept_octets == 0);
+  return counts.kept_octets > scenario_.safety_net.octets_max ||
+         (counts.kept == 0) != (counts.kept_octets == 0);
 }
 
 bool Cluster::is_quiet(Duration since) const {
@@ -413,8 +422,8 @@ bool Cluster::is_quiet(Duration since) const {
     if (!slot->process || !slot->remains.empty()) return false;
     const auto& view = slot->process->view();
     const auto& c = view.counts;
-    return view.is_fresh && view.asked >= since && c.messages + c.shadows + c.outbox + c.unprotected == 0 && view.imbalance == 0 && !is_net_too_full(c) &&
-           !slot->process->hub()->is_returning();
+    return view.is_fresh && view.asked >= since && c.messages + c.shadows + c.outbox + c.unprotected == 0 &&
+           view.imbalance == 0 && !is_net_too_full(c) && !slot->process->hub()->is_returning();
   });
 }
 
@@ -435,9 +444,11 @@ std::vector<std::string> Cluster::unrest() const {
           fmt::format("hub{} has {} messages ({} held, {} unprotected), {} shadows, {} discards owed{}",
                       i + 1, c.messages, c.held, c.unprotected, c.shadows, c.outbox,
                       slot.process->hub()->is_returning() ? ", is returning" : ""));
-    if (view.imbalance != 0) lines.push_back(fmt::format("hub{} has a ledger that is off by {}", i + 1, view.imbalance));
+    if (view.imbalance != 0)
+      lines.push_back(fmt::format("hub{} has a ledger that is off by {}", i + 1, view.imbalance));
     if (is_net_too_full(c))
-      lines.push_back(fmt::format("hub{} keeps {} delivered messages of {} octets in its safety net", i + 1, c.kept, c.kept_octets));
+      lines.push_back(fmt::format("hub{} keeps {} delivered messages of {} octets in its safety net", i + 1,
+                                  c.kept, c.kept_octets));
     if (!slot.remains.empty())
       lines.push_back(fmt::format("hub{} has a former process that has not ended", i + 1));
   }

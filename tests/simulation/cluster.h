@@ -85,7 +85,9 @@ class Cluster {
   /// Called with the number of the hub at every event of a message.
   void on_event(std::function<void(int, hub::MessageEvent)> callback) { on_event_ = std::move(callback); }
   /// It is down, since its disk is another hub's.
-  [[nodiscard]] bool has_wrong_disk(int hub) const { return slots_[static_cast<std::size_t>(hub)]->has_wrong_disk; }
+  [[nodiscard]] bool has_wrong_disk(int hub) const {
+    return slots_[static_cast<std::size_t>(hub)]->has_wrong_disk;
+  }
   /// Called when a hub's disk is taken away because it was rolled back.
   void on_disk_lost(std::function<void(int)> callback) { on_disk_lost_ = std::move(callback); }
   /// Called when a machine died by die_at().
@@ -102,8 +104,10 @@ class Cluster {
     DiskSpeed usual_speed;
     ClockSkew clock;
     std::unique_ptr<storage::MemoryDisk> disk;
-    std::shared_ptr<storage::AttemptMarks::Region> attempts = std::make_shared<storage::AttemptMarks::Region>();
-    std::shared_ptr<hub::DrainCourse> drain;  ///< of the present process, and of its next run when another hub ends this one
+    std::shared_ptr<storage::AttemptMarks::Region> attempts =
+        std::make_shared<storage::AttemptMarks::Region>();
+    std::shared_ptr<hub::DrainCourse>
+        drain;  ///< of the present process, and of its next run when another hub ends this one
     std::unique_ptr<HubProcess> process;
     std::vector<std::unique_ptr<HubProcess>> remains;  ///< dead processes that are being collected
     bool wants_up = true;
@@ -111,8 +115,8 @@ class Cluster {
     bool machine_is_on = true;
     bool is_full = false;
     bool is_same_process = false;  ///< its next start is the next run of the process that is there
-    bool loses_disk = false;      ///< before its next start
-    bool has_wrong_disk = false;  ///< it says so, and is down
+    bool loses_disk = false;       ///< before its next start
+    bool has_wrong_disk = false;   ///< it says so, and is down
     int runs = 0;
     int failed_starts = 0;
     Duration may_start_at{};

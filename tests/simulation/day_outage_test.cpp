@@ -1,5 +1,6 @@
-// The next hop is away for a day: every hub tries it at the times of the ladder and at no other, with one message; nothing is lost, a hub that
-// dies in that day included; and when the next hop is back it is not run over.
+// The next hop is away for a day: every hub tries it at the times of the ladder and at no other, with one
+// message; nothing is lost, a hub that dies in that day included; and when the next hop is back it is not run
+// over.
 #include <gtest/gtest.h>
 
 #include "tests/simulation/client.h"
@@ -44,7 +45,8 @@ class DayOutage : public ::testing::Test {
       plan.domains = {"d1.test"};
       plan.recipients_max = 1;
       plan.breaks_off = plan.resets = plan.null_sender = plan.rejected = plan.big = 0;
-      plan.hubs = {{cluster_.address(i), Cluster::client_port}, {cluster_.address((i + 1) % hubs), Cluster::client_port}};
+      plan.hubs = {{cluster_.address(i), Cluster::client_port},
+                   {cluster_.address((i + 1) % hubs), Cluster::client_port}};
       clients_.push_back(std::make_unique<Client>(world_, fabric_, ledger_, i + 1, plan));
       clients_.back()->start();
     }
@@ -56,7 +58,8 @@ class DayOutage : public ::testing::Test {
     const auto back = world_.now();
     world_.run_until(back + 11min);  // the longest wait of the ladder
     EXPECT_LE(sink_.connections_peak(), hubs * hub::RouteConfig{}.connections_max);
-    EXPECT_LE(sink_.connections(), hubs * hub::RouteConfig{}.connections_max) << "each is used for many messages";
+    EXPECT_LE(sink_.connections(), hubs * hub::RouteConfig{}.connections_max)
+        << "each is used for many messages";
     EXPECT_TRUE(cluster_.is_quiet(back));
     for (auto& client : clients_) client->stop();
     cluster_.stop_all();

@@ -11,32 +11,35 @@ namespace {
 using hub::MessageEvent;
 
 constexpr std::array<std::string_view, fault_kinds> names = {
-    "crash",        "power",        "lose_disk",       "die_writing",  "restart",         "pause",           "partition",   "one_way",      "isolate",
-    "clients_cut",  "slow_disk",    "full_disk",       "slow_network", "sink_dead",       "sink_silent",     "sink_moody",  "sink_slow",    "sink_forgets",
-    "flapping",     "lossy",        "long_pause",      "wall_jump",    "arbiter_away",    "rolling_restart", "damaged_page", "restored_backup", "reused_disk",
-    "swapped_disk", "drain_return", "drain_late",      "drain_killed", "receiver_killed", "undrain",         "leave",       "rescale"};
+    "crash",        "power",           "lose_disk",   "die_writing",  "restart",      "pause",
+    "partition",    "one_way",         "isolate",     "clients_cut",  "slow_disk",    "full_disk",
+    "slow_network", "sink_dead",       "sink_silent", "sink_moody",   "sink_slow",    "sink_forgets",
+    "flapping",     "lossy",           "long_pause",  "wall_jump",    "arbiter_away", "rolling_restart",
+    "damaged_page", "restored_backup", "reused_disk", "swapped_disk", "drain_return", "drain_late",
+    "drain_killed", "receiver_killed", "undrain",     "leave",        "rescale"};
 
 // How often each kind is drawn; of the first kinds, and of the later ones.
 constexpr std::array<std::uint64_t, 16> weights = {14, 8, 12, 8, 6, 10, 8, 5, 6, 2, 4, 3, 3, 5, 4, 8};
-constexpr std::array<std::pair<FaultKind, std::uint64_t>, 19> later_weights = {{{FaultKind::sink_slow, 2},
-                                                                                {FaultKind::sink_forgets, 2},
-                                                                                {FaultKind::flapping, 5},
-                                                                                {FaultKind::lossy, 8},
-                                                                                {FaultKind::long_pause, 4},
-                                                                                {FaultKind::wall_jump, 5},
-                                                                                {FaultKind::arbiter_away, 3},
-                                                                                {FaultKind::rolling_restart, 4},
-                                                                                {FaultKind::damaged_page, 5},
-                                                                                {FaultKind::restored_backup, 4},
-                                                                                {FaultKind::reused_disk, 3},
-                                                                                {FaultKind::swapped_disk, 2},
-                                                                                {FaultKind::drain_return, 6},
-                                                                                {FaultKind::drain_late, 5},
-                                                                                {FaultKind::drain_killed, 6},
-                                                                                {FaultKind::receiver_killed, 6},
-                                                                                {FaultKind::undrain, 5},
-                                                                                {FaultKind::leave, 8},
-                                                                                {FaultKind::rescale, 4}}};
+constexpr std::array<std::pair<FaultKind, std::uint64_t>, 19> later_weights = {
+    {{FaultKind::sink_slow, 2},
+     {FaultKind::sink_forgets, 2},
+     {FaultKind::flapping, 5},
+     {FaultKind::lossy, 8},
+     {FaultKind::long_pause, 4},
+     {FaultKind::wall_jump, 5},
+     {FaultKind::arbiter_away, 3},
+     {FaultKind::rolling_restart, 4},
+     {FaultKind::damaged_page, 5},
+     {FaultKind::restored_backup, 4},
+     {FaultKind::reused_disk, 3},
+     {FaultKind::swapped_disk, 2},
+     {FaultKind::drain_return, 6},
+     {FaultKind::drain_late, 5},
+     {FaultKind::drain_killed, 6},
+     {FaultKind::receiver_killed, 6},
+     {FaultKind::undrain, 5},
+     {FaultKind::leave, 8},
+     {FaultKind::rescale, 4}}};
 
 constexpr std::array trigger_events = {
     MessageEvent::accepted,      MessageEvent::protected_, MessageEvent::attempted,
@@ -54,8 +57,8 @@ bool can_be_triggered(FaultKind kind) {
 }
 
 bool has_other(FaultKind kind) {
-  return kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::flapping || kind == FaultKind::reused_disk ||
-         kind == FaultKind::swapped_disk;
+  return kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::flapping ||
+         kind == FaultKind::reused_disk || kind == FaultKind::swapped_disk;
 }
 
 }  // namespace
@@ -70,21 +73,25 @@ std::optional<FaultKind> parse_fault_kind(std::string_view text) {
   return static_cast<FaultKind>(found - names.begin());
 }
 
-bool is_of_sink(FaultKind kind) { return kind >= FaultKind::sink_dead && kind <= FaultKind::sink_forgets; }
+bool is_of_sink(FaultKind kind) {
+  return kind >= FaultKind::sink_dead && kind <= FaultKind::sink_forgets;
+}
 
 bool takes_a_disk(FaultKind kind) {
-  return kind == FaultKind::lose_disk || kind == FaultKind::damaged_page || kind == FaultKind::restored_backup ||
-         kind == FaultKind::reused_disk || kind == FaultKind::swapped_disk;
+  return kind == FaultKind::lose_disk || kind == FaultKind::damaged_page ||
+         kind == FaultKind::restored_backup || kind == FaultKind::reused_disk ||
+         kind == FaultKind::swapped_disk;
 }
 
 bool cuts_off(FaultKind kind) {
-  return kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::isolate || kind == FaultKind::slow_network ||
-         kind == FaultKind::flapping || kind == FaultKind::lossy;
+  return kind == FaultKind::partition || kind == FaultKind::one_way || kind == FaultKind::isolate ||
+         kind == FaultKind::slow_network || kind == FaultKind::flapping || kind == FaultKind::lossy;
 }
 
 std::string to_string(const Fault& fault) {
   auto text = fmt::format("{} of {} for {}", to_string(fault.kind),
-                          is_of_sink(fault.kind) ? fmt::format("sink{}", fault.target + 1) : fmt::format("hub{}", fault.target + 1),
+                          is_of_sink(fault.kind) ? fmt::format("sink{}", fault.target + 1)
+                                                 : fmt::format("hub{}", fault.target + 1),
                           seconds(fault.length));
   if (has_other(fault.kind))
     text += fmt::format(" against hub{}{}", fault.other + 1,

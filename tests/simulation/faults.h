@@ -1,4 +1,5 @@
-// The faults of a run: what they are called, how one is drawn, and what a run must have for one to make sense.
+// The faults of a run: what they are called, how one is drawn, and what a run must have for one to make
+// sense.
 #pragma once
 
 #include <optional>
@@ -31,10 +32,10 @@ enum class FaultKind : std::uint8_t {
   sink_slow,     ///< a next hop takes seconds for each reply
   sink_forgets,  ///< a next hop takes mail, and its reply is lost
   // Of hubs again; drawn apart from those above, so that what the seeds of those stand for stays what it was.
-  flapping,         ///< two hubs hear one another, and do not, and do, many times
-  lossy,            ///< connections between a hub and others break with what is under way, or are late by seconds
-  long_pause,       ///< as pause, for longer than a lease
-  wall_jump,        ///< a hub's wall clock steps by minutes
+  flapping,    ///< two hubs hear one another, and do not, and do, many times
+  lossy,       ///< connections between a hub and others break with what is under way, or are late by seconds
+  long_pause,  ///< as pause, for longer than a lease
+  wall_jump,   ///< a hub's wall clock steps by minutes
   arbiter_away,     ///< the arbiter answers nobody
   rolling_restart,  ///< every hub is restarted, one after the other
   damaged_page,     ///< a page of a hub's database decays

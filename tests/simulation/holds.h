@@ -1,5 +1,6 @@
-// An operator who holds and releases messages at random, in a third of all runs: what was held, and is known to its holders, is
-// delivered by nobody, whatever fails, until it is released (Ledger::delivered_by). When all is healed everything is released.
+// An operator who holds and releases messages at random, in a third of all runs: what was held, and is known
+// to its holders, is delivered by nobody, whatever fails, until it is released (Ledger::delivered_by). When
+// all is healed everything is released.
 #pragma once
 
 #include "tests/simulation/cluster.h"
@@ -8,7 +9,8 @@ namespace umbra::simulation {
 
 class Holds {
  public:
-  Holds(World& world, Cluster& cluster) : world_(world), cluster_(cluster), random_(world.random().fork("holds")) {}
+  Holds(World& world, Cluster& cluster)
+      : world_(world), cluster_(cluster), random_(world.random().fork("holds")) {}
   void start() {
     if (random_.chance(333)) plan();
   }
@@ -27,7 +29,8 @@ class Holds {
       if (is_healed_)
         cluster_.operate(hub, HubProcess::Order::release_all, pick);
       else if (random_.chance(400))
-        cluster_.operate(hub, random_.chance(700) ? HubProcess::Order::hold : HubProcess::Order::release, pick);
+        cluster_.operate(hub, random_.chance(700) ? HubProcess::Order::hold : HubProcess::Order::release,
+                         pick);
     }
     plan();
   }

@@ -47,7 +47,8 @@ HubProcess::HubProcess(const Setting& setting)
       home_(host_),
       writer_(host_, home_, setting.speed, "writer"),
       reader_(host_, home_, setting.speed, "reader"),
-      arbiter_(setting.arbiter != nullptr ? std::make_unique<ArbiterClient>(*setting.arbiter, host_) : nullptr),
+      arbiter_(setting.arbiter != nullptr ? std::make_unique<ArbiterClient>(*setting.arbiter, host_)
+                                          : nullptr),
       config_(setting.config),
       vfs_(setting.vfs),
       attempts_(setting.attempts),
@@ -112,7 +113,8 @@ hub::Task<void> HubProcess::carry_out(Order order, std::uint64_t pick, Ledger& l
   for (std::size_t i = 0; found && i < found->size() && !is_stopping_; ++i) {
     auto id = (*found)[i];
     if (order != Order::hold) ledger.released(to_string(id));
-    auto done = co_await dynamic_cast<hub::AdminBackend&>(*hub_).act(id, order == Order::hold ? hub::QueueAction::hold : hub::QueueAction::release, {});
+    auto done = co_await dynamic_cast<hub::AdminBackend&>(*hub_).act(
+        id, order == Order::hold ? hub::QueueAction::hold : hub::QueueAction::release, {});
     bool is_done = !is_dead_ && done && done->kind == hub::ActionOutcome::Kind::done;
     if (is_done && order == Order::hold && done->remark.empty()) {
       host_.world().say(host_.name(), "the operator holds {}", to_string(id));
@@ -130,7 +132,8 @@ void HubProcess::operate(Order order, std::uint64_t pick, Ledger& ledger) {
 
 hub::Task<void> HubProcess::run_stop() {
   co_await hub_->stop();
-  // An operator's question that is under way still is answered by the spool's lanes; not before that is the hub destroyed.
+  // An operator's question that is under way still is answered by the spool's lanes; not before that is the
+  // hub destroyed.
   while (scope_.running() > 1) co_await pause_.wait_for(10ms);
   is_stopped_ = true;
 }

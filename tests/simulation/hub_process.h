@@ -50,7 +50,7 @@ class HubProcess {
     std::string address;
     ClockSkew skew;
     ArbiterStore* arbiter = nullptr;  ///< null: another mode of ownership
-    int run = 0;  ///< how often this hub has been started
+    int run = 0;                      ///< how often this hub has been started
   };
   explicit HubProcess(const Setting& setting);
   HubProcess(const HubProcess&) = delete;
@@ -83,7 +83,8 @@ class HubProcess {
   };
   [[nodiscard]] const View& view() const { return view_; }
 
-  /// An operator's order. Answered once: the reason when it is refused (or nothing could be saved), else empty.
+  /// An operator's order. Answered once: the reason when it is refused (or nothing could be saved), else
+  /// empty.
   void order(cluster::DrainOrder order, std::function<void(std::string)> answer);
   void undrain(std::function<void(std::string)> answer);
   /// What `umbra drain --status` tells; nothing while the spool cannot be read.

@@ -7,7 +7,8 @@
 namespace umbra::simulation {
 namespace {
 
-// A hub that was cut off delivers until it notices that nobody answers (at most 4.5 s), and the next hop takes its time.
+// A hub that was cut off delivers until it notices that nobody answers (at most 4.5 s), and the next hop
+// takes its time.
 constexpr Duration final_reply = std::chrono::seconds{8};
 
 std::string seconds(Duration d) {
@@ -108,12 +109,14 @@ std::optional<std::string> Ledger::explain(const Attempt& attempt, const std::ve
       if (possible_duplicates_.contains(id)) return "a hub counted it as possible duplicate";
   for (std::size_t i = 0; i + 1 < deliveries.size(); ++i)
     if (!deliveries[i].was_replied) return "the next hop's reply was lost (RFC 1047)";
-  // The end of data waited, in its machine, for a next hop that was out of reach, and came when its hub was dead: nobody heard the reply.
+  // The end of data waited, in its machine, for a next hop that was out of reach, and came when its hub was
+  // dead: nobody heard the reply.
   for (const auto& delivery : deliveries)
     for (const auto& d : circumstances.disturbances)
-      if (delivery.left_behind_at && d.hub == delivery.hub && *delivery.left_behind_at <= d.from && d.from < delivery.at)
-        return fmt::format("{} sent it at {}, was disturbed at {} and gone when it came at {} (RFC 1047)", d.hub,
-                           seconds(*delivery.left_behind_at), seconds(d.from), seconds(delivery.at));
+      if (delivery.left_behind_at && d.hub == delivery.hub && *delivery.left_behind_at <= d.from &&
+          d.from < delivery.at)
+        return fmt::format("{} sent it at {}, was disturbed at {} and gone when it came at {} (RFC 1047)",
+                           d.hub, seconds(*delivery.left_behind_at), seconds(d.from), seconds(delivery.at));
   for (std::size_t i = 0; i + 1 < deliveries.size(); ++i) {
     const auto& first = deliveries[i];
     const auto& second = deliveries[i + 1];
@@ -121,7 +124,8 @@ std::optional<std::string> Ledger::explain(const Attempt& attempt, const std::ve
       bool is_of_first = d.hub == first.hub || d.sink == first.sink;
       // The hub that delivered was disturbed before its discard status was safe elsewhere.
       bool was_under_way = !circumstances.is_exclusive || !d.sink.empty() || d.from + final_reply >= first.at;
-      if (is_of_first && was_under_way && first.at <= d.until && d.from <= first.replied_at + circumstances.discard_window)
+      if (is_of_first && was_under_way && first.at <= d.until &&
+          d.from <= first.replied_at + circumstances.discard_window)
         return fmt::format("{} was disturbed at {}, {} s after it was told so",
                            d.hub.empty() ? d.sink : d.hub, seconds(d.from),
                            seconds(d.from - first.replied_at));
@@ -165,10 +169,11 @@ Ledger::Verdict Ledger::check(const Circumstances& circumstances) const {
       bool was_accepted = attempt.accepted.contains(recipient);
       if (attempt.outcome == Outcome::acknowledged && was_accepted) {
         bool may_be_silent = attempt.sender.empty() && is_rejected_everywhere(recipient);
-        bool had_one_disk = attempt.reply.find("copy on ") == std::string::npos &&
-                            std::ranges::any_of(circumstances.lost_disks, [&](const auto& lost) {
-                              return lost.first == attempt.hub && lost.second >= attempt.ended - std::chrono::minutes{1};
-                            });
+        bool had_one_disk =
+            attempt.reply.find("copy on ") == std::string::npos &&
+            std::ranges::any_of(circumstances.lost_disks, [&](const auto& lost) {
+              return lost.first == attempt.hub && lost.second >= attempt.ended - std::chrono::minutes{1};
+            });
         if (copies == 0 && fate.failure_notices.empty() && !may_be_silent && !had_one_disk) {
           ++counts.lost;
           verdict.failures.push_back("lost: " + where);

@@ -39,8 +39,9 @@ struct Attempt {
 struct Delivery {
   Duration at{};
   std::string sink;
-  std::string hub;           ///< address of the hub that delivered
-  std::optional<Duration> left_behind_at;  ///< when that hub wrote the end of data, where its side was closed before it came
+  std::string hub;  ///< address of the hub that delivered
+  std::optional<Duration>
+      left_behind_at;  ///< when that hub wrote the end of data, where its side was closed before it came
   bool was_replied = false;  ///< false: the sink kept the message but its 250 never left (RFC 1047)
   Duration replied_at{};
 };
@@ -57,11 +58,12 @@ struct Circumstances {
   /// From a next hop's 250 to the moment its discard status is durable on the holders: reply, commit, 100 ms
   /// of batching, the way to the holder, commit there. A crash inside it may send a second copy.
   Duration discard_window = std::chrono::seconds{2};
-  /// Not pairwise ownership: a hub that is disturbed already does not deliver what others may deliver. Then only what was under
-  /// way when it was disturbed may come twice.
+  /// Not pairwise ownership: a hub that is disturbed already does not deliver what others may deliver. Then
+  /// only what was under way when it was disturbed may come twice.
   bool is_exclusive = false;
   std::vector<Disturbance> disturbances;  ///< crashes, pauses, partitions of hubs; deaths of next hops
-  /// Whose disk was lost, and when. Mail that no other hub had, and whose 250 said so (`prefer`), may be lost with it.
+  /// Whose disk was lost, and when. Mail that no other hub had, and whose 250 said so (`prefer`), may be lost
+  /// with it.
   std::vector<std::pair<std::string, Duration>> lost_disks;
   [[nodiscard]] bool were_any() const { return !disturbances.empty(); }
 };
@@ -97,10 +99,11 @@ class Ledger {
   /// The operator was told that the message is held, and that every holder knows; or is about to release it.
   void held(const std::string& id) { held_.insert(id); }
   void released(const std::string& id) { held_.erase(id); }
-  /// A hub says that it delivered it. Between the two nobody may; but of hubs that do not hear one another (pairwise) more than
-  /// one may own it, which they say.
+  /// A hub says that it delivered it. Between the two nobody may; but of hubs that do not hear one another
+  /// (pairwise) more than one may own it, which they say.
   void delivered_by(const std::string& hub, const std::string& id) {
-    if (held_.contains(id) && !possible_duplicates_.contains(id)) fault("held, and delivered by " + hub + ": " + id);
+    if (held_.contains(id) && !possible_duplicates_.contains(id))
+      fault("held, and delivered by " + hub + ": " + id);
   }
   /// A hub gave up a recipient of a message with a null sender, or one that asked for silence.
   void fault(std::string what) { faults_.push_back(std::move(what)); }

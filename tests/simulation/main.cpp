@@ -36,8 +36,8 @@ struct Options {
   std::uint64_t last = 1;
   int jobs = 1;
   bool keeps_going = false;
-  std::string extra;  ///< the arguments a replay needs besides the seed
-  int limit_s = 0;    ///< stop beginning new seeds after so long
+  std::string extra;           ///< the arguments a replay needs besides the seed
+  int limit_s = 0;             ///< stop beginning new seeds after so long
   std::uint64_t per_pair = 0;  ///< not 0: every fault and every pair, so many seeds each, instead of a range
 };
 
@@ -47,7 +47,8 @@ const std::vector<std::vector<FaultKind>>& fault_sets() {
     std::vector<std::vector<FaultKind>> all;
     for (int i = 0; i < fault_kinds; ++i) all.push_back({static_cast<FaultKind>(i)});
     for (int i = 0; i < fault_kinds; ++i)
-      for (int j = i; j < fault_kinds; ++j) all.push_back({static_cast<FaultKind>(i), static_cast<FaultKind>(j)});
+      for (int j = i; j < fault_kinds; ++j)
+        all.push_back({static_cast<FaultKind>(i), static_cast<FaultKind>(j)});
     return all;
   }();
   return sets;
@@ -80,7 +81,8 @@ std::uint64_t process_us() {
 std::string replay_command(const Options& options, std::uint64_t number) {
   auto choices = choices_of(options, number);
   auto pair = options.per_pair == 0 ? std::string() : " --pair " + names_of(choices.forced);
-  return fmt::format("build/release/tests/simulation/simulation --seed {}{}{} --trace", choices.seed, pair, options.extra);
+  return fmt::format("build/release/tests/simulation/simulation --seed {}{}{} --trace", choices.seed, pair,
+                     options.extra);
 }
 
 /// Counts over all seeds, so that one sees what the runs have gone through.
@@ -278,12 +280,15 @@ int run_one(const Options& options) {
 }
 
 int run_scales(const std::vector<int>& scales, hub::OwnershipMode ownership) {
-  fmt::print("per hub and second   messages    beats  discards  shadows   octets   octets when idle   sessions (open, per hub)\n");
+  fmt::print(
+      "per hub and second   messages    beats  discards  shadows   octets   octets when idle   sessions "
+      "(open, per hub)\n");
   bool is_good = true;
   for (auto hubs : scales) {
     auto r = measure_scale(hubs, ownership, std::chrono::seconds{20});
-    fmt::print("{:>4} hubs            {:9.2f} {:8.1f} {:9.2f} {:8.2f} {:8.0f} {:18.0f} {:10.1f}{}\n", r.hubs, r.messages, r.beats, r.discards, r.shadows, r.octets,
-               r.octets_of_beats, r.sessions, r.ok ? "" : "   FAILED");
+    fmt::print("{:>4} hubs            {:9.2f} {:8.1f} {:9.2f} {:8.2f} {:8.0f} {:18.0f} {:10.1f}{}\n", r.hubs,
+               r.messages, r.beats, r.discards, r.shadows, r.octets, r.octets_of_beats, r.sessions,
+               r.ok ? "" : "   FAILED");
     std::fflush(stdout);
     is_good = is_good && r.ok;
   }
@@ -321,9 +326,15 @@ int main(int argc, char** argv) {
   app.add_option("--only", only, "only these kinds of faults")->delimiter(',');
   std::vector<std::string> forced;
   std::vector<int> scales;
-  app.add_option("--scale", scales, "measures clusters of so many hubs")->delimiter(',')->check(CLI::Range(2, 250));
-  app.add_option("--fault,--pair", forced, "these kinds of faults, once each, close to one another, instead of what the seed says")->delimiter(',');
-  app.add_option("--pairs", options.per_pair, "every fault and every pair of faults, with so many seeds each, from --seed on")->check(CLI::Range(1, 100'000));
+  app.add_option("--scale", scales, "measures clusters of so many hubs")
+      ->delimiter(',')
+      ->check(CLI::Range(2, 250));
+  app.add_option("--fault,--pair", forced,
+                 "these kinds of faults, once each, close to one another, instead of what the seed says")
+      ->delimiter(',');
+  app.add_option("--pairs", options.per_pair,
+                 "every fault and every pair of faults, with so many seeds each, from --seed on")
+      ->check(CLI::Range(1, 100'000));
   app.add_option("--without", without, "leave out these faults, by their number from 1")->delimiter(',');
   app.add_option("--seconds", options.limit_s, "stop after so long");
   app.add_flag("--trace", options.choices.print_trace, "print everything that happens");
@@ -334,10 +345,9 @@ int main(int argc, char** argv) {
     options.extra += fmt::format(" --hubs {}", hubs);
   }
   if (!ownership.empty()) {
-    options.choices.ownership =
-        ownership == "pairwise"   ? hub::OwnershipMode::pairwise
-        : ownership == "majority" ? hub::OwnershipMode::majority
-                                  : hub::OwnershipMode::etcd;
+    options.choices.ownership = ownership == "pairwise"   ? hub::OwnershipMode::pairwise
+                                : ownership == "majority" ? hub::OwnershipMode::majority
+                                                          : hub::OwnershipMode::etcd;
     options.extra += " --ownership " + ownership;
   }
   if (messages > 0) {
@@ -367,7 +377,8 @@ int main(int argc, char** argv) {
   if (!forced.empty()) options.extra += fmt::format(" --pair {}", fmt::join(forced, ","));
   for (auto number : without) options.choices.without.insert(number);
   if (!without.empty()) options.extra += fmt::format(" --without {}", fmt::join(without, ","));
-  if (!scales.empty()) return run_scales(scales, options.choices.ownership.value_or(hub::OwnershipMode::pairwise));
+  if (!scales.empty())
+    return run_scales(scales, options.choices.ownership.value_or(hub::OwnershipMode::pairwise));
   if (options.per_pair > 0) {
     options.choices.seed = seed > 0 ? seed : 1;
     options.first = 1;

@@ -38,7 +38,8 @@ void Nemesis::start() {
   }
   cluster_.on_event([this](int hub, hub::MessageEvent event) { saw(hub, event); });
   cluster_.on_death([this](int hub) { machine_died(hub); });
-  cluster_.on_disk_lost([this](int hub) { circumstances_.lost_disks.emplace_back(cluster_.address(hub), world_.now()); });
+  cluster_.on_disk_lost(
+      [this](int hub) { circumstances_.lost_disks.emplace_back(cluster_.address(hub), world_.now()); });
 }
 
 void Nemesis::saw(int hub, hub::MessageEvent event) {

@@ -19,7 +19,8 @@ class Nemesis {
           std::vector<std::string> client_addresses, const Scenario& scenario, Circumstances& circumstances);
 
   void start();
-  /// Ends every fault now, and begins no more; an operator's story comes to its own end soon (is_active() tells).
+  /// Ends every fault now, and begins no more; an operator's story comes to its own end soon (is_active()
+  /// tells).
   void heal();
   [[nodiscard]] bool is_active() const { return active_ > 0; }
   [[nodiscard]] std::uint64_t begun() const { return begun_; }

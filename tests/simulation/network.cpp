@@ -72,7 +72,9 @@ void Fabric::break_connection(const std::shared_ptr<Connection>& connection) {
   for (int side : {0, 1}) {
     connection->sides[side].out.clear();
     connection->sides[side].withheld = 0;
-    world_.after(Duration{0}, [this, connection, side] { arrive(connection, side, {{}, Side::Packet::Kind::reset, {}, {}}); });
+    world_.after(Duration{0}, [this, connection, side] {
+      arrive(connection, side, {{}, Side::Packet::Kind::reset, {}, {}});
+    });
   }
 }
 
@@ -92,7 +94,9 @@ std::size_t Fabric::open_connections_to(std::uint16_t port) const {
     auto listener = machine.listeners.find(port);
     if (listener == machine.listeners.end()) continue;
     for (const auto& [key, connection] : listener->second->process().connections_)
-      if (key.second == 1 && connection->sides[1].address.port == port && !connection->sides[0].is_closed && !connection->sides[1].is_closed) ++count;
+      if (key.second == 1 && connection->sides[1].address.port == port && !connection->sides[0].is_closed &&
+          !connection->sides[1].is_closed)
+        ++count;
   }
   return count;
 }
@@ -114,8 +118,9 @@ void Fabric::release_stuck(const std::function<bool(Connection&, int)>& is_conce
       side.out.clear();
       for (auto& packet_side : connection->sides) packet_side.withheld = 0;
       for (int to : {0, 1})
-        world_.after(latency(side.address.host, connection->sides[1 - from].address.host),
-                     [this, connection, to] { arrive(connection, to, {{}, Side::Packet::Kind::reset, {}, {}}); });
+        world_.after(
+            latency(side.address.host, connection->sides[1 - from].address.host),
+            [this, connection, to] { arrive(connection, to, {{}, Side::Packet::Kind::reset, {}, {}}); });
       continue;
     }
     auto retransmit = world_.now() + random_.between(Duration{0}, Duration{400ms});
@@ -137,7 +142,8 @@ void Fabric::send(const std::shared_ptr<Connection>& connection, int from_side, 
   if (kind == Side::Packet::Kind::data && is_lossy(from.address.host, to.address.host)) {
     if (random_.chance(60)) arrives += random_.between(Duration{0}, Duration{6s});
     if (random_.chance(15))
-      world_.after(random_.between(Duration{0}, Duration{3ms}), [this, connection] { break_connection(connection); });
+      world_.after(random_.between(Duration{0}, Duration{3ms}),
+                   [this, connection] { break_connection(connection); });
   }
   if (!from.out.empty()) arrives = std::max(arrives, from.out.back().arrives);
   if (on_send_ && !octets.empty()) on_send_(from.address, to.address, octets);

@@ -77,8 +77,8 @@ class Fabric {
   [[nodiscard]] bool is_blocked(const std::string& from, const std::string& to) const;
   /// Extra latency of everything from or to this machine; 0 ends it.
   void slow_down(const std::string& machine, Duration extra);
-  /// Connections between this machine and the others named break now and then, with what is under way; some packets are
-  /// late by seconds. An empty list ends it.
+  /// Connections between this machine and the others named break now and then, with what is under way; some
+  /// packets are late by seconds. An empty list ends it.
   void make_lossy(const std::string& machine, std::set<std::string> others);
   /// The machine loses its power: its connections vanish without a word. The process's network is cut first.
   void power_off(const std::string& machine);
@@ -86,7 +86,10 @@ class Fabric {
 
   [[nodiscard]] World& world() { return world_; }
   /// Called with everything that is sent, as it is sent.
-  void on_send(std::function<void(const Endpoint& from, const Endpoint& to, std::string_view octets)> callback) { on_send_ = std::move(callback); }
+  void on_send(
+      std::function<void(const Endpoint& from, const Endpoint& to, std::string_view octets)> callback) {
+    on_send_ = std::move(callback);
+  }
   /// Connections that were accepted at this port, wherever, and that neither side has closed.
   [[nodiscard]] std::size_t open_connections_to(std::uint16_t port) const;
   [[nodiscard]] std::uint64_t octets_carried() const { return octets_; }
@@ -137,7 +140,8 @@ class ProcessNetwork final : public hub::Network {
   ProcessNetwork(Fabric& fabric, Host& host);
   ~ProcessNetwork() override;
 
-  hub::Task<Result<std::unique_ptr<hub::Stream>>> connect(Endpoint to, MonotonicTime deadline, std::string from = {}) override;
+  hub::Task<Result<std::unique_ptr<hub::Stream>>> connect(Endpoint to, MonotonicTime deadline,
+                                                          std::string from = {}) override;
   Result<std::unique_ptr<hub::Acceptor>> listen(const Endpoint& at) override;
 
   /// The process is killed: its kernel closes every connection. After it nothing goes in or out any more.

@@ -186,7 +186,8 @@ TEST(Network, KilledProcessClosesItsConnections) {
   EXPECT_EQ(pair.end, ErrorCode(asio::error::eof));
 }
 
-// What a process has written is its machine's: it comes after the process is dead, however late. Only then is it left behind.
+// What a process has written is its machine's: it comes after the process is dead, however late. Only then is
+// it left behind.
 TEST(Network, BringsWhatADeadProcessHadWritten) {
   Pair pair;
   pair.start_server();

@@ -18,7 +18,8 @@ constexpr Duration stop_limit = 60s;
 constexpr Duration deadline_margin = 30s;  // sessions that end, a spool that is slow
 
 bool is_over(DrainState state) {
-  return state == DrainState::paused || state == DrainState::drained || state == DrainState::incomplete || state == DrainState::left;
+  return state == DrainState::paused || state == DrainState::drained || state == DrainState::incomplete ||
+         state == DrainState::left;
 }
 
 }  // namespace
@@ -47,8 +48,10 @@ bool Operator::tells(FaultKind kind) {
     case FaultKind::receiver_killed:
     case FaultKind::undrain:
     case FaultKind::leave:
-    case FaultKind::rescale: return true;
-    default: return false;
+    case FaultKind::rescale:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -59,7 +62,8 @@ void Operator::begin(const Fault& fault, Hooks hooks) {
 hub::Task<void> Operator::tell(Fault fault, Hooks hooks) {
   auto kind = fault.kind;
   // One at a time: who throws a disk away must not have another hub's.
-  bool is_order = kind >= FaultKind::drain_return || kind == FaultKind::rolling_restart || kind == FaultKind::swapped_disk;
+  bool is_order = kind >= FaultKind::drain_return || kind == FaultKind::rolling_restart ||
+                  kind == FaultKind::swapped_disk;
   if (is_order) {
     while (is_busy_) co_await wait(look_interval);
     is_busy_ = true;
@@ -130,7 +134,9 @@ hub::Task<bool> Operator::give(int hub, Order order) {
       process->order(order, [answer](std::string text) { *answer = std::move(text); });
       co_await wait_until([answer] { return answer->has_value(); }, answer_limit);
       world_.say("operator", "hub{}: {}: {}", hub + 1, to_string(order.verb),
-                 !*answer ? "no answer" : (*answer)->empty() ? "ordered" : **answer);
+                 !*answer             ? "no answer"
+                 : (*answer)->empty() ? "ordered"
+                                      : **answer);
       if (*answer && (*answer)->empty()) co_return true;
     }
     co_await wait(1s);
@@ -145,7 +151,10 @@ hub::Task<void> Operator::undrain(int hub) {
       auto answer = std::make_shared<std::optional<std::string>>();
       process->undrain([answer](std::string text) { *answer = std::move(text); });
       co_await wait_until([answer] { return answer->has_value(); }, answer_limit);
-      world_.say("operator", "hub{}: undrain: {}", hub + 1, !*answer ? "no answer" : (*answer)->empty() ? "done" : **answer);
+      world_.say("operator", "hub{}: undrain: {}", hub + 1,
+                 !*answer             ? "no answer"
+                 : (*answer)->empty() ? "done"
+                                      : **answer);
       if (*answer && (*answer)->empty()) co_return;
     }
     hub::Timer timer(host_.io());
@@ -177,7 +186,8 @@ hub::Task<std::optional<DrainState>> Operator::wait_until_over(int hub, Duration
       if (report->state == DrainState::left) {
         const auto& c = report->current;
         if (c.queue + c.shadows + c.outbox != 0)
-          cluster_.fail(fmt::format("hub{} has left with {} messages, {} shadows and {} discards", hub + 1, c.queue, c.shadows, c.outbox));
+          cluster_.fail(fmt::format("hub{} has left with {} messages, {} shadows and {} discards", hub + 1,
+                                    c.queue, c.shadows, c.outbox));
       }
       co_return report->state;
     }
@@ -249,17 +259,20 @@ hub::Task<void> Operator::restart_each(Hooks hooks) {
 hub::Task<void> Operator::restore_backup(Fault fault, Hooks hooks) {
   auto image = cluster_.disk_of(fault.target);
   co_await wait(fault.length);
-  if (is_healed_ || !cluster_.is_member(fault.target) || image.empty() || !hooks.take_disk(fault.target)) co_return;
+  if (is_healed_ || !cluster_.is_member(fault.target) || image.empty() || !hooks.take_disk(fault.target))
+    co_return;
   hooks.disturb(fault.target);
   cluster_.kill(fault.target, true, false);
   cluster_.set_disk(fault.target, std::move(image));
-  world_.say("operator", "hub{} gets back the disk of {:.1f} s ago", fault.target + 1, std::chrono::duration<double>(fault.length).count());
+  world_.say("operator", "hub{} gets back the disk of {:.1f} s ago", fault.target + 1,
+             std::chrono::duration<double>(fault.length).count());
   co_await wait(random_.between(Duration{100ms}, Duration{5s}));
   co_await bring_back(fault.target);
   co_await wait(15s);
 }
 
-// The target has to do without its disk, and begins anew; later that disk is given to another hub, which has lost its own.
+// The target has to do without its disk, and begins anew; later that disk is given to another hub, which has
+// lost its own.
 hub::Task<void> Operator::reuse_disk(Fault fault, Hooks hooks) {
   if (!cluster_.is_member(fault.target) || !hooks.take_disk(fault.target)) co_return;
   hooks.disturb(fault.target);
@@ -277,7 +290,12 @@ hub::Task<void> Operator::reuse_disk(Fault fault, Hooks hooks) {
   co_await bring_back(fault.other);
   co_await wait(15s);
   // It says whose disk that is.
-  if (!co_await wait_until([this, &fault] { return cluster_.has_wrong_disk(fault.other) || cluster_.process(fault.other) != nullptr; }, 60s)) co_return;
+  if (!co_await wait_until(
+          [this, &fault] {
+            return cluster_.has_wrong_disk(fault.other) || cluster_.process(fault.other) != nullptr;
+          },
+          60s))
+    co_return;
   if (!cluster_.has_wrong_disk(fault.other)) co_return;
   co_await wait_until([this, &fault] { return cluster_.is_down(fault.other); }, stop_limit);
   cluster_.set_disk(fault.other, {});
@@ -285,7 +303,8 @@ hub::Task<void> Operator::reuse_disk(Fault fault, Hooks hooks) {
 }
 
 hub::Task<void> Operator::swap_disks(Fault fault, Hooks hooks) {
-  if (!cluster_.is_member(fault.target) || !cluster_.is_member(fault.other) || !hooks.take_disk(fault.target)) co_return;
+  if (!cluster_.is_member(fault.target) || !cluster_.is_member(fault.other) || !hooks.take_disk(fault.target))
+    co_return;
   hooks.disturb(fault.target);
   hooks.disturb(fault.other);
   cluster_.kill(fault.target, true, false);
@@ -300,7 +319,9 @@ hub::Task<void> Operator::swap_disks(Fault fault, Hooks hooks) {
   co_await wait(std::min<Duration>(fault.length, 20s));
   // Both say whose disks they have, and get their own back.
   auto are_both_known = [this, &fault] {
-    auto is_known = [this](int hub) { return (cluster_.has_wrong_disk(hub) && cluster_.is_down(hub)) || cluster_.process(hub) != nullptr; };
+    auto is_known = [this](int hub) {
+      return (cluster_.has_wrong_disk(hub) && cluster_.is_down(hub)) || cluster_.process(hub) != nullptr;
+    };
     return is_known(fault.target) && is_known(fault.other);
   };
   if (!co_await wait_until(are_both_known, 90s)) co_return;
@@ -321,7 +342,8 @@ hub::Task<void> Operator::swap_disks(Fault fault, Hooks hooks) {
 hub::Task<void> Operator::drain(Fault fault, Hooks hooks) {
   auto order = make_order(DrainVerb::drain);
   bool is_late = fault.kind == FaultKind::drain_late;
-  auto away = is_late ? random_.between(Duration{20s}, Duration{60s}) : random_.between(Duration{100ms}, Duration{40s});
+  auto away = is_late ? random_.between(Duration{20s}, Duration{60s})
+                      : random_.between(Duration{100ms}, Duration{40s});
   order.return_within = is_late ? random_.between(Duration{1s}, Duration{15s}) : away + 60s;
   if (!co_await give(fault.target, order)) co_return;
   co_await wait_until_over(fault.target, order.deadline + deadline_margin);
@@ -344,7 +366,8 @@ hub::Task<void> Operator::be_killed(Fault fault, Hooks hooks) {
     auto report = co_await ask(fault.target);
     if (report && (report->state == DrainState::handing_over || is_over(report->state))) {
       if (fault.kind == FaultKind::receiver_killed && !report->handed_to.empty()) {
-        auto at = std::next(report->handed_to.begin(), static_cast<std::ptrdiff_t>(random_.below(report->handed_to.size())));
+        auto at = std::next(report->handed_to.begin(),
+                            static_cast<std::ptrdiff_t>(random_.below(report->handed_to.size())));
         victim = std::stoi(at->first.substr(3)) - 1;
       }
       break;

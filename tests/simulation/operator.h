@@ -1,7 +1,7 @@
-// Who runs the cluster of a run: drains and restarts hubs, throws them away, makes the cluster larger and smaller, restores
-// backups and mixes up disks. Each order is a story of several steps that goes on while the rest of the run does what it
-// does: a hub may be dead, deaf or standing still when the next step comes. Orders go through hub::DrainControl, as the
-// admin API's do.
+// Who runs the cluster of a run: drains and restarts hubs, throws them away, makes the cluster larger and
+// smaller, restores backups and mixes up disks. Each order is a story of several steps that goes on while the
+// rest of the run does what it does: a hub may be dead, deaf or standing still when the next step comes.
+// Orders go through hub::DrainControl, as the admin API's do.
 #pragma once
 
 #include <functional>

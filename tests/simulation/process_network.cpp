@@ -83,7 +83,8 @@ void ProcessNetwork::dial(const std::shared_ptr<Dial>& dial, Duration wait) {
   });
 }
 
-hub::Task<Result<std::unique_ptr<hub::Stream>>> ProcessNetwork::connect(Endpoint to, MonotonicTime deadline, std::string) {
+hub::Task<Result<std::unique_ptr<hub::Stream>>> ProcessNetwork::connect(Endpoint to, MonotonicTime deadline,
+                                                                        std::string) {
   auto what = "connect to " + to_string(to);
   if (is_cut_) co_return failure(asio::error::make_error_code(asio::error::network_down), what);
   auto dialing = std::make_shared<Dial>(*this, to);

@@ -28,7 +28,8 @@ class Run {
     plan.messages = scenario_.messages;
     plan.gap_max = scenario_.horizon / std::max(1, scenario_.messages);
     plan.begin = 500ms;
-    for (int i = 0; i < cluster_.size(); ++i) plan.hubs.push_back({cluster_.address(i), Cluster::client_port});
+    for (int i = 0; i < cluster_.size(); ++i)
+      plan.hubs.push_back({cluster_.address(i), Cluster::client_port});
     for (int i = 0; i < scenario_.sinks; ++i) {
       auto name = fmt::format("sink{}", i + 1);
       sinks_.push_back(
@@ -66,7 +67,8 @@ class Run {
     auto clients_done = [this] {
       return std::ranges::all_of(clients_, [](const auto& c) { return c->is_done(); });
     };
-    run_until(healed + clients_end_at_most, [this, clients_done] { return clients_done() && !nemesis_->is_active(); });
+    run_until(healed + clients_end_at_most,
+              [this, clients_done] { return clients_done() && !nemesis_->is_active(); });
     if (nemesis_->is_active()) fail("the operator does not come to an end");
     if (!clients_done()) fail("the clients do not come to an end");
     auto began = world_.now();

@@ -28,7 +28,11 @@ struct Counted {
 class Scale {
  public:
   Scale(int hubs, hub::OwnershipMode ownership, Duration span)
-      : span_(span), scenario_(make(hubs, ownership)), world_(1, false), fabric_(world_), cluster_(world_, fabric_, ledger_, scenario_) {
+      : span_(span),
+        scenario_(make(hubs, ownership)),
+        world_(1, false),
+        fabric_(world_),
+        cluster_(world_, fabric_, ledger_, scenario_) {
     ClientPlan plan;
     plan.messages = static_cast<int>(span_ / 1s) + 1;
     plan.begin = settling + idle;
@@ -37,9 +41,12 @@ class Scale {
     plan.breaks_off = plan.resets = plan.null_sender = plan.rejected = plan.big = 0;
     for (int i = 0; i < hubs; ++i) plan.hubs.push_back({cluster_.address(i), Cluster::client_port});
     plan.domains = {"d1.test"};
-    for (int i = 1; i <= hubs; ++i) clients_.push_back(std::make_unique<Client>(world_, fabric_, ledger_, i, plan));
+    for (int i = 1; i <= hubs; ++i)
+      clients_.push_back(std::make_unique<Client>(world_, fabric_, ledger_, i, plan));
     sink_ = std::make_unique<Sink>(world_, fabric_, ledger_, "sink1", "10.0.2.1");
-    fabric_.on_send([this](const Endpoint& from, const Endpoint& to, std::string_view octets) { sent(from, to, octets); });
+    fabric_.on_send([this](const Endpoint& from, const Endpoint& to, std::string_view octets) {
+      sent(from, to, octets);
+    });
     cluster_.on_event([this](int, hub::MessageEvent event) {
       if (event == hub::MessageEvent::accepted) ++counted_.accepted;
       if (event == hub::MessageEvent::shadow_stored) ++counted_.shadows;
@@ -67,7 +74,8 @@ class Scale {
     result.shadows = per_hub_and_second(counted_.shadows - before.shadows, span_);
     result.octets = per_hub_and_second(counted_.octets - before.octets, span_);
     result.octets_of_beats = per_hub_and_second(idle_octets, idle);
-    result.sessions = 2.0 * static_cast<double>(fabric_.open_connections_to(Cluster::hub_port)) / scenario_.hubs;
+    result.sessions =
+        2.0 * static_cast<double>(fabric_.open_connections_to(Cluster::hub_port)) / scenario_.hubs;
     result.ok = end();
     return result;
   }
@@ -128,6 +136,8 @@ class Scale {
 
 }  // namespace
 
-ScaleResult measure_scale(int hubs, hub::OwnershipMode ownership, Duration span) { return Scale(hubs, ownership, span)(); }
+ScaleResult measure_scale(int hubs, hub::OwnershipMode ownership, Duration span) {
+  return Scale(hubs, ownership, span)();
+}
 
 }  // namespace umbra::simulation

@@ -9,28 +9,34 @@ namespace umbra::simulation {
 namespace {
 
 /// What a run must have for these faults to mean something.
-void make_room_for(Scenario& scenario, const std::vector<FaultKind>& kinds, const Choices& choices, SeededRandom& random) {
+void make_room_for(Scenario& scenario, const std::vector<FaultKind>& kinds, const Choices& choices,
+                   SeededRandom& random) {
   auto has = [&kinds](FaultKind kind) { return std::ranges::find(kinds, kind) != kinds.end(); };
   if (has(FaultKind::arbiter_away) && !choices.ownership) scenario.ownership = hub::OwnershipMode::etcd;
   if (has(FaultKind::rescale) && scenario.membership == Scenario::Membership::list)
-    scenario.membership = random.chance(500) ? Scenario::Membership::services : Scenario::Membership::addresses;
+    scenario.membership =
+        random.chance(500) ? Scenario::Membership::services : Scenario::Membership::addresses;
 }
 
 /// The faults that were named, close to one another: the second begins while the first lasts, or soon after.
-std::vector<Fault> draw_forced(SeededRandom& random, const Scenario& scenario, const std::vector<FaultKind>& kinds) {
+std::vector<Fault> draw_forced(SeededRandom& random, const Scenario& scenario,
+                               const std::vector<FaultKind>& kinds) {
   std::vector<Fault> faults;
-  constexpr std::array common = {hub::MessageEvent::accepted, hub::MessageEvent::protected_, hub::MessageEvent::delivered,
-                                 hub::MessageEvent::discarded, hub::MessageEvent::shadow_stored};
+  constexpr std::array common = {hub::MessageEvent::accepted, hub::MessageEvent::protected_,
+                                 hub::MessageEvent::delivered, hub::MessageEvent::discarded,
+                                 hub::MessageEvent::shadow_stored};
   for (auto kind : kinds) {
     auto fault = draw_fault(random, scenario.hubs, scenario.sinks, scenario.horizon, kind);
-    if (fault.trigger && std::ranges::find(common, fault.trigger->event) == common.end()) fault.trigger->event = common[random.below(common.size())];
+    if (fault.trigger && std::ranges::find(common, fault.trigger->event) == common.end())
+      fault.trigger->event = common[random.below(common.size())];
     if (!faults.empty()) {
       const auto& first = faults.front();
       bool is_after_trigger = first.trigger.has_value() && random.chance(500);
       if (is_after_trigger && fault.trigger) {
         fault.begin = first.begin;  // what triggers the one may trigger the other
       } else {
-        fault.begin = first.begin + random.between(Duration{0}, std::min<Duration>(first.length, scenario.horizon / 2));
+        fault.begin =
+            first.begin + random.between(Duration{0}, std::min<Duration>(first.length, scenario.horizon / 2));
         if (random.chance(500)) fault.trigger.reset();
       }
       if (random.chance(400) && is_of_sink(kind) == is_of_sink(first.kind)) fault.target = first.target;
@@ -94,10 +100,12 @@ Scenario make_scenario(const Choices& choices) {
   for (int i = 0; i < scenario.hubs; ++i)
     scenario.zones.push_back(has_zones ? (i % 2 == 0 ? "east" : "west") : "");
   if (has_zones) {
-    constexpr std::array wishes = {ZonePreference::prefer_other_zone, ZonePreference::only_other_zone, ZonePreference::any};
+    constexpr std::array wishes = {ZonePreference::prefer_other_zone, ZonePreference::only_other_zone,
+                                   ZonePreference::any};
     scenario.protection.zones = wishes[protection.below(wishes.size())];
     // Each zone needs so many hubs in the other one.
-    if (scenario.protection.zones == ZonePreference::only_other_zone && scenario.hubs < 4) scenario.protection.copies = 1;
+    if (scenario.protection.zones == ZonePreference::only_other_zone && scenario.hubs < 4)
+      scenario.protection.copies = 1;
   }
   auto net = master.fork("safety net");
   if (net.chance(400)) {
@@ -129,7 +137,8 @@ Scenario make_scenario(const Choices& choices) {
   scenario.forgetful_mood.withholds_reply = 150;
   auto members = master.fork("membership");
   if (members.chance(350))
-    scenario.membership = members.chance(500) ? Scenario::Membership::services : Scenario::Membership::addresses;
+    scenario.membership =
+        members.chance(500) ? Scenario::Membership::services : Scenario::Membership::addresses;
   if (scenario.membership != Scenario::Membership::list && members.chance(700))
     for (auto left = members.between(1, 3); left > 0; --left)
       scenario.dns_troubles.push_back({members.between(Duration{0}, scenario.horizon),
@@ -141,19 +150,23 @@ Scenario make_scenario(const Choices& choices) {
   // messages.
   if (count > 0 && faults.chance(500)) {
     constexpr std::array away = {FaultKind::sink_dead, FaultKind::sink_silent, FaultKind::sink_moody};
-    auto fault = draw_fault(faults, scenario.hubs, scenario.sinks, scenario.horizon, away[faults.below(away.size())]);
+    auto fault =
+        draw_fault(faults, scenario.hubs, scenario.sinks, scenario.horizon, away[faults.below(away.size())]);
     fault.begin = faults.between(Duration{1s}, scenario.horizon / 4);
     fault.length = faults.between(scenario.horizon / 4, scenario.horizon);
     drawn.push_back(fault);
   }
-  for (int i = 0; i < count; ++i) drawn.push_back(draw_fault(faults, scenario.hubs, scenario.sinks, scenario.horizon, draw_kind(faults)));
+  for (int i = 0; i < count; ++i)
+    drawn.push_back(draw_fault(faults, scenario.hubs, scenario.sinks, scenario.horizon, draw_kind(faults)));
   // Of its own, as above.
   auto later = master.fork("later faults");
   if (!scenario.is_calm && later.chance(600))
     for (auto more = later.between(1, 2); more > 0; --more)
-      drawn.push_back(draw_fault(later, scenario.hubs, scenario.sinks, scenario.horizon, draw_later_kind(later)));
+      drawn.push_back(
+          draw_fault(later, scenario.hubs, scenario.sinks, scenario.horizon, draw_later_kind(later)));
   auto is_rescale = [](const Fault& f) { return f.kind == FaultKind::rescale; };
-  if (scenario.hubs != 3 || choices.ownership == hub::OwnershipMode::majority) std::erase_if(drawn, is_rescale);
+  if (scenario.hubs != 3 || choices.ownership == hub::OwnershipMode::majority)
+    std::erase_if(drawn, is_rescale);
   if (!choices.forced.empty()) drawn = draw_forced(later, scenario, choices.forced);
   std::vector<FaultKind> kinds;
   for (const auto& fault : drawn) kinds.push_back(fault.kind);
@@ -172,10 +185,12 @@ Scenario make_scenario(const Choices& choices) {
   }
   auto hops = master.fork("hops");
   // A hub that is scaled away is nobody's next hop: the operator would change the routes first.
-  if (scenario.spares == 0 && hops.chance(300)) scenario.hops = hops.chance(500) ? Scenario::Hops::core : Scenario::Hops::chain;
+  if (scenario.spares == 0 && hops.chance(300))
+    scenario.hops = hops.chance(500) ? Scenario::Hops::core : Scenario::Hops::chain;
   scenario.first_core_hub = static_cast<int>(hops.between(1, scenario.hubs - 1));
   bool is_listed = scenario.membership == Scenario::Membership::list;
-  if (!is_listed && scenario.ownership == hub::OwnershipMode::majority) scenario.ownership = hub::OwnershipMode::pairwise;
+  if (!is_listed && scenario.ownership == hub::OwnershipMode::majority)
+    scenario.ownership = hub::OwnershipMode::pairwise;
   return scenario;
 }
 

@@ -47,12 +47,13 @@ struct Scenario {
   Duration acknowledgement_delay_max{};
   std::uint32_t delayed_acknowledgements_max = 1000;
   std::vector<std::string> zones;  ///< of the hubs
-  /// Routes to hubs: none; all hubs but those from `first_core_hub` on hand their mail to these; each hub to the next one.
+  /// Routes to hubs: none; all hubs but those from `first_core_hub` on hand their mail to these; each hub to
+  /// the next one.
   enum class Hops : std::uint8_t { none, core, chain };
   Hops hops = Hops::none;
   int first_core_hub = 0;
   hub::SafetyNetConfig safety_net;  ///< what is kept is no unrest, and is never delivered by itself
-  bool is_calm = false;  ///< nothing goes wrong: not one duplicate is allowed
+  bool is_calm = false;             ///< nothing goes wrong: not one duplicate is allowed
 };
 
 struct Choices {

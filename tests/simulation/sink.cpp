@@ -211,7 +211,11 @@ void Sink::keep(const Transaction& transaction, const std::string& from) {
   auto token = field_of(transaction.octets, "\r\nX-Token:");
   for (const auto& recipient : transaction.recipients) {
     world.say(host_.name(), "keeps {} for {} from {}", token, recipient, from);
-    Delivery delivery{.at = world.now(), .sink = host_.name(), .hub = from, .left_behind_at = transaction.left_behind_at, .replied_at = {}};
+    Delivery delivery{.at = world.now(),
+                      .sink = host_.name(),
+                      .hub = from,
+                      .left_behind_at = transaction.left_behind_at,
+                      .replied_at = {}};
     ledger_.delivered(token, recipient, transaction.octets, std::move(delivery));
   }
 }

@@ -17,8 +17,8 @@ class SimStream final : public hub::Stream {
   void close() noexcept override;
   [[nodiscard]] const Endpoint& remote() const override { return connection_->sides[1 - side_].address; }
 
-  /// When the other side wrote the newest octets that have come, where it has closed since: they waited for a long time, and their
-  /// writer may be dead.
+  /// When the other side wrote the newest octets that have come, where it has closed since: they waited for a
+  /// long time, and their writer may be dead.
   [[nodiscard]] std::optional<Duration> left_behind_at() const;
   /// Something changed: waiting operations look again.
   void wake();

@@ -60,6 +60,8 @@ hub::Task<bool> Wire::read_reply(int& code, std::string& text, Duration limit) {
   co_return true;
 }
 
-std::optional<Duration> Wire::left_behind_at() const { return dynamic_cast<const SimStream&>(*stream_).left_behind_at(); }
+std::optional<Duration> Wire::left_behind_at() const {
+  return dynamic_cast<const SimStream&>(*stream_).left_behind_at();
+}
 
 }  // namespace umbra::simulation

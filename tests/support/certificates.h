@@ -1,5 +1,5 @@
-// Certificates for tests: an authority of one's own that issues for any names and any time, and a folder of PEM files that is
-// gone with the object.
+// Certificates for tests: an authority of one's own that issues for any names and any time, and a folder of
+// PEM files that is gone with the object.
 #pragma once
 
 #include <openssl/ec.h>
@@ -25,14 +25,16 @@ struct Pem {
 class TestAuthority {
  public:
   explicit TestAuthority(const std::string& name) : key_(EVP_EC_gen("P-256")) {
-    certificate_.reset(make(name, name, *key_, "", WallClock::now() - std::chrono::days(30), WallClock::now() + std::chrono::days(3650)));
+    certificate_.reset(make(name, name, *key_, "", WallClock::now() - std::chrono::days(30),
+                            WallClock::now() + std::chrono::days(3650)));
   }
   /// `names` as OpenSSL writes them: "DNS:a.example,URI:umbra://hub/a".
   [[nodiscard]] Pem issue(const std::string& names, WallTime from, WallTime until) const {
     hub::KeyPtr key(EVP_EC_gen("P-256"));
     hub::CertificatePtr certificate(make("leaf", "", *key, names, from, until));
-    return {text([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); }),
-            text([&](BIO* bio) { return PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr); })};
+    return {text([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); }), text([&](BIO* bio) {
+              return PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+            })};
   }
   [[nodiscard]] Pem issue(const std::string& names) const {
     return issue(names, WallClock::now() - std::chrono::hours(1), WallClock::now() + std::chrono::days(90));
@@ -50,8 +52,8 @@ class TestAuthority {
     auto octets = BIO_get_mem_data(bio.get(), &data);
     return {data, static_cast<std::size_t>(octets)};
   }
-  X509* make(const std::string& subject, const std::string& issuer, EVP_PKEY& key, const std::string& names, WallTime from,
-             WallTime until) const {
+  X509* make(const std::string& subject, const std::string& issuer, EVP_PKEY& key, const std::string& names,
+             WallTime from, WallTime until) const {
     static long serial = 1;
     auto* x = X509_new();
     X509_set_version(x, 2);
@@ -70,7 +72,8 @@ class TestAuthority {
     return x;
   }
   static void add_name(X509_NAME& name, const std::string& text) {
-    X509_NAME_add_entry_by_txt(&name, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.c_str()), -1, -1, 0);
+    X509_NAME_add_entry_by_txt(&name, "CN", MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(text.c_str()), -1, -1, 0);
   }
   static void extend(X509& x, int what, const std::string& value) {
     auto* extension = X509V3_EXT_conf_nid(nullptr, nullptr, what, value.c_str());
@@ -101,7 +104,9 @@ class PemFolder {
     return file;
   }
   /// Both in one file, as TlsFiles take them.
-  hub::TlsFiles put(const std::string& name, const Pem& pem) const { return {put(name, pem.certificate + pem.key), ""}; }
+  hub::TlsFiles put(const std::string& name, const Pem& pem) const {
+    return {put(name, pem.certificate + pem.key), ""};
+  }
 
  private:
   std::string path_;

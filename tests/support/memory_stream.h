@@ -103,7 +103,8 @@ class MemoryNetwork final : public hub::Network {
   }
   [[nodiscard]] bool is_listening() const { return is_listening_; }
 
-  hub::Task<Result<std::unique_ptr<hub::Stream>>> connect(hub::Endpoint to, MonotonicTime, std::string) override {
+  hub::Task<Result<std::unique_ptr<hub::Stream>>> connect(hub::Endpoint to, MonotonicTime,
+                                                          std::string) override {
     co_return failure(std::errc::connection_refused, "connect to " + hub::to_string(to));
   }
   Result<std::unique_ptr<hub::Acceptor>> listen(const hub::Endpoint& at) override {

@@ -1,5 +1,5 @@
-// Two ends of one connection in memory, for code that speaks with code: what one writes the other reads, in pieces as small as
-// the test wants, with no more under way than the test allows. One thread.
+// Two ends of one connection in memory, for code that speaks with code: what one writes the other reads, in
+// pieces as small as the test wants, with no more under way than the test allows. One thread.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,8 @@ struct Pipe {
 
 class PairedStream final : public hub::Stream {
  public:
-  PairedStream(std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out) : in_(std::move(in)), out_(std::move(out)) {}
+  PairedStream(std::shared_ptr<Pipe> in, std::shared_ptr<Pipe> out)
+      : in_(std::move(in)), out_(std::move(out)) {}
   ~PairedStream() override { close(); }
   hub::Task<hub::IoResult> read_some(hub::asio::mutable_buffer buffer) override {
     while (in_->octets.empty() && !in_->is_ended) co_await in_->readable.wait();

@@ -1,5 +1,5 @@
-// A client's side of TLS for tests that play the peer with plain functions: octets in, octets out, on OpenSSL's own memory and
-// none of the code under test but the context. One thread.
+// A client's side of TLS for tests that play the peer with plain functions: octets in, octets out, on
+// OpenSSL's own memory and none of the code under test but the context. One thread.
 #pragma once
 
 #include <string>
@@ -16,7 +16,9 @@ class TlsTalker {
     X509_VERIFY_PARAM_set_time(SSL_get0_param(ssl_.get()), hub::unix_seconds(WallClock::now()));
     SSL_set_connect_state(ssl_.get());
   }
-  void take(const std::string& octets) { BIO_write(SSL_get_rbio(ssl_.get()), octets.data(), static_cast<int>(octets.size())); }
+  void take(const std::string& octets) {
+    BIO_write(SSL_get_rbio(ssl_.get()), octets.data(), static_cast<int>(octets.size()));
+  }
   std::string give() {
     std::string octets(64 << 10, '\0');
     int count = BIO_read(SSL_get_wbio(ssl_.get()), octets.data(), static_cast<int>(octets.size()));
@@ -40,7 +42,8 @@ class TlsTalker {
   }
   std::string export_key(std::string_view label) {
     std::string key(32, '\0');
-    SSL_export_keying_material(ssl_.get(), reinterpret_cast<unsigned char*>(key.data()), key.size(), label.data(), label.size(), nullptr, 0, 0);
+    SSL_export_keying_material(ssl_.get(), reinterpret_cast<unsigned char*>(key.data()), key.size(),
+                               label.data(), label.size(), nullptr, 0, 0);
     return key;
   }
   bool was_told_the_end() { return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0; }

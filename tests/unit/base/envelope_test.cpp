@@ -26,7 +26,8 @@ TEST(Envelope, WithoutATrailIsAsHubsOfTheReleaseBeforeWriteIt) {
   auto with = encode(envelope);
   envelope.trail.clear();
   auto without = encode(envelope);
-  EXPECT_EQ(with.size(), without.size() + 1 + 2 * (1 + 5) + 1) << "a number, the hubs, and one more octet of flags";
+  EXPECT_EQ(with.size(), without.size() + 1 + 2 * (1 + 5) + 1)
+      << "a number, the hubs, and one more octet of flags";
   EXPECT_TRUE(decode_envelope(without)->trail.empty());
 }
 
@@ -39,7 +40,8 @@ TEST(Envelope, KeepsTheFiltersItWaitsFor) {
     auto decoded = decode_envelope(octets);
     ASSERT_TRUE(decoded) << decoded.error().what;
     EXPECT_EQ(*decoded, envelope);
-    for (std::size_t length = 0; length < octets.size(); ++length) EXPECT_FALSE(decode_envelope(std::string_view(octets).substr(0, length))) << length;
+    for (std::size_t length = 0; length < octets.size(); ++length)
+      EXPECT_FALSE(decode_envelope(std::string_view(octets).substr(0, length))) << length;
     for (const std::string& name : {std::string(), std::string(65, 'x'), std::string("a\nb")}) {
       envelope.waits_for.back() = name;
       EXPECT_FALSE(decode_envelope(encode(envelope))) << name;

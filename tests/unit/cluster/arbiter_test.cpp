@@ -1,5 +1,5 @@
-// Ownership by an arbiter: what a hub concludes from the records it sees, and that an owner with a good lease and a taker with
-// a successful swap never exist at once.
+// Ownership by an arbiter: what a hub concludes from the records it sees, and that an owner with a good lease
+// and a taker with a successful swap never exist at once.
 #include "cluster/arbiter.h"
 
 #include <gtest/gtest.h>
@@ -18,9 +18,13 @@ using Own = ArbiterView::Own::What;
 const SpoolId spool{0xaaaa};
 const SpoolId other_spool{0xbbbb};
 constexpr Duration lease = 8s;
-MonotonicTime at(Duration d) { return MonotonicTime{1h + d}; }
+MonotonicTime at(Duration d) {
+  return MonotonicTime{1h + d};
+}
 
-ArbiterRecord record(std::string renewal = "1") { return {"p", spool, Epoch{5}, false, true, lease, std::move(renewal), "10"}; }
+ArbiterRecord record(std::string renewal = "1") {
+  return {"p", spool, Epoch{5}, false, true, lease, std::move(renewal), "10"};
+}
 
 TEST(ArbiterView, EndsNothingBeforeItHasLooked) {
   EXPECT_EQ(ArbiterView{}.decide_end("p", spool, Epoch{6}, lease).what, End::wait);
@@ -110,7 +114,8 @@ TEST(ArbiterView, AHubWithoutARecordIsEndedByMakingOne) {
   EXPECT_EQ(end.record.version, "");
 }
 
-/// One record in a store with versions; an owner that renews and two takers that look; calls are late or lost.
+/// One record in a store with versions; an owner that renews and two takers that look; calls are late or
+/// lost.
 TEST(Arbiter, AnOwnerWithALeaseAndATakerNeverBoth) {
   int ended = 0;
   int renewed = 0;
@@ -129,7 +134,8 @@ TEST(Arbiter, AnOwnerWithALeaseAndATakerNeverBoth) {
     std::vector<Hub> hubs(3);
     for (auto& hub : hubs) hub.drift = 1 + (static_cast<double>(random() % 2001) - 1000) / 25'000;
     auto clock = [&](const Hub& hub) {
-      return MonotonicTime{1000h} + Duration{static_cast<std::int64_t>(static_cast<double>(now.count()) * hub.drift)};
+      return MonotonicTime{1000h} +
+             Duration{static_cast<std::int64_t>(static_cast<double>(now.count()) * hub.drift)};
     };
     auto swap = [&](ArbiterRecord written) {
       if ((stored ? stored->version : "") != written.version) return false;

@@ -9,7 +9,8 @@ namespace {
 
 std::vector<ZonedHub> hubs(std::size_t count, std::size_t zones) {
   std::vector<ZonedHub> all;
-  for (std::size_t i = 0; i < count; ++i) all.push_back({"hub-" + std::to_string(i), "zone" + std::to_string(i % zones)});
+  for (std::size_t i = 0; i < count; ++i)
+    all.push_back({"hub-" + std::to_string(i), "zone" + std::to_string(i % zones)});
   return all;
 }
 
@@ -34,7 +35,8 @@ TEST(Companions, DoNotGrowWithTheCluster) {
         EXPECT_GE(found.size(), 8U);
         sum += found.size();
       }
-      EXPECT_LE(static_cast<double>(sum) / static_cast<double>(count), 16.0) << count << " hubs, " << zones << " zones";
+      EXPECT_LE(static_cast<double>(sum) / static_cast<double>(count), 16.0)
+          << count << " hubs, " << zones << " zones";
     }
 }
 
@@ -43,7 +45,9 @@ TEST(Companions, AreMutual) {
     auto all = hubs(60, zones);
     for (std::size_t a = 0; a < all.size(); ++a)
       for (std::size_t b = 0; b < all.size(); ++b)
-        if (a != b) EXPECT_EQ(companions(all, a).contains(all[b].name), companions(all, b).contains(all[a].name)) << a << " " << b;
+        if (a != b)
+          EXPECT_EQ(companions(all, a).contains(all[b].name), companions(all, b).contains(all[a].name))
+              << a << " " << b;
   }
 }
 

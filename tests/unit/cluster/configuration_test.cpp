@@ -1,4 +1,5 @@
-// Goal: two hubs come to the same list of differences, and to the same answer to which of them are unsafe. Method: both compare.
+// Goal: two hubs come to the same list of differences, and to the same answer to which of them are unsafe.
+// Method: both compare.
 #include "cluster/configuration.h"
 
 #include <gtest/gtest.h>
@@ -8,8 +9,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Configuration usual = {{"ownership", "majority"}, {"members", "a,b,c"}, {"lease", "10000ms"}, {"heartbeat", "1000ms"},
-                             {"routes", "sha256:1"},    {"message_size", "1000"}};
+const Configuration usual = {{"ownership", "majority"}, {"members", "a,b,c"},   {"lease", "10000ms"},
+                             {"heartbeat", "1000ms"},   {"routes", "sha256:1"}, {"message_size", "1000"}};
 
 Configuration with(const std::string& key, const std::string& value) {
   auto changed = usual;
@@ -25,10 +26,13 @@ void expect_refused(const Configuration& a, const Configuration& b, bool is_refu
   }
 }
 
-TEST(Configuration, TheSameIsNoDifference) { EXPECT_TRUE(compare(usual, usual).empty()); }
+TEST(Configuration, TheSameIsNoDifference) {
+  EXPECT_TRUE(compare(usual, usual).empty());
+}
 
 TEST(Configuration, ADifferenceNamesKeyAndBothValues) {
-  EXPECT_EQ(compare(usual, with("routes", "sha256:2")), (std::vector<Difference>{{"routes", "sha256:1", "sha256:2", false, ""}}));
+  EXPECT_EQ(compare(usual, with("routes", "sha256:2")),
+            (std::vector<Difference>{{"routes", "sha256:1", "sha256:2", false, ""}}));
 }
 
 // Each hub tells where it stands.
@@ -60,7 +64,8 @@ TEST(Configuration, ALeaseThatDoesNotBridgeTheOthersHeartbeatsIsRefused) {
   expect_refused(usual, with("lease", "2999ms"), true);
   expect_refused(usual, with("heartbeat", "3333ms"), false);
   expect_refused(usual, with("heartbeat", "3334ms"), true);
-  EXPECT_EQ(compare(usual, with("lease", "2999ms"))[0].why, "a lease of 2999ms is shorter than 3 heartbeats of 1000ms");
+  EXPECT_EQ(compare(usual, with("lease", "2999ms"))[0].why,
+            "a lease of 2999ms is shorter than 3 heartbeats of 1000ms");
 }
 
 TEST(Configuration, TimesAndSizesThatAreNoneAreUnknown) {

@@ -21,7 +21,8 @@ Receiver receiver(std::optional<Answer> answer = std::nullopt, bool is_gone = fa
 
 TEST(HandOver, IsTheReceiversWhenItOwnsTheOfferedGenerationOrALaterOne) {
   for (std::uint32_t generation : {4U, 5U}) {
-    auto decision = decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::live, generation)), {});
+    auto decision =
+        decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::live, generation)), {});
     EXPECT_EQ(decision.what, What::follow);
     EXPECT_EQ(decision.hub, "hub2");
     EXPECT_EQ(decision.generation, Generation{generation});
@@ -29,28 +30,36 @@ TEST(HandOver, IsTheReceiversWhenItOwnsTheOfferedGenerationOrALaterOne) {
 }
 
 TEST(HandOver, IsOursAgainWhenTheReceiverDoesNotHaveIt) {
-  EXPECT_EQ(decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::unknown)), {}).what, What::own);
+  EXPECT_EQ(decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::unknown)), {}).what,
+            What::own);
   // A shadow of the generation before is no ownership.
-  EXPECT_EQ(decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::held, 3, SpoolId{1})), {}).what, What::own);
+  EXPECT_EQ(
+      decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::held, 3, SpoolId{1})), {}).what,
+      What::own);
 }
 
 TEST(HandOver, WaitsForAReceiverThatIsNotGoneAndHasNotAnswered) {
   EXPECT_EQ(decide_hand_over(Generation{3}, receiver(), {}).what, What::wait);
-  EXPECT_EQ(decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::pending)), {}).what, What::wait);
+  EXPECT_EQ(decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::pending)), {}).what,
+            What::wait);
 }
 
-// A chain of hand-overs of which nobody knows the end: each asks the next one, and the last one must not wait for the first.
+// A chain of hand-overs of which nobody knows the end: each asks the next one, and the last one must not wait
+// for the first.
 TEST(HandOver, DoesNotWaitForWhoeverWaitsForIt) {
   auto has_it_not = says("hub2", spool2, Knows::held, 3, SpoolId{1});
   Answer gave_it_to_us[] = {says("hub3", spool3, Knows::pending, 2)};
   EXPECT_EQ(decide_hand_over(Generation{3}, receiver(has_it_not), gave_it_to_us).what, What::own);
   for (std::uint32_t generation : {0U, 3U, 4U}) {
     Answer may_own_it_yet[] = {says("hub3", spool3, Knows::pending, generation)};
-    EXPECT_EQ(decide_hand_over(Generation{3}, receiver(has_it_not), may_own_it_yet).what, What::wait) << generation;
+    EXPECT_EQ(decide_hand_over(Generation{3}, receiver(has_it_not), may_own_it_yet).what, What::wait)
+        << generation;
   }
   // The receiver itself: it hands on what it had long before. It refuses our offer from now on.
-  EXPECT_EQ(decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::pending, 1)), {}).what, What::own);
-  EXPECT_EQ(decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::pending, 4)), {}).what, What::wait);
+  EXPECT_EQ(decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::pending, 1)), {}).what,
+            What::own);
+  EXPECT_EQ(decide_hand_over(Generation{3}, receiver(says("hub2", spool2, Knows::pending, 4)), {}).what,
+            What::wait);
 }
 
 TEST(HandOver, IsFinishedWhenAnybodySaysDone) {

@@ -48,11 +48,13 @@ TEST(Judge, KnowsARestoredBackupWhoseEpochIsTheOneThatIsAwaited) {
 }
 
 TEST(Judge, KnowsARestoredBackupWhoseEpochIsTheOneThatIsHeard) {
-  // Backed up while it was stopped before run 5; run 5 died; the backup begins epoch 5 as well. Its hello was made after 100 had been
-  // heard, so it is not one that was late.
+  // Backed up while it was stopped before run 5; run 5 died; the backup begins epoch 5 as well. Its hello was
+  // made after 100 had been heard, so it is not one that was late.
   EXPECT_EQ(judge(at(5, 100), Epoch{5}, at(5, 80), at(5, 100)), Standing::rolled_back);
-  EXPECT_EQ(judge(at(5, 100), Epoch{5}, at(5, 80), at(5, 80)), Standing::same) << "100 was heard since: sessions race";
-  EXPECT_EQ(judge(at(5, 100), Epoch{5}, at(5, 80), at(9, 90, SpoolId{0x52})), Standing::same) << "that was of another spool";
+  EXPECT_EQ(judge(at(5, 100), Epoch{5}, at(5, 80), at(5, 80)), Standing::same)
+      << "100 was heard since: sessions race";
+  EXPECT_EQ(judge(at(5, 100), Epoch{5}, at(5, 80), at(9, 90, SpoolId{0x52})), Standing::same)
+      << "that was of another spool";
 }
 
 TEST(Remember, NeverGoesBackWithinASpool) {

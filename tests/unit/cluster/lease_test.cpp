@@ -6,7 +6,9 @@ namespace umbra::cluster {
 namespace {
 
 using namespace std::chrono_literals;
-MonotonicTime at(Duration d) { return MonotonicTime{d}; }
+MonotonicTime at(Duration d) {
+  return MonotonicTime{d};
+}
 
 TEST(Lease, TheOwnerStopsBelievingBeforeTheHolderMayTakeOver) {
   Promise promise;
@@ -16,7 +18,8 @@ TEST(Lease, TheOwnerStopsBelievingBeforeTheHolderMayTakeOver) {
   promise.granted(at(100s), 10s);
   watch.heard(at(100s), 10s);
   EXPECT_TRUE(promise.is_fresh(at(108s)));
-  for (auto t = 100s; t < 130s; t += 1s) EXPECT_FALSE(promise.is_fresh(at(t)) && watch.is_silent(at(t))) << t.count();
+  for (auto t = 100s; t < 130s; t += 1s)
+    EXPECT_FALSE(promise.is_fresh(at(t)) && watch.is_silent(at(t))) << t.count();
   EXPECT_FALSE(promise.is_fresh(at(109s)));
   EXPECT_FALSE(watch.is_silent(at(109s)));
   EXPECT_TRUE(watch.is_silent(at(110s)));

@@ -31,7 +31,8 @@ TEST(LeaveNote, OfAnEarlierReleaseOrALaterOneIsALeave) {
 }
 
 TEST(LeaveNote, WhatIsNoLeaveIsNone) {
-  for (const auto* note : {"", " ", "left", "drain rate=1", "leaver"}) EXPECT_FALSE(parse_leave(note)) << note;
+  for (const auto* note : {"", " ", "left", "drain rate=1", "leaver"})
+    EXPECT_FALSE(parse_leave(note)) << note;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-// Majority ownership: two majorities never both, whatever is lost, repeated, late or restarted. The property test plays hubs
-// that follow the rules of cluster/majority.h and cluster/lease.h, on clocks of their own, and looks after every step whether
-// an owner that believes in its lease and a holder that counts a majority of votes exist at once.
+// Majority ownership: two majorities never both, whatever is lost, repeated, late or restarted. The property
+// test plays hubs that follow the rules of cluster/majority.h and cluster/lease.h, on clocks of their own,
+// and looks after every step whether an owner that believes in its lease and a holder that counts a majority
+// of votes exist at once.
 #include "cluster/majority.h"
 
 #include <gtest/gtest.h>
@@ -103,8 +104,8 @@ TEST(Admission, NeedsEveryOtherHub) {
 
 // ---- two majorities never both
 
-/// Hub 0 owns, the others grant and vote, hub 1 wants to take over. Messages are lost, late and repeated; clocks drift; hubs
-/// restart with what was durable, and lose their disk.
+/// Hub 0 owns, the others grant and vote, hub 1 wants to take over. Messages are lost, late and repeated;
+/// clocks drift; hubs restart with what was durable, and lose their disk.
 class Play {
  public:
   explicit Play(unsigned seed, std::size_t hubs) : random_(seed), hubs_(hubs), peers_(hubs) {
@@ -122,15 +123,39 @@ class Play {
     time_ += std::chrono::milliseconds(random_() % 400);
     deliver();
     switch (random_() % 16) {
-      case 0: case 1: case 2: case 3: case 4: case 5: beat(); break;
-      case 6: case 7: case 8: ask(); break;
-      case 9: if (random_() % 4 == 0) restart(1 + random_() % (hubs_ - 1)); break;
-      case 10: if (random_() % 8 == 0) lose_disk(1 + random_() % (hubs_ - 1)); break;
-      case 11: if (random_() % 6 == 0) restart_owner(); break;
-      case 12: if (random_() % 4 == 0) cut(); break;
-      case 13: admit(); break;
-      case 14: if (random_() % 10 == 0) time_ += lease; break;
-      default: break;
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+      case 5:
+        beat();
+        break;
+      case 6:
+      case 7:
+      case 8:
+        ask();
+        break;
+      case 9:
+        if (random_() % 4 == 0) restart(1 + random_() % (hubs_ - 1));
+        break;
+      case 10:
+        if (random_() % 8 == 0) lose_disk(1 + random_() % (hubs_ - 1));
+        break;
+      case 11:
+        if (random_() % 6 == 0) restart_owner();
+        break;
+      case 12:
+        if (random_() % 4 == 0) cut();
+        break;
+      case 13:
+        admit();
+        break;
+      case 14:
+        if (random_() % 10 == 0) time_ += lease;
+        break;
+      default:
+        break;
     }
     bool believes = owner_believes();
     bool counts = taker_counts();
@@ -157,8 +182,9 @@ class Play {
   };
 
   MonotonicTime now(const Peer& peer) const {
-    return MonotonicTime{1000h} + std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::nano>(
-                                      static_cast<double>(time_.count()) * peer.drift));
+    return MonotonicTime{1000h} +
+           std::chrono::duration_cast<Duration>(
+               std::chrono::duration<double, std::nano>(static_cast<double>(time_.count()) * peer.drift));
   }
   /// Heals, cuts the owner off altogether, or anything.
   void cut() {
@@ -171,7 +197,8 @@ class Play {
     if (!passes(from, to) || random_() % 10 == 0) return;
     int copies = random_() % 12 == 0 ? 2 : 1;
     for (int i = 0; i < copies; ++i)
-      packets_.push_back({time_ + std::chrono::milliseconds(random_() % (random_() % 60 == 0 ? 15'000 : 300)), act});
+      packets_.push_back(
+          {time_ + std::chrono::milliseconds(random_() % (random_() % 60 == 0 ? 15'000 : 300)), act});
   }
   void deliver() {
     for (std::size_t i = 0; i < packets_.size();) {
@@ -252,11 +279,12 @@ class Play {
     peer.remembered->epoch = std::max(peer.remembered->epoch, vote.over_below);
     peer.is_fenced = peer.live < peer.remembered->epoch;
   }
-  /// It has the votes, and has not heard of a later run. A later run that it has not heard of delivers nothing that this hub
-  /// holds before it has asked: only the run that was voted on matters.
+  /// It has the votes, and has not heard of a later run. A later run that it has not heard of delivers
+  /// nothing that this hub holds before it has asked: only the run that was voted on matters.
   bool taker_counts() {
     const auto& self = peers_[1];
-    bool counts = self.is_fenced && 1 + votes_.size() >= majority_of(hubs_) && self.remembered->epoch > epoch_;
+    bool counts =
+        self.is_fenced && 1 + votes_.size() >= majority_of(hubs_) && self.remembered->epoch > epoch_;
     has_taken_ = has_taken_ || counts;
     return counts;
   }

@@ -7,7 +7,8 @@ namespace {
 
 TEST(Placement, ChoosesTheReachableHubWithLeastUnderWay) {
   Placement placement;
-  std::vector<Candidate> hubs{{"a", true, false, 5}, {"b", true, false, 1}, {"c", false, false, 0}, {"d", true, true, 0}};
+  std::vector<Candidate> hubs{
+      {"a", true, false, 5}, {"b", true, false, 1}, {"c", false, false, 0}, {"d", true, true, 0}};
   EXPECT_EQ(placement.choose(hubs, {}), 1U);
 }
 
@@ -39,7 +40,9 @@ TEST(Placement, AvoidsAHubWhoseClientsMayNotSendSoMuchWhileThereIsAnother) {
 
 TEST(Placement, PrefersAHubOfTheRightSizeToTheNextHop) {
   Placement placement;
-  std::vector<Candidate> hubs{{"a", true, false, 0, "", true, true, true}, {"b", true, false, 9}, {"c", true, false, 5, "", true, true, false}};
+  std::vector<Candidate> hubs{{"a", true, false, 0, "", true, true, true},
+                              {"b", true, false, 9},
+                              {"c", true, false, 5, "", true, true, false}};
   for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 2U);
   hubs[2].is_reachable = false;
   for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 1U);
@@ -78,7 +81,8 @@ TEST(Placement, SpreadsCopiesOverZones) {
   for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}, wish), 3U);
   wish.taken.push_back("north");
   std::vector<std::string> excluded{"hub3"};
-  for (int i = 0; i < 4; ++i) EXPECT_NE(placement.choose(hubs, excluded, wish), 0U) << "the owner's zone comes last";
+  for (int i = 0; i < 4; ++i)
+    EXPECT_NE(placement.choose(hubs, excluded, wish), 0U) << "the owner's zone comes last";
 }
 
 TEST(Placement, TakesNoHubOfTheOwnZoneWhereOnlyOthersMayHoldCopies) {
@@ -91,10 +95,13 @@ TEST(Placement, TakesNoHubOfTheOwnZoneWhereOnlyOthersMayHoldCopies) {
 }
 
 TEST(Placement, PrefersTheNextHopButNotAgainstTheRule) {
-  std::vector<Candidate> hubs = {{"b", true, false, 0, "east", false}, {"c", true, false, 5, "west", true}, {"d", true, false, 0, "west", false}};
+  std::vector<Candidate> hubs = {{"b", true, false, 0, "east", false},
+                                 {"c", true, false, 5, "west", true},
+                                 {"d", true, false, 0, "west", false}};
   Placement placement;
   for (int i = 0; i < 4; ++i) {
-    EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "west", {}}), 1U) << "busy, and in the owner's zone";
+    EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "west", {}}), 1U)
+        << "busy, and in the owner's zone";
     EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::only_other_zone, "west", {}}), 0U);
   }
   hubs[1].is_refusing = true;
@@ -117,8 +124,9 @@ TEST(Placement, SparesAHubUnderPressureWhileThereIsAnother) {
 
 TEST(Placement, SparesTheNextHopAndTheCompanionToo) {
   Placement placement;
-  std::vector<Candidate> hubs{{.hub = "a", .is_reachable = true, .is_next_hop = true, .pressure = PressureLevel::medium},
-                              {.hub = "b", .is_reachable = true, .under_way = 5, .is_companion = false}};
+  std::vector<Candidate> hubs{
+      {.hub = "a", .is_reachable = true, .is_next_hop = true, .pressure = PressureLevel::medium},
+      {.hub = "b", .is_reachable = true, .under_way = 5, .is_companion = false}};
   for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}), 1U);
   hubs[1].is_reachable = false;
   EXPECT_EQ(placement.choose(hubs, {}), 0U);
@@ -126,9 +134,11 @@ TEST(Placement, SparesTheNextHopAndTheCompanionToo) {
 
 TEST(Placement, LeavesTheZonesForHighPressureOnly) {
   Placement placement;
-  std::vector<Candidate> hubs{{.hub = "far", .is_reachable = true, .zone = "west", .pressure = PressureLevel::medium},
-                              {.hub = "near", .is_reachable = true, .zone = "east"}};
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "east", {}}), 0U);
+  std::vector<Candidate> hubs{
+      {.hub = "far", .is_reachable = true, .zone = "west", .pressure = PressureLevel::medium},
+      {.hub = "near", .is_reachable = true, .zone = "east"}};
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "east", {}}), 0U);
   hubs[0].pressure = PressureLevel::high;
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(placement.choose(hubs, {}, {ZonePreference::prefer_other_zone, "east", {}}), 1U);

@@ -1,5 +1,5 @@
-// Goal: a 250 means what its listener's policy says, whatever the other hubs do meanwhile. Method: one hub's acceptor with a real
-// spool on virtual time; the other hubs are played by the test.
+// Goal: a 250 means what its listener's policy says, whatever the other hubs do meanwhile. Method: one hub's
+// acceptor with a real spool on virtual time; the other hubs are played by the test.
 #include "hub/inbound/acceptor.h"
 
 #include "hub/outbound/acknowledgement.h"
@@ -24,7 +24,8 @@ class AcceptorTest : public PeeringTest {
   void begin() {
     start();
     keeper.emplace(Runtime{io, random, network, resolver}, config, *spool, log);
-    acceptor.emplace(Runtime{io, random, network, resolver}, config, *spool, *peering, outbound, *keeper, log, metrics);
+    acceptor.emplace(Runtime{io, random, network, resolver}, config, *spool, *peering, outbound, *keeper, log,
+                     metrics);
     pass(3s);
   }
   struct Incoming {
@@ -67,7 +68,9 @@ class AcceptorTest : public PeeringTest {
     return one;
   }
   std::size_t copies_at(const char* address) { return member(address).of(ShadowVerb::copy).size(); }
-  std::uint64_t unprotected() { return ask([](storage::Reader& r) { return r.counts(); }).unprotected; }
+  std::uint64_t unprotected() {
+    return ask([](storage::Reader& r) { return r.counts(); }).unprotected;
+  }
   static constexpr const char* hub2 = "10.0.0.2";
   static constexpr const char* hub3 = "10.0.0.3";
 
@@ -94,7 +97,8 @@ TEST_F(AcceptorTest, OffersAHeldMessageAsHeldFromItsFirstMoment) {
   for (const auto* address : {hub2, hub3})
     for (const auto& command : member(address).of(ShadowVerb::copy)) {
       ++offers;
-      EXPECT_EQ(command.copy.part, CopyOffer::Part::whole) << "nothing is copied before it is known to be held";
+      EXPECT_EQ(command.copy.part, CopyOffer::Part::whole)
+          << "nothing is copied before it is known to be held";
       EXPECT_TRUE(command.copy.note.is_held);
     }
   EXPECT_GE(offers, 1U);
@@ -122,7 +126,8 @@ TEST_F(AcceptorTest, EndsTheMessageInWhosePlaceItComesAndNeedsItsCopiesUntilItHa
   ASSERT_EQ(rows.size(), 1U) << "the one that waited has ended";
   EXPECT_GT(rows[0], row);
   EXPECT_EQ(ask([](storage::Reader& r) { return r.counts(); }).outbox, 1U);
-  EXPECT_EQ(member(hub2).of(ShadowVerb::done).size() + member(hub3).of(ShadowVerb::done).size(), 0U) << "its copy is the only other one there is";
+  EXPECT_EQ(member(hub2).of(ShadowVerb::done).size() + member(hub3).of(ShadowVerb::done).size(), 0U)
+      << "its copy is the only other one there is";
 }
 
 // ---- copies
@@ -561,7 +566,8 @@ TEST_F(Reprotection, AsksAHolderThatWasLostAndIsBackBeforeItIsSentAnythingAgain)
   EXPECT_EQ(unprotected(), 5U);
   auto missing = ids.back();
   member(hub2).knows = [&](MessageId id) {
-    return id == missing ? smtp::AskAnswer{} : smtp::AskAnswer{id, smtp::AskKind::held, Generation{1}, "hub1", spool->id()};
+    return id == missing ? smtp::AskAnswer{}
+                         : smtp::AskAnswer{id, smtp::AskKind::held, Generation{1}, "hub1", spool->id()};
   };
   member(hub2).epoch = Epoch{2};
   member(hub2).sequence = Sequence{2};

@@ -1,4 +1,5 @@
-// The admin API: what each path answers, and what the observer's port does not.
+// The admin API: what each path answers, and what the observer's port does not. This file is long because
+// there are that many paths.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,7 +64,8 @@ TEST_F(AdminApiTest, TellsItsStatusWithIdentityQueueAndPeers) {
 }
 
 TEST_F(AdminApiTest, TracesMessages) {
-  EXPECT_TRUE(get("/v1/trace?id=0000000000000077-5,0000000000000077-6,0000000000000077-5&scope=hub").contains("messages"));
+  EXPECT_TRUE(get("/v1/trace?id=0000000000000077-5,0000000000000077-6,0000000000000077-5&scope=hub")
+                  .contains("messages"));
   auto asked = backend_.fake_tracer.questions.back();
   EXPECT_EQ(asked.ids.size(), 2U);
   EXPECT_FALSE(asked.is_cluster);
@@ -76,8 +78,9 @@ TEST_F(AdminApiTest, TracesMessages) {
   EXPECT_EQ(asked.until, WallTime(7us));
   EXPECT_EQ(asked.limit, 3U);
   EXPECT_TRUE(asked.is_cluster);
-  for (const char* query : {"", "?", "?limit=5", "?scope=hub", "?id=", "?id=x", "?sender=", "?sender=%", "?since=x", "?since=5&until=4", "?since=-1", "?scope=all&id=0000000000000077-5", "?limit=0&since=1",
-                            "?limit=101&since=1", "?colour=blue"})
+  for (const char* query : {"", "?", "?limit=5", "?scope=hub", "?id=", "?id=x", "?sender=", "?sender=%",
+                            "?since=x", "?since=5&until=4", "?since=-1", "?scope=all&id=0000000000000077-5",
+                            "?limit=0&since=1", "?limit=101&since=1", "?colour=blue"})
     get(std::string("/v1/trace") + query, 400);
   EXPECT_EQ(ask("POST", "/v1/trace?since=1").status, 405U);
   get("/v1/trace?since=1&sender=" + std::string(321, 'a'), 400);
@@ -87,18 +90,23 @@ TEST_F(AdminApiTest, AnswersToOtherHubsWhatIsListedOnly) {
   auto pass_on = [this](std::string target, std::string by = {}) {
     asio::io_context io;
     ApiResponse answer;
-    asio::co_spawn(io, api_.passed_on({.hub = "hub-b", .by = std::move(by), .target = std::move(target)}), [&](const std::exception_ptr&, ApiResponse response) { answer = std::move(response); });
+    asio::co_spawn(io, api_.passed_on({.hub = "hub-b", .by = std::move(by), .target = std::move(target)}),
+                   [&](const std::exception_ptr&, ApiResponse response) { answer = std::move(response); });
     io.run();
     return answer.status;
   };
   EXPECT_EQ(pass_on("/v1/trace?id=0000000000000077-5&scope=cluster"), 200U);
   EXPECT_FALSE(backend_.fake_tracer.questions.back().is_cluster) << "a question is not passed on twice";
-  for (const char* target : {"/v1/peers", "/v1/cluster/status", "/v1/queue/0000000000000077-5", "/v1/queue/0000000000000077-5/bounce", "/v1/undrain", "/v1/reload", "/metrics", "/v1/trace/", "/v1/trace%3f", "/"}) EXPECT_EQ(pass_on(target), 404U) << target;
+  for (const char* target : {"/v1/peers", "/v1/cluster/status", "/v1/queue/0000000000000077-5",
+                             "/v1/queue/0000000000000077-5/bounce", "/v1/undrain", "/v1/reload", "/metrics",
+                             "/v1/trace/", "/v1/trace%3f", "/"})
+    EXPECT_EQ(pass_on(target), 404U) << target;
   EXPECT_EQ(pass_on("/v1/drain?verb=leave"), 200U);
   EXPECT_TRUE(backend_.fake_drain.orders.empty()) << "a question orders nothing";
   EXPECT_EQ(pass_on("/v1/drain?verb=leave", "token:ops"), 200U);
   EXPECT_EQ(backend_.fake_drain.orders.size(), 1U);
-  for (const char* target : {"/v1/reload", "/v1/queue/0000000000001234-1/bounce", "/v1/hubs/hub-c/drain", "/v1/suspend?what=delivery&name=a", "/v1/status"})
+  for (const char* target : {"/v1/reload", "/v1/queue/0000000000001234-1/bounce", "/v1/hubs/hub-c/drain",
+                             "/v1/suspend?what=delivery&name=a", "/v1/status"})
     EXPECT_EQ(pass_on(target, "token:ops"), 404U) << target;
   EXPECT_TRUE(backend_.acted.empty());
   EXPECT_TRUE(backend_.passed_on.empty());
@@ -116,21 +124,29 @@ TEST(AdminRoutes, AreThoseOfTheDescription) {
     }
   std::set<std::string> known;
   for (const auto& route : AdminApi::routes())
-    known.insert(std::string(route.method) + " " + std::string(route.pattern) + " " + std::string(to_string(route.role)));
+    known.insert(std::string(route.method) + " " + std::string(route.pattern) + " " +
+                 std::string(to_string(route.role)));
   EXPECT_EQ(known, described);
-  for (const auto& route : AdminApi::routes()) EXPECT_TRUE(route.method == "POST" || route.role != AdminRole::write) << route.pattern << ": what reads needs no more than read";
+  for (const auto& route : AdminApi::routes())
+    EXPECT_TRUE(route.method == "POST" || route.role != AdminRole::write)
+        << route.pattern << ": what reads needs no more than read";
 }
 
 TEST(AdminRoutes, FitWholeSegmentsOnly) {
-  EXPECT_EQ(match_path("/v1/queue/{id}/hold", "/v1/queue/1-2/hold").value_or(std::vector<std::string>{}), std::vector<std::string>{"1-2"});
-  for (const char* path : {"/v1/queue//hold", "/v1/queue/1/hold/", "/v1/queue/1", "/v1/queue/1/holds", "v1/queue/1/hold", "/v1/queue/1/2/hold", "", "/"})
+  EXPECT_EQ(match_path("/v1/queue/{id}/hold", "/v1/queue/1-2/hold").value_or(std::vector<std::string>{}),
+            std::vector<std::string>{"1-2"});
+  for (const char* path : {"/v1/queue//hold", "/v1/queue/1/hold/", "/v1/queue/1", "/v1/queue/1/holds",
+                           "v1/queue/1/hold", "/v1/queue/1/2/hold", "", "/"})
     EXPECT_FALSE(match_path("/v1/queue/{id}/hold", path)) << path;
 }
 
 TEST_F(AdminApiTest, AnswersForTheClusterAndNamesWhoDoesNot) {
   backend_.add(1);
   std::string deep(100'000, '[');
-  backend_.hub_answers = {{"hub-b", 200, R"({"copy":{"role":"shadow"}})", ""}, {"hub-c", 0, "", "there is no session with it"}, {"hub-d", 200, R"({"x":)" + deep, ""}, {"hub-e", 503, R"({"error":"no"})", ""}};
+  backend_.hub_answers = {{"hub-b", 200, R"({"copy":{"role":"shadow"}})", ""},
+                          {"hub-c", 0, "", "there is no session with it"},
+                          {"hub-d", 200, R"({"x":)" + deep, ""},
+                          {"hub-e", 503, R"({"error":"no"})", ""}};
   auto copies = get("/v1/messages/0000000000001234-1");
   EXPECT_EQ(copies["copies"], 2);
   EXPECT_EQ(copies["unanswered"], 3);
@@ -147,7 +163,8 @@ TEST_F(AdminApiTest, AnswersForTheClusterAndNamesWhoDoesNot) {
 }
 
 TEST_F(AdminApiTest, OrdersAnotherHubAndSaysWhenItDoesNotAnswer) {
-  backend_.hub_answers = {{"hub-b", 409, R"({"error":"a leave is under way"})", ""}, {"hub-c", 0, "", "it did not answer in time"}};
+  backend_.hub_answers = {{"hub-b", 409, R"({"error":"a leave is under way"})", ""},
+                          {"hub-c", 0, "", "it did not answer in time"}};
   EXPECT_EQ(ask("POST", "/v1/hubs/hub-b/drain?rate=5").status, 409U);
   EXPECT_EQ(backend_.passed_on.back(), "hub-b socket /v1/drain?rate=5&verb=drain");
   auto silent = ask("POST", "/v1/hubs/hub-c/leave");
@@ -164,14 +181,16 @@ TEST_F(AdminApiTest, CountsRequestsByRoute) {
   get("/v1/status");
   get("/v1/nothing", 404);
   const auto routes = AdminApi::routes();
-  const auto at = static_cast<std::size_t>(std::ranges::find(routes, "/v1/status", &ApiRoute::pattern) - routes.begin());
+  const auto at =
+      static_cast<std::size_t>(std::ranges::find(routes, "/v1/status", &ApiRoute::pattern) - routes.begin());
   EXPECT_EQ(api_.counts().all().at(at).at(1), 1U);
   EXPECT_EQ(api_.counts().all().back().at(3), 1U);
 }
 
 TEST_F(AdminApiTest, ATraceOfManyMessagesFitsIntoAQuestionBetweenHubs) {
   TraceQuestion question;
-  for (std::size_t i = 0; i < traced_messages_max; ++i) question.ids.push_back({SpoolId{UINT64_MAX - i}, UINT64_MAX - i});
+  for (std::size_t i = 0; i < traced_messages_max; ++i)
+    question.ids.push_back({SpoolId{UINT64_MAX - i}, UINT64_MAX - i});
   question.limit = 100;
   question.since = WallTime::max();
   EXPECT_LE(trace_target(question).size(), smtp::query_octets_max);
@@ -181,7 +200,8 @@ TEST_F(AdminApiTest, ATraceOfManyMessagesFitsIntoAQuestionBetweenHubs) {
   auto again = parse_trace_question(trace_target(question).substr(std::string("/v1/trace?").size()));
   ASSERT_TRUE(again);
   EXPECT_EQ(again->sender, question.sender);
-  for (std::size_t i = 0; i < traced_messages_max; ++i) question.ids.push_back({SpoolId{UINT64_MAX - i}, UINT64_MAX - i});
+  for (std::size_t i = 0; i < traced_messages_max; ++i)
+    question.ids.push_back({SpoolId{UINT64_MAX - i}, UINT64_MAX - i});
   auto both = parse_trace_question(trace_target(question).substr(std::string("/v1/trace?").size()));
   ASSERT_FALSE(both) << "it would not fit";
   EXPECT_THAT(both.error(), HasSubstr("too long"));
@@ -210,7 +230,8 @@ TEST_F(AdminApiTest, ListsTheSafetyNetByPages) {
   EXPECT_EQ(from, WallTime(std::chrono::microseconds(100)));
   EXPECT_EQ(row, RowId{7});
   EXPECT_EQ(limit, 5U);
-  for (const auto* bad : {"limit=0", "limit=1001", "limit=x", "after=5", "after=-5", "after=5-x", "nonsense=1", "from=x"})
+  for (const auto* bad :
+       {"limit=0", "limit=1001", "limit=x", "after=5", "after=-5", "after=5-x", "nonsense=1", "from=x"})
     get(std::string("/v1/safety-net?") + bad, 400);
 }
 
@@ -230,7 +251,8 @@ TEST_F(AdminApiTest, BeginsFollowsAndCancelsARequestToSendAgain) {
   EXPECT_EQ(ask("POST", "/v1/safety-net/resend?request=other").status, 409U);
   for (const auto* bad : {"", "request=", "request=a%20b", "request=a/b", "request=x&from=1x"})
     EXPECT_EQ(ask("POST", std::string("/v1/safety-net/resend?") + bad).status, 400U) << bad;
-  for (const auto* path : {"/v1/safety-net/resend", "/v1/safety-net/requests/night/cancel"}) EXPECT_EQ(ask("GET", path).status, 405U) << path;
+  for (const auto* path : {"/v1/safety-net/resend", "/v1/safety-net/requests/night/cancel"})
+    EXPECT_EQ(ask("GET", path).status, 405U) << path;
   EXPECT_EQ(ask("POST", "/v1/safety-net").status, 405U);
   EXPECT_EQ(ask("GET", "/v1/safety-net/nonsense").status, 404U);
   EXPECT_EQ(ask("GET", "/v1/safety-net", true).status, 404U);  // not for observers
@@ -239,7 +261,10 @@ TEST_F(AdminApiTest, BeginsFollowsAndCancelsARequestToSendAgain) {
 TEST_F(AdminApiTest, OrdersADrainAsItIsAsked) {
   using enum cluster::DrainVerb;
   auto& fake = backend_.fake_drain;
-  EXPECT_EQ(ask("POST", "/v1/drain?verb=leave&return_within=7&deadline=8&unready_wait=9&rate=10&to=hub-b,hub-c").status, 200U);
+  EXPECT_EQ(
+      ask("POST", "/v1/drain?verb=leave&return_within=7&deadline=8&unready_wait=9&rate=10&to=hub-b,hub-c")
+          .status,
+      200U);
   ASSERT_EQ(fake.orders.size(), 1U);
   const auto& order = fake.orders[0];
   EXPECT_EQ(order.verb, leave);
@@ -248,7 +273,8 @@ TEST_F(AdminApiTest, OrdersADrainAsItIsAsked) {
   EXPECT_EQ(order.unready_wait, 9s);
   EXPECT_EQ(order.rate, 10U);
   EXPECT_THAT(order.to, ElementsAre("hub-b", "hub-c"));
-  for (const auto* bad : {"verb=stop", "verb", "rate=0", "rate=1000001", "deadline=86401", "deadline=-1", "return_within=5min", "to=", "to=,", "too=hub-b"})
+  for (const auto* bad : {"verb=stop", "verb", "rate=0", "rate=1000001", "deadline=86401", "deadline=-1",
+                          "return_within=5min", "to=", "to=,", "too=hub-b"})
     EXPECT_EQ(ask("POST", std::string("/v1/drain?") + bad).status, 400U) << bad;
   EXPECT_EQ(fake.orders.size(), 1U) << "nothing begins by a wrong word";
   EXPECT_EQ(ask("PUT", "/v1/drain").status, 405U);
@@ -364,8 +390,8 @@ TEST_F(AdminApiTest, DoesWhatItIsToldAndSaysSo) {
   }
   std::vector<QueueAction> actions;
   for (const auto& [id, action] : backend_.acted) actions.push_back(action);
-  EXPECT_THAT(actions,
-              ElementsAre(QueueAction::retry, QueueAction::hold, QueueAction::release, QueueAction::bounce, QueueAction::remove));
+  EXPECT_THAT(actions, ElementsAre(QueueAction::retry, QueueAction::hold, QueueAction::release,
+                                   QueueAction::bounce, QueueAction::remove));
   EXPECT_EQ(ask("POST", "/v1/queue/0000000000001234-1/drop").status, 404U);
   EXPECT_EQ(ask("GET", "/v1/queue/0000000000001234-1/bounce").status, 405U);
   EXPECT_EQ(backend_.acted.size(), 5U);
@@ -377,13 +403,16 @@ TEST_F(AdminApiTest, ReroutesToANextHopThatIsOne) {
   EXPECT_EQ(json::parse(ask("POST", path + "?to=relay.example%3A2525").body)["done"], "reroute");
   EXPECT_EQ(ask("POST", path + "?to=config").status, 200U);
   EXPECT_THAT(backend_.rerouted_to, ElementsAre("host:relay.example:2525", ""));
-  for (const auto* wrong : {"", "?to=", "?to=relay.example%3A0", "?to=2001:db8::1", "?to=a&to=b", "?to=%zz"}) {
+  for (const auto* wrong :
+       {"", "?to=", "?to=relay.example%3A0", "?to=2001:db8::1", "?to=a&to=b", "?to=%zz"}) {
     auto answer = ask("POST", path + wrong);
     EXPECT_EQ(answer.status, 400U) << wrong;
   }
   EXPECT_THAT(ask("POST", path + "?to=a%20b").body, HasSubstr("is no next hop"));
   EXPECT_EQ(ask("POST", "/v1/queue/search/reroute?sender=@example.com").status, 400U);
-  EXPECT_EQ(json::parse(ask("POST", "/v1/queue/search/reroute?sender=@example.com&to=mx%3Aexample.org").body)["done"], 1);
+  EXPECT_EQ(json::parse(
+                ask("POST", "/v1/queue/search/reroute?sender=@example.com&to=mx%3Aexample.org").body)["done"],
+            1);
   EXPECT_EQ(backend_.rerouted_to.back(), "mx:example.org:25");
   EXPECT_EQ(backend_.rerouted_to.size(), 3U);
 }
@@ -461,15 +490,18 @@ TEST_F(AdminApiTest, ASearchGoesThroughTheQueueInBoundedLooksAndSaysWhereToGoOn)
   EXPECT_EQ(second["messages"].size(), 1U);
   EXPECT_EQ(second["next"], nullptr);
   EXPECT_EQ(second["looked_at"], 9);
-  for (const char* wrong : {"limit=0", "limit=1001", "after=5", "after=hub-a:x", "scope=all", "sender=", "since=9&until=3", "x=1"})
+  for (const char* wrong : {"limit=0", "limit=1001", "after=5", "after=hub-a:x", "scope=all",
+                            "sender=", "since=9&until=3", "x=1"})
     get(std::string("/v1/queue/search?") + wrong, 400);
 }
 
 TEST_F(AdminApiTest, ASearchAsksTheOtherHubsAndNamesThoseThatDoNotAnswer) {
   backend_.add(1);
   backend_.known_peers = {{"hub-b", {}, "alive", {}, {}, {}}, {"hub-c", {}, "silent", {}, {}, {}}};
-  backend_.hub_answers = {{"hub-b", 200, R"({"messages":[{"id":"0000000000000099-7","hub":"a lie"},5],"next":"hub-b:9","looked_at":3})", ""},
-                                {"hub-c", 0, "", "no session"}};
+  backend_.hub_answers = {
+      {"hub-b", 200,
+       R"({"messages":[{"id":"0000000000000099-7","hub":"a lie"},5],"next":"hub-b:9","looked_at":3})", ""},
+      {"hub-c", 0, "", "no session"}};
   auto answer = get("/v1/queue/search?error=later");
   EXPECT_EQ(answer["messages"].size(), 2U);
   EXPECT_EQ(answer["messages"][1]["hub"], "hub-b");
@@ -481,7 +513,8 @@ TEST_F(AdminApiTest, ASearchAsksTheOtherHubsAndNamesThoseThatDoNotAnswer) {
   auto rest = get("/v1/queue/search?error=later&after=hub-b:9");
   EXPECT_EQ(rest["messages"].size(), 1U);
   EXPECT_EQ(rest["hubs"].size(), 1U);
-  for (const char* body : {"", "[]", "{}", R"({"messages":5})", R"({"messages":[],"next":"hub-x:5"})", R"({"messages":[],"next":7})"}) {
+  for (const char* body : {"", "[]", "{}", R"({"messages":5})", R"({"messages":[],"next":"hub-x:5"})",
+                           R"({"messages":[],"next":7})"}) {
     backend_.hub_answers = {{"hub-b", 200, body, ""}};
     EXPECT_EQ(get("/v1/queue/search?error=later")["next"], nullptr) << body;
   }
@@ -489,13 +522,19 @@ TEST_F(AdminApiTest, ASearchAsksTheOtherHubsAndNamesThoseThatDoNotAnswer) {
 
 TEST_F(AdminApiTest, AnActionOnAllThatMatchesIsPassedOnAndEachHubSaysWhatItHasDone) {
   backend_.add(1);
-  backend_.hub_answers = {{"hub-b", 200, R"({"hub":"hub-b","done":2,"refused":1,"reasons":[{"hub":"x","id":"00-9","why":"sent"}],"next":"hub-b:9"})", ""},
-                          {"hub-c", 0, "", "no session"},
-                          {"hub-d", 404, R"({"error":"not answered to other hubs"})", ""},
-                          {"hub-e", 503, R"({"error":"no spool"})", ""}};
+  backend_.hub_answers = {
+      {"hub-b", 200,
+       R"({"hub":"hub-b","done":2,"refused":1,"reasons":[{"hub":"x","id":"00-9","why":"sent"}],"next":"hub-b:9"})",
+       ""},
+      {"hub-c", 0, "", "no session"},
+      {"hub-d", 404, R"({"error":"not answered to other hubs"})", ""},
+      {"hub-e", 503, R"({"error":"no spool"})", ""}};
   const std::string path = "/v1/queue/search/reroute?sender=@example.com&to=relay.example";
   auto answer = json::parse(ask("POST", path + "&scope=cluster").body);
-  EXPECT_THAT(backend_.passed_on, ElementsAre("socket /v1/queue/search/reroute?scope=hub&limit=100&sender=@example.com&to=relay.example"));
+  EXPECT_THAT(
+      backend_.passed_on,
+      ElementsAre(
+          "socket /v1/queue/search/reroute?scope=hub&limit=100&sender=@example.com&to=relay.example"));
   EXPECT_EQ(answer["done"], 3);
   EXPECT_EQ(answer["refused"], 1);
   EXPECT_EQ(answer["reasons"][0]["hub"], "hub-b") << "who said it, whatever it says";
@@ -503,7 +542,8 @@ TEST_F(AdminApiTest, AnActionOnAllThatMatchesIsPassedOnAndEachHubSaysWhatItHasDo
   ASSERT_EQ(answer["hubs"].size(), 5U);
   EXPECT_EQ(answer["hubs"][0]["done"], 1);
   EXPECT_EQ(answer["hubs"][1]["done"], 2);
-  EXPECT_THAT(answer["hubs"][2]["why"].get<std::string>(), HasSubstr("no session; whether it has done any of it is not known"));
+  EXPECT_THAT(answer["hubs"][2]["why"].get<std::string>(),
+              HasSubstr("no session; whether it has done any of it is not known"));
   EXPECT_THAT(answer["hubs"][3]["why"].get<std::string>(), HasSubstr("an earlier release"));
   EXPECT_EQ(answer["hubs"][4]["why"], "no spool (503)");
   for (int i : {2, 3, 4}) EXPECT_FALSE(answer["hubs"][static_cast<std::size_t>(i)]["answered"].get<bool>());
@@ -515,21 +555,26 @@ TEST_F(AdminApiTest, AnActionOnAllThatMatchesIsPassedOnAndEachHubSaysWhatItHasDo
   EXPECT_EQ(json::parse(ask("POST", path).body)["hubs"].size(), 1U);
   for (const char* body : {"", "[]", "{}", R"({"done":-1,"refused":0})", R"({"done":"x","refused":0})"}) {
     backend_.hub_answers = {{"hub-b", 200, body, ""}};
-    EXPECT_FALSE(json::parse(ask("POST", path + "&scope=cluster").body)["hubs"][1]["answered"].get<bool>()) << body;
+    EXPECT_FALSE(json::parse(ask("POST", path + "&scope=cluster").body)["hubs"][1]["answered"].get<bool>())
+        << body;
   }
 }
 
 TEST_F(AdminApiTest, WhatNestsDeeperThanAnyStackIsNoAnswerOfAHub) {
   const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
   backend_.known_peers = {{"hub-b", {}, "alive", {}, {}, {}}};
-  backend_.hub_answers = {{"hub-b", 200, R"({"messages":[{"id":"0000000000000099-7","state":)" + deep + "}]}", ""}};
+  backend_.hub_answers = {
+      {"hub-b", 200, R"({"messages":[{"id":"0000000000000099-7","state":)" + deep + "}]}", ""}};
   auto found = get("/v1/queue/search?error=later");
   EXPECT_EQ(found["messages"].size(), 0U);
   EXPECT_EQ(found["hubs"][1]["why"], "its answer cannot be read");
   backend_.hub_answers = {{"hub-b", 200, R"({"copy":{"role":)" + deep + "}}", ""}};
   EXPECT_EQ(get("/v1/messages/0000000000000099-7")["hubs"][1]["why"], "its answer is no JSON");
   // As deep as is read, and one deeper.
-  auto nested = [](int levels) { return R"({"copy":)" + std::string(static_cast<std::size_t>(levels), '[') + std::string(static_cast<std::size_t>(levels), ']') + "}"; };
+  auto nested = [](int levels) {
+    return R"({"copy":)" + std::string(static_cast<std::size_t>(levels), '[') +
+           std::string(static_cast<std::size_t>(levels), ']') + "}";
+  };
   EXPECT_TRUE(parse_heard(nested(heard_depth_max - 1)));
   EXPECT_FALSE(parse_heard(nested(heard_depth_max + 1)));
 }
@@ -556,12 +601,16 @@ TEST_F(AdminApiTest, AnActionOnAllThatMatchesNeedsAConditionAndSaysWhatWasRefuse
 
 TEST_F(AdminApiTest, MetricsCountItsRequestsByRouteAndClass) {
   const auto series = [](const char* route, const char* kind, int count) {
-    return "umbra_admin_requests_total{route=\"" + std::string(route) + "\",class=\"" + kind + "\"} " + std::to_string(count) + "\n";
+    return "umbra_admin_requests_total{route=\"" + std::string(route) + "\",class=\"" + kind + "\"} " +
+           std::to_string(count) + "\n";
   };
   const auto before = ask("GET", "/metrics").body;
   for (const auto& route : AdminApi::routes())
     for (const char* kind : {"2xx", "4xx", "5xx"})
-      EXPECT_THAT(before, HasSubstr(series((std::string(route.method) + " " + std::string(route.pattern)).c_str(), kind, 0))) << "there before the first request";
+      EXPECT_THAT(
+          before,
+          HasSubstr(series((std::string(route.method) + " " + std::string(route.pattern)).c_str(), kind, 0)))
+          << "there before the first request";
   backend_.add(1);
   get("/v1/queue/0000000000001234-1");
   get("/v1/queue/0000000000001234-2", 404);
@@ -584,7 +633,8 @@ TEST(MetricsReference, IsWhatTheDocumentsShow) {
 
 TEST_F(AdminApiTest, AReloadSaysWhatChangedAndWhatWaitsForARestart) {
   backend_.reloaded.state.file = "/etc/umbra.yaml";
-  backend_.reloaded.changed = {{"log.level", "info", "debug", TakesEffect::at_reload}, {"routes[new]", std::nullopt, "new", TakesEffect::at_reload}};
+  backend_.reloaded.changed = {{"log.level", "info", "debug", TakesEffect::at_reload},
+                               {"routes[new]", std::nullopt, "new", TakesEffect::at_reload}};
   backend_.reloaded.state.waiting = {{"cluster.lease", "10s", "5s", TakesEffect::at_restart}};
   backend_.loaded_certificates = {{"listeners.in", "", WallTime::max(), {}}};
   auto answer = ask("POST", "/v1/reload");
@@ -593,7 +643,8 @@ TEST_F(AdminApiTest, AReloadSaysWhatChangedAndWhatWaitsForARestart) {
   EXPECT_EQ(said["configuration"]["result"], "changed");
   EXPECT_EQ(said["configuration"]["changed"][0]["change"], "log.level: info -> debug");
   EXPECT_EQ(said["configuration"]["changed"][1]["from"], nullptr);
-  EXPECT_EQ(said["configuration"]["needs_restart"][0], (json{{"key", "cluster.lease"}, {"in_force", "10s"}, {"in_file", "5s"}}));
+  EXPECT_EQ(said["configuration"]["needs_restart"][0],
+            (json{{"key", "cluster.lease"}, {"in_force", "10s"}, {"in_file", "5s"}}));
   EXPECT_EQ(said["certificates"][0]["result"], "loaded");
   EXPECT_EQ(ask("GET", "/v1/reload").status, 405U);
   EXPECT_EQ(ask("POST", "/v1/reload", true).status, 404U) << "not over TCP";
@@ -602,7 +653,8 @@ TEST_F(AdminApiTest, AReloadSaysWhatChangedAndWhatWaitsForARestart) {
 }
 
 TEST_F(AdminApiTest, RefusesToSuspendWhatIsNotThereOrIsNotSaidWell) {
-  for (const char* wrong : {"", "?what=listener", "?name=in", "?what=sender&name=a", "?what=listener&name=", "?what=delivery&name=%4", "?what=delivery&name=a&seconds=0",
+  for (const char* wrong : {"", "?what=listener", "?name=in", "?what=sender&name=a", "?what=listener&name=",
+                            "?what=delivery&name=%4", "?what=delivery&name=a&seconds=0",
                             "?what=delivery&name=a&seconds=99999999999", "?what=delivery&name=a&else=1"})
     EXPECT_EQ(ask("POST", std::string("/v1/suspend") + wrong).status, 400U) << wrong;
   EXPECT_EQ(ask("POST", "/v1/suspend?what=delivery&name=a&reason=" + std::string(501, 'r')).status, 400U);
@@ -614,7 +666,13 @@ TEST_F(AdminApiTest, RefusesToSuspendWhatIsNotThereOrIsNotSaidWell) {
 }
 
 TEST_F(AdminApiTest, ARefusedConfigurationIsNoSuccessAndCertificatesAreReadAllTheSame) {
-  backend_.reloaded.state = {"/etc/umbra.yaml", {}, {}, true, {}, {{"/etc/umbra.yaml", 7, "delivery.expiry: \"soon\" is not valid"}}, {}};
+  backend_.reloaded.state = {"/etc/umbra.yaml",
+                             {},
+                             {},
+                             true,
+                             {},
+                             {{"/etc/umbra.yaml", 7, "delivery.expiry: \"soon\" is not valid"}},
+                             {}};
   backend_.loaded_certificates = {{"listeners.in", "", WallTime::max(), {}}};
   auto answer = ask("POST", "/v1/reload");
   EXPECT_EQ(answer.status, 409U);

@@ -136,7 +136,8 @@ TEST_F(AdminServerTest, SilentConnectionsKeepNobodyOut) {
   ErrorCode error;
   asio::read(silent.front(), asio::buffer(&octet, 1), error);
   EXPECT_EQ(error, asio::error::eof);
-  EXPECT_THAT(exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(exchange("GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 200"));
 }
 
 TEST_F(AdminServerTest, AnswersCommandsOverTcpToThoseWithATokenByItsRole) {
@@ -148,9 +149,11 @@ TEST_F(AdminServerTest, AnswersCommandsOverTcpToThoseWithATokenByItsRole) {
       "ops:write:b93006774cbdd4b299389a03ac3d88c3a76b460d538795bc12718011a909fba5\n";
   begin();
   auto ask = [&](const std::string& request, const std::string& token) {
-    return exchange(request + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + (token.empty() ? "" : "Authorization: Bearer " + token + "\r\n") + "\r\n");
+    return exchange(request + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" +
+                    (token.empty() ? "" : "Authorization: Bearer " + token + "\r\n") + "\r\n");
   };
-  EXPECT_THAT(ask("GET /v1/status", ""), AllOf(StartsWith("HTTP/1.1 401"), HasSubstr("WWW-Authenticate: Bearer")));
+  EXPECT_THAT(ask("GET /v1/status", ""),
+              AllOf(StartsWith("HTTP/1.1 401"), HasSubstr("WWW-Authenticate: Bearer")));
   EXPECT_THAT(ask("GET /v1/status", "else"), StartsWith("HTTP/1.1 401"));
   EXPECT_THAT(ask("GET /v1/nothing", ""), StartsWith("HTTP/1.1 401")) << "strangers are told of no path";
   EXPECT_THAT(ask("GET /v1/status", "reader"), StartsWith("HTTP/1.1 200"));
@@ -249,8 +252,9 @@ class SlowClient {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()), 0);
     SocketStream<asio::local::stream_protocol>::Socket near(io.get_executor());
     near.assign(asio::local::stream_protocol(), ends[1]);
-    session_ = std::make_shared<HttpSession>(io, tasks, std::make_unique<SocketStream<asio::local::stream_protocol>>(std::move(near), Endpoint{}),
-                                             HttpLimits{.request_timeout = 300ms});
+    session_ = std::make_shared<HttpSession>(
+        io, tasks, std::make_unique<SocketStream<asio::local::stream_protocol>>(std::move(near), Endpoint{}),
+        HttpLimits{.request_timeout = 300ms});
     tasks.spawn("session", serve());
     end_ = std::async(std::launch::async, listen, ends[0], std::move(says), goes_on);
   }
@@ -278,7 +282,9 @@ class SlowClient {
     return {text, MonotonicClock::now() - began};
   }
   Task<void> serve() {
-    co_await session_->run({[](std::shared_ptr<HttpSession>, HttpRequest) -> Task<ApiResponse> { co_return ApiResponse{.body = "fine"}; },
+    co_await session_->run({[](std::shared_ptr<HttpSession>, HttpRequest) -> Task<ApiResponse> {
+                              co_return ApiResponse{.body = "fine"};
+                            },
                             [this](unsigned status) { refused.push_back(status); }});
     session_->close();
   }

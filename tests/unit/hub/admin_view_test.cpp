@@ -73,20 +73,24 @@ TEST(TextView, SaysFirstWhetherTheHubTakesMail) {
   backend.measured.started_at = now - 3h;
   backend.known_peers = {{"hub-b", {"127.0.0.1", 2526}, "silent", SpoolId{0x99}, Epoch{4}, 12'500ms}};
   auto view = [&] {
-    return status_view(Json::parse(to_text(status_report(backend.identity(), backend.now, backend.measured,
-                                                         backend.counted, backend.known_peers, backend.configured))),
-                       now);
+    return status_view(
+        Json::parse(to_text(status_report(backend.identity(), backend.now, backend.measured, backend.counted,
+                                          backend.known_peers, backend.configured))),
+        now);
   };
   EXPECT_THAT(view(),
               HasSubstr("state       takes mail\nrunning     3 h, spool 0000000000001234, epoch 3\n"));
-  EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      -       normal    127.0.0.1:2526  0000000000000099  4      unknown        -\n"));
+  EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      -       normal    127.0.0.1:2526  "
+                                "0000000000000099  4      unknown        -\n"));
   EXPECT_THAT(view(), ::testing::Not(HasSubstr("warning")));
-  backend.known_peers[0].drift = {{"lease", "10000ms", "2000ms", true, "too short"}, {"routes", "sha256:1", "sha256:2"}};
+  backend.known_peers[0].drift = {{"lease", "10000ms", "2000ms", true, "too short"},
+                                  {"routes", "sha256:1", "sha256:2"}};
   EXPECT_THAT(view(), HasSubstr("0000000000000099  4      differs        -\n"));
   EXPECT_THAT(view(), HasSubstr("\nrefused hub-b: lease is 10000ms here, 2000ms there (too short)\n"
                                 "warning hub-b: routes is sha256:1 here, sha256:2 there\n"));
   EXPECT_EQ(peer_report(backend.known_peers[0])["differences"][0],
-            Json::parse(R"({"key":"lease","here":"10000ms","there":"2000ms","refused":true,"reason":"too short"})"));
+            Json::parse(
+                R"({"key":"lease","here":"10000ms","there":"2000ms","refused":true,"reason":"too short"})"));
   backend.known_peers[0].pressure = PressureLevel::medium;
   EXPECT_THAT(view(), HasSubstr("hub-b  silent  12.5 s      -       medium    127.0.0.1:2526"));
   EXPECT_EQ(peer_report(backend.known_peers[0])["pressure"], "medium");

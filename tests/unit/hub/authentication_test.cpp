@@ -17,17 +17,21 @@ using ::testing::Not;
 using namespace std::string_literals;
 
 /// openssl passwd -6 -salt abcdefgh 'correct horse'
-constexpr const char* hash = "$6$abcdefgh$yIZAF3gQPvtKZO/9qOJKffAKKbtS3ef3qmwyugk4uWVjX8YZf/GV3A8SkFxEPY0T56CcilGrHKLffBsp6dLMG.";
+constexpr const char* hash =
+    "$6$abcdefgh$yIZAF3gQPvtKZO/9qOJKffAKKbtS3ef3qmwyugk4uWVjX8YZf/GV3A8SkFxEPY0T56CcilGrHKLffBsp6dLMG.";
 
 std::string sha512_hash(const std::string& password) {
   crypt_data data{};
   return crypt_r(password.c_str(), "$6$rounds=1000$abcdefgh$", &data);
 }
 
-std::string scram_line(const std::string& user, const std::string& password, const std::string& salt = "0123456789abcdef") {
+std::string scram_line(const std::string& user, const std::string& password,
+                       const std::string& salt = "0123456789abcdef") {
   char salted[32], client[32], server[32], stored[32];
-  UMBRA_ASSERT(gsasl_scram_secrets_from_password(GSASL_HASH_SHA256, password.c_str(), 4096, salt.data(), salt.size(), salted, client, server, stored) == GSASL_OK);
-  return user + ":SCRAM-SHA-256$4096:" + encode_base64(salt) + "$" + encode_base64({stored, 32}) + ":" + encode_base64({server, 32}) + "\n";
+  UMBRA_ASSERT(gsasl_scram_secrets_from_password(GSASL_HASH_SHA256, password.c_str(), 4096, salt.data(),
+                                                 salt.size(), salted, client, server, stored) == GSASL_OK);
+  return user + ":SCRAM-SHA-256$4096:" + encode_base64(salt) + "$" + encode_base64({stored, 32}) + ":" +
+         encode_base64({server, 32}) + "\n";
 }
 
 PasswordFile users_of(const std::string& text) {
@@ -43,7 +47,8 @@ std::string problem_of(const std::string& text) {
 }
 
 TEST(PasswordFiles, HoldHashesAndKeysOfUsers) {
-  auto users = users_of("# who may send\n\nalice:" + sha512_hash("right") + "\n" + scram_line("bob@example.com", "secret") + "ü x:" + sha512_hash("y"));
+  auto users = users_of("# who may send\n\nalice:" + sha512_hash("right") + "\n" +
+                        scram_line("bob@example.com", "secret") + "ü x:" + sha512_hash("y"));
   EXPECT_EQ(users.size(), 3U);
   ASSERT_NE(users.find("alice"), nullptr);
   EXPECT_TRUE(is_password_of(*users.find("alice"), "right"));
@@ -72,17 +77,23 @@ TEST(PasswordFiles, NameTheLineOfWhatIsWrongAndNoSecret) {
            {good + "bob:", "2: the password is missing"},
            {good + "bob:$6$abcdefgh$\n", "2: the hash is not complete"},
            {good + "bob:$1$abcdefgh$irWbblnpmw.5z7wgBnprh0\n", "2: the method of this hash is too weak"},
-           {good + "bob:$99$abcdefgh$irWbblnpmw.5z7wgBnprh0\n", "2: not a hash that crypt(3) of this system knows"},
+           {good + "bob:$99$abcdefgh$irWbblnpmw.5z7wgBnprh0\n",
+            "2: not a hash that crypt(3) of this system knows"},
            {good + "bob:" + sha512_hash("x") + "\r\n", "2: the line ends with CR LF"},
            {good + "bob:" + sha512_hash("x") + " \n", "2: the secret has blanks"},
            {good + good, "2: this user has a hash already"},
-           {good + scram_line("bob", "x") + scram_line("bob", "x"), "3: this user has keys for SCRAM already"},
-           {good + "bob:$6$rounds=9999999$abcdefgh$irWbblnpmw.5z7wgBnprh0irWbblnpmw\n", "2: more than 1000000 rounds"},
-           {good + "bob:$2b$16$abcdefghabcdefghabcdefghabcdefghabcdefghabcdefghabcdef\n", "2: a cost over 15"},
+           {good + scram_line("bob", "x") + scram_line("bob", "x"),
+            "3: this user has keys for SCRAM already"},
+           {good + "bob:$6$rounds=9999999$abcdefgh$irWbblnpmw.5z7wgBnprh0irWbblnpmw\n",
+            "2: more than 1000000 rounds"},
+           {good + "bob:$2b$16$abcdefghabcdefghabcdefghabcdefghabcdefghabcdefghabcdef\n",
+            "2: a cost over 15"},
            {good + "bob:SCRAM-SHA-256$4095:AAAA$AAAA:AAAA\n", "2: expected 4096 to 1000000 iterations"},
-           {good + "bob:SCRAM-SHA-256$9999999999999999999999:AAAA$AAAA:AAAA\n", "2: expected 4096 to 1000000 iterations"},
+           {good + "bob:SCRAM-SHA-256$9999999999999999999999:AAAA$AAAA:AAAA\n",
+            "2: expected 4096 to 1000000 iterations"},
            {good + "bob:SCRAM-SHA-256$4096:AAA$AAAA:AAAA\n", "2: the salt is not base 64"},
-           {good + "bob:SCRAM-SHA-256$4096:AAAA$AAAA:AAAA\n", "2: the keys are not base 64 of 32 octets each"},
+           {good + "bob:SCRAM-SHA-256$4096:AAAA$AAAA:AAAA\n",
+            "2: the keys are not base 64 of 32 octets each"},
            {good + "bob:SCRAM-SHA-256$4096$AAAA\n", "2: expected SCRAM-SHA-256$iterations"},
        }) {
     EXPECT_THAT(problem_of(text), HasSubstr(what));
@@ -101,7 +112,8 @@ TEST(PasswordFiles, SomeoneWhoIsNotThereLooksLikeSomeoneWhoIs) {
     const auto name = "nobody" + std::to_string(i);
     const auto keys = users.scram_of(name);
     EXPECT_EQ(keys.salt, users.scram_of(name).salt);
-    EXPECT_EQ(keys.salt.substr(0, 16), again.scram_of(name).salt.substr(0, 16)) << "a new user changes nothing for the others";
+    EXPECT_EQ(keys.salt.substr(0, 16), again.scram_of(name).salt.substr(0, 16))
+        << "a new user changes nothing for the others";
     EXPECT_EQ(keys.iterations, 4096U);
     EXPECT_NE(keys.salt, users.scram_of(name + "x").salt);
     lengths.insert(keys.salt.size());
@@ -113,7 +125,8 @@ TEST(PasswordFiles, SomeoneWhoIsNotThereLooksLikeSomeoneWhoIs) {
 /// The client's side, by the same library.
 class SaslClient {
  public:
-  SaslClient(const std::string& mechanism, const std::string& user, const std::string& password, const std::string& acts_for = "") {
+  SaslClient(const std::string& mechanism, const std::string& user, const std::string& password,
+             const std::string& acts_for = "") {
     gsasl_init(&library_);
     gsasl_client_start(library_, mechanism.c_str(), &session_);
     gsasl_property_set(session_, GSASL_AUTHID, user.c_str());
@@ -155,7 +168,8 @@ SaslServer::Step talk(SaslServer& server, SaslClient& client) {
 
 class SaslServers : public ::testing::Test {
  protected:
-  std::shared_ptr<const PasswordFile> users = std::make_shared<const PasswordFile>(users_of(scram_line("alice", "right") + scram_line("bo,b=", "other")));
+  std::shared_ptr<const PasswordFile> users = std::make_shared<const PasswordFile>(
+      users_of(scram_line("alice", "right") + scram_line("bo,b=", "other")));
 };
 
 TEST_F(SaslServers, ScramProvesBothSides) {
@@ -202,7 +216,8 @@ TEST_F(SaslServers, NobodyActsForAnother) {
 }
 
 TEST_F(SaslServers, NonsenseIsRefused) {
-  for (const auto& response : {"x"s, ""s, "\0"s, "\0\0"s, "\0alice\0right\0x"s, "\0alice\0"s, "\0\0right"s, std::string(9000, 'a'), "a\0"s}) {
+  for (const auto& response : {"x"s, ""s, "\0"s, "\0\0"s, "\0alice\0right\0x"s, "\0alice\0"s, "\0\0right"s,
+                               std::string(9000, 'a'), "a\0"s}) {
     SaslServer server("PLAIN", users);
     auto step = server.step(response);
     if (step == SaslServer::Step::check_password) {
@@ -210,17 +225,21 @@ TEST_F(SaslServers, NonsenseIsRefused) {
       EXPECT_TRUE(user == nullptr || !is_password_of(*user, server.take_password())) << response;
     }
   }
-  for (const auto& response : {"n,,n=alice"s, "n,,n=alice,r="s, "n,,m=x,n=alice,r=abc"s, "\xff\xff"s, "n,,n=,r=abc"s}) {
+  for (const auto& response :
+       {"n,,n=alice"s, "n,,n=alice,r="s, "n,,m=x,n=alice,r=abc"s, "\xff\xff"s, "n,,n=,r=abc"s}) {
     SaslServer server("SCRAM-SHA-256", users);
     EXPECT_EQ(server.step(response), SaslServer::Step::refused) << response;
   }
   SaslServer bound("SCRAM-SHA-256", users);  // to a channel: that is another mechanism
   ASSERT_EQ(bound.step("p=tls-unique,,n=alice,r=abc"), SaslServer::Step::challenge);
   const auto nonce = bound.challenge().substr(0, bound.challenge().find(','));
-  EXPECT_EQ(bound.step("c=" + encode_base64("p=tls-unique,,") + "," + nonce + ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), SaslServer::Step::refused);
+  EXPECT_EQ(bound.step("c=" + encode_base64("p=tls-unique,,") + "," + nonce +
+                       ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            SaslServer::Step::refused);
   SaslServer replay("SCRAM-SHA-256", users);
   ASSERT_EQ(replay.step("n,,n=alice,r=abc"), SaslServer::Step::challenge);
-  EXPECT_EQ(replay.step("c=biws,r=abc,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), SaslServer::Step::refused);
+  EXPECT_EQ(replay.step("c=biws,r=abc,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            SaslServer::Step::refused);
 }
 
 // ---- at a listener
@@ -252,7 +271,8 @@ constexpr const char* mail = "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r
 TEST_F(InboundAuth, WhoHasLoggedOnMayRelayFromAnywhere) {
   start();
   auto peer = greeted();
-  EXPECT_THAT(say(peer, "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nRSET\r\n"), HasSubstr("550 5.7.1"));
+  EXPECT_THAT(say(peer, "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nRSET\r\n"),
+              HasSubstr("550 5.7.1"));
   EXPECT_EQ(say(peer, plain("alice", "right")), "235 2.7.0 logged on\r\n");
   EXPECT_TRUE(say(peer, mail).ends_with("250 2.0.0 queued\r\n"));
   ASSERT_EQ(intake.kept.size(), 1U);
@@ -297,7 +317,8 @@ TEST_F(InboundAuth, OnlySoManyPasswordsWait) {
     EXPECT_EQ(say(peers.back(), plain("alice", "right")), "");
   }
   auto late = greeted();
-  EXPECT_EQ(say(late, plain("alice", "right")), "454 4.7.0 authentication is not possible now, try again later\r\n");
+  EXPECT_EQ(say(late, plain("alice", "right")),
+            "454 4.7.0 authentication is not possible now, try again later\r\n");
   EXPECT_EQ(metrics.authentications_unavailable_total, 1U);
   lane.release();
   time.settle(io);
@@ -326,12 +347,14 @@ TEST_F(InboundAuth, NoWordOfAPasswordIsLogged) {
   config.authentication.tarpit = 0s;
   start();
   auto peer = greeted();
-  say(peer, plain("alice", "sesame-one") + plain("sesame-two", "sesame-three") + "AUTH LOGIN\r\n" + encode_base64("sesame-four") + "\r\n" + encode_base64("sesame-five") + "\r\n");
+  say(peer, plain("alice", "sesame-one") + plain("sesame-two", "sesame-three") + "AUTH LOGIN\r\n" +
+                encode_base64("sesame-four") + "\r\n" + encode_base64("sesame-five") + "\r\n");
   say(peer, "AUTH PLAIN sesame\r\n");
   EXPECT_TRUE(is_logged("log-on refused"));
   EXPECT_TRUE(is_logged("\"user\":\"alice\""));
   EXPECT_FALSE(is_logged("sesame"));
-  for (const auto& word : {"sesame-one"s, "sesame-two"s, "sesame-four"s}) EXPECT_FALSE(is_logged(encode_base64(word)));
+  for (const auto& word : {"sesame-one"s, "sesame-two"s, "sesame-four"s})
+    EXPECT_FALSE(is_logged(encode_base64(word)));
 }
 
 TEST_F(InboundAuth, ScramIsOfferedWhereEveryUserHasKeys) {
@@ -340,7 +363,8 @@ TEST_F(InboundAuth, ScramIsOfferedWhereEveryUserHasKeys) {
   EXPECT_THAT(say(peer, "EHLO c.example\r\n"), HasSubstr("250-AUTH PLAIN LOGIN\r\n"));
   config.authentication.passwords = scram_line("alice", "right");
   reload();
-  EXPECT_THAT(say(peer, "EHLO c.example\r\n"), HasSubstr("250-AUTH PLAIN LOGIN\r\n")) << "a session goes on as it began";
+  EXPECT_THAT(say(peer, "EHLO c.example\r\n"), HasSubstr("250-AUTH PLAIN LOGIN\r\n"))
+      << "a session goes on as it began";
   peer = connect();
   EXPECT_THAT(say(peer, "EHLO c.example\r\n"), HasSubstr("250-AUTH SCRAM-SHA-256 PLAIN LOGIN\r\n"));
   SaslClient client("SCRAM-SHA-256", "alice", "right");

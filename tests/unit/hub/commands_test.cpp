@@ -1,4 +1,5 @@
-// The command line as a whole: its tree, the completion scripts and manual pages made from it, and what the documents show of it.
+// The command line as a whole: its tree, the completion scripts and manual pages made from it, and what the
+// documents show of it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -43,17 +44,21 @@ TEST_F(CommandsTest, EveryCommandSaysWhatItDoesAndEveryOptionToo) {
   EXPECT_GT(nodes.size(), 40U);
   for (const auto& one : nodes) {
     EXPECT_FALSE(one.help.empty()) << one.path;
-    for (const auto& option : one.options) EXPECT_FALSE(option.help.empty()) << one.path << " " << option.name;
+    for (const auto& option : one.options)
+      EXPECT_FALSE(option.help.empty()) << one.path << " " << option.name;
   }
 }
 
 TEST_F(CommandsTest, EveryCommandThatAsksAHubCanAnswerInJson) {
   for (const auto& one : command_tree(app_)) {
-    const bool asks = std::ranges::any_of(one.options, [](const auto& option) { return option.name == "--socket"; });
+    const bool asks =
+        std::ranges::any_of(one.options, [](const auto& option) { return option.name == "--socket"; });
     if (!asks) continue;
     auto output = std::ranges::find(one.options, "--output", &CommandNode::Option::name);
     ASSERT_NE(output, one.options.end()) << one.path;
-    EXPECT_EQ(std::set<std::string>(output->choices.begin(), output->choices.end()), (std::set<std::string>{"json", "text"})) << one.path;
+    EXPECT_EQ(std::set<std::string>(output->choices.begin(), output->choices.end()),
+              (std::set<std::string>{"json", "text"}))
+        << one.path;
   }
 }
 
@@ -71,7 +76,8 @@ TEST_F(CommandsTest, CompletionKnowsTheWholeTree) {
   for (const auto& one : command_tree(app_))
     for (const auto* script : {&bash, &zsh, &fish}) {
       EXPECT_THAT(*script, HasSubstr(one.path));
-      for (const auto& option : one.options) EXPECT_THAT(*script, HasSubstr(option.name.substr(option.name.find_last_of('-', 1) + 1)));
+      for (const auto& option : one.options)
+        EXPECT_THAT(*script, HasSubstr(option.name.substr(option.name.find_last_of('-', 1) + 1)));
     }
   EXPECT_THAT(bash, HasSubstr("\"umbra queue search --state\") COMPREPLY=($(compgen -W 'held queued'"));
 }
@@ -89,10 +95,12 @@ TEST_F(CommandsTest, ThereIsAManualPageForEachCommandAndNoOther) {
 
 TEST_F(CommandsTest, TheDocumentsShowTheManualPagesAndCommandsAsTheyAre) {
   std::set<std::string> written;
-  for (const auto& entry : std::filesystem::directory_iterator("docs/man")) written.insert(entry.path().stem());
+  for (const auto& entry : std::filesystem::directory_iterator("docs/man"))
+    written.insert(entry.path().stem());
   const auto names = manual_names(app_);
   EXPECT_EQ(written, std::set<std::string>(names.begin(), names.end())) << "run `make docs`";
-  for (const auto& name : names) EXPECT_EQ(text_of("docs/man/" + name + ".1"), manual_page(app_, name)) << name << ": run `make docs`";
+  for (const auto& name : names)
+    EXPECT_EQ(text_of("docs/man/" + name + ".1"), manual_page(app_, name)) << name << ": run `make docs`";
   EXPECT_EQ(text_of("docs/commands.md"), commands_reference(app_)) << "run `make docs`";
 }
 

@@ -27,8 +27,10 @@ std::vector<std::string> lines_of(const std::string& text) {
 std::string bare(const std::string& text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\x1b') i = text.find('m', i);
-    else out += text[i];
+    if (text[i] == '\x1b')
+      i = text.find('m', i);
+    else
+      out += text[i];
   }
   return out;
 }
@@ -40,7 +42,8 @@ TEST(Table, IsAsWideAsItsCellsWithoutALimit) {
 
 TEST(Table, CutsTheWidestColumnsFirstWithAnEllipsis) {
   const Screen screen{.columns = 20};
-  EXPECT_EQ(table({{"ID", "TEXT"}, {"12345678", "a very long text indeed"}}, screen), "ID        TEXT\n12345678  a very lo…\n");
+  EXPECT_EQ(table({{"ID", "TEXT"}, {"12345678", "a very long text indeed"}}, screen),
+            "ID        TEXT\n12345678  a very lo…\n");
 }
 
 TEST(Table, NoLineIsWiderThanTheScreenWhateverItsCells) {
@@ -48,7 +51,8 @@ TEST(Table, NoLineIsWiderThanTheScreenWhateverItsCells) {
   rows.push_back(std::vector<std::string>(8, std::string(50, 'x')));
   rows.push_back(std::vector<std::string>(8, "größer als es scheint"));
   for (std::size_t columns : {1U, 10U, 40U, 80U, 81U, 200U, 1000U})
-    for (const auto& line : lines_of(table(rows, {.columns = columns}))) EXPECT_LE(width_of(line), columns) << line;
+    for (const auto& line : lines_of(table(rows, {.columns = columns})))
+      EXPECT_LE(width_of(line), columns) << line;
 }
 
 TEST(Table, ManyColumnsFitWithColoursToo) {
@@ -77,7 +81,11 @@ TEST(SearchView, ShowsWhereEachIsAndNamesHubsThatDidNotAnswer) {
   backend.add(1, 3);
   Json row = {{"hub", "hub-a"}};
   row.update(queue_row(backend.queue[0]).summary);
-  const Json answer = {{"messages", {row}}, {"next", "hub-a:1"}, {"hubs", {{{"hub", "hub-a"}, {"answered", true}}, {{"hub", "hub-b"}, {"answered", false}, {"why", "no session\x1b"}}}}};
+  const Json answer = {{"messages", {row}},
+                       {"next", "hub-a:1"},
+                       {"hubs",
+                        {{{"hub", "hub-a"}, {"answered", true}},
+                         {{"hub", "hub-b"}, {"answered", false}, {"why", "no session\x1b"}}}}};
   auto text = search_view(answer, now, {});
   EXPECT_THAT(text, HasSubstr("hub-a  0000000000001234-1  queued"));
   EXPECT_THAT(text, HasSubstr("r0@example.net +2"));
@@ -87,12 +95,20 @@ TEST(SearchView, ShowsWhereEachIsAndNamesHubsThatDidNotAnswer) {
 }
 
 Json status_of(int accepted, int queue) {
-  return {{"ready", true}, {"totals", {{"accepted", accepted}, {"recipients_delivered", 2 * accepted}, {"recipients_bounced", 0}}},
-          {"queue", {{"messages", queue}, {"held", 0}, {"unprotected", 0}}}, {"shadows", 1}, {"discards_owed", 2}, {"connections", 3},
-          {"pressure", {{"level", "normal"}}}, {"spool_free_octets", 5'000'000'000}};
+  return {
+      {"ready", true},
+      {"totals", {{"accepted", accepted}, {"recipients_delivered", 2 * accepted}, {"recipients_bounced", 0}}},
+      {"queue", {{"messages", queue}, {"held", 0}, {"unprotected", 0}}},
+      {"shadows", 1},
+      {"discards_owed", 2},
+      {"connections", 3},
+      {"pressure", {{"level", "normal"}}},
+      {"spool_free_octets", 5'000'000'000}};
 }
 Json cluster_of(int accepted) {
-  return {{"hubs", {{{"hub", "hub-1"}, {"answered", true}, {"status", status_of(accepted, 7)}}, {{"hub", "hub-2"}, {"answered", false}, {"why", "no session"}, {"status", nullptr}}}}};
+  return {{"hubs",
+           {{{"hub", "hub-1"}, {"answered", true}, {"status", status_of(accepted, 7)}},
+            {{"hub", "hub-2"}, {"answered", false}, {"why", "no session"}, {"status", nullptr}}}}};
 }
 
 TEST(TopView, ShowsRatesBetweenTwoLooksAndFitsTheScreen) {
@@ -106,12 +122,15 @@ TEST(TopView, ShowsRatesBetweenTwoLooksAndFitsTheScreen) {
   EXPECT_THAT(text, HasSubstr("1 of them without an answer"));
   EXPECT_THAT(top_view(&before, later, now, {}), testing::ContainsRegex("hub-1 +ready +100 +200 +0 +7 "));
   EXPECT_THAT(top_view(nullptr, later, now, {}), testing::ContainsRegex("hub-1 +ready +- +- +- +7 "));
-  EXPECT_THAT(top_view(&later, before, now, {}), testing::ContainsRegex("hub-1 +ready +- +- +- +7 ")) << "started anew";
+  EXPECT_THAT(top_view(&later, before, now, {}), testing::ContainsRegex("hub-1 +ready +- +- +- +7 "))
+      << "started anew";
 }
 
 TEST(TopView, SaysHowManyHubsDoNotFit) {
   Json answer = {{"hubs", Json::array()}};
-  for (int i = 0; i < 40; ++i) answer["hubs"].push_back({{"hub", "hub-" + std::to_string(i)}, {"answered", true}, {"status", status_of(1, 1)}});
+  for (int i = 0; i < 40; ++i)
+    answer["hubs"].push_back(
+        {{"hub", "hub-" + std::to_string(i)}, {"answered", true}, {"status", status_of(1, 1)}});
   auto text = top_view(nullptr, {1, answer}, now, {.columns = 80, .lines = 24});
   EXPECT_LE(lines_of(text).size(), 24U);
   EXPECT_THAT(text, HasSubstr("more lines"));
@@ -141,7 +160,13 @@ TEST(QueueSearch, EachConditionHasToHold) {
 }
 
 TEST(QueueSearch, AFilterComesThroughItsQueryUnchanged) {
-  const QueueFilter filter{.sender = "<>", .recipient = "a&b=c@example.net", .next_hop = "route:x", .error = "451 4.7.1 a, b%", .state = storage::MessageState::held, .since = now - 1h, .until = now};
+  const QueueFilter filter{.sender = "<>",
+                           .recipient = "a&b=c@example.net",
+                           .next_hop = "route:x",
+                           .error = "451 4.7.1 a, b%",
+                           .state = storage::MessageState::held,
+                           .since = now - 1h,
+                           .until = now};
   std::string others;
   auto query = to_query(filter);
   auto read = parse_queue_filter(query + "&limit=7", others);
@@ -149,7 +174,8 @@ TEST(QueueSearch, AFilterComesThroughItsQueryUnchanged) {
   EXPECT_EQ(to_query(*read), query);
   EXPECT_EQ(read->recipient, filter.recipient);
   EXPECT_EQ(others, "limit=7");
-  for (const char* wrong : {"sender=", "sender=%zz", "state=gone", "since=-1", "since=2&until=1"}) EXPECT_FALSE(parse_queue_filter(wrong, others)) << wrong;
+  for (const char* wrong : {"sender=", "sender=%zz", "state=gone", "since=-1", "since=2&until=1"})
+    EXPECT_FALSE(parse_queue_filter(wrong, others)) << wrong;
 }
 
 }  // namespace

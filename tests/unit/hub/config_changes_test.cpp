@@ -1,6 +1,7 @@
-// Goal: of every key it is known whether a reload changes it, and a reload changes exactly those. Method: one configuration with
-// something of everything; each of its keys is changed alone, by the walk that reads the file, and the comparison must name that key
-// and no other, and take it or leave it as its mark says. So a new key cannot be forgotten here.
+// Goal: of every key it is known whether a reload changes it, and a reload changes exactly those. Method: one
+// configuration with something of everything; each of its keys is changed alone, by the walk that reads the
+// file, and the comparison must name that key and no other, and take it or leave it as its mark says. So a
+// new key cannot be forgotten here.
 #include "hub/config/changes.h"
 
 #include <gmock/gmock.h>
@@ -56,7 +57,8 @@ class Mutator final : public ConfigVisitor {
 
   void text(Key key, std::string& value, TextRule) override {
     if (is_it(key)) value += "x";
-    if (key.name == "name" && is_element_ && found_.count == target_ + 1) found_.is_name = found_.key == "name";
+    if (key.name == "name" && is_element_ && found_.count == target_ + 1)
+      found_.is_name = found_.key == "name";
   }
   void path(Key key, std::string& value) override {
     if (is_it(key)) value += "x";
@@ -102,7 +104,10 @@ class Mutator final : public ConfigVisitor {
     return true;
   }
   bool list_of(Key, const Describe&) override { return false; }
-  bool list_of_short(Key, const std::function<void(const Endpoint&)>&, std::uint16_t, const Describe&) override { return false; }
+  bool list_of_short(Key, const std::function<void(const Endpoint&)>&, std::uint16_t,
+                     const Describe&) override {
+    return false;
+  }
 
  private:
   bool is_it(const Key& key) {
@@ -181,7 +186,8 @@ TEST_F(ConfigChanges, OfEveryKeyIsKnownWhetherAReloadChangesItAndItDoes) {
     }
     ASSERT_THAT(changes, SizeIs(1)) << found.key << ", number " << target;
     EXPECT_EQ(changes[0].takes_effect, found.takes_effect) << changes[0].key;
-    EXPECT_TRUE(found.is_inside_whole || changes[0].key.ends_with("." + found.key)) << changes[0].key << " for " << found.key;
+    EXPECT_TRUE(found.is_inside_whole || changes[0].key.ends_with("." + found.key))
+        << changes[0].key << " for " << found.key;
     EXPECT_NE(changes[0].from, changes[0].to) << changes[0].key;
     auto in_force = changes_between(config, with_restart_keys_of(config, wanted));
     if (found.takes_effect == TakesEffect::at_reload) {
@@ -197,7 +203,8 @@ TEST_F(ConfigChanges, OfEveryKeyIsKnownWhetherAReloadChangesItAndItDoes) {
 }
 
 /// Of every key in the schema: with what it takes effect.
-void collect(const nlohmann::json& group, const std::string& path, std::map<std::string, std::string>& marks) {
+void collect(const nlohmann::json& group, const std::string& path,
+             std::map<std::string, std::string>& marks) {
   for (const auto& [name, property] : group.at("properties").items()) {
     auto here = path.empty() ? name : path + "." + name;
     const nlohmann::json* inner = property.contains("properties") ? &property : nullptr;
@@ -216,13 +223,17 @@ TEST_F(ConfigChanges, TheSchemaSaysItOfEveryKey) {
   std::map<std::string, std::string> marks;
   collect(nlohmann::json::parse(config_schema()), "", marks);
   EXPECT_GT(marks.size(), 100U);
-  for (const auto& [key, mark] : marks) EXPECT_TRUE(mark == "reload" || mark == "restart") << key << ": " << mark;
+  for (const auto& [key, mark] : marks)
+    EXPECT_TRUE(mark == "reload" || mark == "restart") << key << ": " << mark;
   // What makes this hub the hub it is, and what its promises rest on.
-  for (const char* key : {"hub.name", "spool.directory", "cluster.members", "cluster.members.name", "cluster.secret_file", "cluster.ownership",
-                          "cluster.lease", "cluster.heartbeat", "cluster.address", "cluster.tls.ca", "cluster.arbiter.endpoints"})
+  for (const char* key : {"hub.name", "spool.directory", "cluster.members", "cluster.members.name",
+                          "cluster.secret_file", "cluster.ownership", "cluster.lease", "cluster.heartbeat",
+                          "cluster.address", "cluster.tls.ca", "cluster.arbiter.endpoints"})
     EXPECT_EQ(marks[key], "restart") << key;
-  for (const char* key : {"listeners", "listeners.networks", "listeners.limits.recipients", "listeners.shadow", "listeners.max_acknowledgement_delay",
-                          "routes", "routes.hosts", "routes.tls.policy", "delivery.retry", "delivery.expiry", "log.level", "safety_net.size"})
+  for (const char* key :
+       {"listeners", "listeners.networks", "listeners.limits.recipients", "listeners.shadow",
+        "listeners.max_acknowledgement_delay", "routes", "routes.hosts", "routes.tls.policy",
+        "delivery.retry", "delivery.expiry", "log.level", "safety_net.size"})
     EXPECT_EQ(marks[key], "reload") << key;
   // A list that is left as it is has no key inside that is not.
   for (const auto& [key, mark] : marks)
@@ -231,18 +242,24 @@ TEST_F(ConfigChanges, TheSchemaSaysItOfEveryKey) {
 }
 
 TEST_F(ConfigChanges, NamesWhatIsNewAndWhatIsGoneInOneLineEach) {
-  auto after = read(replaced(replaced(replaced(full, "  - {name: other, address: \"127.0.0.1:26\"}\n", ""), "\"10.0.0.8:25\"]", "\"10.0.0.8:25\", \"10.0.0.7:25\"]"),
-                             "routes:\n", "routes:\n  - {name: new.one, domains: [new.example], hosts: [\"10.1.1.1:25\"]}\n"));
-  EXPECT_THAT(changes_to(after), ElementsAre("listeners[other]: removed", "routes[new.one]: added", "routes[partner].hosts[2]: added (10.0.0.7:25)"));
+  auto after = read(replaced(
+      replaced(replaced(full, "  - {name: other, address: \"127.0.0.1:26\"}\n", ""), "\"10.0.0.8:25\"]",
+               "\"10.0.0.8:25\", \"10.0.0.7:25\"]"),
+      "routes:\n", "routes:\n  - {name: new.one, domains: [new.example], hosts: [\"10.1.1.1:25\"]}\n"));
+  EXPECT_THAT(changes_to(after), ElementsAre("listeners[other]: removed", "routes[new.one]: added",
+                                             "routes[partner].hosts[2]: added (10.0.0.7:25)"));
   auto reordered = config;
   std::swap(reordered.routes[0], reordered.routes[1]);
   EXPECT_THAT(changes_to(reordered), IsEmpty()) << "elements with names are known by them";
 }
 
 TEST_F(ConfigChanges, AValueIsShownAsInTheFile) {
-  auto after = read(replaced(replaced(full, "networks: [10.0.0.0/8]", "networks: [10.0.0.0/8, 192.0.2.7], limits: {recipients: 5}"), "{wait: 5min}", "{wait: 2h}"));
-  EXPECT_THAT(changes_to(after), ElementsAre("delivery.retry[1].wait: 5min -> 2h", "listeners[in].limits.recipients: 1000 -> 5",
-                                             "listeners[in].networks: 10.0.0.0/8 -> 10.0.0.0/8, 192.0.2.7"));
+  auto after = read(replaced(
+      replaced(full, "networks: [10.0.0.0/8]", "networks: [10.0.0.0/8, 192.0.2.7], limits: {recipients: 5}"),
+      "{wait: 5min}", "{wait: 2h}"));
+  EXPECT_THAT(changes_to(after),
+              ElementsAre("delivery.retry[1].wait: 5min -> 2h", "listeners[in].limits.recipients: 1000 -> 5",
+                          "listeners[in].networks: 10.0.0.0/8 -> 10.0.0.0/8, 192.0.2.7"));
 }
 
 TEST_F(ConfigChanges, AnotherSecretIsNamedAndNotShown) {
@@ -257,8 +274,9 @@ TEST_F(ConfigChanges, AnotherSecretIsNamedAndNotShown) {
 }
 
 TEST_F(ConfigChanges, TakesWhatItCanAndNamesTheRest) {
-  auto plan = plan_reload(config, read(replaced(replaced(full, "name: in,", "name: in, limits: {hops: 7},"), "  address: 127.0.0.1:2525\n",
-                                                "  address: 127.0.0.1:2525\n  lease: 20s\n")));
+  auto plan = plan_reload(
+      config, read(replaced(replaced(full, "name: in,", "name: in, limits: {hops: 7},"),
+                            "  address: 127.0.0.1:2525\n", "  address: 127.0.0.1:2525\n  lease: 20s\n")));
   ASSERT_TRUE(plan);
   ASSERT_THAT(plan->changed, SizeIs(1));
   EXPECT_EQ(plan->changed[0].key, "listeners[in].limits.hops");
@@ -269,8 +287,9 @@ TEST_F(ConfigChanges, TakesWhatItCanAndNamesTheRest) {
 }
 
 TEST_F(ConfigChanges, RefusesWhatWouldNeedTheClusterOfTheFile) {
-  constexpr const char* alone = "hub: {name: hub-a}\nspool: {directory: /spool}\nroutes: [{name: all, domains: ['*']}]\n"
-                                "listeners: [{name: in, address: '127.0.0.1:25', shadow: none}]\n";
+  constexpr const char* alone =
+      "hub: {name: hub-a}\nspool: {directory: /spool}\nroutes: [{name: all, domains: ['*']}]\n"
+      "listeners: [{name: in, address: '127.0.0.1:25', shadow: none}]\n";
   config = read(alone);
   auto plan = plan_reload(config, read(full));
   ASSERT_FALSE(plan) << "under require, without a cluster, nothing would be on two hubs";

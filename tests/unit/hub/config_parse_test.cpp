@@ -57,8 +57,9 @@ class ClusterParse : public testing::Test {
 // One file for all hubs of a StatefulSet.
 TEST_F(ConfigParse, TheNameOfTheHubMayComeFromItsEnvironment) {
   auto name_in = [](const std::string& text) { return parse_config(text, "hub.yaml"); };
-  const std::string rest = "spool: {directory: /spool}\nroutes: [{name: all, domains: ['*']}]\n"
-                           "listeners: [{name: in, address: \"127.0.0.1:25\", shadow: none}]\n";
+  const std::string rest =
+      "spool: {directory: /spool}\nroutes: [{name: all, domains: ['*']}]\n"
+      "listeners: [{name: in, address: \"127.0.0.1:25\", shadow: none}]\n";
   ::setenv("UMBRA_HUB_NAME", "umbra-7", 1);
   EXPECT_EQ(name_in(rest)->hub_name, "umbra-7");
   EXPECT_EQ(name_in("hub: {host_name: mx.example.com}\n" + rest)->hub_name, "umbra-7");
@@ -81,46 +82,71 @@ TEST_F(ConfigParse, ASafetyNetNeedsBothItsLimits) {
   EXPECT_TRUE(on->safety_net.enabled());
   EXPECT_EQ(on->safety_net.keep, 48h);
   EXPECT_EQ(on->safety_net.octets_max, 5'000'000'000U);
-  EXPECT_EQ(problems_of(std::string(alone) + "safety_net: {keep: 0, size: 0B}\n"), std::vector<std::string>{});
-  EXPECT_THAT(problems_of(std::string(alone) + "safety_net: {keep: 2d}\n"), ElementsAre(HasSubstr("safety_net.size is missing")));
-  EXPECT_THAT(problems_of(std::string(alone) + "safety_net: {size: 1GB}\n"), ElementsAre(HasSubstr("safety_net.keep is missing")));
+  EXPECT_EQ(problems_of(std::string(alone) + "safety_net: {keep: 0, size: 0B}\n"),
+            std::vector<std::string>{});
+  EXPECT_THAT(problems_of(std::string(alone) + "safety_net: {keep: 2d}\n"),
+              ElementsAre(HasSubstr("safety_net.size is missing")));
+  EXPECT_THAT(problems_of(std::string(alone) + "safety_net: {size: 1GB}\n"),
+              ElementsAre(HasSubstr("safety_net.keep is missing")));
   EXPECT_EQ(problems_of(std::string(alone) + "safety_net: {keep: 31d, size: 1GB}\n").size(), 1U);
-  EXPECT_EQ(problems_of(std::string(alone) + "safety_net: {keep: 1d, size: 1GB, resend_rate: 0}\n").size(), 1U);
+  EXPECT_EQ(problems_of(std::string(alone) + "safety_net: {keep: 1d, size: 1GB, resend_rate: 0}\n").size(),
+            1U);
 }
 
 TEST_F(ConfigParse, RefusesMarksOfPressureThatAreOutOfOrder) {
-  EXPECT_EQ(problems_of(std::string(alone) + "pressure: {disk: {medium: 90, high: 97, leave_high: 95, leave_medium: 85}}\n"), std::vector<std::string>{});
-  EXPECT_EQ(problems_of(std::string(alone) + "pressure: {queue: {medium: 1000, high: 2000, leave_high: 1500, leave_medium: 500}}\n"), std::vector<std::string>{});
+  EXPECT_EQ(problems_of(std::string(alone) +
+                        "pressure: {disk: {medium: 90, high: 97, leave_high: 95, leave_medium: 85}}\n"),
+            std::vector<std::string>{});
+  EXPECT_EQ(
+      problems_of(std::string(alone) +
+                  "pressure: {queue: {medium: 1000, high: 2000, leave_high: 1500, leave_medium: 500}}\n"),
+      std::vector<std::string>{});
   EXPECT_THAT(problems_of(std::string(alone) + "pressure: {inodes: {high: 90}}\n"),
               ElementsAre(HasSubstr("pressure.inodes: leave_medium 91, medium 93, leave_high 94, high 90")));
-  EXPECT_THAT(problems_of(std::string(alone) + "pressure: {disk: {medium: 90}}\n"), ElementsAre(HasSubstr("pressure.disk")));
+  EXPECT_THAT(problems_of(std::string(alone) + "pressure: {disk: {medium: 90}}\n"),
+              ElementsAre(HasSubstr("pressure.disk")));
 }
 
 TEST_F(ConfigParse, ListenersMayShareAnAddressWhenItIsClearWhomEachServes) {
   auto with = [](const std::string& first, const std::string& second) {
-    return std::string("hub: {name: a}\nspool: {directory: /spool}\nroutes: [{name: all, domains: ['*']}]\nlisteners:\n") +
+    return std::string(
+               "hub: {name: a}\nspool: {directory: /spool}\nroutes: [{name: all, domains: "
+               "['*']}]\nlisteners:\n") +
            "  - {name: one, shadow: none, " + first + "}\n  - {name: two, shadow: none, " + second + "}\n";
   };
   const std::string here = "address: '192.0.2.1:25'";
   EXPECT_EQ(problems_of(with(here, here + ", clients: [192.0.2.0/24]")), std::vector<std::string>{});
-  EXPECT_EQ(problems_of(with(here + ", clients: [192.0.2.0/24]", here + ", clients: [192.0.2.7, 192.0.0.0/16]")), std::vector<std::string>{});
+  EXPECT_EQ(
+      problems_of(with(here + ", clients: [192.0.2.0/24]", here + ", clients: [192.0.2.7, 192.0.0.0/16]")),
+      std::vector<std::string>{});
   EXPECT_EQ(problems_of(with(here, here + ", clients: [0.0.0.0/0, '::/0']")), std::vector<std::string>{});
   EXPECT_EQ(problems_of(with(here, "address: '192.0.2.2:25'")), std::vector<std::string>{});
-  EXPECT_EQ(problems_of(with("address: '127.0.0.1:0'", "address: '127.0.0.1:0'")), std::vector<std::string>{}) << "two ports";
+  EXPECT_EQ(problems_of(with("address: '127.0.0.1:0'", "address: '127.0.0.1:0'")), std::vector<std::string>{})
+      << "two ports";
   EXPECT_THAT(problems_of(with(here, here)),
-              ElementsAre(HasSubstr("umbra.yaml:6: listeners[1]: this one and listeners[0] (\"one\") at 192.0.2.1:25 both serve every client; say in `clients`")));
-  EXPECT_THAT(problems_of(with(here + ", clients: [10.0.0.0/8, 192.0.2.0/24]", here + ", clients: [192.0.2.0/24]")),
-              ElementsAre(HasSubstr("listeners[1].clients: 192.0.2.0/24 is a network of listeners[0] (\"one\") at 192.0.2.1:25 already")));
-  EXPECT_THAT(problems_of(with(here + ", clients: [10.0.0.0/8]", here + ", clients: ['::ffff:10.0.0.0/104']")), ElementsAre(HasSubstr("already; one of them")))
+              ElementsAre(HasSubstr("umbra.yaml:6: listeners[1]: this one and listeners[0] (\"one\") at "
+                                    "192.0.2.1:25 both serve every client; say in `clients`")));
+  EXPECT_THAT(
+      problems_of(with(here + ", clients: [10.0.0.0/8, 192.0.2.0/24]", here + ", clients: [192.0.2.0/24]")),
+      ElementsAre(HasSubstr("listeners[1].clients: 192.0.2.0/24 is a network of listeners[0] (\"one\") at "
+                            "192.0.2.1:25 already")));
+  EXPECT_THAT(
+      problems_of(with(here + ", clients: [10.0.0.0/8]", here + ", clients: ['::ffff:10.0.0.0/104']")),
+      ElementsAre(HasSubstr("already; one of them")))
       << "the same network in other words";
-  EXPECT_THAT(problems_of(with("address: '[::1]:25'", "address: '[0:0:0:0:0:0:0:1]:25'")), ElementsAre(HasSubstr("both serve every client")));
-  EXPECT_THAT(problems_of(with(here, "address: '0.0.0.0:25', clients: [10.0.0.0/8]")), ElementsAre(HasSubstr("0.0.0.0:25 is taken by listeners[0].address already")));
+  EXPECT_THAT(problems_of(with("address: '[::1]:25'", "address: '[0:0:0:0:0:0:0:1]:25'")),
+              ElementsAre(HasSubstr("both serve every client")));
+  EXPECT_THAT(problems_of(with(here, "address: '0.0.0.0:25', clients: [10.0.0.0/8]")),
+              ElementsAre(HasSubstr("0.0.0.0:25 is taken by listeners[0].address already")));
 }
 
 TEST_F(ConfigParse, ABannerCannotBreakTheGreeting) {
-  auto with = [](const std::string& more) { return std::string(alone).substr(0, std::string(alone).rfind('}')) + ", " + more + "}\n"; };
+  auto with = [](const std::string& more) {
+    return std::string(alone).substr(0, std::string(alone).rfind('}')) + ", " + more + "}\n";
+  };
   EXPECT_EQ(problems_of(with("banner: 'ESMTP mail'")), std::vector<std::string>{});
-  EXPECT_THAT(problems_of(with("banner: \"a\\r\\n250 ok\"")), ElementsAre(HasSubstr("expected printable ASCII")));
+  EXPECT_THAT(problems_of(with("banner: \"a\\r\\n250 ok\"")),
+              ElementsAre(HasSubstr("expected printable ASCII")));
   EXPECT_THAT(problems_of(with("banner: ''")), testing::Contains(HasSubstr("banner")));
   EXPECT_THAT(problems_of(with("extensions: {chunking: perhaps}")), ElementsAre(HasSubstr("chunking")));
 }
@@ -394,12 +420,16 @@ bounce_profiles:
 }
 
 TEST_F(ConfigParse, RefusesBounceProfilesThatAreNotThereOrTwice) {
-  EXPECT_THAT(problems_of(std::string(alone) +
-                          "bounce_profiles: [{name: a}, {name: a, expiry: 1h, delay_warning: 2h}, {name: b, report_to: nobody, retry: [{times: 1, wait: 1s}]}]\n"),
-              testing::UnorderedElementsAre(HasSubstr("bounce_profiles[1].name: \"a\" is the name of another profile"),
-                                            HasSubstr("bounce_profiles[1].delay_warning: must be shorter"), HasSubstr("expected a mail address"),
-                                            HasSubstr("the last step lasts until bounce_profiles[2].expiry")));
-  EXPECT_THAT(problems_of("hub: {name: hub1}\nspool: {directory: /s}\nlisteners: [{name: in, address: \"127.0.0.1:25\", shadow: none}]\n"
+  EXPECT_THAT(
+      problems_of(std::string(alone) + "bounce_profiles: [{name: a}, {name: a, expiry: 1h, delay_warning: "
+                                       "2h}, {name: b, report_to: nobody, retry: [{times: 1, wait: 1s}]}]\n"),
+      testing::UnorderedElementsAre(
+          HasSubstr("bounce_profiles[1].name: \"a\" is the name of another profile"),
+          HasSubstr("bounce_profiles[1].delay_warning: must be shorter"),
+          HasSubstr("expected a mail address"),
+          HasSubstr("the last step lasts until bounce_profiles[2].expiry")));
+  EXPECT_THAT(problems_of("hub: {name: hub1}\nspool: {directory: /s}\nlisteners: [{name: in, address: "
+                          "\"127.0.0.1:25\", shadow: none}]\n"
                           "routes: [{name: r, domains: [\"*\"], bounce_profile: none}]\n"),
               ElementsAre(HasSubstr("\"none\" is none of bounce_profiles, exchange, esa")));
 }
@@ -420,11 +450,13 @@ TEST_F(ClusterParse, AsksForRequireByDefault) {
 }
 
 TEST_F(ClusterParse, TakesCopiesZonesAndTheDelayOfAcknowledgements) {
-  auto text = with("  address: 127.0.0.1:1\n  reprotect_rate: 9\n  reprotect_bandwidth: 1MiB\n"
-                   "  members: [{name: a, address: \"127.0.0.1:1\", zone: east}, {name: b, address: \"127.0.0.1:2\", zone: west},"
-                   " {name: c, address: \"127.0.0.1:3\", zone: west}]\n",
-                   "prefer, copies: 2, zones: only_other_zone, on_failure: accept, max_acknowledgement_delay: 5s, "
-                   "delayed_acknowledgements: 7");
+  auto text = with(
+      "  address: 127.0.0.1:1\n  reprotect_rate: 9\n  reprotect_bandwidth: 1MiB\n"
+      "  members: [{name: a, address: \"127.0.0.1:1\", zone: east}, {name: b, address: \"127.0.0.1:2\", "
+      "zone: west},"
+      " {name: c, address: \"127.0.0.1:3\", zone: west}]\n",
+      "prefer, copies: 2, zones: only_other_zone, on_failure: accept, max_acknowledgement_delay: 5s, "
+      "delayed_acknowledgements: 7");
   auto config = parse_config(text, "f");
   ASSERT_TRUE(config) << to_string(config.error().front());
   const auto& listener = config->listeners[0];
@@ -441,8 +473,10 @@ class HubRoutes : public ClusterParse {
  protected:
   /// Three hubs, this one is "a".
   static std::string routes(const std::string& lines) {
-    auto text = with("  address: 127.0.0.1:1\n  members: [{name: a, address: \"127.0.0.1:1\"}, {name: b, address: \"127.0.0.1:2\"},"
-                     " {name: c, address: \"127.0.0.1:3\"}]\n");
+    auto text = with(
+        "  address: 127.0.0.1:1\n  members: [{name: a, address: \"127.0.0.1:1\"}, {name: b, address: "
+        "\"127.0.0.1:2\"},"
+        " {name: c, address: \"127.0.0.1:3\"}]\n");
     auto at = text.find("routes:");
     EXPECT_NE(at, std::string::npos);
     auto end = text.find('\n', at);
@@ -456,23 +490,33 @@ TEST_F(HubRoutes, NameHubsOfTheCluster) {
   ASSERT_TRUE(config) << to_string(config.error().front());
   EXPECT_THAT(config->routes.at(0).hubs, ElementsAre("b", "c"));
   EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [b, d, b]}\n")),
-              testing::UnorderedElementsAre(HasSubstr("routes[0].hubs: \"d\" is not in cluster.members"), HasSubstr("routes[0].hubs: \"b\" is in the list already")));
-  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: []}\n")), ElementsAre(HasSubstr("routes[0].hubs: expected at least one")));
+              testing::UnorderedElementsAre(HasSubstr("routes[0].hubs: \"d\" is not in cluster.members"),
+                                            HasSubstr("routes[0].hubs: \"b\" is in the list already")));
+  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: []}\n")),
+              ElementsAre(HasSubstr("routes[0].hubs: expected at least one")));
 }
 
 TEST_F(HubRoutes, ExcludeHostsAndConnections) {
-  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [b], hosts: [\"x.example:25\"]}\n")),
-              ElementsAre(testing::ContainsRegex("umbra.yaml:[0-9]+: routes\\[0\\].hubs: hubs are handed the mail over; leave out \"hosts\"")));
-  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [b], mx_port: 26, connections: 2}\n")), testing::SizeIs(2));
+  EXPECT_THAT(
+      problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [b], hosts: [\"x.example:25\"]}\n")),
+      ElementsAre(testing::ContainsRegex(
+          "umbra.yaml:[0-9]+: routes\\[0\\].hubs: hubs are handed the mail over; leave out \"hosts\"")));
+  EXPECT_THAT(
+      problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [b], mx_port: 26, connections: 2}\n")),
+      testing::SizeIs(2));
 }
 
 TEST_F(HubRoutes, OfAHubThatIsNamedItselfNeedAnotherRouteBehindThem) {
-  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [a]}\n")), ElementsAre(HasSubstr("cannot hand mail over to itself")));
+  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [a]}\n")),
+              ElementsAre(HasSubstr("cannot hand mail over to itself")));
   EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*.example.org\", example.com], hubs: [a, b]}\n"
                                  "  - {name: out, domains: [\"*.org\"]}\n")),
               ElementsAre(HasSubstr("needs another route for \"example.com\"")));
-  EXPECT_THAT(problems_of(routes("  - {name: core, domains: [\"*\"], hubs: [a, b]}\n  - {name: out, domains: [\"*\"]}\n")), testing::IsEmpty());
-  EXPECT_THAT(problems_of(routes("  - {name: out, domains: [\"*\"]}\n  - {name: core, domains: [\"*\"], hubs: [a, b]}\n")),
+  EXPECT_THAT(problems_of(routes(
+                  "  - {name: core, domains: [\"*\"], hubs: [a, b]}\n  - {name: out, domains: [\"*\"]}\n")),
+              testing::IsEmpty());
+  EXPECT_THAT(problems_of(routes(
+                  "  - {name: out, domains: [\"*\"]}\n  - {name: core, domains: [\"*\"], hubs: [a, b]}\n")),
               ElementsAre(HasSubstr("\"*\" is in routes[0] already")));
 }
 

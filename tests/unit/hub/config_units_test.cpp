@@ -78,9 +78,12 @@ TEST(AddressRange, ContainsWhatItsPrefixSays) {
 TEST(AddressRange, FromOneAddressToAnother) {
   auto range = AddressRange::parse("192.0.2.5-192.0.2.9");
   ASSERT_TRUE(range);
-  for (const char* inside : {"192.0.2.5", "192.0.2.7", "::ffff:192.0.2.9"}) EXPECT_TRUE(range->contains(inside)) << inside;
-  for (const char* outside : {"192.0.2.4", "192.0.2.10", "::1"}) EXPECT_FALSE(range->contains(outside)) << outside;
-  for (const char* wrong : {"192.0.2.9-192.0.2.5", "192.0.2.1-::1", "192.0.2.1-", "-192.0.2.1", "192.0.2.0/24-192.0.3.0", "192.0.2.1-192.0.2.2-192.0.2.3"})
+  for (const char* inside : {"192.0.2.5", "192.0.2.7", "::ffff:192.0.2.9"})
+    EXPECT_TRUE(range->contains(inside)) << inside;
+  for (const char* outside : {"192.0.2.4", "192.0.2.10", "::1"})
+    EXPECT_FALSE(range->contains(outside)) << outside;
+  for (const char* wrong : {"192.0.2.9-192.0.2.5", "192.0.2.1-::1", "192.0.2.1-", "-192.0.2.1",
+                            "192.0.2.0/24-192.0.3.0", "192.0.2.1-192.0.2.2-192.0.2.3"})
     EXPECT_FALSE(AddressRange::parse(wrong)) << wrong;
 }
 
@@ -107,8 +110,10 @@ TEST(AddressRange, KeepsTheFamiliesApartWhenItMeansEverybody) {
 }
 
 TEST(AddressRange, KnowsIpv4HoweverItIsWritten) {
-  for (const char* text : {"192.0.2.1", "0.0.0.0/0", "::ffff:192.0.2.1", "::ffff:0:0/96"}) EXPECT_TRUE(AddressRange::parse(text)->is_ipv4()) << text;
-  for (const char* text : {"::/0", "::1", "2001:db8::/32", "::ff00:c000:201", "::ffff:0:0:1", "::/96"}) EXPECT_FALSE(AddressRange::parse(text)->is_ipv4()) << text;
+  for (const char* text : {"192.0.2.1", "0.0.0.0/0", "::ffff:192.0.2.1", "::ffff:0:0/96"})
+    EXPECT_TRUE(AddressRange::parse(text)->is_ipv4()) << text;
+  for (const char* text : {"::/0", "::1", "2001:db8::/32", "::ff00:c000:201", "::ffff:0:0:1", "::/96"})
+    EXPECT_FALSE(AddressRange::parse(text)->is_ipv4()) << text;
 }
 
 TEST(AddressRange, OneCustomerIsOneSource) {

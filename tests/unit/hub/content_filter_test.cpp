@@ -1,4 +1,5 @@
-// Goal: what a content filter is spared and what it may write, apart from sockets (tests/end_to_end/test_content_filter.py has those).
+// Goal: what a content filter is spared and what it may write, apart from sockets
+// (tests/end_to_end/test_content_filter.py has those).
 #include <gtest/gtest.h>
 
 #include "hub/filter/circuit_breaker.h"
@@ -57,7 +58,8 @@ TEST(LineEnds, AreCrlfAtEverySplit) {
   const std::string expected = "a\r\nb\r\nc\r\nd\r\n\r\n\r\n\r\n";
   for (std::size_t split = 0; split <= octets.size(); ++split) {
     LineEnds ends;
-    auto normal = ends.normalize(std::string_view(octets).substr(0, split)) + ends.normalize(std::string_view(octets).substr(split)) + ends.end();
+    auto normal = ends.normalize(std::string_view(octets).substr(0, split)) +
+                  ends.normalize(std::string_view(octets).substr(split)) + ends.end();
     EXPECT_EQ(normal, expected) << split;
   }
 }

@@ -1,4 +1,5 @@
-// Dovecot's authentication protocol: what is understood, what ends it, and a client that goes on when the server went away.
+// Dovecot's authentication protocol: what is understood, what ends it, and a client that goes on when the
+// server went away.
 #include <gmock/gmock.h>
 
 #include "smtp/base64.h"
@@ -12,15 +13,20 @@ using namespace std::string_literals;
 using Kind = DovecotProtocol::Answer::Kind;
 
 constexpr const char* opening =
-    "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tANONYMOUS\tanonymous\nMECH\tLOGIN\tplaintext\nMECH\tX-HIDDEN\tprivate\nMECH\tEXTERNAL\n"
+    "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tANONYMOUS\tanonymous\nMECH\tLOGIN\tplaintext\nMECH\tX-"
+    "HIDDEN\tprivate\nMECH\tEXTERNAL\n"
     "MECH\tSCRAM-SHA-256-PLUS\nMECH\tSCRAM-SHA-256\tmutual-auth\nSPID\t12\nCUID\t3\nCOOKIE\t0123\nDONE\n";
 
 TEST(DovecotProtocols, UnderstandAtAnySplit) {
-  const std::string wire = std::string(opening) + "FAIL\t1\tuser=a\ttemp\nFAIL\t2\tuser=a\treason=go\001taway\nOK\t3\tuser=a\nCONT\t4\t" + smtp::encode_base64("r=1") +
-                           "\nCONT\t5\t\nFAIL\t6\tcode=temp_fail\nNEWS\tof\ta\tlater\tversion\nFAIL\t7\n";
+  const std::string wire =
+      std::string(opening) +
+      "FAIL\t1\tuser=a\ttemp\nFAIL\t2\tuser=a\treason=go\001taway\nOK\t3\tuser=a\nCONT\t4\t" +
+      smtp::encode_base64("r=1") +
+      "\nCONT\t5\t\nFAIL\t6\tcode=temp_fail\nNEWS\tof\ta\tlater\tversion\nFAIL\t7\n";
   for (std::size_t piece = 1; piece < 60; ++piece) {
     DovecotProtocol protocol;
-    for (std::size_t at = 0; at < wire.size(); at += piece) ASSERT_TRUE(protocol.feed(std::string_view(wire).substr(at, piece))) << protocol.problem();
+    for (std::size_t at = 0; at < wire.size(); at += piece)
+      ASSERT_TRUE(protocol.feed(std::string_view(wire).substr(at, piece))) << protocol.problem();
     ASSERT_TRUE(protocol.is_ready());
     EXPECT_EQ(protocol.mechanisms(), "PLAIN LOGIN SCRAM-SHA-256");
   }
@@ -49,9 +55,25 @@ TEST(DovecotProtocols, EndAtNonsense) {
   for (int i = 0; i < 60; ++i) many += "MECH\tM" + std::to_string(i) + "\n";
   std::string lines = "VERSION\t1\t0\n";
   for (int i = 0; i < 300; ++i) lines += "SPID\t1\n";
-  for (const auto& wire : {"VERSION\t2\t0\n"s, "VERSION\n"s, "MECH\tPLAIN\n"s, "DONE\n"s, "HTTP/1.1 400 Bad Request\r\n"s, "VERSION\t1\t0\nDONE\n"s, "VERSION\t1\t0\nMECH\n"s,
-                           "VERSION\t1\t0\nMECH\tpl ain\n"s, many, lines, std::string(40'000, 'x'), good + std::string(40'000, 'x'), good + "OK\n", good + "OK\tx\tuser=a\n",
-                           good + "OK\t1\n", good + "OK\t1\tuser=\n", good + "OK\t1\tuser=" + std::string(300, 'a') + "\n", good + "CONT\t1\t!\n", good + "OK\t99999999999\tuser=a\n",
+  for (const auto& wire : {"VERSION\t2\t0\n"s,
+                           "VERSION\n"s,
+                           "MECH\tPLAIN\n"s,
+                           "DONE\n"s,
+                           "HTTP/1.1 400 Bad Request\r\n"s,
+                           "VERSION\t1\t0\nDONE\n"s,
+                           "VERSION\t1\t0\nMECH\n"s,
+                           "VERSION\t1\t0\nMECH\tpl ain\n"s,
+                           many,
+                           lines,
+                           std::string(40'000, 'x'),
+                           good + std::string(40'000, 'x'),
+                           good + "OK\n",
+                           good + "OK\tx\tuser=a\n",
+                           good + "OK\t1\n",
+                           good + "OK\t1\tuser=\n",
+                           good + "OK\t1\tuser=" + std::string(300, 'a') + "\n",
+                           good + "CONT\t1\t!\n",
+                           good + "OK\t99999999999\tuser=a\n",
                            good + "FAIL\t-1\n"}) {
     DovecotProtocol protocol;
     EXPECT_FALSE(protocol.feed(wire)) << wire.substr(0, 100);
@@ -61,8 +83,10 @@ TEST(DovecotProtocols, EndAtNonsense) {
 
 TEST(DovecotProtocols, SayWhatTheServerReads) {
   EXPECT_EQ(DovecotProtocol::greeting(17), "VERSION\t1\t1\nCPID\t17\n");
-  EXPECT_EQ(DovecotProtocol::request(7, "PLAIN", {"192.0.2.1", true}, "\0a\0b"s), "AUTH\t7\tPLAIN\tservice=smtp\tnologin\tsecured\trip=192.0.2.1\tresp=AGEAYg==\n");
-  EXPECT_EQ(DovecotProtocol::request(8, "LOGIN", {"192.0.2.1", false}, std::nullopt), "AUTH\t8\tLOGIN\tservice=smtp\tnologin\trip=192.0.2.1\n");
+  EXPECT_EQ(DovecotProtocol::request(7, "PLAIN", {"192.0.2.1", true}, "\0a\0b"s),
+            "AUTH\t7\tPLAIN\tservice=smtp\tnologin\tsecured\trip=192.0.2.1\tresp=AGEAYg==\n");
+  EXPECT_EQ(DovecotProtocol::request(8, "LOGIN", {"192.0.2.1", false}, std::nullopt),
+            "AUTH\t8\tLOGIN\tservice=smtp\tnologin\trip=192.0.2.1\n");
   EXPECT_EQ(DovecotProtocol::response(7, ""), "CONT\t7\t\n");
 }
 
@@ -70,7 +94,8 @@ class DovecotClients : public Inbound {
  protected:
   DovecotClients() {
     config.name = "in";
-    dovecot = std::make_shared<DovecotAuthenticator>(io, scope, "socket", [this](MonotonicTime) { return connect_out(); }, log);
+    dovecot = std::make_shared<DovecotAuthenticator>(
+        io, scope, "socket", [this](MonotonicTime) { return connect_out(); }, log);
   }
   ~DovecotClients() override {
     dovecot->close();
@@ -107,7 +132,9 @@ class DovecotClients : public Inbound {
     scope.spawn("step", step(asked, std::move(response)));
     time.settle(io);
   }
-  static Task<void> step(std::shared_ptr<Asked> asked, std::optional<std::string> response) { asked->outcome = co_await asked->exchange->step(std::move(response)); }
+  static Task<void> step(std::shared_ptr<Asked> asked, std::optional<std::string> response) {
+    asked->outcome = co_await asked->exchange->step(std::move(response));
+  }
 
   TaskScope scope{io};
   bool is_listening = true;
@@ -124,7 +151,9 @@ TEST_F(DovecotClients, AnswersComeToThoseWhoAsked) {
   EXPECT_EQ(dovecot->mechanisms(), "PLAIN LOGIN SCRAM-SHA-256");
   auto one = ask("PLAIN", "\0a\0b"s);
   auto two = ask("LOGIN", std::nullopt);
-  EXPECT_EQ(server->received(), "AUTH\t1\tPLAIN\tservice=smtp\tnologin\tsecured\trip=192.0.2.9\tresp=AGEAYg==\nAUTH\t2\tLOGIN\tservice=smtp\tnologin\tsecured\trip=192.0.2.9\n");
+  EXPECT_EQ(server->received(),
+            "AUTH\t1\tPLAIN\tservice=smtp\tnologin\tsecured\trip=192.0.2.9\tresp=AGEAYg=="
+            "\nAUTH\t2\tLOGIN\tservice=smtp\tnologin\tsecured\trip=192.0.2.9\n");
   serve("OK\t77\tuser=evil\nCONT\t2\t" + smtp::encode_base64("Username:") + "\nFAIL\t1\tuser=a\n");
   ASSERT_TRUE(one->outcome && two->outcome);
   EXPECT_EQ(one->outcome->kind, AuthStep::Kind::refused);

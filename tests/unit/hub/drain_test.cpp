@@ -1,5 +1,6 @@
 // Goal: a drain hands over what is due and nothing else, as fast as the other hubs take it.
-// Method: one hub's Drainer and Peering on virtual time; the other hubs are played by the test, and nothing is delivered here.
+// Method: one hub's Drainer and Peering on virtual time; the other hubs are played by the test, and nothing
+// is delivered here.
 #include "hub/drain/drainer.h"
 #include "tests/unit/hub/peering_fixture.h"
 
@@ -23,8 +24,10 @@ class DrainerTests : public PeeringTest {
 
   void start_all() {
     start();
-    Drainer::Clients clients{[](bool) {}, [] { return std::size_t{0}; }, [this](const std::string& d) { return !unreachable.contains(d); }};
-    drainer = std::make_unique<Drainer>(Runtime{io, random, network, resolver, nullptr}, config, *spool, *peering, clients, log, metrics);
+    Drainer::Clients clients{[](bool) {}, [] { return std::size_t{0}; },
+                             [this](const std::string& d) { return !unreachable.contains(d); }};
+    drainer = std::make_unique<Drainer>(Runtime{io, random, network, resolver, nullptr}, config, *spool,
+                                        *peering, clients, log, metrics);
     drainer->start();
     pass(1s);
   }
@@ -34,11 +37,13 @@ class DrainerTests : public PeeringTest {
     pass(10s);
   }
   /// Messages that are due now, each held by hub3 as well.
-  void queue(int count, const std::string& destination, Duration due_in = 0s, const Holder& holder = {"hub3", spool3, Holder::State::holds}) {
+  void queue(int count, const std::string& destination, Duration due_in = 0s,
+             const Holder& holder = {"hub3", spool3, Holder::State::holds}) {
     std::vector<storage::NewMessage> messages;
     for (int i = 0; i < count; ++i) {
       messages.push_back(own_message({holder}));
-      messages.back().queue = {{destination, WallClock::now() + std::chrono::duration_cast<WallClock::duration>(due_in), 0}};
+      messages.back().queue = {
+          {destination, WallClock::now() + std::chrono::duration_cast<WallClock::duration>(due_in), 0}};
     }
     must([&](storage::Writer& w) -> Result<void> {
       for (const auto& message : messages) {

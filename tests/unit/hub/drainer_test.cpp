@@ -1,5 +1,5 @@
-// Goal: what a drain says to the other hubs and to a script is so. Method: one hub's Drainer on virtual time with a real spool;
-// the other hubs are played by the test.
+// Goal: what a drain says to the other hubs and to a script is so. Method: one hub's Drainer on virtual time
+// with a real spool; the other hubs are played by the test.
 #include "hub/drain/drainer.h"
 
 #include "tests/unit/hub/peering_fixture.h"
@@ -20,8 +20,8 @@ class DrainerTest : public PeeringTest {
     start();
     is_closed = false;
     drainer.emplace(Runtime{io, random, network, resolver}, config, *spool, *peering,
-                    Drainer::Clients{[this](bool closed) { is_closed = closed; }, [] { return std::size_t{0}; },
-                                     [](const std::string&) { return true; }},
+                    Drainer::Clients{[this](bool closed) { is_closed = closed; },
+                                     [] { return std::size_t{0}; }, [](const std::string&) { return true; }},
                     log, metrics, &carried);
     drainer->start();
     was_closed_at_once = is_closed;
@@ -61,7 +61,7 @@ class DrainerTest : public PeeringTest {
     auto said = member(address).of(ShadowVerb::state);
     return said.empty() ? std::nullopt : std::optional(said.back().state);
   }
-  DrainCourse carried;  ///< what the operator has ordered, over the runs of the process
+  DrainCourse carried;     ///< what the operator has ordered, over the runs of the process
   bool is_closed = false;  ///< to clients
   bool was_closed_at_once = false;
   std::optional<Drainer> drainer;
@@ -80,8 +80,10 @@ TEST_F(DrainerTest, TellsAHubThatWasAwayThatItIsActiveAgain) {
   EXPECT_EQ(last_word("10.0.0.2"), HubState::draining);
   hub2.is_up = true;
   pass(30s);
-  EXPECT_EQ(last_word("10.0.0.2"), HubState::active) << "it would wait for this hub for minutes, were it to end";
-  EXPECT_EQ(hub2.of(ShadowVerb::state).size(), member("10.0.0.3").of(ShadowVerb::state).size()) << "once is enough";
+  EXPECT_EQ(last_word("10.0.0.2"), HubState::active)
+      << "it would wait for this hub for minutes, were it to end";
+  EXPECT_EQ(hub2.of(ShadowVerb::state).size(), member("10.0.0.3").of(ShadowVerb::state).size())
+      << "once is enough";
 }
 
 TEST_F(DrainerTest, DoesNotCountACopyOnASilentHubInItsExitCode) {
@@ -274,7 +276,8 @@ TEST_F(DrainerTest, GoesOnCountingInTheNextEpoch) {
   for (auto& [address, m] : network.members)
     m.answers = [&](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
       if (c.verb != ShadowVerb::hand) return std::nullopt;
-      return std::exchange(takes_more, false) ? smtp::Reply{250, "2.6.0", "owned and protected"} : smtp::Reply{451, "4.3.0", "Not now"};
+      return std::exchange(takes_more, false) ? smtp::Reply{250, "2.6.0", "owned and protected"}
+                                              : smtp::Reply{451, "4.3.0", "Not now"};
     };
   auto report = [&] {
     std::optional<Result<DrainReport>> result;

@@ -100,7 +100,9 @@ class FakeAdminBackend final : public AdminBackend {
     passed_on.push_back(std::move(target));
     co_return hub_answers;
   }
-  Task<HubAnswer> ask_hub(std::string hub, std::string target) override { return order_hub(std::move(hub), "", std::move(target)); }
+  Task<HubAnswer> ask_hub(std::string hub, std::string target) override {
+    return order_hub(std::move(hub), "", std::move(target));
+  }
   Task<HubAnswer> order_hub(std::string hub, std::string by, std::string target) override {
     passed_on.push_back(hub + " " + by + " " + target);
     for (const auto& said : hub_answers)
@@ -113,7 +115,9 @@ class FakeAdminBackend final : public AdminBackend {
   }
   std::vector<std::string> passed_on;
   std::vector<HubAnswer> hub_answers;
-  std::string why_not_suspend(const Suspension& suspension) const override { return suspension.name == "none" ? "there is no listener none" : ""; }
+  std::string why_not_suspend(const Suspension& suspension) const override {
+    return suspension.name == "none" ? "there is no listener none" : "";
+  }
   Task<Result<std::vector<storage::StoredMessage>>> messages(RowId after, std::size_t limit) override {
     co_return page(queue, after, limit);
   }
@@ -140,7 +144,9 @@ class FakeAdminBackend final : public AdminBackend {
   Task<Result<std::optional<storage::Shadow>>> shadow(MessageId id) override { co_return find(held, id); }
   const ConfigState& configuration() const override { return configured; }
   ConfigReload reload_configuration() override { return reloaded; }
-  std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration() const override { return preview; }
+  std::expected<LiveConfig::Plan, std::vector<ConfigProblem>> preview_configuration() const override {
+    return preview;
+  }
   std::vector<CertificateReport> certificates() override { return loaded_certificates; }
   std::vector<CertificateReport> reload_certificates() override { return loaded_certificates; }
   Task<Result<ActionOutcome>> act(MessageId id, QueueAction action, std::string next_hop) override {

@@ -1,5 +1,6 @@
-// Goal: a message that is being handed over stays as safe as it was: its receiver is no holder before it has answered, nor is it
-// forgotten, and nothing is given away that may not be this hub's any more. Method: as in hand_over_test.cpp, the giver's side.
+// Goal: a message that is being handed over stays as safe as it was: its receiver is no holder before it has
+// answered, nor is it forgotten, and nothing is given away that may not be this hub's any more. Method: as in
+// hand_over_test.cpp, the giver's side.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -64,7 +65,8 @@ TEST_F(HandOverHoldersTests, WithholdsTheLastPieceWhenItMayHaveBeenTakenOverMean
     return w.insert_message(m);
   });
   hub2().on_command = [this](const ShadowCommand& c) {
-    if (c.verb == ShadowVerb::hand) reader.is_held = true;  // stopped between two lines: the offer has left, the body has not
+    if (c.verb == ShadowVerb::hand)
+      reader.is_held = true;  // stopped between two lines: the offer has left, the body has not
   };
   hand(m.row);
   ASSERT_EQ(hub2().of(ShadowVerb::hand).size(), 1U);

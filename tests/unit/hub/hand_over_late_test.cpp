@@ -1,5 +1,6 @@
-// Goal: an offer of ownership (XHAND) that was made long ago is not taken: the giver may be gone meanwhile, and another hub own the message.
-// Method: one hub's Peering on virtual time as the receiver; the other hubs are played by the test.
+// Goal: an offer of ownership (XHAND) that was made long ago is not taken: the giver may be gone meanwhile,
+// and another hub own the message. Method: one hub's Peering on virtual time as the receiver; the other hubs
+// are played by the test.
 #include "hub/peering/hand_over_record.h"
 #include "tests/unit/hub/peering_fixture.h"
 
@@ -68,7 +69,8 @@ TEST_F(LateOfferTests, IsNotTakenOfASpoolThatWasReplacedElsewhere) {
   EXPECT_THAT(say(*hub2, offer(1)), StartsWith("554 "));
   member("10.0.0.2").is_up = false;
   network.cut(member("10.0.0.2"));
-  EXPECT_THAT(call(hub2, "hub2", SpoolId{0x2220}, Epoch{1}, Sequence{1}), StartsWith("235 ")) << "its new spool is welcome";
+  EXPECT_THAT(call(hub2, "hub2", SpoolId{0x2220}, Epoch{1}, Sequence{1}), StartsWith("235 "))
+      << "its new spool is welcome";
 }
 
 // A copy that lay unread in a session while the message moved on.

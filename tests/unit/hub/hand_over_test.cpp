@@ -1,5 +1,6 @@
 // Goal: whatever happens to either hub during a hand-over, the message has one owner in the end, and a copy.
-// Method: one hub's Peering on virtual time as the giver or the receiver; the other side is played by the test.
+// Method: one hub's Peering on virtual time as the giver or the receiver; the other side is played by the
+// test. This file is long because each step may be cut, on either side.
 #include "hub/peering/hand_over_record.h"
 #include "tests/unit/hub/peering_fixture.h"
 
@@ -71,7 +72,8 @@ class HandOverTests : public PeeringTest {
     r.holders = std::move(holders);
     return encode(r);
   }
-  std::string xhand(MessageId id, std::uint32_t generation, std::uint64_t number, bool keep = true, bool is_held = false) {
+  std::string xhand(MessageId id, std::uint32_t generation, std::uint64_t number, bool keep = true,
+                    bool is_held = false) {
     smtp::HandOffer offer;
     offer.copy.id = id;
     offer.copy.generation = Generation{generation};
@@ -253,9 +255,11 @@ TEST_F(HandOverTests, TakesOverFromAReceiverThatIsGone) {
   ASSERT_TRUE(again);
   EXPECT_EQ(again->state, storage::MessageState::queued);
   EXPECT_EQ(again->generation, Generation{3}) << "above the one that the receiver may own";
-  EXPECT_TRUE(ask([](storage::Reader& r) { return r.outbox(spool3, 0, 9); }).empty()) << "its copy may be the only other one";
-  EXPECT_THAT(again->holders, ::testing::UnorderedElementsAre(Holder{"hub2", spool2, Holder::State::former_owner},
-                                                              Holder{"hub3", spool3, Holder::State::offered}));
+  EXPECT_TRUE(ask([](storage::Reader& r) { return r.outbox(spool3, 0, 9); }).empty())
+      << "its copy may be the only other one";
+  EXPECT_THAT(again->holders,
+              ::testing::UnorderedElementsAre(Holder{"hub2", spool2, Holder::State::former_owner},
+                                              Holder{"hub3", spool3, Holder::State::offered}));
 }
 
 TEST_F(HandOverTests, FindsOutAfterARestart) {
@@ -355,7 +359,8 @@ TEST_F(HandOverTests, HandsOnByARouteAndWritesItselfIntoTheTrail) {
 
   auto second = owned();
   answer_hand(Reply{452, "4.3.1", "Insufficient system storage"});
-  peering->hand_on(std::make_shared<const storage::StoredMessage>(*message(second.row)), "hub2", [&](HandedOn a) { answer = a; });
+  peering->hand_on(std::make_shared<const storage::StoredMessage>(*message(second.row)), "hub2",
+                   [&](HandedOn a) { answer = a; });
   settle();
   EXPECT_EQ(answer->kind, HandedOn::Kind::refused);
   EXPECT_EQ(answer->reply.code, 452);
@@ -494,7 +499,8 @@ TEST_F(HandOverTests, AnswersPendingWhileItIsBeingStored) {
   MessageId id{spool2, 80};
   writer.is_held = true;
   EXPECT_EQ(say(*caller, xhand(id, 2, 1)), "");
-  EXPECT_THAT(say(*second, smtp::format_back(id, Generation{2}, 1)), HasSubstr(" pending 0")) << "under what generation it ends is not known";
+  EXPECT_THAT(say(*second, smtp::format_back(id, Generation{2}, 1)), HasSubstr(" pending 0"))
+      << "under what generation it ends is not known";
   writer.let_go();
   settle();
   EXPECT_THAT(caller->received(), StartsWith("250 "));
@@ -507,7 +513,8 @@ TEST_F(HandOverTests, SaysNothingWhenItMayHaveKeptWhatItCouldNotSync) {
   MessageId id{spool2, 84};
   disk.fail(storage::MemoryDisk::Change::sync, 1, false);
   EXPECT_EQ(say(*caller, xhand(id, 2, 1)), "") << "the next run may own it: a refusal would make two owners";
-  EXPECT_THAT(say(*second, smtp::format_back(id, Generation{2}, 1)), StartsWith("451 ")) << "nor is it unknown";
+  EXPECT_THAT(say(*second, smtp::format_back(id, Generation{2}, 1)), StartsWith("451 "))
+      << "nor is it unknown";
 }
 
 TEST_F(HandOverTests, TakesNothingWhileItIsDrainedItself) {
@@ -541,7 +548,8 @@ TEST_F(HandOverTests, MakesACopyElsewhereBeforeItSaysYes) {
   ASSERT_EQ(hub3.of(ShadowVerb::copy).size(), 1U);
   auto m = found(id);
   ASSERT_TRUE(m);
-  EXPECT_EQ(m->holders.front(), (Holder{"hub2", spool2, Holder::State::former_owner})) << "still owed the done";
+  EXPECT_EQ(m->holders.front(), (Holder{"hub2", spool2, Holder::State::former_owner}))
+      << "still owed the done";
   EXPECT_EQ(m->holders.back(), (Holder{"hub3", spool3, Holder::State::holds}));
 }
 
@@ -577,11 +585,13 @@ TEST_F(HandOverTests, TakesALargeMessageInPieces) {
 TEST_F(HandOverTests, TakesNoRecordThatIsWrong) {
   start();
   auto good = record();
-  for (std::size_t length = 0; length < good.size(); ++length) EXPECT_FALSE(decode_hand_over(std::string_view(good).substr(0, length)));
+  for (std::size_t length = 0; length < good.size(); ++length)
+    EXPECT_FALSE(decode_hand_over(std::string_view(good).substr(0, length)));
   EXPECT_TRUE(decode_hand_over(good));
   EXPECT_FALSE(decode_hand_over(good + "x"));
   HandOverRecord many = *decode_hand_over(good);
-  for (const auto& next_hop : {std::string("a\r\nb"), std::string(next_hop_octets_max + 1, 'x'), std::string("host:relay.example:25")}) {
+  for (const auto& next_hop : {std::string("a\r\nb"), std::string(next_hop_octets_max + 1, 'x'),
+                               std::string("host:relay.example:25")}) {
     many.next_hop = next_hop;
     EXPECT_EQ(decode_hand_over(encode(many)).has_value(), next_hop.starts_with("host:")) << next_hop;
   }

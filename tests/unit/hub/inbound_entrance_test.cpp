@@ -1,4 +1,5 @@
-// Listeners that share an address: who serves whom, how much one source may have, and what becomes of it at a reload.
+// Listeners that share an address: who serves whom, how much one source may have, and what becomes of it at a
+// reload.
 #include "tests/unit/hub/inbound_fixture.h"
 
 namespace umbra::hub {
@@ -46,9 +47,11 @@ TEST_F(Entrances, EachHasItsOwnRightsAndLimits) {
   config.networks.clear();
   start();
   auto stranger = connect("192.0.2.200");
-  EXPECT_TRUE(say(stranger, "EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n").contains("550 5.7.1"));
+  EXPECT_TRUE(
+      say(stranger, "EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n").contains("550 5.7.1"));
   auto application = connect("192.0.2.1");
-  EXPECT_TRUE(say(application, "EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nRCPT TO:<c@d.example>\r\n")
+  EXPECT_TRUE(say(application,
+                  "EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nRCPT TO:<c@d.example>\r\n")
                   .ends_with("250 2.1.5 recipient ok\r\n452 4.5.3 too many recipients\r\n"));
 }
 
@@ -87,7 +90,8 @@ TEST_F(Entrances, AReloadMovesClientsThatComeFromThenOn) {
   reload();
   EXPECT_EQ(greeted("192.0.2.7"), "hub.example");
   EXPECT_TRUE(network.is_listening());
-  EXPECT_EQ(say(application, "x\r\n.\r\n"), "250 2.0.0 queued\r\n421 4.3.2 this listener is closing, try another\r\n");
+  EXPECT_EQ(say(application, "x\r\n.\r\n"),
+            "250 2.0.0 queued\r\n421 4.3.2 this listener is closing, try another\r\n");
   EXPECT_TRUE(application->is_closed);
   EXPECT_EQ(say(early, "NOOP\r\n"), "250 2.0.0 ok\r\n");
   EXPECT_EQ(intake.kept.size(), 1U);
@@ -147,7 +151,8 @@ TEST_F(Entrances, EndsASessionThatIsTooOldBetweenTransactions) {
     say(peer, "NOOP\r\n");
   }
   say(peer, "DATA\r\n");
-  EXPECT_EQ(say(peer, "x\r\n.\r\n"), "250 2.0.0 queued\r\n421 4.4.2 the session has lasted long enough, connect again\r\n");
+  EXPECT_EQ(say(peer, "x\r\n.\r\n"),
+            "250 2.0.0 queued\r\n421 4.4.2 the session has lasted long enough, connect again\r\n");
   EXPECT_TRUE(peer->is_closed);
 }
 
@@ -157,7 +162,9 @@ TEST_F(Entrances, AnybodyMaySendToTheDomainsThatAreAccepted) {
   start();
   auto peer = connect("198.51.100.1");
   say(peer, "EHLO c\r\nMAIL FROM:<a@c.example>\r\n");
-  auto code = [&](const std::string& recipient) { return say(peer, "RCPT TO:<" + recipient + ">\r\n").substr(0, 3); };
+  auto code = [&](const std::string& recipient) {
+    return say(peer, "RCPT TO:<" + recipient + ">\r\n").substr(0, 3);
+  };
   EXPECT_EQ(code("a@example.com"), "250");
   EXPECT_EQ(code("a@EXAMPLE.com"), "250");
   EXPECT_EQ(code("a@b.example.net"), "250");

@@ -1,4 +1,5 @@
-// The listeners of a hub over memory streams and virtual time, with an intake that keeps what it is told to keep.
+// The listeners of a hub over memory streams and virtual time, with an intake that keeps what it is told to
+// keep.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -120,7 +121,9 @@ class Inbound : public ::testing::Test {
 
   void start() {
     take_configuration();
-    listener = std::make_unique<Listeners>(Runtime{io, random, network, resolver, tls.get(), &authenticators, records.get()}, whole, intake, pressure, throttle, log, metrics);
+    listener = std::make_unique<Listeners>(
+        Runtime{io, random, network, resolver, tls.get(), &authenticators, records.get()}, whole, intake,
+        pressure, throttle, log, metrics);
     ASSERT_TRUE(listener->start());
     time.settle(io);
   }

@@ -1,4 +1,5 @@
-// Connections that are somebody else's: by the PROXY protocol and by XCLIENT, from those who are listed and nobody else.
+// Connections that are somebody else's: by the PROXY protocol and by XCLIENT, from those who are listed and
+// nobody else.
 #include "tests/unit/hub/inbound_fixture.h"
 
 namespace umbra::hub {
@@ -17,7 +18,9 @@ class Introductions : public Inbound {
   void trust_proxy() { config.proxy_protocol = {*AddressRange::parse(proxy)}; }
   void trust_xclient() { config.xclient = {*AddressRange::parse(proxy)}; }
   std::string relays(const std::shared_ptr<testing::MemoryPeer>& peer) {
-    return say(peer, "EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n").contains("250 2.1.5") ? "yes" : "no";
+    return say(peer, "EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n").contains("250 2.1.5")
+               ? "yes"
+               : "no";
   }
 };
 
@@ -41,9 +44,11 @@ TEST_F(Introductions, WhatStandsBehindTheHeaderIsTheClients) {
   trust_proxy();
   start();
   auto peer = connect(proxy);
-  EXPECT_TRUE(say(peer, "PROXY TCP4 192.0.2.7 203.0.113.1 40000 25\r\nEHLO c\r\nQUIT\r\n").ends_with("221 2.0.0 inner.example closes the connection\r\n"));
+  EXPECT_TRUE(say(peer, "PROXY TCP4 192.0.2.7 203.0.113.1 40000 25\r\nEHLO c\r\nQUIT\r\n")
+                  .ends_with("221 2.0.0 inner.example closes the connection\r\n"));
   auto slow = connect(proxy);
-  for (char octet : std::string("PROXY TCP4 192.0.2.7 203.0.113.1 40000 25\r")) EXPECT_EQ(say(slow, std::string(1, octet)), "");
+  for (char octet : std::string("PROXY TCP4 192.0.2.7 203.0.113.1 40000 25\r"))
+    EXPECT_EQ(say(slow, std::string(1, octet)), "");
   EXPECT_EQ(say(slow, "\n"), "220 inner.example ESMTP Umbra\r\n");
 }
 
@@ -92,7 +97,8 @@ TEST_F(Introductions, LimitsAreAboutTheClientAndNotTheProxy) {
   auto one = connect(proxy);
   EXPECT_TRUE(say(one, "PROXY TCP4 192.0.2.7 203.0.113.1 1 25\r\n").starts_with("220"));
   auto two = connect(proxy);
-  EXPECT_TRUE(say(two, "PROXY TCP4 192.0.2.7 203.0.113.1 2 25\r\n").starts_with("421 4.7.0 too many connections"));
+  EXPECT_TRUE(
+      say(two, "PROXY TCP4 192.0.2.7 203.0.113.1 2 25\r\n").starts_with("421 4.7.0 too many connections"));
   auto other = connect(proxy);
   EXPECT_TRUE(say(other, "PROXY TCP4 192.0.2.8 203.0.113.1 2 25\r\n").starts_with("220"));
 }
@@ -110,17 +116,21 @@ TEST_F(Introductions, XClientBeginsAnewAsAnotherClient) {
   start();
   auto peer = connect(proxy);
   peer->received();
-  EXPECT_TRUE(say(peer, "EHLO proxy.example\r\n").contains("250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n"));
+  EXPECT_TRUE(say(peer, "EHLO proxy.example\r\n")
+                  .contains("250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n"));
   EXPECT_EQ(relays(peer), "no");
   EXPECT_TRUE(say(peer, "XCLIENT ADDR=192.0.2.7\r\n").starts_with("503 5.5.1")) << "in a transaction";
   say(peer, "RSET\r\n");
   EXPECT_TRUE(say(peer, "XCLIENT ADDR=nowhere\r\n").starts_with("501 5.5.4"));
-  EXPECT_EQ(say(peer, "XCLIENT ADDR=192.0.2.7 HELO=app.example PROTO=SMTP NAME=[UNAVAILABLE]\r\n"), "220 inner.example ESMTP Umbra\r\n");
+  EXPECT_EQ(say(peer, "XCLIENT ADDR=192.0.2.7 HELO=app.example PROTO=SMTP NAME=[UNAVAILABLE]\r\n"),
+            "220 inner.example ESMTP Umbra\r\n");
   EXPECT_TRUE(say(peer, "MAIL FROM:<a@c.example>\r\n").starts_with("503 5.5.1")) << "EHLO is forgotten";
   EXPECT_EQ(relays(peer), "yes");
   say(peer, "DATA\r\nx\r\n.\r\n");
   ASSERT_EQ(intake.kept.size(), 1U);
-  EXPECT_TRUE(intake.kept[0].body.starts_with("Received: from app.example ([192.0.2.7])\r\n\tby inner.example with SMTP ")) << intake.kept[0].body;
+  EXPECT_TRUE(intake.kept[0].body.starts_with(
+      "Received: from app.example ([192.0.2.7])\r\n\tby inner.example with SMTP "))
+      << intake.kept[0].body;
   EXPECT_EQ(intake.kept[0].envelope.client_helo, "app.example");
   EXPECT_EQ(metrics.connections, 1);
   EXPECT_EQ(metrics.connections_total, 1U);
@@ -130,12 +140,17 @@ TEST_F(Introductions, WhoMaySayXClientMaySayItAgain) {
   trust_xclient();
   start();
   auto peer = connect(proxy);
-  std::string said = say(peer, "XCLIENT ADDR=192.0.2.7\r\nEHLO a\r\nXCLIENT ADDR=203.0.113.5\r\nEHLO b\r\nQUIT\r\n");
-  EXPECT_TRUE(said.starts_with("220 hub.example ESMTP Umbra\r\n220 inner.example ESMTP Umbra\r\n250-inner.example greets a\r\n")) << said;
+  std::string said =
+      say(peer, "XCLIENT ADDR=192.0.2.7\r\nEHLO a\r\nXCLIENT ADDR=203.0.113.5\r\nEHLO b\r\nQUIT\r\n");
+  EXPECT_TRUE(said.starts_with(
+      "220 hub.example ESMTP Umbra\r\n220 inner.example ESMTP Umbra\r\n250-inner.example greets a\r\n"))
+      << said;
   EXPECT_TRUE(said.contains("220 hub.example ESMTP Umbra\r\n250-hub.example greets b\r\n")) << said;
   EXPECT_TRUE(said.ends_with("221 2.0.0 hub.example closes the connection\r\n"));
   auto many = connect(proxy);
-  for (int i = 0; i < 2000; ++i) ASSERT_TRUE(say(many, "XCLIENT ADDR=192.0.2." + std::to_string(i % 200 + 1) + "\r\n").ends_with("220 inner.example ESMTP Umbra\r\n"));
+  for (int i = 0; i < 2000; ++i)
+    ASSERT_TRUE(say(many, "XCLIENT ADDR=192.0.2." + std::to_string(i % 200 + 1) + "\r\n")
+                    .ends_with("220 inner.example ESMTP Umbra\r\n"));
   EXPECT_EQ(metrics.connections, 1);
 }
 
@@ -164,7 +179,8 @@ TEST_F(Introductions, XClientLeadsToNobodyWhereNobodyServes) {
   start();
   auto peer = connect(proxy);
   peer->received();
-  EXPECT_EQ(say(peer, "XCLIENT ADDR=203.0.113.5\r\n"), "554 5.7.1 hub.example has no service for 203.0.113.5\r\n");
+  EXPECT_EQ(say(peer, "XCLIENT ADDR=203.0.113.5\r\n"),
+            "554 5.7.1 hub.example has no service for 203.0.113.5\r\n");
   EXPECT_EQ(say(peer, "QUIT\r\n"), "221 2.0.0 closing\r\n");
 }
 
@@ -174,14 +190,19 @@ TEST_F(Introductions, NothingThatWasReadIsLostBetweenClients) {
   start();
   auto peer = connect(proxy);
   say(peer, "EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nBDAT 3 LAST\r\n");
-  // More than a session reads at once while it waits for commands, and another XCLIENT in the first part of it.
+  // More than a session reads at once while it waits for commands, and another XCLIENT in the first part of
+  // it.
   std::string behind = "x\r\nXCLIENT ADDR=192.0.2.7\r\nXCLIENT ADDR=192.0.2.8\r\n";
   for (int i = 0; i < 800; ++i) behind += "NOOP\r\n";
   auto said = say(peer, behind + "QUIT\r\n");
   std::size_t answers = 0;
-  for (auto at = said.find("250 2.0.0 ok\r\n"); at != std::string::npos; at = said.find("250 2.0.0 ok\r\n", at + 1)) ++answers;
+  for (auto at = said.find("250 2.0.0 ok\r\n"); at != std::string::npos;
+       at = said.find("250 2.0.0 ok\r\n", at + 1))
+    ++answers;
   EXPECT_EQ(answers, 800U);
-  EXPECT_TRUE(said.starts_with("250 2.0.0 queued\r\n220 inner.example ESMTP Umbra\r\n220 inner.example ESMTP Umbra\r\n")) << said.substr(0, 200);
+  EXPECT_TRUE(said.starts_with(
+      "250 2.0.0 queued\r\n220 inner.example ESMTP Umbra\r\n220 inner.example ESMTP Umbra\r\n"))
+      << said.substr(0, 200);
   EXPECT_TRUE(said.ends_with("221 2.0.0 inner.example closes the connection\r\n"));
 }
 

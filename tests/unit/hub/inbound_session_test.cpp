@@ -195,7 +195,8 @@ TEST_F(Inbound, KeepsBackARefusalAndNotTheHubThatCloses) {
   start();
   auto peer = connect("203.0.113.9");
   EXPECT_TRUE(say(peer, "EHLO c.example\r\n").contains("250 HELP"));
-  EXPECT_EQ(say(peer, "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n"), "") << "the replies before it go with it";
+  EXPECT_EQ(say(peer, "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n"), "")
+      << "the replies before it go with it";
   time.pass(io, 4s);
   EXPECT_EQ(peer->received(), "");
   time.pass(io, 1s);

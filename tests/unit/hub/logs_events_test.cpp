@@ -63,7 +63,8 @@ TEST_F(Logs, WritesAnEventAsOneLineOfJson) {
                  {{"holder", "hub-b"}, {"octets", std::int64_t{-5}}});
   EXPECT_EQ(out,
             "{\"time\":\"2023-11-14T22:13:20.000123Z\",\"hub\":\"hub-a\",\"event\":\"protected\",\"id\":"
-            "\"9f86d081884c7d65-10000000002\",\"trace_id\":\"9f86d081884c7d650000010000000002\",\"span_id\":\"83780f314ff03d99\","
+            "\"9f86d081884c7d65-10000000002\",\"trace_id\":\"9f86d081884c7d650000010000000002\",\"span_id\":"
+            "\"83780f314ff03d99\","
             "\"holder\":\"hub-b\",\"octets\":-5}\n");
   EXPECT_EQ(lines(out).at(0).at("id"), to_string(id));
 }

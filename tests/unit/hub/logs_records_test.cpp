@@ -1,5 +1,6 @@
-// The record logs: one line per record whatever the network says, files named and numbered by day, kept within their limits, and neither
-// a slow nor a full nor a missing disk that makes anybody wait.
+// The record logs: one line per record whatever the network says, files named and numbered by day, kept
+// within their limits, and neither a slow nor a full nor a missing disk that makes anybody wait. This file is
+// long because it looks at the same logs from all these sides.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -33,7 +34,8 @@ using Format = RecordLogsConfig::Format;
 namespace fs = std::filesystem;
 
 constexpr const RecordKind& tracking_kind = record_kinds[3];
-const WallTime noon = WallTime(std::chrono::sys_days(std::chrono::year(2026) / 11 / 27).time_since_epoch() + std::chrono::hours(12));
+const WallTime noon = WallTime(std::chrono::sys_days(std::chrono::year(2026) / 11 / 27).time_since_epoch() +
+                               std::chrono::hours(12));
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> all;
@@ -83,7 +85,9 @@ class RecordLogFiles : public testing::Test {
   [[nodiscard]] std::vector<std::string> files() const {
     std::vector<std::string> names;
     std::error_code error;
-    for (fs::directory_iterator entry(config_.folder, error), end; !error && entry != end; entry.increment(error)) names.push_back(entry->path().filename());
+    for (fs::directory_iterator entry(config_.folder, error), end; !error && entry != end;
+         entry.increment(error))
+      names.push_back(entry->path().filename());
     std::ranges::sort(names);
     return names;
   }
@@ -148,7 +152,8 @@ class SharedLog final : public EventLog {
 TEST(RecordFormat, WritesValuesSeparatedByCommas) {
   std::string out;
   RecordWriter writer(record_kinds[2], Format::csv);
-  writer.write(out, noon + 7ms, std::vector<std::string_view>{"1f", "SMTP", "mx.example", "+", "port 25, \"quick\""});
+  writer.write(out, noon + 7ms,
+               std::vector<std::string_view>{"1f", "SMTP", "mx.example", "+", "port 25, \"quick\""});
   EXPECT_EQ(out, "2026-11-27T12:00:00.007Z,1f,SMTP,mx.example,+,\"port 25, \"\"quick\"\"\"\n");
   out.clear();
   writer.write(out, noon, std::vector<std::string_view>{"1f"});
@@ -157,13 +162,33 @@ TEST(RecordFormat, WritesValuesSeparatedByCommas) {
 
 TEST(RecordFormat, WritesAnObjectALine) {
   std::string out;
-  RecordWriter(record_kinds[2], Format::json).write(out, noon, std::vector<std::string_view>{"1f", "SMTP", "", "+", "a \"b\"\n"});
-  EXPECT_EQ(out, "{\"date-time\":\"2026-11-27T12:00:00.000Z\",\"session\":\"1f\",\"source\":\"SMTP\",\"direction\":\"+\",\"description\":\"a \\\"b\\\"\\n\"}\n");
+  RecordWriter(record_kinds[2], Format::json)
+      .write(out, noon, std::vector<std::string_view>{"1f", "SMTP", "", "+", "a \"b\"\n"});
+  EXPECT_EQ(out,
+            "{\"date-time\":\"2026-11-27T12:00:00.000Z\",\"session\":\"1f\",\"source\":\"SMTP\","
+            "\"direction\":\"+\",\"description\":\"a \\\"b\\\"\\n\"}\n");
 }
 
 TEST(RecordFormat, MakesOneWellFormedLineOfWhateverTheNetworkSays) {
   std::mt19937 random(20261127);
-  const std::string_view pieces[] = {"\"", "\r\n", "\n", "\r", ",", ";", std::string_view("\0", 1), "\xff", "\xc3\xa9", "\xe2\x82", "\xc2\x9b", "\x1b[31m", "\x7f", "#", " ", "=1+1", "plain", "\xf0\x9f\x98\x80"};
+  const std::string_view pieces[] = {"\"",
+                                     "\r\n",
+                                     "\n",
+                                     "\r",
+                                     ",",
+                                     ";",
+                                     std::string_view("\0", 1),
+                                     "\xff",
+                                     "\xc3\xa9",
+                                     "\xe2\x82",
+                                     "\xc2\x9b",
+                                     "\x1b[31m",
+                                     "\x7f",
+                                     "#",
+                                     " ",
+                                     "=1+1",
+                                     "plain",
+                                     "\xf0\x9f\x98\x80"};
   for (int round = 0; round < 600; ++round) {
     std::vector<std::string> values(26);
     for (auto& value : values)
@@ -192,7 +217,8 @@ TEST(RecordFormat, MakesOneWellFormedLineOfWhateverTheNetworkSays) {
       ASSERT_THAT(*parsed, SizeIs(29)) << out;
       // What is harmless comes back as it was.
       for (std::size_t i = 0; i < values.size(); ++i)
-        if (std::ranges::all_of(values[i], [](char c) { return c >= 0x20 && c < 0x7f; }) && values[i].size() <= record_value_octets_max)
+        if (std::ranges::all_of(values[i], [](char c) { return c >= 0x20 && c < 0x7f; }) &&
+            values[i].size() <= record_value_octets_max)
           ASSERT_EQ((*parsed)[i + 1], values[i]);
     }
   }
@@ -200,7 +226,10 @@ TEST(RecordFormat, MakesOneWellFormedLineOfWhateverTheNetworkSays) {
 
 TEST(RecordFormat, CutsALongValueBetweenCharacters) {
   std::string out;
-  append_csv_value(out, "ab\xe2\x82\xac" "de", 4);
+  append_csv_value(out,
+                   "ab\xe2\x82\xac"
+                   "de",
+                   4);
   EXPECT_EQ(out, "\"ab...\"");
 }
 
@@ -226,11 +255,16 @@ TEST_F(RecordLogFiles, PutsRecordsIntoTheFileOfTheirDay) {
   for (auto format : {Format::csv, Format::json}) {
     config_.format = format;
     auto to = open();
-    write(to, record(midnight - 2ms, "one") + record(midnight - 1ms, "two") + record(midnight, "three") + record(midnight + 1ms, "four"), config_.tracking);
+    write(to,
+          record(midnight - 2ms, "one") + record(midnight - 1ms, "two") + record(midnight, "three") +
+              record(midnight + 1ms, "four"),
+          config_.tracking);
     write(to, record(midnight + 2ms, "five"), config_.tracking);
     ASSERT_THAT(files(), ElementsAre("MSGTRK20261127-0001.log", "MSGTRK20261128-0001.log"));
-    EXPECT_THAT(contents(files()[0]), testing::AllOf(HasSubstr("one"), HasSubstr("two"), testing::Not(HasSubstr("three"))));
-    EXPECT_THAT(contents(files()[1]), testing::AllOf(HasSubstr("three"), HasSubstr("four"), HasSubstr("five")));
+    EXPECT_THAT(contents(files()[0]),
+                testing::AllOf(HasSubstr("one"), HasSubstr("two"), testing::Not(HasSubstr("three"))));
+    EXPECT_THAT(contents(files()[1]),
+                testing::AllOf(HasSubstr("three"), HasSubstr("four"), HasSubstr("five")));
     fs::remove_all(config_.folder);
   }
 }
@@ -339,7 +373,8 @@ TEST_F(RecordLogFiles, AreWrittenForEachKindThatIsEnabled) {
     logs.connectivity().write(noon, {"yes"});
     logs.tracking().write(noon, {"no"});
   }
-  EXPECT_THAT(files(), ElementsAre("CONNECTLOG20261127-0001.log", "MSGTRK20261127-0001.log", "RECV20261127-0001.log", "SEND20261127-0001.log"));
+  EXPECT_THAT(files(), ElementsAre("CONNECTLOG20261127-0001.log", "MSGTRK20261127-0001.log",
+                                   "RECV20261127-0001.log", "SEND20261127-0001.log"));
   EXPECT_THAT(records(), SizeIs(4));
   EXPECT_EQ(events.text(), "");
 }
@@ -407,7 +442,8 @@ TEST_F(RecordLogFiles, WarnWhenSizeCutsAge) {
       logs.tracking().write(noon, {"record " + std::to_string(i)});
       if (i % 20 == 0) std::this_thread::sleep_for(2ms);
     }
-    EXPECT_TRUE(comes_true([&] { return files().size() <= 3 && logs.state()[3].buffer.octets_waiting == 0; }));
+    EXPECT_TRUE(
+        comes_true([&] { return files().size() <= 3 && logs.state()[3].buffer.octets_waiting == 0; }));
   }
   const auto text = events.text();
   EXPECT_THAT(text, HasSubstr("removes files that are not yet `age` old"));
@@ -449,7 +485,8 @@ TEST(BackgroundWriterTest, NeverMakesAnybodyWaitForASlowPlace) {
       for (int i = 0; i < 10'000; ++i)
         if (writer.add(1, [](std::string& out) { out += "a line of some octets\n"; })) ++added;
     });
-  for (auto& thread : threads) thread.join();  // with a place that takes nothing: this would hang if anybody waited
+  for (auto& thread : threads)
+    thread.join();  // with a place that takes nothing: this would hang if anybody waited
   EXPECT_EQ(added + writer.state(1).lines_dropped, 40'000U);
   EXPECT_GE(writer.state(1).octets_waiting, 100'000U);
   EXPECT_LT(writer.state(1).octets_waiting, 100'100U) << "and memory is bounded";
@@ -467,14 +504,17 @@ TEST(HeaderSearch, FindsFieldsOfTheHeaderOnly) {
     smtp::find_fields(text, {{"Message-ID", &id}, {"Subject", &subject}});
     return id + "|" + subject;
   };
-  EXPECT_EQ(find("Received: x\r\nMessage-ID: <a@b>\r\nSubject: hello\r\n\r\nMessage-ID: <no>\r\n"), "<a@b>|hello");
+  EXPECT_EQ(find("Received: x\r\nMessage-ID: <a@b>\r\nSubject: hello\r\n\r\nMessage-ID: <no>\r\n"),
+            "<a@b>|hello");
   EXPECT_EQ(find("MESSAGE-id :\r\n <a@b>  \r\nSubject: one\r\n\ttwo\r\n\r\n"), "<a@b>|one\ttwo");
-  EXPECT_EQ(find("Message-IDs: <no>\r\nX-Message-ID: <no>\r\n Message-ID: <no>\r\n\r\nMessage-ID: <no>"), "|");
+  EXPECT_EQ(find("Message-IDs: <no>\r\nX-Message-ID: <no>\r\n Message-ID: <no>\r\n\r\nMessage-ID: <no>"),
+            "|");
   EXPECT_EQ(find("Message-ID: <first>\r\nMessage-ID: <second>\r\n"), "<first>|");
   EXPECT_EQ(find("Message-ID: <unfinished"), "<unfinished|");
   EXPECT_EQ(find("Message-ID:"), "|");
   EXPECT_EQ(find(""), "|");
-  EXPECT_EQ(find("Message-ID: " + std::string(5000, 'x') + "\r\n\r\n"), std::string(smtp::header_search_octets_max, 'x') + "|");
+  EXPECT_EQ(find("Message-ID: " + std::string(5000, 'x') + "\r\n\r\n"),
+            std::string(smtp::header_search_octets_max, 'x') + "|");
 }
 
 class Tracking : public RecordLogFiles {
@@ -499,8 +539,15 @@ class Tracking : public RecordLogFiles {
 TEST_F(Tracking, SaysWhoSentWhatToWhom) {
   auto all = tracked([](EventLog& log) {
     log.message(MessageEvent::accepted, id,
-                {{"from", "a@x.example"}, {"recipients", std::int64_t{2}}, {"size", std::int64_t{1234}}, {"client", "192.0.2.1"}, {"user", "joe"}, {"listener", "in", true},
-                 {"helo", "client.example", true}, {"to", "b@y.example;c@y.example", true}, {"message_id", "<m@x.example>", true}});
+                {{"from", "a@x.example"},
+                 {"recipients", std::int64_t{2}},
+                 {"size", std::int64_t{1234}},
+                 {"client", "192.0.2.1"},
+                 {"user", "joe"},
+                 {"listener", "in", true},
+                 {"helo", "client.example", true},
+                 {"to", "b@y.example;c@y.example", true},
+                 {"message_id", "<m@x.example>", true}});
   });
   ASSERT_THAT(all, SizeIs(1));
   auto& record = all[0];
@@ -521,7 +568,8 @@ TEST_F(Tracking, SaysWhoSentWhatToWhom) {
   EXPECT_EQ(record["trace-id"].size(), 32U);
   EXPECT_EQ(record["trace-id"].substr(0, 16), to_string(id).substr(0, 16));
   EXPECT_EQ(record["span-id"].size(), 16U);
-  EXPECT_THAT(events_.text(), testing::Not(HasSubstr("message_id"))) << "what is for tracking is not in the trace";
+  EXPECT_THAT(events_.text(), testing::Not(HasSubstr("message_id")))
+      << "what is for tracking is not in the trace";
   EXPECT_THAT(events_.text(), HasSubstr("\"event\":\"accepted\"")) << "which has the event all the same";
 }
 
@@ -531,10 +579,13 @@ TEST_F(Tracking, GivesEveryEventOfAMessageItsRecords) {
     log.message(MessageEvent::copy_failed, id, {{"holder", "hub-d"}, {"reason", "no answer"}});
     log.message(MessageEvent::shadow_stored, id, {{"owner", "hub-e"}});
     log.message(MessageEvent::attempted, id, {{"host", "mx"}, {"reply", "450 later"}});
-    log.message(MessageEvent::deferred, id, {{"recipient", "r@x"}, {"host", "mx"}, {"reply", "450 later"}, {"attempt", std::int64_t{3}}});
+    log.message(MessageEvent::deferred, id,
+                {{"recipient", "r@x"}, {"host", "mx"}, {"reply", "450 later"}, {"attempt", std::int64_t{3}}});
     log.message(MessageEvent::expired, id, {{"recipient", "r@x"}, {"reason", "too old"}});
-    log.message(MessageEvent::bounced, id, {{"recipient", "r@x"}, {"reply", "5.4.7 too old"}, {"report", ""}});
-    log.message(MessageEvent::bounced, id, {{"recipient", "r@x"}, {"host", "mx"}, {"reply", "550 no"}, {"report", "sender notified"}});
+    log.message(MessageEvent::bounced, id,
+                {{"recipient", "r@x"}, {"reply", "5.4.7 too old"}, {"report", ""}});
+    log.message(MessageEvent::bounced, id,
+                {{"recipient", "r@x"}, {"host", "mx"}, {"reply", "550 no"}, {"report", "sender notified"}});
     log.message(MessageEvent::notified, id, {{"original", "1-2"}, {"to", "s@x"}, {"size", std::int64_t{9}}});
     log.message(MessageEvent::handed_over, id, {{"owner", "hub-b"}, {"why", "route"}});
     log.message(MessageEvent::handed_over, id, {{"from", "hub-b"}, {"generation", std::int64_t{2}}});
@@ -543,18 +594,25 @@ TEST_F(Tracking, GivesEveryEventOfAMessageItsRecords) {
     log.message(MessageEvent::possible_duplicate, id, {{"reason", "who knows"}});
     log.message(MessageEvent::filtered, id, {{"filter", "f"}, {"verdict", "discarded"}, {"detail", ""}});
     log.message(MessageEvent::discarded, id, {{"owner", "hub-b", true}});
-    log.message(MessageEvent::delivered, id, {{"recipient", "r;x@y"}, {"host", "mx;a=b"}, {"address", "192.0.2.9"}, {"reply", "250 ok"}});
+    log.message(MessageEvent::delivered, id,
+                {{"recipient", "r;x@y"}, {"host", "mx;a=b"}, {"address", "192.0.2.9"}, {"reply", "250 ok"}});
   });
   std::vector<std::string> seen;
   for (auto& one : all) {
     EXPECT_EQ(one["network-message-id"], to_string(id));
-    seen.push_back(one["event-id"] + " " + one["source"] + " " + one["custom-data"] + (one["client-hostname"].empty() ? "" : " from " + one["client-hostname"]));
+    seen.push_back(one["event-id"] + " " + one["source"] + " " + one["custom-data"] +
+                   (one["client-hostname"].empty() ? "" : " from " + one["client-hostname"]));
   }
-  EXPECT_THAT(seen, ElementsAre("HAREDIRECT REDUNDANCY hub=hub-b", "HAREDIRECT REDUNDANCY hub=hub-c", "HAREDIRECTFAIL REDUNDANCY hub=hub-d",
-                                "HARECEIVE REDUNDANCY hub=hub-e from hub-e", "DEFER SMTP next-hop=mx", "FAIL QUEUE ", "FAIL SMTP next-hop=mx;report=sender notified", "DSN DSN ",
-                                "TRANSFER REDUNDANCY why=route;hub=hub-b", "RECEIVE REDUNDANCY generation=2;hub=hub-b from hub-b", "RESUBMIT REDUNDANCY generation=2;hub=hub-b", "HOLD ADMIN ",
-                                "AGENTINFO REDUNDANCY event=possible_duplicate", "DROP AGENT filter=f;verdict=discarded", "HADISCARD REDUNDANCY hub=hub-b",
-                                "SEND SMTP next-hop=mx,a=b;next-hop-address=192.0.2.9"));
+  EXPECT_THAT(
+      seen,
+      ElementsAre("HAREDIRECT REDUNDANCY hub=hub-b", "HAREDIRECT REDUNDANCY hub=hub-c",
+                  "HAREDIRECTFAIL REDUNDANCY hub=hub-d", "HARECEIVE REDUNDANCY hub=hub-e from hub-e",
+                  "DEFER SMTP next-hop=mx", "FAIL QUEUE ", "FAIL SMTP next-hop=mx;report=sender notified",
+                  "DSN DSN ", "TRANSFER REDUNDANCY why=route;hub=hub-b",
+                  "RECEIVE REDUNDANCY generation=2;hub=hub-b from hub-b",
+                  "RESUBMIT REDUNDANCY generation=2;hub=hub-b", "HOLD ADMIN ",
+                  "AGENTINFO REDUNDANCY event=possible_duplicate", "DROP AGENT filter=f;verdict=discarded",
+                  "HADISCARD REDUNDANCY hub=hub-b", "SEND SMTP next-hop=mx,a=b;next-hop-address=192.0.2.9"));
   EXPECT_EQ(all[2]["source-context"], "no answer");
   EXPECT_EQ(all[4]["message-info"], "attempt=3");
   EXPECT_EQ(all[7]["reference"], "1-2");

@@ -19,7 +19,9 @@ class MemoryRecordLog final : public RecordLog {
   /// "event data (context)", one a line; of the fields of a protocol log.
   [[nodiscard]] std::string dialog() const {
     std::string text;
-    for (const auto& record : records) text += record[5] + (record[6].empty() ? "" : " " + record[6]) + (record[7].empty() ? "" : " (" + record[7] + ")") + "\n";
+    for (const auto& record : records)
+      text += record[5] + (record[6].empty() ? "" : " " + record[6]) +
+              (record[7].empty() ? "" : " (" + record[7] + ")") + "\n";
     return text;
   }
   bool enabled = true;

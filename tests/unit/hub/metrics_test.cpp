@@ -23,7 +23,8 @@ Gauges of_a_cluster(int others) {
     gauges.configuration_drift.emplace_back(hub, 0);
     gauges.peer_pressure.emplace_back(hub, 0);
   }
-  for (const char* log : {"protocol receive", "protocol send", "connectivity", "tracking"}) gauges.record_logs.push_back({log});
+  for (const char* log : {"protocol receive", "protocol send", "connectivity", "tracking"})
+    gauges.record_logs.push_back({log});
   for (int i = 0; i < 10; ++i) {
     gauges.content_filters.emplace_back().name = "filter-" + std::to_string(i);
     gauges.certificate_expiry.emplace_back("listener " + std::to_string(i), 1'800'000'000);
@@ -45,11 +46,14 @@ TEST(Metrics, EveryClosedSeriesIsThereWithZero) {
   const auto text = render_metrics({}, {});
   for (auto stage : rejection_stages)
     for (auto reason : rejection_reasons)
-      EXPECT_THAT(text, HasSubstr("umbra_smtp_rejections_total{stage=\"" + std::string(stage) + "\",reason=\"" + std::string(reason) + "\"} 0\n"));
+      EXPECT_THAT(text, HasSubstr("umbra_smtp_rejections_total{stage=\"" + std::string(stage) +
+                                  "\",reason=\"" + std::string(reason) + "\"} 0\n"));
   for (auto verb : smtp::verb_names)
     for (auto kind : smtp::reply_classes)
-      EXPECT_THAT(text, HasSubstr("umbra_smtp_commands_total{verb=\"" + std::string(verb) + "\",class=\"" + std::string(kind) + "\"} 0\n"));
-  for (const char* how : {"delivered", "bounced", "expired", "discarded", "deleted", "filtered", "elsewhere", "handed_over", "ceded", "withdrawn"})
+      EXPECT_THAT(text, HasSubstr("umbra_smtp_commands_total{verb=\"" + std::string(verb) + "\",class=\"" +
+                                  std::string(kind) + "\"} 0\n"));
+  for (const char* how : {"delivered", "bounced", "expired", "discarded", "deleted", "filtered", "elsewhere",
+                          "handed_over", "ceded", "withdrawn"})
     EXPECT_THAT(text, HasSubstr("umbra_ledger_left_messages_total{how=\"" + std::string(how) + "\"} 0\n"));
 }
 
@@ -65,7 +69,11 @@ TEST(Metrics, TheGaugeOfTheLedgerIsWhatNobodyHasCounted) {
 /// What the receiving side says of such a body.
 smtp::Reply refusal_of(std::string_view message) {
   static const std::string host = "hub.example";
-  const smtp::BodyLimits limits{.message_octets_max = 200, .line_octets_max = 40, .header_octets_max = 100, .hops_max = 2, .own_hops_max = 1};
+  const smtp::BodyLimits limits{.message_octets_max = 200,
+                                .line_octets_max = 40,
+                                .header_octets_max = 100,
+                                .hops_max = 2,
+                                .own_hops_max = 1};
   smtp::BodyDecoder decoder(limits, host);
   decoder.begin(smtp::BodyDecoder::Framing::counted);
   for (std::string_view rest = message; !rest.empty();) (void)decoder.feed(rest);

@@ -1,4 +1,5 @@
-// Delivery over connections: order, reuse, outcomes per recipient, and the step that cannot be undone.
+// Delivery over connections: order, reuse, outcomes per recipient, and the step that cannot be undone. This
+// file is long because so much can go wrong between EHLO and the last reply.
 #include "tests/unit/hub/outbound_fixture.h"
 
 namespace umbra::hub {
@@ -175,7 +176,9 @@ TEST_F(OutboundDelivery, SendsOnlyWhatRemainsAfterMixedResults) {
 
 TEST_F(OutboundDelivery, NeverBouncesMailOfTheNullSender) {
   FakeHost& host = smart_host();
-  host.on_command = [](const std::string& line) { return line.starts_with("RCPT") ? "550 5.1.1 unknown\r\n" : ""; };
+  host.on_command = [](const std::string& line) {
+    return line.starts_with("RCPT") ? "550 5.1.1 unknown\r\n" : "";
+  };
   start();
   MailOptions options;
   options.sender = "";
@@ -189,7 +192,9 @@ TEST_F(OutboundDelivery, NeverBouncesMailOfTheNullSender) {
 
 TEST_F(OutboundDelivery, ABounceThatBouncesEndsThere) {
   FakeHost& host = smart_host();
-  host.on_command = [](const std::string& line) { return line.starts_with("RCPT") ? "550 5.1.1 unknown\r\n" : ""; };
+  host.on_command = [](const std::string& line) {
+    return line.starts_with("RCPT") ? "550 5.1.1 unknown\r\n" : "";
+  };
   start();
   accept();
   run_for(1s);
@@ -201,7 +206,9 @@ TEST_F(OutboundDelivery, ABounceThatBouncesEndsThere) {
 TEST_F(OutboundDelivery, SendsNoReportToWhoAskedForNone) {
   FakeHost& host = smart_host();
   host.extensions = {"PIPELINING"};
-  host.on_command = [](const std::string& line) { return line.starts_with("RCPT TO:<rcpt") ? "550 5.1.1 unknown\r\n" : ""; };
+  host.on_command = [](const std::string& line) {
+    return line.starts_with("RCPT TO:<rcpt") ? "550 5.1.1 unknown\r\n" : "";
+  };
   start();
   for (auto notify : {notify_never, notify_success, notify_delay}) {
     MailOptions options;
@@ -234,7 +241,9 @@ TEST_F(OutboundDelivery, ReportsRelayingWhenTheNextHopSendsNoReports) {
 
 TEST_F(OutboundDelivery, HandsANotificationOverToBeProtectedInACluster) {
   FakeHost& host = smart_host();
-  host.on_command = [](const std::string& line) { return line.starts_with("RCPT TO:<rcpt") ? "550 5.1.1 unknown\r\n" : ""; };
+  host.on_command = [](const std::string& line) {
+    return line.starts_with("RCPT TO:<rcpt") ? "550 5.1.1 unknown\r\n" : "";
+  };
   config.cluster.members = {{"hub1", {}}, {"hub2", {}}};
   start();
   MailOptions options;
@@ -325,7 +334,9 @@ TEST_F(OutboundDelivery, TriesAtOnceAgainWhenAKeptConnectionWasClosedMeanwhile) 
 
 TEST_F(OutboundDelivery, DefersWhenAFreshConnectionIsClosedBeforeAnyReply) {
   FakeHost& host = smart_host();
-  host.on_command = [&](const std::string& line) -> std::string { return line.starts_with("MAIL") ? "CLOSE" : ""; };
+  host.on_command = [&](const std::string& line) -> std::string {
+    return line.starts_with("MAIL") ? "CLOSE" : "";
+  };
   start();
   accept();
   run_for(30s);

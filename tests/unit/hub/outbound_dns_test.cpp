@@ -19,7 +19,10 @@ using Udp = asio::ip::udp;
 /// Answers A, AAAA and MX questions over UDP from tables; single-threaded, on the test's event loop.
 class NameServer {
  public:
-  explicit NameServer(asio::io_context& io) : socket_(io, Udp::endpoint(asio::ip::make_address("127.0.0.1"), 0)) { receive(); }
+  explicit NameServer(asio::io_context& io)
+      : socket_(io, Udp::endpoint(asio::ip::make_address("127.0.0.1"), 0)) {
+    receive();
+  }
   Endpoint address() const { return {"127.0.0.1", socket_.local_endpoint().port()}; }
 
   struct Record {
@@ -83,8 +86,19 @@ class NameServer {
     for (const auto& record : records[name]) {
       if (record.type != type) continue;
       ++count;
-      answers += std::string{char(0xc0 - 256), 12, 0, static_cast<char>(record.type), 0, 1, 0, 0, 0, 60, 0,
-                             static_cast<char>(record.data.size())} + record.data;
+      answers += std::string{char(0xc0 - 256),
+                             12,
+                             0,
+                             static_cast<char>(record.type),
+                             0,
+                             1,
+                             0,
+                             0,
+                             0,
+                             60,
+                             0,
+                             static_cast<char>(record.data.size())} +
+                 record.data;
     }
     if (records[name].empty()) records.erase(name);
     question[2] = char(0x85 - 256);
@@ -110,7 +124,8 @@ class OutboundDns : public testing::Test {
   template <class T>
   T wait(Task<T> task) {
     std::optional<T> result;
-    asio::co_spawn(io, std::move(task), [&](const std::exception_ptr&, T value) { result.emplace(std::move(value)); });
+    asio::co_spawn(io, std::move(task),
+                   [&](const std::exception_ptr&, T value) { result.emplace(std::move(value)); });
     auto end = MonotonicClock::now() + std::chrono::seconds(20);
     while (!result && MonotonicClock::now() < end) {
       io.restart();
@@ -158,8 +173,8 @@ TEST_F(OutboundDns, KnowsANullMx) {
 }
 
 TEST_F(OutboundDns, FindsServices) {
-  server.records["_hub._tcp.example"] = {NameServer::srv(25, "hub-1.example"), NameServer::srv(26, "hub-2.example"),
-                                         NameServer::srv(27, ".")};
+  server.records["_hub._tcp.example"] = {NameServer::srv(25, "hub-1.example"),
+                                         NameServer::srv(26, "hub-2.example"), NameServer::srv(27, ".")};
   auto found = wait(resolver->services("_hub._tcp.example"));
   ASSERT_TRUE(found);
   ASSERT_EQ(found->size(), 2U);
@@ -196,7 +211,8 @@ TEST_F(OutboundDns, GivesUpWhenNobodyAnswers) {
 }
 
 TEST_F(OutboundDns, AnswersManyQuestionsAtOnce) {
-  for (unsigned char i = 1; i <= 100; ++i) server.records["h" + std::to_string(i) + ".example"] = {NameServer::a(i)};
+  for (unsigned char i = 1; i <= 100; ++i)
+    server.records["h" + std::to_string(i) + ".example"] = {NameServer::a(i)};
   std::map<int, std::string> found;
   for (int i = 1; i <= 100; ++i)
     asio::co_spawn(io, resolver->addresses("h" + std::to_string(i) + ".example"),

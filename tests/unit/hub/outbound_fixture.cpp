@@ -44,7 +44,8 @@ void FakeLink::take(std::string_view octets) {
       std::string text = input.substr(0, stop == 0 ? 0 : stop + 2);
       input.erase(0, stop == 0 ? 3 : stop + 5);
       if (text.starts_with('.')) text.erase(0, 1);
-      for (auto at = text.find("\r\n."); at != std::string::npos; at = text.find("\r\n.", at + 2)) text.erase(at + 2, 1);
+      for (auto at = text.find("\r\n."); at != std::string::npos; at = text.find("\r\n.", at + 2))
+        text.erase(at + 2, 1);
       mail.body = text;
       in_data = false;
       end_of_data();
@@ -156,7 +157,8 @@ Task<Result<std::unique_ptr<Stream>>> FakeNetwork::connect(Endpoint to, Monotoni
   FakeHost& host = found->second;
   host.connect_times.push_back(time_.now());
   host.connected_from.push_back(std::move(from));
-  if (host.refuses_connections) co_return failure(std::errc::connection_refused, "connect to " + to_string(to));
+  if (host.refuses_connections)
+    co_return failure(std::errc::connection_refused, "connect to " + to_string(to));
   auto link = std::make_shared<FakeLink>(io_, host, time_, ++host.connections);
   ++host.open;
   host.open_max = std::max(host.open_max, host.open);
@@ -166,13 +168,15 @@ Task<Result<std::unique_ptr<Stream>>> FakeNetwork::connect(Endpoint to, Monotoni
 
 Task<Result<std::vector<std::string>>> FakeResolver::addresses(std::string host) {
   if (failing.contains(host)) co_return failure(std::errc::resource_unavailable_try_again, "resolve " + host);
-  if (!host.empty() && host.find_first_not_of("0123456789.") == std::string::npos) co_return std::vector<std::string>{host};
+  if (!host.empty() && host.find_first_not_of("0123456789.") == std::string::npos)
+    co_return std::vector<std::string>{host};
   auto found = a.find(host);
   co_return found == a.end() ? std::vector<std::string>{} : found->second;
 }
 
 Task<Result<std::vector<MailExchanger>>> FakeResolver::mail_exchangers(std::string domain) {
-  if (failing.contains(domain)) co_return failure(std::errc::resource_unavailable_try_again, "resolve MX " + domain);
+  if (failing.contains(domain))
+    co_return failure(std::errc::resource_unavailable_try_again, "resolve MX " + domain);
   auto found = mx.find(domain);
   co_return found == mx.end() ? std::vector<MailExchanger>{} : found->second;
 }
@@ -206,7 +210,8 @@ void OutboundTest::start(bool is_loading) {
     UMBRA_ASSERT(opened);
     spool = std::move(*opened);
   }
-  outbound = Outbound::make({io, random, network, resolver, tls.get(), nullptr, records.get()}, config, *spool, guard, log, metrics);
+  outbound = Outbound::make({io, random, network, resolver, tls.get(), nullptr, records.get()}, config,
+                            *spool, guard, log, metrics);
   outbound->start();
   if (is_loading) outbound->set_loading(true);
 }
@@ -248,7 +253,8 @@ RowId OutboundTest::accept(MailOptions options) {
   made.id = {spool->id(), static_cast<std::uint64_t>(made.row.value)};
   made.generation = {1};
   made.envelope.sender = options.sender;
-  for (const auto& address : options.recipients) made.envelope.recipients.push_back({address, "", notify_unset});
+  for (const auto& address : options.recipients)
+    made.envelope.recipients.push_back({address, "", notify_unset});
   made.envelope.accepted_at = WallClock::now();
   made.envelope.expires_at = outbound->expiry_of(made.envelope, made.envelope.accepted_at);
   if (options.adjust) options.adjust(made.envelope);
@@ -278,7 +284,8 @@ RowId OutboundTest::accept(MailOptions options) {
         return w.insert_message(made);
       },
       options.body.size(),
-      [this, &is_committed, ready = std::move(ready), hand_over = options.hand_over](Result<void> result) mutable {
+      [this, &is_committed, ready = std::move(ready),
+       hand_over = options.hand_over](Result<void> result) mutable {
         EXPECT_TRUE(result);
         is_committed = true;
         if (hand_over) outbound->deliver(std::move(ready));

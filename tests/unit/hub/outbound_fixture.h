@@ -1,6 +1,6 @@
-// Delivery on virtual time: a real spool on a simulated disk, scripted next hops behind a fake network, a fake resolver,
-// and a guard that says what the test wants. Everything on one thread; time jumps to the next timer when nothing is left
-// to do.
+// Delivery on virtual time: a real spool on a simulated disk, scripted next hops behind a fake network, a
+// fake resolver, and a guard that says what the test wants. Everything on one thread; time jumps to the next
+// timer when nothing is left to do.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "hub/logs/memory_log.h"
-#include "hub/net/tls_store.h"
 #include "hub/logs/session_record.h"
+#include "hub/net/tls_store.h"
 #include "hub/outbound/outbound.h"
 #include "storage/memory_disk.h"
 
@@ -50,7 +50,8 @@ class VirtualTime final : public TimeSource {
   std::set<Duration> deadlines_;
 };
 
-/// A lane of the spool as a task of the event loop. Can be held: then nothing is committed until it is let go.
+/// A lane of the spool as a task of the event loop. Can be held: then nothing is committed until it is let
+/// go.
 class LoopExecutor final : public storage::Executor {
  public:
   explicit LoopExecutor(asio::io_context& io) : io_(io) {}
@@ -109,7 +110,8 @@ struct FakeHost {
 
 /// One connection, both ends.
 struct FakeLink : std::enable_shared_from_this<FakeLink> {
-  FakeLink(asio::io_context& io, FakeHost& h, VirtualTime& t, int n) : host(h), time(t), number(n), readable(io) {}
+  FakeLink(asio::io_context& io, FakeHost& h, VirtualTime& t, int n)
+      : host(h), time(t), number(n), readable(io) {}
   FakeHost& host;
   VirtualTime& time;
   int number;
@@ -134,7 +136,8 @@ struct FakeLink : std::enable_shared_from_this<FakeLink> {
 
 class FakeStream final : public Stream {
  public:
-  FakeStream(std::shared_ptr<FakeLink> link, Endpoint remote) : link_(std::move(link)), remote_(std::move(remote)) {}
+  FakeStream(std::shared_ptr<FakeLink> link, Endpoint remote)
+      : link_(std::move(link)), remote_(std::move(remote)) {}
   ~FakeStream() override { close(); }
   Task<IoResult> read_some(asio::mutable_buffer buffer) override;
   Task<ErrorCode> write(std::string_view octets) override;
@@ -149,8 +152,11 @@ class FakeStream final : public Stream {
 class FakeNetwork final : public Network {
  public:
   FakeNetwork(asio::io_context& io, VirtualTime& time) : io_(io), time_(time) {}
-  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline, std::string from) override;
-  Result<std::unique_ptr<Acceptor>> listen(const Endpoint&) override { return failure(std::errc::not_supported, "listen"); }
+  Task<Result<std::unique_ptr<Stream>>> connect(Endpoint to, MonotonicTime deadline,
+                                                std::string from) override;
+  Result<std::unique_ptr<Acceptor>> listen(const Endpoint&) override {
+    return failure(std::errc::not_supported, "listen");
+  }
   std::map<std::string, FakeHost> hosts;  ///< by "address:port"
 
  private:
@@ -181,7 +187,8 @@ class FakeGuard final : public DeliveryGuard {
   void outbox_grew() override { ++outbox; }
   void protect_later(RowId row) override { to_protect.push_back(row); }
   bool is_in_reach(const std::string& hub) override { return in_reach.contains(hub); }
-  void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub, std::move_only_function<void(HandedOn)> done) override {
+  void hand_on(std::shared_ptr<const storage::StoredMessage> message, std::string hub,
+               std::move_only_function<void(HandedOn)> done) override {
     handed.emplace_back(hub, message->id);
     if (hand) return hand(*message, hub, std::move(done));
     asio::post(*io, [done = std::move(done)]() mutable { done({HandedOn::Kind::taken, {}}); });
@@ -190,7 +197,9 @@ class FakeGuard final : public DeliveryGuard {
   std::set<std::string> in_reach;
   std::vector<std::pair<std::string, MessageId>> handed;
   /// In place of taking it.
-  std::function<void(const storage::StoredMessage&, const std::string&, std::move_only_function<void(HandedOn)>)> hand;
+  std::function<void(const storage::StoredMessage&, const std::string&,
+                     std::move_only_function<void(HandedOn)>)>
+      hand;
   bool is_sure = true;
   Verdict verdict = Verdict::go;
   std::set<MessageId> in_acceptance;
@@ -241,8 +250,8 @@ class OutboundTest : public testing::Test {
     std::string body = "Subject: test\r\n\r\nhello\r\n";
     std::function<void(Envelope&)> adjust;
     std::vector<storage::Holder> holders;
-    bool hand_over = true;   ///< deliver() after the commit
-    bool with_body = true;   ///< ... with its body
+    bool hand_over = true;  ///< deliver() after the commit
+    bool with_body = true;  ///< ... with its body
     std::size_t chunk_octets = 64U << 10;
   };
   /// Accepts a message: commits it, then hands it over.

@@ -1,4 +1,5 @@
-// The Umbra-Hop field of what is sent: on top, announced in SIZE, never a reason to refuse; what is known of the acknowledgement survives retries.
+// The Umbra-Hop field of what is sent: on top, announced in SIZE, never a reason to refuse; what is known of
+// the acknowledgement survives retries.
 #include "smtp/hop_field.h"
 
 #include "hub/outbound/acknowledgement.h"
@@ -31,11 +32,17 @@ class OutboundHop : public OutboundTest {
     options.hand_over = false;
     run_for(10ms);  // what was in the spool at the start has been read
     auto row = accept(options);
-    ReadyMessage ready{*stored(row), std::make_shared<const std::string>(body), std::make_shared<const Acknowledgement>(std::move(known))};
+    ReadyMessage ready{*stored(row), std::make_shared<const std::string>(body),
+                       std::make_shared<const Acknowledgement>(std::move(known))};
     outbound->deliver(std::move(ready));
     return row;
   }
-  static Acknowledgement copied() { return {.way = smtp::RedundancyWay::copy, .copies = {"hub2"}, .copied = std::chrono::milliseconds(3), .acknowledged = std::chrono::milliseconds(4)}; }
+  static Acknowledgement copied() {
+    return {.way = smtp::RedundancyWay::copy,
+            .copies = {"hub2"},
+            .copied = std::chrono::milliseconds(3),
+            .acknowledged = std::chrono::milliseconds(4)};
+  }
 };
 
 TEST_F(OutboundHop, SaysWhatThisRunKnows) {
@@ -58,7 +65,9 @@ TEST_F(OutboundHop, SaysWhatThisRunKnows) {
 TEST_F(OutboundHop, KnowsItStillWhenItIsTriedAgain) {
   FakeHost& host = smart_host();
   int attempts = 0;
-  host.on_message = [&](const ReceivedMail&) { return ++attempts < 3 ? std::string("451 4.2.0 later\r\n") : std::string(); };
+  host.on_message = [&](const ReceivedMail&) {
+    return ++attempts < 3 ? std::string("451 4.2.0 later\r\n") : std::string();
+  };
   start();
   accept_known(copied());
   ASSERT_TRUE(run_until([&] { return counts().messages == 0; }, 1h));
@@ -135,13 +144,16 @@ TEST_F(OutboundHop, IsAboveAConvertedBody) {
   ASSERT_TRUE(run_until([&] { return host.mails.size() == 1; }, 1s));
   EXPECT_TRUE(host.mails[0].body.starts_with("Umbra-Hop:"));
   EXPECT_THAT(host.mails[0].body, HasSubstr("Content-Transfer-Encoding:"));
-  EXPECT_TRUE(std::ranges::all_of(host.mails[0].body, [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
+  EXPECT_TRUE(
+      std::ranges::all_of(host.mails[0].body, [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
   EXPECT_THAT(host.mails[0].sender, HasSubstr(" SIZE=" + std::to_string(host.mails[0].body.size())));
 }
 
 TEST_F(OutboundHop, ANotificationReturnsTheOriginalWithoutIt) {
   FakeHost& host = smart_host();
-  host.on_command = [](const std::string& line) { return line.starts_with("RCPT TO:<rcpt@") ? std::string("550 5.1.1 nobody\r\n") : std::string(); };
+  host.on_command = [](const std::string& line) {
+    return line.starts_with("RCPT TO:<rcpt@") ? std::string("550 5.1.1 nobody\r\n") : std::string();
+  };
   start();
   MailOptions options;
   options.body = body;
@@ -164,7 +176,8 @@ TEST_F(OutboundHop, IsNotThereWhenItIsSwitchedOff) {
 
 TEST(RecentAcknowledgements, AreBounded) {
   RecentAcknowledgements recent;
-  for (std::int64_t row = 1; row <= 20'001; ++row) recent.keep(RowId{row}, std::make_shared<const Acknowledgement>());
+  for (std::int64_t row = 1; row <= 20'001; ++row)
+    recent.keep(RowId{row}, std::make_shared<const Acknowledgement>());
   EXPECT_EQ(recent.find(RowId{1}), nullptr);
   EXPECT_NE(recent.find(RowId{2}), nullptr);
   EXPECT_NE(recent.find(RowId{20'001}), nullptr);

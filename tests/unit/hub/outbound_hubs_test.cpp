@@ -1,5 +1,5 @@
-// Goal: on a route to hubs every message is handed to one hub at a time, whole, by the ladder of retries like any other mail.
-// Method: delivery on virtual time; the hand-over itself is played by the guard.
+// Goal: on a route to hubs every message is handed to one hub at a time, whole, by the ladder of retries like
+// any other mail. Method: delivery on virtual time; the hand-over itself is played by the guard.
 #include "tests/unit/hub/outbound_fixture.h"
 
 namespace umbra::hub {
@@ -25,7 +25,9 @@ class OutboundHubs : public OutboundTest {
     config.routes.push_back(smart);
     guard.in_reach = {"hub2", "hub3"};
     // What the other hub owns is gone here.
-    guard.hand = [this](const storage::StoredMessage& m, const std::string&, auto done) { take(m, std::move(done)); };
+    guard.hand = [this](const storage::StoredMessage& m, const std::string&, auto done) {
+      take(m, std::move(done));
+    };
   }
   void take(const storage::StoredMessage& m, std::move_only_function<void(HandedOn)> done) {
     auto shared = std::make_shared<std::move_only_function<void(HandedOn)>>(std::move(done));
@@ -97,7 +99,9 @@ TEST_F(OutboundHubs, ThatRefuseAreFollowedByTheOthersAndThenByTheLadder) {
   EXPECT_THAT(m->last_error, HasSubstr("451 4.3.0 not now"));
   EXPECT_EQ(metrics.recipients_deferred_total, 1U);
   EXPECT_THAT(events("deferred"), SizeIs(1));
-  guard.hand = [this](const storage::StoredMessage& again, const std::string&, auto done) { take(again, std::move(done)); };
+  guard.hand = [this](const storage::StoredMessage& again, const std::string&, auto done) {
+    take(again, std::move(done));
+  };
   run_for(5min);
   EXPECT_EQ(counts().messages, 0U);
 }
@@ -128,7 +132,9 @@ TEST_F(OutboundHubs, AreAskedAgainSoonWhenItIsNotTimeYet) {
   EXPECT_GT(guard.handed.size(), 5U);
   EXPECT_LT(guard.handed.size(), 15U) << "once a second";
   EXPECT_EQ(stored(row)->queue.at(0).attempts, 0U) << "nothing was tried";
-  guard.hand = [this](const storage::StoredMessage& again, const std::string&, auto done) { take(again, std::move(done)); };
+  guard.hand = [this](const storage::StoredMessage& again, const std::string&, auto done) {
+    take(again, std::move(done));
+  };
   run_for(2s);
   EXPECT_EQ(counts().messages, 0U);
 }
@@ -138,8 +144,11 @@ TEST_F(OutboundHubs, OfWhomNoAnswerCameLeaveTheMessageToPeering) {
   answer({HandedOn::Kind::unclear, {}});
   guard.hand = [this](const storage::StoredMessage& m, const std::string&, auto done) {
     auto shared = std::make_shared<decltype(done)>(std::move(done));
-    spool->write([row = m.row](storage::Writer& w) { return w.begin_hand_over(row, {"hub2", SpoolId{2}, storage::Holder::State::receiver}); }, 64,
-                 [shared](Result<void>) { (*shared)({HandedOn::Kind::unclear, {}}); });
+    spool->write(
+        [row = m.row](storage::Writer& w) {
+          return w.begin_hand_over(row, {"hub2", SpoolId{2}, storage::Holder::State::receiver});
+        },
+        64, [shared](Result<void>) { (*shared)({HandedOn::Kind::unclear, {}}); });
   };
   auto row = accept();
   run_for(10min);

@@ -118,7 +118,8 @@ TEST_F(OutboundQueue, DeliversNothingTwiceWhileLoadingAndHandingOverAtOnce) {
   for (int round = 0; round < 200; ++round) {
     for (auto n = dice.below(8); n > 0; --n) {
       MailOptions options;
-      options.body = "Subject: " + std::to_string(++sent) + "\r\n\r\n" + std::string(dice.below(3000), 'x') + "\r\n";
+      options.body =
+          "Subject: " + std::to_string(++sent) + "\r\n\r\n" + std::string(dice.below(3000), 'x') + "\r\n";
       options.hand_over = dice.below(4) != 0;
       options.with_body = dice.below(2) != 0;
       accept(options);
@@ -175,7 +176,8 @@ TEST_F(OutboundQueue, IsFairBetweenDestinationsWhenConnectionsAreShort) {
   std::size_t big_before = big.mails.size();
   big.let_go();
   run_for(1s);
-  for (int i = 2; i <= 8; ++i) EXPECT_THAT(network.hosts["192.0.2." + std::to_string(i) + ":25"].mails, SizeIs(10)) << i;
+  for (int i = 2; i <= 8; ++i)
+    EXPECT_THAT(network.hosts["192.0.2." + std::to_string(i) + ":25"].mails, SizeIs(10)) << i;
   EXPECT_LT(big_had - big_before, 200U) << "the others did not wait for the last of the big one";
   run_for(10min);
   EXPECT_EQ(counts().messages, 0U);
@@ -232,7 +234,8 @@ class OutboundOperator : public OutboundQueue {
  protected:
   std::optional<Error> bounce(RowId row) {
     std::optional<Result<void>> result;
-    asio::co_spawn(io, outbound->bounce(row, "because"), [&](const std::exception_ptr&, Result<void> r) { result = std::move(r); });
+    asio::co_spawn(io, outbound->bounce(row, "because"),
+                   [&](const std::exception_ptr&, Result<void> r) { result = std::move(r); });
     run_until([&] { return result.has_value(); }, 1s);
     if (!result) return Error{std::make_error_code(std::errc::timed_out), "no answer"};
     if (*result) return std::nullopt;
@@ -242,7 +245,9 @@ class OutboundOperator : public OutboundQueue {
 
 TEST_F(OutboundOperator, BouncesAMessageThatWaits) {
   FakeHost& host = smart_host();
-  host.on_command = [](const std::string& line) { return line.starts_with("RCPT TO:<rcpt") ? "451 later\r\n" : ""; };
+  host.on_command = [](const std::string& line) {
+    return line.starts_with("RCPT TO:<rcpt") ? "451 later\r\n" : "";
+  };
   start();
   RowId row = accept();
   run_for(10s);
@@ -268,19 +273,23 @@ TEST_F(OutboundOperator, DoesNotBounceWhatIsBeingSent) {
 
 TEST_F(OutboundOperator, DeliversNothingThatIsHeld) {
   FakeHost& host = smart_host();
-  host.on_command = [](const std::string& line) { return line.starts_with("RCPT TO:<rcpt") ? "451 later\r\n" : ""; };
+  host.on_command = [](const std::string& line) {
+    return line.starts_with("RCPT TO:<rcpt") ? "451 later\r\n" : "";
+  };
   start();
   RowId row = accept();
   run_for(10s);
   auto queue = stored(row)->queue;
-  spool->write([row](storage::Writer& w) { return w.set_state(row, storage::MessageState::held, {}); }, 1, [](const Result<void>&) {});
+  spool->write([row](storage::Writer& w) { return w.set_state(row, storage::MessageState::held, {}); }, 1,
+               [](const Result<void>&) {});
   drain();
   outbound->forget(row);
   host.on_command = nullptr;
   run_for(10min);
   EXPECT_THAT(host.mails, IsEmpty());
-  spool->write([row, queue](storage::Writer& w) { return w.set_state(row, storage::MessageState::queued, queue); }, 1,
-               [](const Result<void>&) {});
+  spool->write(
+      [row, queue](storage::Writer& w) { return w.set_state(row, storage::MessageState::queued, queue); }, 1,
+      [](const Result<void>&) {});
   drain();
   outbound->look_again();
   run_for(1s);
@@ -288,8 +297,8 @@ TEST_F(OutboundOperator, DeliversNothingThatIsHeld) {
 }
 
 TEST_F(OutboundQueue, TriesAgainWhatWasHeldAndReleasedDuringAnAttempt) {
-  // The operator's two commands come while the attempt is under way; then it fails. Nothing else is in the queue that would make
-  // anybody look.
+  // The operator's two commands come while the attempt is under way; then it fails. Nothing else is in the
+  // queue that would make anybody look.
   for (const bool was_sent : {false, true}) {
     SCOPED_TRACE(was_sent ? "the final dot was sent" : "nothing was sent");
     FakeHost& host = smart_host();
@@ -302,7 +311,8 @@ TEST_F(OutboundQueue, TriesAgainWhatWasHeldAndReleasedDuringAnAttempt) {
     RowId row = accept();
     run_for(1s);
     auto set = [&](storage::MessageState state, std::vector<storage::QueueEntry> queue) {
-      spool->write([row, state, queue](storage::Writer& w) { return w.set_state(row, state, queue); }, 1, [](const Result<void>&) {});
+      spool->write([row, state, queue](storage::Writer& w) { return w.set_state(row, state, queue); }, 1,
+                   [](const Result<void>&) {});
       run_for(100ms);
     };
     auto entries = stored(row)->queue;

@@ -12,7 +12,8 @@ using ::testing::Not;
 class OutboundRecords : public OutboundTest {
  protected:
   OutboundRecords() {
-    records = std::make_unique<SessionRecords>(io, random, SessionRecords::Logs{nullptr, &send_log, &connectivity});
+    records =
+        std::make_unique<SessionRecords>(io, random, SessionRecords::Logs{nullptr, &send_log, &connectivity});
     smart_host();
     route().protocol_log = ProtocolLogging::verbose;
   }
@@ -34,13 +35,17 @@ TEST_F(OutboundRecords, HoldAConnectionFromItsBeginningToItsEnd) {
   run_for(10min);
   EXPECT_EQ(send_log.records.front()[0], "out");
   const auto dialog = send_log.dialog();
-  EXPECT_TRUE(dialog.starts_with("* (connecting to 192.0.2.1 [192.0.2.1:25])\n+\n< 220 fake ESMTP\n> EHLO ")) << dialog;
+  EXPECT_TRUE(dialog.starts_with("* (connecting to 192.0.2.1 [192.0.2.1:25])\n+\n< 220 fake ESMTP\n> EHLO "))
+      << dialog;
   EXPECT_THAT(dialog, HasSubstr("> MAIL FROM:<sender@example.org>\n> RCPT TO:<rcpt@example.com>\n> DATA\n"));
   EXPECT_THAT(dialog, HasSubstr("> . (24 octets of content)\n"));
   EXPECT_THAT(dialog, HasSubstr("> QUIT\n"));
   EXPECT_THAT(dialog, HasSubstr("- (ended by this hub)\n"));
   EXPECT_THAT(dialog, Not(HasSubstr("hello")));
-  EXPECT_THAT(told(), ContainsRegex("^\\+ resolved: 192.0.2.1 \\[192.0.2.1:25\\]\n\\+ connected to 192.0.2.1 \\[192.0.2.1:25\\]\n"));
+  EXPECT_THAT(
+      told(),
+      ContainsRegex(
+          "^\\+ resolved: 192.0.2.1 \\[192.0.2.1:25\\]\n\\+ connected to 192.0.2.1 \\[192.0.2.1:25\\]\n"));
   EXPECT_THAT(told(), HasSubstr("; ended by this hub\n"));
   for (const auto& record : connectivity.records) {
     EXPECT_EQ(record[1], "SMTP");
@@ -56,8 +61,12 @@ TEST_F(OutboundRecords, SayWhichAddressFailedAndWhichIsNext) {
   start();
   accept();
   EXPECT_TRUE(run_until([&] { return connectivity.records.size() >= 3; }));
-  EXPECT_THAT(told(), ContainsRegex("> 192.0.2.1 .192.0.2.1:25.: 4.4.1 .*; next 192.0.2.2 .192.0.2.2:25.\n> 192.0.2.2 .192.0.2.2:25.: host 192.0.2.2 said: 554 go away; no other address\n"));
-  EXPECT_THAT(send_log.dialog(), ContainsRegex("\\* .connecting to 192.0.2.1.*\n- .4.4.1 .*\n\\* .connecting to 192.0.2.2.*\n\\+\n< 554 go away\n- .host 192.0.2.2 said: 554 go away.\n"));
+  EXPECT_THAT(told(), ContainsRegex(
+                          "> 192.0.2.1 .192.0.2.1:25.: 4.4.1 .*; next 192.0.2.2 .192.0.2.2:25.\n> 192.0.2.2 "
+                          ".192.0.2.2:25.: host 192.0.2.2 said: 554 go away; no other address\n"));
+  EXPECT_THAT(send_log.dialog(),
+              ContainsRegex("\\* .connecting to 192.0.2.1.*\n- .4.4.1 .*\n\\* .connecting to "
+                            "192.0.2.2.*\n\\+\n< 554 go away\n- .host 192.0.2.2 said: 554 go away.\n"));
   EXPECT_NE(send_log.records.front()[1], send_log.records.back()[1]);
 }
 
@@ -75,7 +84,9 @@ TEST_F(OutboundRecords, AreNotMadeWhereNobodyAsksAndBeginWhenSomebodyDoes) {
   watcher->end("enough");
   std::string text;
   TaskScope scope(io);
-  scope.spawn("take", [](std::shared_ptr<Watcher> from, std::string& to) -> Task<void> { to = co_await from->next(); }(watcher, text));
+  scope.spawn("take", [](std::shared_ptr<Watcher> from, std::string& to) -> Task<void> {
+    to = co_await from->next();
+  }(watcher, text));
   run_for(1s);
   EXPECT_THAT(text, HasSubstr("under way already"));
   EXPECT_THAT(text, HasSubstr("\"data\":\"RCPT TO:<rcpt@example.com>\""));
@@ -96,7 +107,8 @@ TEST(SessionRecords, DoNotSayThatAnEndWasSentThatWasWithheld) {
   EXPECT_EQ(log.dialog(), "> DATA\n");
   record.withheld("the message is not ours to deliver any more");
   record.sending();
-  EXPECT_EQ(log.dialog(), "> DATA\n* (the end of the message was withheld: the message is not ours to deliver any more)\n");
+  EXPECT_EQ(log.dialog(),
+            "> DATA\n* (the end of the message was withheld: the message is not ours to deliver any more)\n");
   record.said("MAIL FROM:<a@example.org>", {});
   record.said(".", {});
   record.sending_but_end();

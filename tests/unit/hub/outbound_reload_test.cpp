@@ -1,5 +1,6 @@
-// Goal: delivery follows the configuration while it works: mail that waits goes the new way, what is being sent ends as it began, and
-// nothing is sent twice or forgotten. Method: fake next hops, routes that are changed in between.
+// Goal: delivery follows the configuration while it works: mail that waits goes the new way, what is being
+// sent ends as it began, and nothing is sent twice or forgotten. Method: fake next hops, routes that are
+// changed in between.
 #include "tests/unit/hub/outbound_fixture.h"
 
 namespace umbra::hub {
@@ -40,7 +41,8 @@ TEST_F(OutboundReload, MailThatWaitsForADeadHostGoesToTheNewOneAtOnce) {
   ASSERT_EQ(counts().messages, 5U);
   lead_to("192.0.2.2");
   reload();
-  EXPECT_TRUE(run_until([&] { return second.mails.size() == 4; }, 2s)) << "what has not been tried yet; the one that probed waits as after any attempt";
+  EXPECT_TRUE(run_until([&] { return second.mails.size() == 4; }, 2s))
+      << "what has not been tried yet; the one that probed waits as after any attempt";
   run_for(2min);
   EXPECT_THAT(second.mails, SizeIs(5));
   EXPECT_EQ(counts().messages, 0U);
@@ -138,11 +140,15 @@ TEST_F(OutboundReload, WhatWaitsInMemoryBehindASlowHostGoesTheNewWay) {
 }
 
 TEST_F(OutboundReload, AnotherLadderIsClimbedFromTheNextAttemptOn) {
-  first.on_command = [](const std::string& line) { return line.starts_with("RCPT") ? std::string("451 4.7.1 later\r\n") : std::string(); };
+  first.on_command = [](const std::string& line) {
+    return line.starts_with("RCPT") ? std::string("451 4.7.1 later\r\n") : std::string();
+  };
   start();
   RowId row = accept();
   run_for(1s);
-  auto due_in = [&] { return std::chrono::duration<double>(stored(row)->queue.at(0).due - WallClock::now()).count(); };
+  auto due_in = [&] {
+    return std::chrono::duration<double>(stored(row)->queue.at(0).due - WallClock::now()).count();
+  };
   EXPECT_NEAR(due_in(), 59, 2);
   config.delivery.retry = {{0, 1h}};
   reload();
@@ -187,7 +193,9 @@ TEST_F(OutboundReload, ARouteToHubsThatGoesInTheMiddleOfAHandOver) {
   guard.io = &io;
   guard.in_reach = {"hub2"};
   std::move_only_function<void(HandedOn)> answer;
-  guard.hand = [&](const auto&, const auto&, std::move_only_function<void(HandedOn)> done) { answer = std::move(done); };
+  guard.hand = [&](const auto&, const auto&, std::move_only_function<void(HandedOn)> done) {
+    answer = std::move(done);
+  };
   start();
   accept();
   run_for(1s);

@@ -15,7 +15,8 @@ TEST(OutboundRetryLadder, WaitsAsConfigured) {
   std::vector<RetryStep> ladder = DeliveryConfig{}.retry;
   for (std::uint32_t n = 1; n <= 4; ++n) EXPECT_EQ(retry_wait(ladder, n), Duration(1min)) << n;
   for (std::uint32_t n = 5; n <= 10; ++n) EXPECT_EQ(retry_wait(ladder, n), Duration(5min)) << n;
-  for (std::uint32_t n : {11U, 12U, 100U, 4'000'000'000U}) EXPECT_EQ(retry_wait(ladder, n), Duration(10min)) << n;
+  for (std::uint32_t n : {11U, 12U, 100U, 4'000'000'000U})
+    EXPECT_EQ(retry_wait(ladder, n), Duration(10min)) << n;
 }
 
 TEST(OutboundRetryLadder, RepeatsTheLastStepOfALadderThatEnds) {
@@ -31,7 +32,8 @@ class OutboundRetry : public OutboundTest {
   void note_attempts(FakeHost& host) {
     host.on_command = [this](const std::string& line) -> std::string {
       if (line.starts_with("RCPT TO:<rcpt")) {
-        attempt_times.push_back(static_cast<long>(std::chrono::duration_cast<std::chrono::seconds>(time.now() - began).count()));
+        attempt_times.push_back(
+            static_cast<long>(std::chrono::duration_cast<std::chrono::seconds>(time.now() - began).count()));
         return "451 4.7.1 greylisted\r\n";
       }
       return "";
@@ -185,8 +187,9 @@ TEST_F(OutboundRetry, WarnsNobodyWhoDidNotWantIt) {
 // ---- bounce profiles
 
 TEST_F(OutboundRetry, KeepsTheScheduleOfEachProfileToTheSecond) {
-  const std::vector<std::pair<std::string, std::vector<long>>> waits = {{"exchange", {60, 60, 60, 60, 300, 300, 300, 300, 300, 300, 600}},
-                                                                     {"esa", {60, 120, 240, 480, 960, 1920, 3600}}};
+  const std::vector<std::pair<std::string, std::vector<long>>> waits = {
+      {"exchange", {60, 60, 60, 60, 300, 300, 300, 300, 300, 300, 600}},
+      {"esa", {60, 120, 240, 480, 960, 1920, 3600}}};
   for (const auto& [profile, ladder] : waits) {
     SCOPED_TRACE(profile);
     attempt_times.clear();
@@ -214,7 +217,8 @@ TEST_F(OutboundRetry, KeepsTheScheduleOfEachProfileToTheSecond) {
 
 TEST_F(OutboundRetry, BouncesAfterTheLastRetryOfItsProfile) {
   FakeHost& host = smart_host();
-  config.bounce_profiles = {{.name = "esa", .retry = {{0, 60s}}, .retries_max = 2}};  // replaces the one that is known
+  config.bounce_profiles = {
+      {.name = "esa", .retry = {{0, 60s}}, .retries_max = 2}};  // replaces the one that is known
   route().bounce_profile = "esa";
   start();
   note_attempts(host);
@@ -236,7 +240,11 @@ TEST_F(OutboundRetry, EndsEachRecipientByTheProfileOfItsRoute) {
   other.domains = {"partner.example"};
   other.bounce_profile = "short";
   config.routes.push_back(other);
-  config.bounce_profiles = {{.name = "short", .retry = {{0, 10min}}, .expiry = 1h, .delay_warning = 30min, .report_to = "postmaster@example.org"}};
+  config.bounce_profiles = {{.name = "short",
+                             .retry = {{0, 10min}},
+                             .expiry = 1h,
+                             .delay_warning = 30min,
+                             .report_to = "postmaster@example.org"}};
   start();
   note_attempts(host);
   MailOptions options;
@@ -281,7 +289,8 @@ TEST_F(OutboundRetry, ReportsAsTheProfileSays) {
   run_for(6min);
   ASSERT_THAT(host.mails, SizeIs(1));
   EXPECT_THAT(host.mails[0].body, HasSubstr("Content-Type: text/plain; charset=us-ascii\r\n"));
-  EXPECT_THAT(host.mails[0].body, HasSubstr("<rcpt@example.com>: delivery time expired; last: 451 4.7.1 greylisted"));
+  EXPECT_THAT(host.mails[0].body,
+              HasSubstr("<rcpt@example.com>: delivery time expired; last: 451 4.7.1 greylisted"));
   EXPECT_THAT(host.mails[0].body, testing::Not(HasSubstr("Subject: test")));
 }
 
@@ -299,7 +308,8 @@ TEST_F(OutboundRetry, SendsNoMoreRecipientsAMinuteThanTheRouteAllows) {
   run_for(10min);
   EXPECT_THAT(host.mails, SizeIs(15));
   EXPECT_EQ(counts().messages, 0U);
-  for (std::size_t i = 5; i < host.mails.size(); ++i) EXPECT_GT(host.mails[i].at - host.mails[i - 5].at, Duration(45s)) << i;
+  for (std::size_t i = 5; i < host.mails.size(); ++i)
+    EXPECT_GT(host.mails[i].at - host.mails[i - 5].at, Duration(45s)) << i;
 }
 
 // ---- destinations that cannot be reached
@@ -317,7 +327,8 @@ TEST_F(OutboundRetry, ProbesADeadDestinationWithOneMessage) {
   std::vector<long> gaps;
   for (std::size_t i = 1; i < host.connect_times.size(); ++i)
     gaps.push_back(static_cast<long>(
-        std::chrono::duration_cast<std::chrono::seconds>(host.connect_times[i] - host.connect_times[i - 1]).count()));
+        std::chrono::duration_cast<std::chrono::seconds>(host.connect_times[i] - host.connect_times[i - 1])
+            .count()));
   EXPECT_THAT(gaps, ElementsAre(60, 60, 60, 60, 300, 300, 300, 300, 300, 300, 600, 600));
   // One row was written per probe, however many wait.
   EXPECT_EQ(spool->statistics().operations - operations, gaps.size());

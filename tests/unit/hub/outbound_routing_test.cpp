@@ -36,8 +36,26 @@ TEST(OutboundNextHop, IsWhatRoutesTakeAsAHostAndNothingElse) {
   EXPECT_EQ(parse_next_hop("mx:Example.ORG"), "mx:example.org:25");
   EXPECT_EQ(parse_next_hop("route:smart"), "route:smart");
   EXPECT_EQ(parse_next_hop("config"), "");
-  for (const std::string wrong : {"", ":25", "relay.example:", "relay.example:0", "relay.example:65536", "relay.example:x", "2001:db8::1", "[2001:db8::1", "[192.0.2.1]:25",
-                                  "a b", "relay.example:25 ", "relay.example:25:26", "mx:", "mx:192.0.2.1", "mx:[2001:db8::1]", "route:", "-", "a..b", "x\r\ny", "[]:25"}) {
+  for (const std::string wrong : {"",
+                                  ":25",
+                                  "relay.example:",
+                                  "relay.example:0",
+                                  "relay.example:65536",
+                                  "relay.example:x",
+                                  "2001:db8::1",
+                                  "[2001:db8::1",
+                                  "[192.0.2.1]:25",
+                                  "a b",
+                                  "relay.example:25 ",
+                                  "relay.example:25:26",
+                                  "mx:",
+                                  "mx:192.0.2.1",
+                                  "mx:[2001:db8::1]",
+                                  "route:",
+                                  "-",
+                                  "a..b",
+                                  "x\r\ny",
+                                  "[]:25"}) {
     ASSERT_FALSE(parse_next_hop(wrong)) << wrong;
     EXPECT_THAT(parse_next_hop(wrong).error(), HasSubstr("is no next hop: ")) << wrong;
   }
@@ -56,21 +74,25 @@ TEST(OutboundNextHop, StandsForAHostOrAnExchangerAndIsReadStrictly) {
   EXPECT_EQ(exchanger->domain, "example.org");
   EXPECT_EQ(exchanger->route->mx_port, 26);
   // What another hub has told may be anything.
-  for (const auto* wrong : {"host:", "host:a b:25", "mx:192.0.2.1:25", "mx:", "route:smart", "example.org", "host:relay.example:0"})
+  for (const auto* wrong : {"host:", "host:a b:25", "mx:192.0.2.1:25", "mx:", "route:smart", "example.org",
+                            "host:relay.example:0"})
     EXPECT_FALSE(target_named_by_operator(wrong)) << wrong;
 }
 
 TEST(OutboundNextHop, TakesAllThatIsLeftOfAMessageAndCountsForNothingWhereItIsNotKnown) {
   Router router({smart("smart", {"*.example"}), by_mx("mx", {"*"})});
   Envelope envelope;
-  for (const auto* address : {"a@x.example", "b@y.org", "c@z.org"}) envelope.recipients.push_back({address, {}, 0});
-  const std::vector<storage::RecipientOutcome> progress = {{1, storage::RecipientOutcome::State::delivered, "250"}};
+  for (const auto* address : {"a@x.example", "b@y.org", "c@z.org"})
+    envelope.recipients.push_back({address, {}, 0});
+  const std::vector<storage::RecipientOutcome> progress = {
+      {1, storage::RecipientOutcome::State::delivered, "250"}};
   storage::StoredMessage message;
   message.envelope = envelope;
   message.progress = progress;
   auto names = [&](const std::string& next_hop) {
     std::vector<std::string> list;
-    for (const auto& entry : router.entries_for(envelope, progress, WallTime{}, next_hop)) list.push_back(entry.destination);
+    for (const auto& entry : router.entries_for(envelope, progress, WallTime{}, next_hop))
+      list.push_back(entry.destination);
     return list;
   };
   EXPECT_THAT(names(""), ElementsAre("route:smart", "z.org"));
@@ -87,7 +109,9 @@ TEST(OutboundNextHop, TakesAllThatIsLeftOfAMessageAndCountsForNothingWhereItIsNo
     message.next_hop = unknown;
     EXPECT_THAT(router.recipients_for(message, "z.org"), ElementsAre(2));
   }
-  const std::vector<storage::RecipientOutcome> all = {{0, storage::RecipientOutcome::State::delivered, ""}, {1, storage::RecipientOutcome::State::failed, ""}, {2, storage::RecipientOutcome::State::delivered, ""}};
+  const std::vector<storage::RecipientOutcome> all = {{0, storage::RecipientOutcome::State::delivered, ""},
+                                                      {1, storage::RecipientOutcome::State::failed, ""},
+                                                      {2, storage::RecipientOutcome::State::delivered, ""}};
   EXPECT_THAT(router.entries_for(envelope, all, WallTime{}, "host:relay.example:25"), IsEmpty());
 }
 
@@ -99,7 +123,8 @@ TEST(OutboundNextHop, DoesNotTakeAwayTheEncryptionThatARouteAsksFor) {
   Router router({secret, smart("smart", {"*.example"}), by_mx("mx", {"*"}), hubs});
   storage::StoredMessage message;
   message.envelope.recipients = {{"a@x.example", {}, 0}, {"b@y.org", {}, 0}};
-  EXPECT_THAT(router.why_not_reroute(message, "host:relay.example:25"), HasSubstr("route secret asks for encryption"));
+  EXPECT_THAT(router.why_not_reroute(message, "host:relay.example:25"),
+              HasSubstr("route secret asks for encryption"));
   EXPECT_EQ(router.why_not_reroute(message, "route:smart"), "") << "as the operator has configured it";
   EXPECT_EQ(router.why_not_reroute(message, ""), "");
   EXPECT_THAT(router.why_not_reroute(message, "route:gone"), HasSubstr("there is no route with hosts"));
@@ -110,7 +135,8 @@ TEST(OutboundNextHop, DoesNotTakeAwayTheEncryptionThatARouteAsksFor) {
 
 TEST(OutboundRouter, TakesTheMostSpecificRoute) {
   std::vector<RouteConfig> routes = {smart("all", {"*"}), smart("below", {"*.example.com"}),
-                                     smart("deep", {"*.a.example.com"}), smart("exact", {"x.a.example.com", "Example.COM"})};
+                                     smart("deep", {"*.a.example.com"}),
+                                     smart("exact", {"x.a.example.com", "Example.COM"})};
   Router router(routes);
   EXPECT_EQ(router.destination_of("u@x.a.example.com"), "route:exact");
   EXPECT_EQ(router.destination_of("u@X.A.Example.com"), "route:exact");
@@ -157,11 +183,13 @@ TEST(OutboundRouter, PassesOverARouteToHubsThatNamesThisOne) {
 }
 
 TEST(OutboundRouter, HandsNoMessageToAHubThatHandedItOn) {
-  std::vector<RouteConfig> routes = {to_hubs("special", {"example.org"}, {"b"}), to_hubs("core", {"*"}, {"b", "c"})};
+  std::vector<RouteConfig> routes = {to_hubs("special", {"example.org"}, {"b"}),
+                                     to_hubs("core", {"*"}, {"b", "c"})};
   Router router(routes, "a");
   EXPECT_EQ(router.destination_of("u@example.org"), "route:special");
   EXPECT_EQ(router.destination_of("u@example.org", {"b"}), "route:core");
-  EXPECT_EQ(router.destination_of("u@example.org", {"b", "c"}), "route:special") << "it stays, and is not handed to anybody";
+  EXPECT_EQ(router.destination_of("u@example.org", {"b", "c"}), "route:special")
+      << "it stays, and is not handed to anybody";
   Envelope envelope;
   envelope.recipients = {{"u@example.org", "", 0}, {"v@example.net", "", 0}};
   EXPECT_THAT(router.next_hubs(envelope), ElementsAre("b")) << "who is in the lists of all routes";
@@ -187,9 +215,12 @@ TEST(OutboundRouter, GivesOneEntryPerDestinationOfWhatIsPending) {
     for (const auto& entry : entries) result.push_back(entry.destination);
     return result;
   };
-  EXPECT_THAT(names(router.entries_for(envelope, {}, WallTime{})), ElementsAre("route:smart", "x.example", "y.example"));
-  std::vector<Outcome> progress = {{4, Outcome::State::delivered, ""}, {1, Outcome::State::failed, ""}, {0, Outcome::State::pending, "x"}};
-  EXPECT_THAT(names(router.entries_for(envelope, progress, WallTime{})), ElementsAre("route:smart", "x.example"));
+  EXPECT_THAT(names(router.entries_for(envelope, {}, WallTime{})),
+              ElementsAre("route:smart", "x.example", "y.example"));
+  std::vector<Outcome> progress = {
+      {4, Outcome::State::delivered, ""}, {1, Outcome::State::failed, ""}, {0, Outcome::State::pending, "x"}};
+  EXPECT_THAT(names(router.entries_for(envelope, progress, WallTime{})),
+              ElementsAre("route:smart", "x.example"));
   storage::StoredMessage message;
   message.envelope = envelope;
   message.progress = progress;
@@ -264,7 +295,8 @@ TEST_F(OutboundRouting, KeepsMailThatAnOperatorSendsToADomainThatDoesNotExist) {
   std::optional<Result<void>> done;
   auto reroute = [&](const std::string& to, WallTime due) {
     done.reset();
-    spool->write([&](storage::Writer& w) { return w.set_next_hop(row, to, {{to, due, 0}}); }, 1, [&](Result<void> result) { done = std::move(result); });
+    spool->write([&](storage::Writer& w) { return w.set_next_hop(row, to, {{to, due, 0}}); }, 1,
+                 [&](Result<void> result) { done = std::move(result); });
     ASSERT_TRUE(run_until([&] { return done.has_value(); }));
   };
   reroute("mx:nowhere.example:25", WallClock::now());
@@ -386,7 +418,9 @@ TEST_F(OutboundSmartHosts, GoesToTheNextWhenTheFirstCannotBeConnectedOrRefusesTo
     stop();
   }
   first.greeting = "220 x\r\n";
-  first.on_command = [](const std::string& line) { return line.starts_with("EHLO") ? "450 4.3.2 busy\r\n" : ""; };
+  first.on_command = [](const std::string& line) {
+    return line.starts_with("EHLO") ? "450 4.3.2 busy\r\n" : "";
+  };
   second.mails.clear();
   start();
   accept();
@@ -396,7 +430,9 @@ TEST_F(OutboundSmartHosts, GoesToTheNextWhenTheFirstCannotBeConnectedOrRefusesTo
 }
 
 TEST_F(OutboundSmartHosts, GoesToTheNextWhenMailIsDeferred) {
-  first.on_command = [](const std::string& line) { return line.starts_with("MAIL") ? "452 4.3.1 full\r\n" : ""; };
+  first.on_command = [](const std::string& line) {
+    return line.starts_with("MAIL") ? "452 4.3.1 full\r\n" : "";
+  };
   start();
   for (int i = 0; i < 5; ++i) accept();
   run_for(1s);
@@ -421,7 +457,9 @@ TEST_F(OutboundSmartHosts, DefersWhenEveryHostDefersAtMail) {
 }
 
 TEST_F(OutboundSmartHosts, KeepsARecipientsDeferralToItself) {
-  first.on_command = [](const std::string& line) { return line.starts_with("RCPT") ? "450 4.2.1 full\r\n" : ""; };
+  first.on_command = [](const std::string& line) {
+    return line.starts_with("RCPT") ? "450 4.2.1 full\r\n" : "";
+  };
   start();
   accept();
   run_for(30s);

@@ -9,7 +9,9 @@ namespace {
 
 using Verdict = Trial::Verdict;
 
-MessageId id(std::uint64_t number) { return {SpoolId{7}, number}; }
+MessageId id(std::uint64_t number) {
+  return {SpoolId{7}, number};
+}
 
 TEST(Trial, LeavesOthersAlone) {
   Trial trial(3);

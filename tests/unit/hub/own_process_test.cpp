@@ -1,4 +1,5 @@
-// What the process says of itself. Method: descriptors that are opened here are counted, whichever way the kernel tells.
+// What the process says of itself. Method: descriptors that are opened here are counted, whichever way the
+// kernel tells.
 #include "hub/pressure/own_process.h"
 
 #include <fcntl.h>
@@ -20,7 +21,9 @@ TEST(OwnProcess, CountsItsOpenDescriptors) {
   EXPECT_EQ(open_descriptors(), before);
 }
 
-TEST(OwnProcess, KnowsItsResidentMemory) { EXPECT_GT(resident_octets().value_or(0), 1U << 20); }
+TEST(OwnProcess, KnowsItsResidentMemory) {
+  EXPECT_GT(resident_octets().value_or(0), 1U << 20);
+}
 
 }  // namespace
 }  // namespace umbra::hub

@@ -1,5 +1,6 @@
-// Goal: what a hub tells every other one comes to each of them in its latest state: once in each session, again when it has changed, never
-// two calls at a time. Method: one hub's Peering; the announcement is a number (XPOLL) that the test changes.
+// Goal: what a hub tells every other one comes to each of them in its latest state: once in each session,
+// again when it has changed, never two calls at a time. Method: one hub's Peering; the announcement is a
+// number (XPOLL) that the test changes.
 #include "hub/peering/announcement.h"
 
 #include "tests/unit/hub/peering_fixture.h"
@@ -7,8 +8,8 @@
 namespace umbra::hub::peering_test {
 namespace {
 
-using ::testing::ElementsAre;
 using smtp::ShadowVerb;
+using ::testing::ElementsAre;
 
 class PeeringAnnouncement : public PeeringTest {
  protected:
@@ -16,12 +17,14 @@ class PeeringAnnouncement : public PeeringTest {
     member("10.0.0.2").keywords += "\nXGONE";
     make();
     peering->members().on_change([this](Member&) { announcement->tell(); });
-    announcement.emplace(Runtime{io, random, network, resolver, nullptr}, peering->members(),
-                         Announcement::What{.keyword = smtp::gone_capability,
-                                            .task_name = "announce",
-                                            .timeout = 5s,
-                                            .command = [this] { return number == 0 ? std::string() : smtp::format_poll(number); },
-                                            .not_offered = [this](Member& m) { without.push_back(m.name()); }});
+    announcement.emplace(
+        Runtime{io, random, network, resolver, nullptr}, peering->members(),
+        Announcement::What{
+            .keyword = smtp::gone_capability,
+            .task_name = "announce",
+            .timeout = 5s,
+            .command = [this] { return number == 0 ? std::string() : smtp::format_poll(number); },
+            .not_offered = [this](Member& m) { without.push_back(m.name()); }});
   }
   void TearDown() override {
     scope.spawn("stop", announcement->stop());

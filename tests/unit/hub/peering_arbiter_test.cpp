@@ -1,4 +1,5 @@
-// The wire of the arbiters: what is sent to etcd and to the Kubernetes API, and that whatever they answer is bounded and checked.
+// The wire of the arbiters: what is sent to etcd and to the Kubernetes API, and that whatever they answer is
+// bounded and checked.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -12,7 +13,9 @@ namespace {
 using Json = nlohmann::json;
 using cluster::ArbiterRecord;
 
-ArbiterRecord record() { return {"mx_1", SpoolId{7}, Epoch{3}, false, true, 8s, "r", "12"}; }
+ArbiterRecord record() {
+  return {"mx_1", SpoolId{7}, Epoch{3}, false, true, 8s, "r", "12"};
+}
 
 TEST(EtcdArbiter, ASwapComparesTheRevision) {
   auto json = Json::parse(etcd_txn_request("umbra-", record()));
@@ -25,23 +28,27 @@ TEST(EtcdArbiter, ASwapComparesTheRevision) {
 
 TEST(EtcdArbiter, ReadsBackWhatItWrites) {
   auto sent = Json::parse(etcd_txn_request("umbra-", record()))["success"][0]["request_put"];
-  Json answer{{"header", Json::object()},
-              {"kvs", Json::array({{{"key", sent["key"]}, {"value", sent["value"]}, {"mod_revision", "12"}}})}};
+  Json answer{
+      {"header", Json::object()},
+      {"kvs", Json::array({{{"key", sent["key"]}, {"value", sent["value"]}, {"mod_revision", "12"}}})}};
   auto records = parse_etcd_range(answer.dump(), "umbra-");
   ASSERT_TRUE(records);
   EXPECT_EQ(*records, std::vector{record()});
 }
 
 TEST(EtcdArbiter, AnswersThatAreNotItsOwnSayNothing) {
-  for (const char* body : {"", "{", "[]", "null", "{}", R"({"error":"no leader"})", R"({"header":{},"kvs":7})"})
+  for (const char* body :
+       {"", "{", "[]", "null", "{}", R"({"error":"no leader"})", R"({"header":{},"kvs":7})"})
     EXPECT_FALSE(parse_etcd_range(body, "umbra-")) << body;
-  for (const char* body : {"", "{}", "7", R"({"header":{},"succeeded":"yes"})"}) EXPECT_FALSE(parse_etcd_txn(body)) << body;
+  for (const char* body : {"", "{}", "7", R"({"header":{},"succeeded":"yes"})"})
+    EXPECT_FALSE(parse_etcd_txn(body)) << body;
   EXPECT_EQ(parse_etcd_txn(R"({"header":{}})"), false);
   EXPECT_EQ(parse_etcd_txn(R"({"header":{},"succeeded":true})"), true);
   // Keys of others, and values that somebody wrote by hand, are no records.
-  auto strange = parse_etcd_range(R"({"header":{},"kvs":[7,{},{"key":"dW1icmEteA==","value":"e30=","mod_revision":"1"},)"
-                                  R"({"key":"!!","value":"","mod_revision":"1"}]})",
-                                  "umbra-");
+  auto strange =
+      parse_etcd_range(R"({"header":{},"kvs":[7,{},{"key":"dW1icmEteA==","value":"e30=","mod_revision":"1"},)"
+                       R"({"key":"!!","value":"","mod_revision":"1"}]})",
+                       "umbra-");
   ASSERT_TRUE(strange);
   EXPECT_TRUE(strange->empty());
 }
@@ -62,7 +69,8 @@ TEST(KubernetesArbiter, ReadsBackWhatItWrites) {
 TEST(KubernetesArbiter, AnswersThatAreNotItsOwnSayNothing) {
   for (const char* body : {"", "[]", "{}", R"({"items":{}})", R"({"kind":"Status"})"})
     EXPECT_FALSE(parse_kubernetes_leases(body, "umbra-")) << body;
-  auto strange = parse_kubernetes_leases(R"({"items":[null,7,{"metadata":7,"spec":[]},{"metadata":{"annotations":{}},"spec":{}}]})", "umbra-");
+  auto strange = parse_kubernetes_leases(
+      R"({"items":[null,7,{"metadata":7,"spec":[]},{"metadata":{"annotations":{}},"spec":{}}]})", "umbra-");
   ASSERT_TRUE(strange);
   EXPECT_TRUE(strange->empty());
 }

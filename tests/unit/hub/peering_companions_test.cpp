@@ -1,14 +1,15 @@
-// Goal: in a large cluster a hub beats rarely to those with which it shares nothing, without anybody taking it for silent, and at each
-// heartbeat to all others. Method: one hub's Peering of 41; the test plays the others.
+// Goal: in a large cluster a hub beats rarely to those with which it shares nothing, without anybody taking
+// it for silent, and at each heartbeat to all others. Method: one hub's Peering of 41; the test plays the
+// others.
 #include "cluster/companions.h"
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
 namespace {
 
+using smtp::ShadowVerb;
 using ::testing::EndsWith;
 using ::testing::StartsWith;
-using smtp::ShadowVerb;
 
 class PeeringCompanions : public PeeringTest {
  protected:
@@ -37,7 +38,8 @@ class PeeringCompanions : public PeeringTest {
   }
   std::pair<std::size_t, std::size_t> beats() {
     std::pair<std::size_t, std::size_t> sum;
-    for (auto& [address, fake] : network.members) (companions.contains(fake.name) ? sum.first : sum.second) += fake.of(ShadowVerb::beat).size();
+    for (auto& [address, fake] : network.members)
+      (companions.contains(fake.name) ? sum.first : sum.second) += fake.of(ShadowVerb::beat).size();
     return sum;
   }
   std::string lease_to_distant(Caller& caller) {
@@ -59,7 +61,8 @@ TEST_F(PeeringCompanions, OthersHearFewerBeatsOfAHubWhosePromisesAreLong) {
   auto after = beats();
   auto period = (40 - companions.size()) / 8;  // heartbeats, so that eight distant hubs are spoken to in each
   EXPECT_GE(period, 3U);
-  EXPECT_NEAR(static_cast<double>(after.first - before.first), 60.0 * static_cast<double>(companions.size()), static_cast<double>(companions.size()));
+  EXPECT_NEAR(static_cast<double>(after.first - before.first), 60.0 * static_cast<double>(companions.size()),
+              static_cast<double>(companions.size()));
   EXPECT_LE(after.second - before.second, (60 / period + 1) * (40 - companions.size()));
   EXPECT_GE(after.second - before.second, (60 / period - 1) * (40 - companions.size()));
   EXPECT_TRUE(peering->members().all_promises_are_fresh());
@@ -70,7 +73,8 @@ TEST_F(PeeringCompanions, AHubThatGivesAPlainLeaseHearsEveryBeat) {
   pass(5s);
   auto before = beats();
   pass(20s);
-  EXPECT_GE(beats().second - before.second, 19 * (40 - companions.size())) << "of a release that knows no distance, or of another opinion";
+  EXPECT_GE(beats().second - before.second, 19 * (40 - companions.size()))
+      << "of a release that knows no distance, or of another opinion";
 }
 
 TEST_F(PeeringCompanions, WhoIsSentACopyHearsTheNextBeatAtOnceAndEachFromThenOn) {
@@ -94,7 +98,8 @@ TEST_F(PeeringCompanions, APromiseToWhoIsDistantIsAsLongAsItsSilence) {
   start();
   pass(1min);  // beyond the grace of a start
   std::unique_ptr<Caller> caller;
-  ASSERT_THAT(call(caller, distant->name, distant->spool, Epoch{1}, Sequence{++sequence}), StartsWith("235 "));
+  ASSERT_THAT(call(caller, distant->name, distant->spool, Epoch{1}, Sequence{++sequence}),
+              StartsWith("235 "));
   auto period = (40 - companions.size()) / 8;
   EXPECT_THAT(lease_to_distant(*caller), EndsWith("lease " + std::to_string(10000 + 1000 * period)));
   distant->is_up = false;
@@ -109,7 +114,8 @@ TEST_F(PeeringCompanions, APromiseToWhoIsDistantIsAsLongAsItsSilence) {
 TEST_F(PeeringCompanions, WhoSendsACopyIsGivenAPlainLease) {
   start();
   std::unique_ptr<Caller> caller;
-  ASSERT_THAT(call(caller, distant->name, distant->spool, Epoch{1}, Sequence{++sequence}), StartsWith("235 "));
+  ASSERT_THAT(call(caller, distant->name, distant->spool, Epoch{1}, Sequence{++sequence}),
+              StartsWith("235 "));
   peering->members().share(*peering->members().find(distant->name));
   EXPECT_THAT(lease_to_distant(*caller), EndsWith("lease 10000"));
 }

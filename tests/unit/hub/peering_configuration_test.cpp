@@ -1,5 +1,6 @@
-// Goal: what differs between the configurations of two hubs is seen, logged once when it appears and once when it goes, and what
-// is unsafe is refused by both. Method: one hub's Peering; the test plays the other hub, with values that it changes.
+// Goal: what differs between the configurations of two hubs is seen, logged once when it appears and once
+// when it goes, and what is unsafe is refused by both. Method: one hub's Peering; the test plays the other
+// hub, with values that it changes.
 #include "hub/peering/configuration_watch.h"
 
 #include "smtp/configuration_lines.h"
@@ -29,7 +30,8 @@ class PeeringConfiguration : public PeeringTest {
     return values;
   }
   [[nodiscard]] std::ptrdiff_t lines(const std::string& text) const {
-    return std::ranges::count_if(log.lines(), [&](const auto& line) { return line.find(text) != std::string::npos; });
+    return std::ranges::count_if(log.lines(),
+                                 [&](const auto& line) { return line.find(text) != std::string::npos; });
   }
   cluster::Candidate candidate(std::uint64_t octets = 0) {
     for (const auto& one : peering->members().candidates(octets))
@@ -106,7 +108,8 @@ TEST_F(PeeringConfiguration, AReloadIsToldInTheSameSessionAndComparedAnew) {
   EXPECT_TRUE(hub2().drift->empty());
   peering->configuration_changed();
   pass(5s);
-  EXPECT_EQ(member("10.0.0.2").of(smtp::ShadowVerb::config).size(), 1U) << "nothing that others are told of has changed";
+  EXPECT_EQ(member("10.0.0.2").of(smtp::ShadowVerb::config).size(), 1U)
+      << "nothing that others are told of has changed";
   config.listeners[0].limits.message_octets_max = 1000;
   peering->configuration_changed();
   pass(5s);
@@ -151,8 +154,11 @@ TEST_F(PeeringConfiguration, AHubThatIsReplacedByAnOlderReleaseIsUnknownAgain) {
 TEST_F(PeeringConfiguration, TellsNothingSecretAndIsBounded) {
   config.cluster.secret = "swordfish swordfish swordfish";
   for (int i = 0; i < 300; ++i) {
-    config.cluster.members.push_back({"hub-with-a-name-that-is-rather-long-" + std::to_string(i), {"10.1.0.1", 1}, "zone"});
-    config.routes.push_back({"r" + std::to_string(i), {"customer" + std::to_string(i) + ".example"}, {{{"hidden.example", 25}, 0}}});
+    config.cluster.members.push_back(
+        {"hub-with-a-name-that-is-rather-long-" + std::to_string(i), {"10.1.0.1", 1}, "zone"});
+    config.routes.push_back({"r" + std::to_string(i),
+                             {"customer" + std::to_string(i) + ".example"},
+                             {{{"hidden.example", 25}, 0}}});
     config.listeners.emplace_back().name = "l" + std::to_string(i);
   }
   auto command = smtp::format_configuration(shared_configuration(config));

@@ -1,5 +1,5 @@
-// Goal: a copy is made where it may be, as long as there is hope, and no longer. Method: one hub's Peering on virtual time; the other
-// hubs are played by the test.
+// Goal: a copy is made where it may be, as long as there is hope, and no longer. Method: one hub's Peering on
+// virtual time; the other hubs are played by the test.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -16,8 +16,10 @@ class PeeringCopiesTests : public PeeringTest {
   using Ended = std::optional<std::pair<bool, MonotonicTime>>;
   void copy(ZonePreference zones, Ended& ended) {
     struct Copying {
-      static Task<void> run(Copier& copier, CopySource source, std::vector<Holder>& holders, Protection protection, Ended& to) {
-        bool is_held = co_await copier.copy(std::move(source), holders, protection, MonotonicClock::now() + 5s);
+      static Task<void> run(Copier& copier, CopySource source, std::vector<Holder>& holders,
+                            Protection protection, Ended& to) {
+        bool is_held =
+            co_await copier.copy(std::move(source), holders, protection, MonotonicClock::now() + 5s);
         to.emplace(is_held, MonotonicClock::now());
       }
     };
@@ -30,17 +32,20 @@ class PeeringCopiesTests : public PeeringTest {
     envelope.recipients = {{"r@example.com", "", notify_unset}};
     source.envelope = encode(envelope);
     holders_.emplace_back();
-    scope.spawn("copy", Copying::run(peering->copier(), std::move(source), holders_.back(), {1, zones}, ended));
+    scope.spawn("copy",
+                Copying::run(peering->copier(), std::move(source), holders_.back(), {1, zones}, ended));
     settle();
   }
 
-  /// A message that is to be copied again. So many hubs with the longest names were offered a copy and gave no answer.
+  /// A message that is to be copied again. So many hubs with the longest names were offered a copy and gave
+  /// no answer.
   storage::NewMessage put_one_for_many(FakeMember& who_takes_names_elsewhere) {
     who_takes_names_elsewhere.keywords += "\nXNAMES";
     start();
     pass(2s);
     std::vector<Holder> offered;
-    for (std::uint64_t i = 1; i <= 60; ++i) offered.push_back({std::string(62, 'h') + std::to_string(10 + i), SpoolId{i}, Holder::State::offered});
+    for (std::uint64_t i = 1; i <= 60; ++i)
+      offered.push_back({std::string(62, 'h') + std::to_string(10 + i), SpoolId{i}, Holder::State::offered});
     auto mine = own_message(std::move(offered));
     put(mine);
     pass(20s);
@@ -84,8 +89,10 @@ TEST_F(PeeringCopiesTests, CopiesAMessageThatWasOfferedToMoreHubsThanALineCanNam
   const auto& offered = mine.holders;
   auto copies = hub2().of(ShadowVerb::copy);
   ASSERT_EQ(copies.size(), 1U);
-  ASSERT_EQ(copies[0].copy.offered.size(), 61U) << "whoever takes it over tells every one of them what became of it";
-  for (std::size_t i = 0; i < 60; ++i) EXPECT_EQ(copies[0].copy.offered[i], std::pair(offered[i].hub, offered[i].spool));
+  ASSERT_EQ(copies[0].copy.offered.size(), 61U)
+      << "whoever takes it over tells every one of them what became of it";
+  for (std::size_t i = 0; i < 60; ++i)
+    EXPECT_EQ(copies[0].copy.offered[i], std::pair(offered[i].hub, offered[i].spool));
   EXPECT_EQ(copies[0].copy.offered.back(), std::pair(std::string("hub2"), spool2));
   EXPECT_TRUE(message(mine.row)->is_protected);
 }

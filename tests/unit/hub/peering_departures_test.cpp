@@ -1,13 +1,14 @@
-// Goal: a hub that was cut off while another one left learns it from the others, and owes nothing for ever; and nobody takes the word
-// for a later run. Method: one hub's Peering; the test plays hub2, which tells or is told, and hub3, which leaves.
+// Goal: a hub that was cut off while another one left learns it from the others, and owes nothing for ever;
+// and nobody takes the word for a later run. Method: one hub's Peering; the test plays hub2, which tells or
+// is told, and hub3, which leaves.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
 namespace {
 
-using ::testing::StartsWith;
 using smtp::HubState;
 using smtp::ShadowVerb;
+using ::testing::StartsWith;
 
 class PeeringDepartures : public PeeringTest {
  protected:
@@ -19,7 +20,8 @@ class PeeringDepartures : public PeeringTest {
   }
   /// hub3 comes, in that run.
   void hub3_comes(std::uint64_t epoch) {
-    ASSERT_THAT(call(third, "hub3", spool3, Epoch{epoch}, Sequence{10 * epoch + ++hellos}), StartsWith("235 "));
+    ASSERT_THAT(call(third, "hub3", spool3, Epoch{epoch}, Sequence{10 * epoch + ++hellos}),
+                StartsWith("235 "));
   }
   std::string hub2_tells(std::uint64_t below) {
     std::unique_ptr<Caller> second;
@@ -107,7 +109,9 @@ TEST_F(PeeringDepartures, OfThisHubAreNotBelieved) {
   start();
   std::unique_ptr<Caller> second;
   ASSERT_THAT(call(second, "hub2", spool2, Epoch{1}, Sequence{10}), StartsWith("235 "));
-  EXPECT_THAT(say(*second, smtp::format_gone({{"hub1", spool->id(), Epoch{100}}, {"nobody", SpoolId{9}, Epoch{1}}})), StartsWith("250 "));
+  EXPECT_THAT(
+      say(*second, smtp::format_gone({{"hub1", spool->id(), Epoch{100}}, {"nobody", SpoolId{9}, Epoch{1}}})),
+      StartsWith("250 "));
   EXPECT_FALSE(peering->members().ended());
 }
 

@@ -1,5 +1,5 @@
-// Goal: members come from DNS and go with it, and no answer of DNS decides who owns mail. Method: one hub's Peering on
-// virtual time; DNS and the other hubs are played by the test.
+// Goal: members come from DNS and go with it, and no answer of DNS decides who owns mail. Method: one hub's
+// Peering on virtual time; DNS and the other hubs are played by the test.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -16,7 +16,8 @@ class PeeringDiscovery : public PeeringTest {
     config.cluster.discovery.dns = "hubs.test";
   }
   void by_service() {
-    resolver.targets = {{0, 0, 7025, "hub1.hubs.test"}, {0, 0, 7025, "hub2.hubs.test"}, {0, 0, 7025, "hub3.hubs.test"}};
+    resolver.targets = {
+        {0, 0, 7025, "hub1.hubs.test"}, {0, 0, 7025, "hub2.hubs.test"}, {0, 0, 7025, "hub3.hubs.test"}};
     resolver.hosts["hub2.hubs.test"] = {"10.0.0.2"};
     resolver.hosts["hub3.hubs.test"] = {"10.0.0.3"};
   }
@@ -169,7 +170,9 @@ TEST_F(PeeringDiscovery, WhoeverLosesItsNameInDnsKeepsItsShadowsWatched) {
   resolver.targets.pop_back();
   resolver.targets.erase(resolver.targets.begin() + 1);  // neither hub2 nor hub3 is named any more
   resolver.targets.push_back({0, 0, 7025, "hub4.hubs.test"});
-  member("10.0.0.2").knows = [](MessageId) { return smtp::AskAnswer{{}, smtp::AskKind::live, Generation{1}, "", {}}; };
+  member("10.0.0.2").knows = [](MessageId) {
+    return smtp::AskAnswer{{}, smtp::AskKind::live, Generation{1}, "", {}};
+  };
   // As long as it beats it owns its mail, whatever DNS says.
   std::unique_ptr<Caller> caller;
   ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
@@ -239,7 +242,9 @@ TEST_F(PeeringDiscovery, TakesOverThoughACopyNamesAHubThatWasForgottenSince) {
   make();
   must([](storage::Writer& w) { return w.remember_peer({"hub2", spool2, Epoch{1}, Sequence{1}}); });
   // hub7 was scaled away long ago: this hub found a new holder for what it held, and has forgotten it.
-  auto id = hold_shadow(1, Epoch{1}, {{"hub7", SpoolId{0x77}, Holder::State::offered}, {"hub1", spool->id(), Holder::State::offered}});
+  auto id = hold_shadow(
+      1, Epoch{1},
+      {{"hub7", SpoolId{0x77}, Holder::State::offered}, {"hub1", spool->id(), Holder::State::offered}});
   member("10.0.0.2").is_up = false;
   start();
   pass(5min);
@@ -262,7 +267,8 @@ TEST_F(PeeringDiscovery, ConcludesNothingFromAnEmptySetAtItsStart) {
 
 TEST_F(PeeringTest, AHubTakenOffTheListHoldsNobodyBack) {
   make();
-  auto mine = own_message({{"hub7", SpoolId{0x77}, Holder::State::holds}, {"hub2", spool2, Holder::State::holds}});
+  auto mine =
+      own_message({{"hub7", SpoolId{0x77}, Holder::State::holds}, {"hub2", spool2, Holder::State::holds}});
   put(mine);
   stop();
   // Begun again, with hub7 on no list: hub2 answers for its copy, and nobody waits for hub7.

@@ -31,7 +31,8 @@ void FakeNetwork::cut(const FakeMember& member) {
 
 void FakeNetwork::let_go(const FakeMember& member) {
   for (auto& session : sessions_)
-    if (&session->member == &member && !session->is_ended) session->peer->send(std::exchange(session->kept_back, {}));
+    if (&session->member == &member && !session->is_ended)
+      session->peer->send(std::exchange(session->kept_back, {}));
 }
 
 void FakeNetwork::reply(Session& session, const smtp::ShadowCommand& command) {
@@ -48,19 +49,25 @@ void FakeNetwork::reply(Session& session, const smtp::ShadowCommand& command) {
       if (!m.instead_of_challenge.empty()) return session.peer->send(m.instead_of_challenge);
       smtp::HubHello own{m.name, m.spool, m.epoch, m.sequence, std::string(64, 'a')};
       session.version = {command.version, std::min(command.version, m.version_highest)};
-      bool is_spoken = session.version.used >= m.version_lowest && (m.chooses_version || command.version <= m.version_highest);
+      bool is_spoken = session.version.used >= m.version_lowest &&
+                       (m.chooses_version || command.version <= m.version_highest);
       if (!is_spoken) {
         say({504, "5.5.4", "Another version"});
         session.is_ended = true;
         return session.peer->leave();
       }
       m.versions.push_back(session.version);
-      return say({334, "", smtp::format_challenge(own, smtp::hub_proof(secret, "server", command.hello, own, session.version),
-                                                  session.version)});
+      return say(
+          {334, "",
+           smtp::format_challenge(own, smtp::hub_proof(secret, "server", command.hello, own, session.version),
+                                  session.version)});
     }
-    case ShadowVerb::proof: return say({235, "2.7.0", "Welcome"});
-    case ShadowVerb::ehlo: return say({250, "", "fake" + m.keywords});
-    default: break;
+    case ShadowVerb::proof:
+      return say({235, "2.7.0", "Welcome"});
+    case ShadowVerb::ehlo:
+      return say({250, "", "fake" + m.keywords});
+    default:
+      break;
   }
   m.commands.push_back(command);
   if (m.is_silent) return;
@@ -96,7 +103,9 @@ PeeringTest::PeeringTest() {
   network.members["10.0.0.3"].spool = spool3;
 }
 
-PeeringTest::~PeeringTest() { stop(); }
+PeeringTest::~PeeringTest() {
+  stop();
+}
 
 void PeeringTest::make() {
   storage::SpoolOptions options;
@@ -105,7 +114,8 @@ void PeeringTest::make() {
   auto opened = storage::Spool::open(options, random, writer, reader, home);
   ASSERT_TRUE(opened) << opened.error().what;
   spool = std::move(*opened);
-  peering = std::make_unique<Peering>(Runtime{io, random, network, resolver, tls.get()}, config, *spool, log, metrics, arbiter);
+  peering = std::make_unique<Peering>(Runtime{io, random, network, resolver, tls.get()}, config, *spool, log,
+                                      metrics, arbiter);
   peering->set_outbound(outbound);
 }
 
@@ -144,8 +154,8 @@ void PeeringTest::pass(Duration span) {
   settle();
 }
 
-std::string PeeringTest::call(std::unique_ptr<Caller>& caller, const std::string& name, SpoolId id, Epoch epoch,
-                              Sequence sequence, int offered) {
+std::string PeeringTest::call(std::unique_ptr<Caller>& caller, const std::string& name, SpoolId id,
+                              Epoch epoch, Sequence sequence, int offered) {
   smtp::HubHello hello{name, id, epoch, sequence, std::string(64, 'b')};
   caller = std::make_unique<Caller>(network.inbound.connect_from("10.0.0.9"), hello);
   settle();
@@ -187,7 +197,8 @@ storage::NewMessage PeeringTest::own_message(std::vector<Holder> holders, std::s
   message.envelope.accepted_at = WallClock::now();
   message.envelope.expires_at = WallClock::now() + 48h;
   message.size = 5;
-  message.is_protected = std::ranges::any_of(holders, [](const auto& h) { return h.state == Holder::State::holds; });
+  message.is_protected =
+      std::ranges::any_of(holders, [](const auto& h) { return h.state == Holder::State::holds; });
   message.holders = std::move(holders);
   message.alarm_at = message.envelope.expires_at;
   message.queue = {{"example.com", WallClock::now(), 0}};
@@ -239,7 +250,8 @@ void PeeringTest::wake_up_with_its_epoch_ended_by(FakeMember& other) {
 DeliveryGuard::Verdict PeeringTest::verdict(const storage::StoredMessage& message) {
   std::optional<DeliveryGuard::Verdict> result;
   struct Asking {
-    static Task<void> run(Peering& peering, const storage::StoredMessage& m, std::optional<DeliveryGuard::Verdict>& to) {
+    static Task<void> run(Peering& peering, const storage::StoredMessage& m,
+                          std::optional<DeliveryGuard::Verdict>& to) {
       to = co_await peering.may_deliver(m);
     }
   };

@@ -1,6 +1,6 @@
-// One hub's redundancy (Peering) on virtual time, with a real spool on a simulated disk and no delivery: the other
-// hubs are played by the test. They come to this hub as strangers do (Caller), and answer it when it calls
-// (FakeMember). Everything on one thread.
+// One hub's redundancy (Peering) on virtual time, with a real spool on a simulated disk and no delivery: the
+// other hubs are played by the test. They come to this hub as strangers do (Caller), and answer it when it
+// calls (FakeMember). Everything on one thread.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -26,7 +26,8 @@ using storage::Holder;
 
 inline constexpr const char* secret = "a secret of the tests";
 
-/// Time that can also jump, as it does for a process that was stopped (SIGSTOP): every timer in between is late.
+/// Time that can also jump, as it does for a process that was stopped (SIGSTOP): every timer in between is
+/// late.
 class StoppableTime final : public TimeSource {
  public:
   StoppableTime() { set_time_source(this); }
@@ -90,16 +91,17 @@ struct FakeMember {
   Epoch epoch{1};
   Sequence sequence{1};
   bool is_up = true;
-  bool is_silent = false;              ///< takes commands, answers none
-  bool is_slow = false;                ///< its answers wait for FakeNetwork::let_go()
-  std::string instead_of_challenge;    ///< a line instead of the reply to XHUB
+  bool is_silent = false;            ///< takes commands, answers none
+  bool is_slow = false;              ///< its answers wait for FakeNetwork::let_go()
+  std::string instead_of_challenge;  ///< a line instead of the reply to XHUB
   int version_lowest = 1;
   int version_highest = 1;
-  bool chooses_version = true;         ///< false: as the first release, which takes its own version or none
+  bool chooses_version = true;  ///< false: as the first release, which takes its own version or none
   std::string keywords = "\nXSHADOW 1\nXHAND";
   std::function<smtp::AskAnswer(MessageId)> knows;
   std::function<void(const smtp::ShadowCommand&)> on_command;
-  std::function<std::optional<smtp::Reply>(const smtp::ShadowCommand&)> answers;  ///< instead of the usual reply; code 0: none
+  std::function<std::optional<smtp::Reply>(const smtp::ShadowCommand&)>
+      answers;  ///< instead of the usual reply; code 0: none
   std::vector<smtp::ShadowCommand> commands;
   std::vector<smtp::ShadowVersion> versions;  ///< of each session that was opened
 
@@ -182,7 +184,9 @@ class NoOutbound final : public Outbound {
                                                WallTime due, const std::string& next_hop) override {
     return {{next_hop.empty() ? "example.com" : next_hop, due, 0}};
   }
-  WallTime expiry_of(const Envelope&, WallTime accepted_at) override { return accepted_at + std::chrono::hours(48); }
+  WallTime expiry_of(const Envelope&, WallTime accepted_at) override {
+    return accepted_at + std::chrono::hours(48);
+  }
   WallTime first_alarm(const Envelope& envelope) override { return envelope.expires_at; }
   void deliver(ReadyMessage ready) override { delivered.push_back(std::move(ready)); }
   void look_again() override {}
@@ -243,7 +247,8 @@ class PeeringTest : public ::testing::Test {
   void must(storage::Spool::WriteJob job);
   template <class Query>
   auto ask(Query query) {
-    decltype(query(std::declval<storage::Reader&>())) result = failure(std::errc::timed_out, "no answer came");
+    decltype(query(std::declval<storage::Reader&>())) result =
+        failure(std::errc::timed_out, "no answer came");
     spool->read([&](storage::Reader& reader) { result = query(reader); }, [] {});
     settle();
     EXPECT_TRUE(result) << result.error().what;
@@ -261,8 +266,8 @@ class PeeringTest : public ::testing::Test {
   /// A shadow held for hub2.
   MessageId hold_shadow(std::uint64_t number, Epoch epoch, std::vector<Holder> offered = {});
   DeliveryGuard::Verdict verdict(const storage::StoredMessage& message);
-  /// With its reader held this hub has stood still in the middle of something. For a minute: that hub has ended its epoch, and its next
-  /// beat hears so. Then it goes on.
+  /// With its reader held this hub has stood still in the middle of something. For a minute: that hub has
+  /// ended its epoch, and its next beat hears so. Then it goes on.
   void wake_up_with_its_epoch_ended_by(FakeMember& other);
 
   StoppableTime time;

@@ -1,5 +1,5 @@
-// Goal: who asks another hub has an answer, or none, in the time it gave. Method: one hub's Peering on virtual time; the other one is
-// played by the test, and slow.
+// Goal: who asks another hub has an answer, or none, in the time it gave. Method: one hub's Peering on
+// virtual time; the other one is played by the test, and slow.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -87,7 +87,9 @@ TEST_F(PeeringLinkTests, EndsTheSessionWhenTheFirstOfThoseThatWaitIsNotAnswered)
 TEST_F(PeeringLinkTests, EndsTheSessionWithAPieceThatIsLost) {
   auto session = begin_slowly();
   struct Calling {
-    static Task<void> run(Link& link, MessageId id) { (void)co_await link.call_or_end(smtp::format_chunk(id, "piece", false), 500ms); }
+    static Task<void> run(Link& link, MessageId id) {
+      (void)co_await link.call_or_end(smtp::format_chunk(id, "piece", false), 500ms);
+    }
   };
   Ended slow;
   begin(smtp::format_poll(1), 3s, slow);
@@ -95,7 +97,8 @@ TEST_F(PeeringLinkTests, EndsTheSessionWithAPieceThatIsLost) {
   pass(600ms);
   ASSERT_TRUE(slow);
   EXPECT_EQ(slow->first.kind, Kind::lost);
-  EXPECT_TRUE(!link().is_open() || link().session() != session) << "hub2 would keep the pieces as long as it lasts";
+  EXPECT_TRUE(!link().is_open() || link().session() != session)
+      << "hub2 would keep the pieces as long as it lasts";
 }
 
 TEST_F(PeeringLinkTests, GivesACallThatEndedInTheQueueItsTimeOnceMoreBeforeTheSessionEnds) {

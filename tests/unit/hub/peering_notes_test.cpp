@@ -1,5 +1,6 @@
-// Goal: what the operator, the clock and delivery did to a message is known to its holders, durably, and goes on with whoever takes
-// it over. Method: one hub's Peering on virtual time as the owner or the holder; the others are played by the test.
+// Goal: what the operator, the clock and delivery did to a message is known to its holders, durably, and goes
+// on with whoever takes it over. Method: one hub's Peering on virtual time as the owner or the holder; the
+// others are played by the test.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -39,16 +40,21 @@ class PeeringNotes : public PeeringTest {
   }
   std::vector<smtp::NoteItem> notes() {
     std::vector<smtp::NoteItem> all;
-    for (const auto& command : hub2().of(ShadowVerb::note)) all.insert(all.end(), command.notes.begin(), command.notes.end());
+    for (const auto& command : hub2().of(ShadowVerb::note))
+      all.insert(all.end(), command.notes.begin(), command.notes.end());
     return all;
   }
   std::vector<Holder> not_told(RowId row) {
     return ask([row](storage::Reader& r) { return r.not_told(row); });
   }
   /// What an operator's command waits for.
-  std::optional<std::vector<std::string>> told(RowId row, Duration patience, std::string_view what = smtp::note_capability) {
+  std::optional<std::vector<std::string>> told(RowId row, Duration patience,
+                                               std::string_view what = smtp::note_capability) {
     struct Asking {
-      static Task<void> run(Peering& peering, RowId row, std::string_view what, std::optional<std::vector<std::string>>& to) { to = co_await peering.notes().told(row, what); }
+      static Task<void> run(Peering& peering, RowId row, std::string_view what,
+                            std::optional<std::vector<std::string>>& to) {
+        to = co_await peering.notes().told(row, what);
+      }
     };
     answer.reset();
     scope.spawn("told", Asking::run(*peering, row, what, answer));
@@ -176,9 +182,12 @@ TEST_F(PeeringNotes, OfANextHopAreToldToWhoKnowsTheWordAndGoOnAfterATakeOver) {
   start();
   pass(2s);
   auto m = protected_message();
-  auto reroute = [&](const std::string& to) { must([&](storage::Writer& w) { return w.set_next_hop(m.row, to, m.queue); }); };
+  auto reroute = [&](const std::string& to) {
+    must([&](storage::Writer& w) { return w.set_next_hop(m.row, to, m.queue); });
+  };
   reroute("host:relay.example:25");
-  EXPECT_THAT(told(m.row, 300ms, smtp::next_hop_capability).value(), ElementsAre("hub2")) << "of an earlier release: the operator hears it";
+  EXPECT_THAT(told(m.row, 300ms, smtp::next_hop_capability).value(), ElementsAre("hub2"))
+      << "of an earlier release: the operator hears it";
   EXPECT_EQ(notes().back().note.next_hop, "");
   hub2().keywords += "\nXNEXTHOP";
   network.cut(hub2());
@@ -194,7 +203,13 @@ TEST_F(PeeringNotes, OfANextHopAreWhereATakeOverSendsTheMessage) {
   std::unique_ptr<Caller> owner;
   ASSERT_THAT(call(owner, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
   auto id = hold_shadow(1, Epoch{1});
-  MessageNote note{.number = 1, .is_held = false, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}, .next_hop = "host:relay.example:25"};
+  MessageNote note{.number = 1,
+                   .is_held = false,
+                   .alarm_at = {},
+                   .attempts = {},
+                   .last_error = "",
+                   .history = {},
+                   .next_hop = "host:relay.example:25"};
   EXPECT_THAT(say(*owner, smtp::format_notes({{id, Generation{1}, note}})), HasSubstr(" noted"));
   pass(45s);
   auto row = ask([id](storage::Reader& r) { return r.find_message(id); });
@@ -211,10 +226,15 @@ TEST_F(PeeringNotes, OfAnOwnerThatIsGoneHold) {
   auto id = hold_shadow(1, Epoch{1});
   auto other = hold_shadow(2, Epoch{1});
   auto expires = shadow(id)->envelope.expires_at;
-  MessageNote note{.number = 3, .is_held = true, .alarm_at = expires, .attempts = {{"example.com", 4}}, .last_error = "451 not now, \xc3\xa9",
+  MessageNote note{.number = 3,
+                   .is_held = true,
+                   .alarm_at = expires,
+                   .attempts = {{"example.com", 4}},
+                   .last_error = "451 not now, \xc3\xa9",
                    .history = {}};
   EXPECT_EQ(say(*owner, smtp::format_notes({{id, Generation{1}, note}, {{spool2, 99}, Generation{1}, note}})),
-            "250-2.0.0 " + to_string(id) + " noted\r\n250-2.0.0 " + to_string(MessageId{spool2, 99}) + " none\r\n250 2.0.0 2\r\n");
+            "250-2.0.0 " + to_string(id) + " noted\r\n250-2.0.0 " + to_string(MessageId{spool2, 99}) +
+                " none\r\n250 2.0.0 2\r\n");
   EXPECT_EQ(shadow(id)->note, note) << "durable with the answer";
   pass(45s);
   auto row = ask([id](storage::Reader& r) { return r.find_message(id); });
@@ -233,7 +253,8 @@ TEST_F(PeeringNotes, OfAnOwnerThatIsGoneHold) {
   EXPECT_EQ(message(free.value())->state, MessageState::queued);
   auto row_of_log = [&](MessageId of) {
     for (const auto& line : log.lines())
-      if (line.find("taken_over") != std::string::npos && line.find(to_string(of)) != std::string::npos) return line;
+      if (line.find("taken_over") != std::string::npos && line.find(to_string(of)) != std::string::npos)
+        return line;
     return std::string();
   };
   EXPECT_THAT(row_of_log(id), HasSubstr("1 accepted by hub2 "));

@@ -1,12 +1,13 @@
-// Goal: hubs tell one another how short of something they are, copies go to those that are not while there are any, and what was told does
-// not stick. Method: one hub's Peering on virtual time; the other hubs are played by the test.
+// Goal: hubs tell one another how short of something they are, copies go to those that are not while there
+// are any, and what was told does not stick. Method: one hub's Peering on virtual time; the other hubs are
+// played by the test.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
 namespace {
 
-using ::testing::StartsWith;
 using smtp::ShadowVerb;
+using ::testing::StartsWith;
 
 class PeeringPressure : public PeeringTest {
  protected:
@@ -18,7 +19,9 @@ class PeeringPressure : public PeeringTest {
   }
   FakeMember& hub2() { return member("10.0.0.2"); }
   FakeMember& hub3() { return member("10.0.0.3"); }
-  void tell(Caller& by, PressureLevel level) { ASSERT_THAT(say(by, smtp::format_level(level)), StartsWith("250 2.0.0 ")); }
+  void tell(Caller& by, PressureLevel level) {
+    ASSERT_THAT(say(by, smtp::format_level(level)), StartsWith("250 2.0.0 "));
+  }
   PressureLevel known() { return peering->members().find("hub2")->pressure; }
   std::vector<PressureLevel> told() {
     std::vector<PressureLevel> levels;
@@ -32,7 +35,8 @@ class PeeringPressure : public PeeringTest {
     for (std::size_t i = 0; i < messages; ++i) put(own_message({}));
     peering->copier().protect_later();
     pass(10s);
-    EXPECT_EQ(hub2().of(ShadowVerb::copy).size() + hub3().of(ShadowVerb::copy).size(), all + messages) << "a message is left unprotected";
+    EXPECT_EQ(hub2().of(ShadowVerb::copy).size() + hub3().of(ShadowVerb::copy).size(), all + messages)
+        << "a message is left unprotected";
     return hub2().of(ShadowVerb::copy).size() - before;
   }
 

@@ -1,5 +1,5 @@
-// Goal: an operator's question reaches every other hub and comes back whole; who does not answer is named with the reason. Method: this hub
-// asks two that the test plays, and is asked by one.
+// Goal: an operator's question reaches every other hub and comes back whole; who does not answer is named
+// with the reason. Method: this hub asks two that the test plays, and is asked by one.
 #include "hub/peering/questions.h"
 
 #include "smtp/shadow_queries.h"
@@ -19,7 +19,9 @@ class PeeringQuestions : public PeeringTest {
 
   std::vector<HubAnswer> ask_all(Duration span = 30s) {
     struct Asking {
-      static Task<void> run(Questions& questions, std::optional<std::vector<HubAnswer>>& into) { into = co_await questions.ask_all("/v1/trace?id=1", 10s); }
+      static Task<void> run(Questions& questions, std::optional<std::vector<HubAnswer>>& into) {
+        into = co_await questions.ask_all("/v1/trace?id=1", 10s);
+      }
     };
     std::optional<std::vector<HubAnswer>> answers;
     scope.spawn("ask", Asking::run(peering->questions(), answers));
@@ -30,7 +32,8 @@ class PeeringQuestions : public PeeringTest {
   /// Answers with that, in pieces, after it was asked a few times in vain.
   void let_answer(const char* address, std::string body, int in_vain = 2) {
     member(address).keywords += "\nXQUERY";
-    member(address).answers = [body = std::move(body), in_vain](const smtp::ShadowCommand& command) mutable -> std::optional<smtp::Reply> {
+    member(address).answers = [body = std::move(body), in_vain](
+                                  const smtp::ShadowCommand& command) mutable -> std::optional<smtp::Reply> {
       if (command.verb == smtp::ShadowVerb::query) return smtp::Reply{250, "2.0.0", smtp::format_asked(7)};
       if (command.verb != smtp::ShadowVerb::answer) return std::nullopt;
       if (command.number != 7) return smtp::Reply{550, "5.5.0", "No such question"};
@@ -42,7 +45,8 @@ class PeeringQuestions : public PeeringTest {
 
 TEST_F(PeeringQuestions, AreAskedOfEveryHubAndAnsweredWhole) {
   std::string body = "2.0.0 {";
-  for (int i = 0; body.size() < 200'000; ++i) body += " \"" + std::to_string(i) + "\": \"gr\xc3\xbc\xc3\x9f\x65\",";
+  for (int i = 0; body.size() < 200'000; ++i)
+    body += " \"" + std::to_string(i) + "\": \"gr\xc3\xbc\xc3\x9f\x65\",";
   let_answer(hub2, body);
   let_answer(hub3, "{}");
   start();
@@ -93,14 +97,16 @@ TEST_F(PeeringQuestions, OfAnotherHubAreAnsweredInPiecesUnderTheirNumber) {
       co_return QueryAnswer{200, std::string(100'000, 'x') + "\r\n\x01"};
     }
   };
-  peering->on_query([&](PassedQuery query) { return Answering::run(may_answer, asked, std::move(query.target)); });
+  peering->on_query(
+      [&](PassedQuery query) { return Answering::run(may_answer, asked, std::move(query.target)); });
   start();
   std::unique_ptr<Caller> caller;
   ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
   EXPECT_THAT(say(*caller, smtp::format_query("/v1/trace?id=1")), StartsWith("250 2.0.0 asked 1\r\n"));
   EXPECT_EQ(asked, std::vector<std::string>{"/v1/trace?id=1"});
   EXPECT_THAT(say(*caller, smtp::format_fetch(1, 0)), StartsWith("450 "));
-  EXPECT_THAT(say(*caller, smtp::format_beat(Epoch{1}, Sequence{1})), StartsWith("250 ")) << "no heartbeat waits for it";
+  EXPECT_THAT(say(*caller, smtp::format_beat(Epoch{1}, Sequence{1})), StartsWith("250 "))
+      << "no heartbeat waits for it";
   may_answer.set();
   settle();
   std::string body;
@@ -138,7 +144,8 @@ TEST_F(PeeringQuestions, AnOrderGoesToOneHubAndSaysWhoGaveIt) {
   member(hub2).keywords += "\nXORDER";
   member(hub2).answers = [](const smtp::ShadowCommand& command) -> std::optional<smtp::Reply> {
     if (command.verb == smtp::ShadowVerb::order) return smtp::Reply{250, "2.0.0", smtp::format_asked(1)};
-    if (command.verb == smtp::ShadowVerb::answer) return smtp::Reply{250, "2.0.0", smtp::format_piece(409, "{}", command.offset)};
+    if (command.verb == smtp::ShadowVerb::answer)
+      return smtp::Reply{250, "2.0.0", smtp::format_piece(409, "{}", command.offset)};
     return std::nullopt;
   };
   start();
@@ -164,7 +171,8 @@ TEST_F(PeeringQuestions, OfAnotherHubAreFewAtATime) {
   start();
   std::unique_ptr<Caller> caller;
   ASSERT_THAT(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
-  for (std::size_t i = 0; i < smtp::open_queries_max; ++i) EXPECT_THAT(say(*caller, smtp::format_query("/v1/trace")), StartsWith("250 "));
+  for (std::size_t i = 0; i < smtp::open_queries_max; ++i)
+    EXPECT_THAT(say(*caller, smtp::format_query("/v1/trace")), StartsWith("250 "));
   EXPECT_THAT(say(*caller, smtp::format_query("/v1/trace")), StartsWith("452 4.5.3 "));
   for (auto& event : waiting) event.set();
   settle();
@@ -172,7 +180,9 @@ TEST_F(PeeringQuestions, OfAnotherHubAreFewAtATime) {
 
 TEST_F(PeeringQuestions, AnAnswerThatIsTooLongIsNone) {
   struct Answering {
-    static Task<QueryAnswer> run() { co_return QueryAnswer{200, std::string(smtp::answer_octets_max + 1, 'x')}; }
+    static Task<QueryAnswer> run() {
+      co_return QueryAnswer{200, std::string(smtp::answer_octets_max + 1, 'x')};
+    }
   };
   peering->on_query([](const PassedQuery&) { return Answering::run(); });
   start();

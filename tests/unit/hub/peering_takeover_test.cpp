@@ -1,5 +1,5 @@
-// Goal: a message has one owner, also where a copy does not tell of all the others. Method: one hub's Peering on virtual time as a
-// holder; the other hubs are played by the test.
+// Goal: a message has one owner, also where a copy does not tell of all the others. Method: one hub's Peering
+// on virtual time as a holder; the other hubs are played by the test.
 #include "cluster/majority.h"
 #include "tests/unit/hub/peering_fixture.h"
 
@@ -42,13 +42,15 @@ TEST_F(TakeOverTests, LeavesACopyToTheOtherOwnerWhenItsOwnGaveWayToIt) {
 }
 
 TEST_F(TakeOverTests, KeepsItsCopyUntilTheOwnerItselfSaysThatItIs) {
-  // hub2 is gone. hub3 has concluded that hub2 came to own the next generation, and holds it for it: the only other copy.
+  // hub2 is gone. hub3 has concluded that hub2 came to own the next generation, and holds it for it: the only
+  // other copy.
   start();
   auto& hub3 = member("10.0.0.3");
   hub3.is_up = true;
   bool is_concluded = true;
   hub3.knows = [&](MessageId id) {
-    return is_concluded ? AskAnswer{id, AskKind::held, Generation{2}, "hub2", spool2} : AskAnswer{id, AskKind::live, Generation{3}, "", {}};
+    return is_concluded ? AskAnswer{id, AskKind::held, Generation{2}, "hub2", spool2}
+                        : AskAnswer{id, AskKind::live, Generation{3}, "", {}};
   };
   std::unique_ptr<Caller> hub2;
   ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
@@ -72,9 +74,11 @@ TEST_F(TakeOverTests, NotesWhoAsksAboutWhatItOwnsAsAHolder) {
   start();
   std::unique_ptr<Caller> hub3;
   ASSERT_THAT(call(hub3, "hub3", spool3, Epoch{1}, Sequence{1}), StartsWith("235 "));
-  for (int i = 0; i < 2; ++i) EXPECT_THAT(say(*hub3, smtp::format_ask({mine.id})), HasSubstr(to_string(mine.id) + " live 1"));
-  EXPECT_THAT(message(mine.row)->holders, ::testing::UnorderedElementsAre(Holder{"hub2", spool2, Holder::State::holds},
-                                                                        Holder{"hub3", spool3, Holder::State::offered}));
+  for (int i = 0; i < 2; ++i)
+    EXPECT_THAT(say(*hub3, smtp::format_ask({mine.id})), HasSubstr(to_string(mine.id) + " live 1"));
+  EXPECT_THAT(message(mine.row)->holders,
+              ::testing::UnorderedElementsAre(Holder{"hub2", spool2, Holder::State::holds},
+                                              Holder{"hub3", spool3, Holder::State::offered}));
   must([&](storage::Writer& w) {
     return w.finish_message(mine.row, std::nullopt, SpoolId{}, storage::Left::elsewhere);
   });
@@ -84,7 +88,8 @@ TEST_F(TakeOverTests, NotesWhoAsksAboutWhatItOwnsAsAHolder) {
 }
 
 TEST_F(TakeOverTests, RemembersTheEndOfWhatItTookFromASpoolThatIsGone) {
-  // hub2 gave a copy to hub3, after this hub's, and lost its disk; hub3 is away, will ask, and is named nowhere.
+  // hub2 gave a copy to hub3, after this hub's, and lost its disk; hub3 is away, will ask, and is named
+  // nowhere.
   for (bool is_restarted : {false, true}) {
     start();
     const SpoolId lost{is_restarted ? 0x2221U : 0x2220U};
@@ -104,7 +109,8 @@ TEST_F(TakeOverTests, RemembersTheEndOfWhatItTookFromASpoolThatIsGone) {
     if (is_restarted) {
       stop();
       start();
-      ASSERT_THAT(call(hub2, "hub2", SpoolId{lost.value + 0x1000}, Epoch{1}, Sequence{2}), StartsWith("235 "));
+      ASSERT_THAT(call(hub2, "hub2", SpoolId{lost.value + 0x1000}, Epoch{1}, Sequence{2}),
+                  StartsWith("235 "));
       pass(config.cluster.return_wait + 40s);
     }
     auto row = ask([&](storage::Reader& r) { return r.find_message(offer.id); });
@@ -115,18 +121,22 @@ TEST_F(TakeOverTests, RemembersTheEndOfWhatItTookFromASpoolThatIsGone) {
     pass(30s);
     std::unique_ptr<Caller> hub3;
     ASSERT_THAT(call(hub3, "hub3", spool3, Epoch{1}, Sequence{1}), StartsWith("235 "));
-    EXPECT_THAT(say(*hub3, smtp::format_ask({offer.id})), HasSubstr(to_string(offer.id) + " done 2")) << is_restarted;
+    EXPECT_THAT(say(*hub3, smtp::format_ask({offer.id})), HasSubstr(to_string(offer.id) + " done 2"))
+        << is_restarted;
     stop();
   }
 }
 
 TEST_F(TakeOverTests, OwesTheDoneOfWhatItRecoversToTheHubThatItTookForTheOwner) {
-  // This hub handed the message to hub2, which fell silent; back, it owns nothing. A copy of this hub's may lie unread there.
+  // This hub handed the message to hub2, which fell silent; back, it owns nothing. A copy of this hub's may
+  // lie unread there.
   auto& hub2 = member("10.0.0.2");
   hub2.is_up = true;
   hub2.epoch = Epoch{2};
   hub2.answers = [](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {
-    if (c.verb == smtp::ShadowVerb::beat) return smtp::Reply{250, "2.0.0", "lease 0"};  // it is offered no copy, of which it would be owed the "done"
+    if (c.verb == smtp::ShadowVerb::beat)
+      return smtp::Reply{250, "2.0.0",
+                         "lease 0"};  // it is offered no copy, of which it would be owed the "done"
     return std::nullopt;
   };
   start();
@@ -145,7 +155,8 @@ TEST_F(TakeOverTests, OwesTheDoneOfWhatItRecoversToTheHubThatItTookForTheOwner) 
 }
 
 TEST_F(TakeOverTests, TellsWhichRunsAreOverBeforeItAsksWhoOwnsTheMailItComesHomeWith) {
-  // hub2 lost its disk. A copy that it sent to hub3 may lie unread there: what hub3 answers before it refuses that is worth nothing.
+  // hub2 lost its disk. A copy that it sent to hub3 may lie unread there: what hub3 answers before it refuses
+  // that is worth nothing.
   config.cluster.ownership = OwnershipMode::majority;
   const SpoolId lost{0x2220};
   make();
@@ -171,7 +182,8 @@ TEST_F(TakeOverTests, TellsWhichRunsAreOverBeforeItAsksWhoOwnsTheMailItComesHome
   EXPECT_EQ(verdict(*message(mine.row)), DeliveryGuard::Verdict::go);
   bool is_told = false;
   for (const auto& c : hub3.commands) {
-    if (c.verb == smtp::ShadowVerb::over) is_told = std::ranges::find(c.runs, smtp::KnownEpoch{"hub2", lost, every_run}) != c.runs.end();
+    if (c.verb == smtp::ShadowVerb::over)
+      is_told = std::ranges::find(c.runs, smtp::KnownEpoch{"hub2", lost, every_run}) != c.runs.end();
     if (c.verb == smtp::ShadowVerb::ask) break;
   }
   EXPECT_TRUE(is_told);
@@ -182,7 +194,8 @@ TEST_F(TakeOverTests, FindsOutWhoOwnsACopyThoughItMayTakeNothingOverItself) {
   start();
   auto& hub3 = member("10.0.0.3");
   hub3.is_up = true;
-  hub3.answers = [](const smtp::ShadowCommand& c) -> std::optional<smtp::Reply> {  // this hub is never let in, and has no lease
+  hub3.answers = [](const smtp::ShadowCommand& c)
+      -> std::optional<smtp::Reply> {  // this hub is never let in, and has no lease
     if (c.verb == smtp::ShadowVerb::epochs) return smtp::Reply{451, "4.3.0", "not now"};
     if (c.verb == smtp::ShadowVerb::beat) return smtp::Reply{250, "2.0.0", "lease 0"};
     return std::nullopt;
@@ -191,7 +204,9 @@ TEST_F(TakeOverTests, FindsOutWhoOwnsACopyThoughItMayTakeNothingOverItself) {
   ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
   auto owned = hold_shadow(1, Epoch{1});
   auto nobodys = hold_shadow(2, Epoch{1});
-  hub3.knows = [owned](MessageId id) { return id == owned ? AskAnswer{id, AskKind::live, Generation{2}, "", {}} : AskAnswer{}; };
+  hub3.knows = [owned](MessageId id) {
+    return id == owned ? AskAnswer{id, AskKind::live, Generation{2}, "", {}} : AskAnswer{};
+  };
   ASSERT_THAT(call(hub2, "hub2", SpoolId{0x2220}, Epoch{1}, Sequence{1}), StartsWith("235 "));
   pass(60s);
   ASSERT_TRUE(shadow(owned));
@@ -206,7 +221,8 @@ class MajorityTakeOverTests : public PeeringTest {
  protected:
   MajorityTakeOverTests() {
     config.cluster.ownership = OwnershipMode::majority;
-    for (auto [name, address, spool] : {std::tuple{"hub4", "10.0.0.4", SpoolId{0x4444}}, {"hub5", "10.0.0.5", SpoolId{0x5555}}}) {
+    for (auto [name, address, spool] :
+         {std::tuple{"hub4", "10.0.0.4", SpoolId{0x4444}}, {"hub5", "10.0.0.5", SpoolId{0x5555}}}) {
       config.cluster.members.push_back({name, {address, 7025}});
       network.members[address].name = name;
       network.members[address].spool = spool;
@@ -226,7 +242,8 @@ class MajorityTakeOverTests : public PeeringTest {
   /// The others beat to this hub.
   void let_beat(Duration span, const std::set<std::string>& names) {
     for (Duration passed{}; passed < span; passed += 1s) {
-      for (const auto& name : names) (void)say(*callers[name], smtp::format_beat(Epoch{1}, Sequence{1}, agreement));
+      for (const auto& name : names)
+        (void)say(*callers[name], smtp::format_beat(Epoch{1}, Sequence{1}, agreement));
       pass(1s);
     }
   }
@@ -263,7 +280,8 @@ TEST_F(MajorityTakeOverTests, WaitsNoLongerForAHubThatIsOutItself) {
 }
 
 TEST_F(MajorityTakeOverTests, TellsEachHubThatTheRunIsOverBeforeItAsks) {
-  // hub5 may have a hand-over of hub2 in its socket, unread: what it answers before it refuses that is worth nothing.
+  // hub5 may have a hand-over of hub2 in its socket, unread: what it answers before it refuses that is worth
+  // nothing.
   auto& hub5 = member("10.0.0.5");
   hub5.keywords += "\nXOVER";
   begin();
@@ -288,7 +306,8 @@ TEST_F(MajorityTakeOverTests, TellsEachHubThatTheRunIsOverBeforeItAsks) {
 }
 
 TEST_F(MajorityTakeOverTests, OwesTheDoneToWhoWasOutAndTrustsNothingThatAnotherHubHearsInALaterRun) {
-  // hub5 is out; then it is back, in its next run, heard by hub3 alone: it may own the message, or have given it away and got it back.
+  // hub5 is out; then it is back, in its next run, heard by hub3 alone: it may own the message, or have given
+  // it away and got it back.
   auto& hub3 = member("10.0.0.3");
   hub3.keywords += "\nXOVER";
   bool is_alive = true;
@@ -312,7 +331,8 @@ TEST_F(MajorityTakeOverTests, OwesTheDoneToWhoWasOutAndTrustsNothingThatAnotherH
 }
 
 TEST_F(TakeOverTests, LooksAgainWhenAHubAsksThatGoesFirst) {
-  // hub0 became a holder while this hub was asking: by the answer it gets now it takes over, and its own former answer is old.
+  // hub0 became a holder while this hub was asking: by the answer it gets now it takes over, and its own
+  // former answer is old.
   config.cluster.members.push_back({"hub0", {"10.0.0.8", 7025}});
   auto& hub0 = network.members["10.0.0.8"];
   hub0.name = "hub0";
@@ -355,7 +375,8 @@ TEST_F(TakeOverTests, WaitsWhereItIsSaidToOwnALaterGenerationOrAnEarlierOwnerLiv
     auto& hub2 = member("10.0.0.2");
     hub2.is_up = true;
     hub2.knows = [&](MessageId id) {
-      return is_owner_here ? AskAnswer{id, AskKind::held, Generation{3}, "hub1", own_spool} : AskAnswer{id, AskKind::live, Generation{1}, "", {}};
+      return is_owner_here ? AskAnswer{id, AskKind::held, Generation{3}, "hub1", own_spool}
+                           : AskAnswer{id, AskKind::live, Generation{1}, "", {}};
     };
     start();
     pass(config.cluster.return_wait + 10s);
@@ -373,7 +394,8 @@ TEST_F(TakeOverTests, WaitsWhereItIsSaidToOwnALaterGenerationOrAnEarlierOwnerLiv
 }
 
 TEST_F(TakeOverTests, WaitsAtHomeForAHubThatIsNamedNowhereAndGivesTheMessageAway) {
-  // hub3 took it over from a hub that took it over from this one and lost its disk since, and waits for the answer to its own hand-over.
+  // hub3 took it over from a hub that took it over from this one and lost its disk since, and waits for the
+  // answer to its own hand-over.
   make();
   auto mine = own_message({{"hub2", spool2, Holder::State::holds}});
   put(mine);
@@ -392,8 +414,8 @@ TEST_F(TakeOverTests, WaitsAtHomeForAHubThatIsNamedNowhereAndGivesTheMessageAway
 }
 
 TEST_F(TakeOverTests, SaysNothingIsDoneOfWhatItsOwnerHasGivenAway) {
-  // hub2 took this hub's message over, gave it to a hub that is not in reach, and has told everybody it knows of. hub3 has a copy of this
-  // hub's, or the message itself.
+  // hub2 took this hub's message over, gave it to a hub that is not in reach, and has told everybody it knows
+  // of. hub3 has a copy of this hub's, or the message itself.
   auto& hub2 = member("10.0.0.2");
   hub2.is_up = true;
   start();
@@ -421,7 +443,9 @@ TEST_F(TakeOverTests, AsksWhoOwnsItsMessageWhenItIsOfferedALaterCopy) {
   auto m = own_message({});
   put(m);
   pass(1s);
-  hub3.knows = [&](MessageId id) { return id == m.id ? AskAnswer{id, AskKind::live, Generation{2}, "", {}} : AskAnswer{}; };
+  hub3.knows = [&](MessageId id) {
+    return id == m.id ? AskAnswer{id, AskKind::live, Generation{2}, "", {}} : AskAnswer{};
+  };
   std::unique_ptr<Caller> caller;
   ASSERT_THAT(call(caller, "hub3", spool3, Epoch{1}, Sequence{1}), StartsWith("235 "));
   smtp::CopyOffer offer;

@@ -1,5 +1,5 @@
-// Goal: who owns a message stays one hub's knowledge, or is counted. Method: one hub's Peering on virtual time,
-// the other hubs played by the test, moments chosen between two steps.
+// Goal: who owns a message stays one hub's knowledge, or is counted. Method: one hub's Peering on virtual
+// time, the other hubs played by the test, moments chosen between two steps.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -18,9 +18,7 @@ class PeeringTests : public PeeringTest {
   void remember(const std::string& hub, SpoolId id, Epoch epoch, Sequence sequence) {
     must([=](storage::Writer& w) { return w.remember_peer({hub, id, epoch, sequence}); });
   }
-  AskAnswer held_for_us(MessageId id) {
-    return {id, AskKind::held, Generation{1}, "hub1", spool->id()};
-  }
+  AskAnswer held_for_us(MessageId id) { return {id, AskKind::held, Generation{1}, "hub1", spool->id()}; }
 };
 
 // ---- identity
@@ -78,7 +76,8 @@ TEST_F(PeeringTests, KeepsNothingOfAStrangersCountedOctets) {
   start();
   auto caller = std::make_unique<Caller>(network.inbound.connect_from("10.0.0.9"), smtp::HubHello{});
   settle();
-  caller->send("XCOPY 1111111111111111-1 1 1000000 1000000 INLINE hub1/1111111111111111\r\n" + std::string(100'000, 'x'));
+  caller->send("XCOPY 1111111111111111-1 1 1000000 1000000 INLINE hub1/1111111111111111\r\n" +
+               std::string(100'000, 'x'));
   settle();
   EXPECT_TRUE(caller->is_closed());
 }
@@ -198,7 +197,8 @@ TEST_F(PeeringTests, OwesTheDoneToEveryHubThatSaysItHoldsACopy) {
   pass(45s);
   auto taken = message(row);
   ASSERT_TRUE(taken);
-  EXPECT_TRUE(std::ranges::any_of(taken->holders, [](const auto& h) { return h.hub == "hub3" && h.spool == spool3; }));
+  EXPECT_TRUE(std::ranges::any_of(taken->holders,
+                                  [](const auto& h) { return h.hub == "hub3" && h.spool == spool3; }));
 }
 
 TEST_F(PeeringTests, CountsWhatItsFormerOwnerSaysAfterwardsThatItHadDeliveredToo) {
@@ -211,10 +211,13 @@ TEST_F(PeeringTests, CountsWhatItsFormerOwnerSaysAfterwardsThatItHadDeliveredToo
   ASSERT_TRUE(ask([twice](storage::Reader& r) { return r.find_message(twice); }));
   peering->delivered(twice, Generation{2});
   ASSERT_THAT(call(hub2, "hub2", spool2, Epoch{2}, Sequence{3}), StartsWith("235 "));
-  auto done = [&](MessageId id, Generation generation) { return say(*hub2, smtp::format_done({{1, id, generation, true, {}}})); };
+  auto done = [&](MessageId id, Generation generation) {
+    return say(*hub2, smtp::format_done({{1, id, generation, true, {}}}));
+  };
   EXPECT_THAT(done(once, Generation{1}), StartsWith("250 "));
   EXPECT_THAT(done(twice, Generation{2}), StartsWith("250 "));
-  EXPECT_EQ(metrics.possible_duplicates_total, 0U) << "the one was delivered by its former owner alone, the other is this hub's own word";
+  EXPECT_EQ(metrics.possible_duplicates_total, 0U)
+      << "the one was delivered by its former owner alone, the other is this hub's own word";
   EXPECT_THAT(done(twice, Generation{1}), StartsWith("250 "));
   EXPECT_THAT(done(twice, Generation{1}), StartsWith("250 ")) << "repeated";
   EXPECT_EQ(metrics.possible_duplicates_total, 1U);
@@ -299,7 +302,9 @@ TEST_F(PeeringTests, DoesNotTakeAnAnswerThatSaysLaterForSilence) {
     stop();
     auto& hub2 = member("10.0.0.2");
     hub2.is_up = true;
-    hub2.knows = [says](MessageId id) { return AskAnswer{id, says, Generation{says == AskKind::pending ? 2U : 1U}, "", {}}; };
+    hub2.knows = [says](MessageId id) {
+      return AskAnswer{id, says, Generation{says == AskKind::pending ? 2U : 1U}, "", {}};
+    };
     start();
     pass(config.cluster.return_wait + 20s);
     EXPECT_TRUE(outbound.is_loading) << "other mail does not wait for it";
@@ -391,7 +396,8 @@ TEST_F(PeeringTests, SaysNothingOfACopyThatItMayHaveKeptAndCouldNotSync) {
   envelope.recipients = {{"r@example.com", "", notify_unset}};
   copy.envelope = encode(envelope);
   disk.fail(storage::MemoryDisk::Change::sync, 1, false);
-  EXPECT_EQ(say(*hub2, smtp::format_copy(copy)), "") << "told that nothing is kept, its owner would forget this holder";
+  EXPECT_EQ(say(*hub2, smtp::format_copy(copy)), "")
+      << "told that nothing is kept, its owner would forget this holder";
 }
 
 TEST_F(PeeringTests, ReleasesNoCopyForTheSakeOfASilentHolder) {
@@ -414,7 +420,8 @@ TEST_F(PeeringTests, ReleasesNoCopyForTheSakeOfASilentHolder) {
     pass(1s);
     ASSERT_THAT(say(*leaver, smtp::format_beat(Epoch{1}, Sequence{2})), StartsWith("250 "));
   }
-  EXPECT_THAT(say(*leaver, smtp::format_rehome({mine.id})), ::testing::HasSubstr(" nobody")) << "its copy is the only one that is there";
+  EXPECT_THAT(say(*leaver, smtp::format_rehome({mine.id})), ::testing::HasSubstr(" nobody"))
+      << "its copy is the only one that is there";
   // Back, it counts.
   hub3.is_up = true;
   ASSERT_THAT(call(other, "hub3", spool3, Epoch{2}, Sequence{9}), StartsWith("235 "));
@@ -433,7 +440,8 @@ TEST_F(PeeringTests, CopiesAMessageOfWhichMoreRecipientsAreDoneThanALineCanName)
     storage::AttemptRecord record;
     record.row = mine.row;
     record.destination = "example.com";
-    for (std::uint32_t i = 0; i < 2000; ++i) record.outcomes.push_back({i, storage::RecipientOutcome::State::delivered, ""});
+    for (std::uint32_t i = 0; i < 2000; ++i)
+      record.outcomes.push_back({i, storage::RecipientOutcome::State::delivered, ""});
     record.again = {{"example.com", WallClock::now() + 1h, 1}};
     auto effect = w.record_attempt(record);
     if (!effect) return std::unexpected(effect.error());
@@ -461,7 +469,8 @@ TEST_F(PeeringTests, TellsManyRecipientsInCommandsThatAreNotTooLong) {
       storage::AttemptRecord record;
       record.row = mine.row;
       record.destination = "example.com";
-      for (std::uint32_t i = from; i < from + 12'000; ++i) record.outcomes.push_back({i, storage::RecipientOutcome::State::delivered, ""});
+      for (std::uint32_t i = from; i < from + 12'000; ++i)
+        record.outcomes.push_back({i, storage::RecipientOutcome::State::delivered, ""});
       record.again = {{"example.com", WallClock::now() + 1h, 1}};
       auto effect = w.record_attempt(record);
       if (!effect) return std::unexpected(effect.error());
@@ -514,7 +523,9 @@ TEST_F(PeeringTests, TellsTheNewHolderWhatEndedWhileTheCopyWasOnItsWay) {
   // Told outside the outbox (key 0), after the copy was held.
   auto told = hub2.of(ShadowVerb::done);
   EXPECT_TRUE(std::ranges::any_of(told, [](const auto& command) {
-    return std::ranges::any_of(command.discards, [](const auto& d) { return d.key == 0 && d.recipients == std::vector<std::uint32_t>{0}; });
+    return std::ranges::any_of(command.discards, [](const auto& d) {
+      return d.key == 0 && d.recipients == std::vector<std::uint32_t>{0};
+    });
   }));
 }
 
@@ -563,7 +574,8 @@ TEST_F(PeeringTests, TakesLargeCopiesAgainAfterManyWereLeftUnfinished) {
   for (std::uint64_t i = 1; i <= 64; ++i) {
     ASSERT_THAT(offer(i), StartsWith("250 ")) << i;
     // Finished before the last piece: its owner will not send the rest.
-    ASSERT_THAT(say(*hub2, smtp::format_done({{i, {spool2, i}, Generation{1}, true, {}}})), StartsWith("250 "));
+    ASSERT_THAT(say(*hub2, smtp::format_done({{i, {spool2, i}, Generation{1}, true, {}}})),
+                StartsWith("250 "));
   }
   EXPECT_THAT(offer(65), StartsWith("250 "));
 }

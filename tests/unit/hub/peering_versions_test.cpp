@@ -1,5 +1,5 @@
-// Goal: hubs of one release before and after understand each other, in both directions, and none sends a word that the
-// other did not offer. Method: this hub plays each release against members of each.
+// Goal: hubs of one release before and after understand each other, in both directions, and none sends a word
+// that the other did not offer. Method: this hub plays each release against members of each.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -46,8 +46,11 @@ TEST_F(PeeringVersions, NothingInCommonIsSaidOnce) {
   start();
   pass(20s);
   EXPECT_FALSE(is_open());
-  EXPECT_THAT(peering->members().find("hub2")->trouble, HasSubstr("no version of the protocol in common: 504"));
-  EXPECT_EQ(std::ranges::count_if(log.lines(), [](const auto& l) { return l.find("no session with a hub") != l.npos; }), 2)
+  EXPECT_THAT(peering->members().find("hub2")->trouble,
+              HasSubstr("no version of the protocol in common: 504"));
+  EXPECT_EQ(std::ranges::count_if(log.lines(),
+                                  [](const auto& l) { return l.find("no session with a hub") != l.npos; }),
+            2)
       << "once for each of the two sessions";
 }
 
@@ -73,7 +76,8 @@ TEST_F(PeeringVersions, AClientBelowOurLowestIsToldWhatWeSpeak) {
   config.cluster.version_lowest = config.cluster.version_highest = 2;
   start();
   std::unique_ptr<Caller> caller;
-  EXPECT_EQ(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}, 1), "504 5.5.4 Versions 2 to 2 are spoken here\r\n");
+  EXPECT_EQ(call(caller, "hub2", spool2, Epoch{1}, Sequence{1}, 1),
+            "504 5.5.4 Versions 2 to 2 are spoken here\r\n");
   EXPECT_TRUE(caller->is_closed());
 }
 
@@ -88,8 +92,9 @@ TEST_F(PeeringVersions, AProofForAnotherVersionIsNoProof) {
   auto parsed = smtp::parse_challenge(challenge.substr(4, challenge.size() - 6));
   ASSERT_TRUE(parsed);
   EXPECT_NE(parsed->proof, smtp::hub_proof(secret, "server", hello, parsed->server, {2, 1}));
-  EXPECT_THAT(say(*caller, smtp::format_proof(smtp::hub_proof(secret, "client", hello, parsed->server, {2, 1}))),
-              StartsWith("535 "));
+  EXPECT_THAT(
+      say(*caller, smtp::format_proof(smtp::hub_proof(secret, "client", hello, parsed->server, {2, 1}))),
+      StartsWith("535 "));
 }
 
 TEST_F(PeeringVersions, KnowsWhatTheOtherHubOffers) {

@@ -1,5 +1,5 @@
-// Goal: what is done about one hub delays nothing that has to be done about another one. Method: one hub's Peering on virtual time; one
-// of the others answers slowly, the other one dies.
+// Goal: what is done about one hub delays nothing that has to be done about another one. Method: one hub's
+// Peering on virtual time; one of the others answers slowly, the other one dies.
 #include "tests/unit/hub/peering_fixture.h"
 
 namespace umbra::hub::peering_test {
@@ -44,7 +44,9 @@ class PeeringWatchTests : public PeeringTest {
 TEST_F(PeeringWatchTests, TakesOverFromOneHubWhileAnotherOneAnswersSlowly) {
   // Every question takes it 1.5 s, which is in time: an audit of so many copies takes more than a minute.
   for (auto* hub : {&hub2(), &hub3()})
-    hub->knows = [hub](MessageId id) { return id.spool == hub->spool ? AskAnswer{id, AskKind::live, Generation{1}, "", {}} : AskAnswer{}; };
+    hub->knows = [hub](MessageId id) {
+      return id.spool == hub->spool ? AskAnswer{id, AskKind::live, Generation{1}, "", {}} : AskAnswer{};
+    };
   start();
   std::unique_ptr<Caller> caller2;
   std::unique_ptr<Caller> caller3;

@@ -1,6 +1,7 @@
-// Goal: every word of another hub that is wrong, stale, repeated, of another cluster, of an older epoch or generation, or of a
-// later version gets the reply that docs/xshadow.md says, and changes nothing it should not. Method: a table of them, each on a
-// session of its own to a hub with a message, a shadow and a discard; the spool is compared before and after.
+// Goal: every word of another hub that is wrong, stale, repeated, of another cluster, of an older epoch or
+// generation, or of a later version gets the reply that docs/xshadow.md says, and changes nothing it should
+// not. Method: a table of them, each on a session of its own to a hub with a message, a shadow and a discard;
+// the spool is compared before and after.
 #include "hub/peering/hand_over_record.h"
 #include "smtp/shadow_queries.h"
 #include "tests/unit/hub/peering_fixture.h"
@@ -60,14 +61,16 @@ class WrongWords : public PeeringTest {
     offer.offered = {{"hub1", spool->id()}};
     return smtp::format_copy(offer);
   }
-  static std::string done_of(MessageId id, std::uint32_t generation, std::vector<std::uint32_t> recipients = {}) {
+  static std::string done_of(MessageId id, std::uint32_t generation,
+                             std::vector<std::uint32_t> recipients = {}) {
     bool all = recipients.empty();
     return smtp::format_done({{1, id, Generation{generation}, all, std::move(recipients)}});
   }
 
   static smtp::ConfigurationValues many_values(std::size_t count) {
     smtp::ConfigurationValues values;
-    for (std::size_t i = 0; i < count; ++i) values.emplace(std::string(1 + i % 26, 'x') + (i < 26 ? "" : "_y"), "1");
+    for (std::size_t i = 0; i < count; ++i)
+      values.emplace(std::string(1 + i % 26, 'x') + (i < 26 ? "" : "_y"), "1");
     return values;
   }
   static std::string too_many() {
@@ -102,13 +105,15 @@ class WrongWords : public PeeringTest {
       if (!rows) return std::unexpected(rows.error());
       for (auto row : *rows) {
         auto message = r.message(row);
-        if (message && *message && (*message)->state == storage::MessageState::queued) c.messages.push_back((*message)->id);
+        if (message && *message && (*message)->state == storage::MessageState::queued)
+          c.messages.push_back((*message)->id);
       }
       auto shadows = r.shadows(RowId{0}, 100);
       if (!shadows) return std::unexpected(shadows.error());
       for (const auto& s : *shadows)
-        c.shadows.push_back(to_string(s.id) + "/" + std::to_string(s.generation.value) + "/" + s.owner_hub + "/" +
-                            std::to_string(s.done.size()) + "/" + std::to_string(s.note.number) + (s.note.is_held ? "/held" : ""));
+        c.shadows.push_back(to_string(s.id) + "/" + std::to_string(s.generation.value) + "/" + s.owner_hub +
+                            "/" + std::to_string(s.done.size()) + "/" + std::to_string(s.note.number) +
+                            (s.note.is_held ? "/held" : ""));
       auto outbox = r.outbox(spool3, 0, 100);
       if (!outbox) return std::unexpected(outbox.error());
       for (const auto& item : *outbox) c.outbox.push_back(item.key);
@@ -153,20 +158,35 @@ TEST_F(WrongWords, OfACopy) {
       {"XCOPY of what was discarded", copy(gone, 1), "550 5.5.0 "},
       {"XCOPY of a message of this hub", copy(mine.id, 2), "550 5.5.0 "},
       {"XCOPY STREAM of what was discarded", copy(gone, 1, true), "550 5.5.0 "},
-      {"XCOPY with an envelope that is none", "XCOPY " + to_string(unknown) + " 1 3 1 INLINE hub1/1111111111111111\r\nabcd", "501 "},
-      {"XCOPY with a recipient that is not there", "XCOPY " + copy(unknown, 1).substr(6, copy(unknown, 1).find("\r\n") - 6) + " 7" +
-           copy(unknown, 1).substr(copy(unknown, 1).find("\r\n")), "501 "},
-      {"XCOPY without a generation", "XCOPY " + to_string(unknown) + " 0 1 1 INLINE hub1/1111111111111111\r\nab", "501 ", true},
-      {"XCOPY of an impossible size", "XCOPY " + to_string(unknown) + " 1 1 99999999999 INLINE hub1/1111111111111111\r\n", "501 ", true},
-      {"XCOPY STREAM of a size that no sum can hold", "XCOPY " + to_string(unknown) + " 1 0 18446744073709551615 STREAM hub1/1111111111111111\r\n", "501 ", true},
-      {"XCOPY END without BEGIN", "XCOPY " + to_string(unknown) + " 1 0 1 END+1 hub1/1111111111111111\r\nb", "503 "},
-      {"XCOPY with a note that is none", "XCOPY " + to_string(unknown) + " 1 1 1 INLINE hub1/1111111111111111 NOTE:0:held:1\r\nab", "501 ", true},
-      {"XCOPY with a number of names that is none", "XCOPY " + to_string(unknown) + " 1 1 1 INLINE +x\r\nab", "501 ", true},
-      {"XCOPY with more names than may be", "XCOPY " + to_string(unknown) + " 1 1 1 INLINE +131073\r\n", "501 ", true},
-      {"XCOPY with names that are none", "XCOPY " + to_string(unknown) + " 1 1 1 INLINE +5\r\nhub-1ab", "501 ", true},
-      {"XCOPY BEGIN with a size", "XCOPY " + to_string(unknown) + " 1 0 5 BEGIN hub1/1111111111111111\r\n", "501 ", true},
+      {"XCOPY with an envelope that is none",
+       "XCOPY " + to_string(unknown) + " 1 3 1 INLINE hub1/1111111111111111\r\nabcd", "501 "},
+      {"XCOPY with a recipient that is not there",
+       "XCOPY " + copy(unknown, 1).substr(6, copy(unknown, 1).find("\r\n") - 6) + " 7" +
+           copy(unknown, 1).substr(copy(unknown, 1).find("\r\n")),
+       "501 "},
+      {"XCOPY without a generation",
+       "XCOPY " + to_string(unknown) + " 0 1 1 INLINE hub1/1111111111111111\r\nab", "501 ", true},
+      {"XCOPY of an impossible size",
+       "XCOPY " + to_string(unknown) + " 1 1 99999999999 INLINE hub1/1111111111111111\r\n", "501 ", true},
+      {"XCOPY STREAM of a size that no sum can hold",
+       "XCOPY " + to_string(unknown) + " 1 0 18446744073709551615 STREAM hub1/1111111111111111\r\n", "501 ",
+       true},
+      {"XCOPY END without BEGIN", "XCOPY " + to_string(unknown) + " 1 0 1 END+1 hub1/1111111111111111\r\nb",
+       "503 "},
+      {"XCOPY with a note that is none",
+       "XCOPY " + to_string(unknown) + " 1 1 1 INLINE hub1/1111111111111111 NOTE:0:held:1\r\nab", "501 ",
+       true},
+      {"XCOPY with a number of names that is none", "XCOPY " + to_string(unknown) + " 1 1 1 INLINE +x\r\nab",
+       "501 ", true},
+      {"XCOPY with more names than may be", "XCOPY " + to_string(unknown) + " 1 1 1 INLINE +131073\r\n",
+       "501 ", true},
+      {"XCOPY with names that are none", "XCOPY " + to_string(unknown) + " 1 1 1 INLINE +5\r\nhub-1ab",
+       "501 ", true},
+      {"XCOPY BEGIN with a size", "XCOPY " + to_string(unknown) + " 1 0 5 BEGIN hub1/1111111111111111\r\n",
+       "501 ", true},
       {"XCHUNK without XCOPY", smtp::format_chunk(unknown, "abc", false), "503 "},
-      {"XCHUNK too long", "XCHUNK " + to_string(unknown) + " 300000\r\n" + std::string(300000, 'x'), "552 ", true},
+      {"XCHUNK too long", "XCHUNK " + to_string(unknown) + " 300000\r\n" + std::string(300000, 'x'), "552 ",
+       true},
       {"XCHUNK with a strange word", "XCHUNK " + to_string(unknown) + " 1 FIRST\r\nx", "501 ", true},
   });
 }
@@ -189,9 +209,12 @@ TEST_F(WrongWords, OfAnEnd) {
       {"XFORGET of this hub's own message", smtp::format_forget(mine.id, Generation{9}), "550 5.7.1 "},
       {"XFORGET of another hub's", smtp::format_forget(of_hub3, Generation{1}), "550 5.7.1 "},
       {"XFORGET without a generation", "XFORGET " + to_string(held) + "\r\n", "501 ", true},
-      {"superseded of what is not here", smtp::format_done({{1, unknown, Generation{1}, false, {}, true}}), "250 2.0.0 "},
-      {"superseded of this hub's own generation", smtp::format_done({{1, mine.id, Generation{1}, false, {}, true}}), "250 2.0.0 "},
-      {"superseded of an older generation than is held", smtp::format_done({{1, held, Generation{1}, false, {}, true}}), "250 2.0.0 "},
+      {"superseded of what is not here", smtp::format_done({{1, unknown, Generation{1}, false, {}, true}}),
+       "250 2.0.0 "},
+      {"superseded of this hub's own generation",
+       smtp::format_done({{1, mine.id, Generation{1}, false, {}, true}}), "250 2.0.0 "},
+      {"superseded of an older generation than is held",
+       smtp::format_done({{1, held, Generation{1}, false, {}, true}}), "250 2.0.0 "},
       {"XDONE of what is not here", done_of(unknown, 1), "250 2.0.0 "},
       {"XDONE repeated", done_of(gone, 1), "250 2.0.0 "},
       {"XDONE with half a line", "XDONE 3\r\nabc", "501 ", true},
@@ -205,30 +228,49 @@ TEST_F(WrongWords, OfAnEnd) {
 }
 
 TEST_F(WrongWords, OfABeatOrAQuestion) {
-  MessageNote told{.number = 7, .is_held = true, .alarm_at = WallClock::now(), .attempts = {}, .last_error = "", .history = {}};
+  MessageNote told{.number = 7,
+                   .is_held = true,
+                   .alarm_at = WallClock::now(),
+                   .attempts = {},
+                   .last_error = "",
+                   .history = {}};
   auto no_number = to_string(held) + " 2 0 held 0 - - -\r\n";
   check_all({
       {"XBEAT of another epoch", smtp::format_beat(Epoch{4}, Sequence{100}), "554 5.7.0 ", true},
       {"XBEAT of an epoch to come", smtp::format_beat(Epoch{6}, Sequence{100}), "554 5.7.0 ", true},
       {"XBEAT of words", "XBEAT one two\r\n", "501 ", true},
       {"XBEAT with an older sequence", smtp::format_beat(Epoch{5}, Sequence{1}), "250 2.0.0 lease "},
-      {"XASK of what is not here", smtp::format_ask({unknown}), "250-2.0.0 " + to_string(unknown) + " unknown 0"},
+      {"XASK of what is not here", smtp::format_ask({unknown}),
+       "250-2.0.0 " + to_string(unknown) + " unknown 0"},
       {"XASK of no id", "XASK 5\r\nabc\r\n", "501 ", true},
       {"XASK without CRLF", "XASK 3\r\nabc", "501 ", true},
       {"XBEAT with an agreement that is none", "XBEAT 5 100 majority\r\n", "501 ", true},
-      {"XBEAT of a hub with another ownership", smtp::format_beat(Epoch{5}, Sequence{100}, "0123456789abcdef"), "250 2.0.0 lease 0\r\n"},
-      {"XVOTE of a hub with another ownership", smtp::format_vote({"hub3", spool3, Epoch{9}, "0123456789abcdef", false}), "450 4.4.1 "},
+      {"XBEAT of a hub with another ownership",
+       smtp::format_beat(Epoch{5}, Sequence{100}, "0123456789abcdef"), "250 2.0.0 lease 0\r\n"},
+      {"XVOTE of a hub with another ownership",
+       smtp::format_vote({"hub3", spool3, Epoch{9}, "0123456789abcdef", false}), "450 4.4.1 "},
       {"XVOTE about nobody", "XVOTE hub3 0 1 0123456789abcdef\r\n", "501 ", true},
       {"XVOTE without an agreement", "XVOTE hub3 " + to_string(spool3) + " 1\r\n", "501 ", true},
       {"XEPOCHS of one hub", "XEPOCHS hub3\r\n", "501 ", true},
-      {"XHAND with a record that is none", "XHAND " + to_string(unknown) + " 2 3 1 INLINE KEEP 1\r\nabcd", "501 "},
-      {"XHAND with a strange word", "XHAND " + to_string(unknown) + " 2 1 1 INLINE TAKE 1\r\nab", "501 ", true},
-      {"XHAND HELD of what is not held here", "XHAND " + to_string(unknown) + " 2 " + std::to_string(hand_record().size()) + " 1 HELD KEEP 1\r\n" + hand_record(), "504 5.5.0 "},
-      {"XHAND HELD with a record that is none", "XHAND " + to_string(unknown) + " 2 3 1 HELD KEEP 1\r\nabc", "501 "},
-      {"XHAND HELD of a copy with another size", "XHAND " + to_string(held) + " 3 " + std::to_string(hand_record().size()) + " 4 HELD KEEP 1\r\n" + hand_record(), "504 5.5.0 "},
-      {"XCOPY HELD", "XCOPY " + to_string(unknown) + " 2 1 1 HELD hub2/" + to_string(spool2) + "\r\nab", "501 ", true},
+      {"XHAND with a record that is none", "XHAND " + to_string(unknown) + " 2 3 1 INLINE KEEP 1\r\nabcd",
+       "501 "},
+      {"XHAND with a strange word", "XHAND " + to_string(unknown) + " 2 1 1 INLINE TAKE 1\r\nab", "501 ",
+       true},
+      {"XHAND HELD of what is not held here",
+       "XHAND " + to_string(unknown) + " 2 " + std::to_string(hand_record().size()) + " 1 HELD KEEP 1\r\n" +
+           hand_record(),
+       "504 5.5.0 "},
+      {"XHAND HELD with a record that is none", "XHAND " + to_string(unknown) + " 2 3 1 HELD KEEP 1\r\nabc",
+       "501 "},
+      {"XHAND HELD of a copy with another size",
+       "XHAND " + to_string(held) + " 3 " + std::to_string(hand_record().size()) + " 4 HELD KEEP 1\r\n" +
+           hand_record(),
+       "504 5.5.0 "},
+      {"XCOPY HELD", "XCOPY " + to_string(unknown) + " 2 1 1 HELD hub2/" + to_string(spool2) + "\r\nab",
+       "501 ", true},
       {"XHAND without a number", "XHAND " + to_string(unknown) + " 2 1 1 INLINE KEEP\r\nab", "501 ", true},
-      {"XBACK of what is not here", smtp::format_back(unknown, Generation{1}, 1), "250 2.0.0 " + to_string(unknown) + " unknown 0"},
+      {"XBACK of what is not here", smtp::format_back(unknown, Generation{1}, 1),
+       "250 2.0.0 " + to_string(unknown) + " unknown 0"},
       {"XBACK without a number", "XBACK " + to_string(unknown) + " 1\r\n", "501 ", true},
       {"XSUSPECT of what is not here", smtp::format_suspect({{unknown, 3}}), "250 2.0.0 "},
       {"XSUSPECT of what another hub owns", smtp::format_suspect({{mine.id, 3}}), "250 2.0.0 "},
@@ -240,7 +282,8 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XCONFIG with an escape sequence", "XCONFIG 9\r\nlease \x1b\r\n", "501 5.5.4 ", true},
       {"XCONFIG of more than there may be", "XCONFIG 16385\r\n", "501 5.5.4 ", true},
       {"XCONFIG of too many lines", smtp::format_configuration(many_values(33)), "501 5.5.4 ", true},
-      {"XCONFIG of too long a value", smtp::format_configuration({{"lease", std::string(257, '1')}}), "501 5.5.4 ", true},
+      {"XCONFIG of too long a value", smtp::format_configuration({{"lease", std::string(257, '1')}}),
+       "501 5.5.4 ", true},
       {"XCONFIG without a number", "XCONFIG\r\n", "501 5.5.4 ", true},
       {"XCONFIG of nothing that is known", smtp::format_configuration(many_values(32)), "250 2.0.0 "},
       {"XQUERY without a question", "XQUERY\r\n", "501 5.5.4 ", true},
@@ -251,19 +294,25 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XORDER without a path", "XORDER token:ops\r\n", "501 5.5.4 ", true},
       {"XORDER of nobody", "XORDER /v1/drain\r\n", "501 5.5.4 ", true},
       {"XORDER of what is no path", "XORDER token:ops drain\r\n", "501 5.5.4 ", true},
-      {"XORDER of somebody with a long name", "XORDER " + std::string(201, 'x') + " /v1/drain\r\n", "501 5.5.4 ", true},
+      {"XORDER of somebody with a long name", "XORDER " + std::string(201, 'x') + " /v1/drain\r\n",
+       "501 5.5.4 ", true},
       {"XORDER where nobody answers", "XORDER token:ops /v1/drain\r\n", "502 5.5.1 "},
       {"XQUERY where nobody answers", "XQUERY /v1/trace\r\n", "502 5.5.1 "},
       {"XANSWER to what was not asked", smtp::format_fetch(7, 0), "550 5.5.0 "},
       {"XANSWER without a place", "XANSWER 7\r\n", "501 5.5.4 ", true},
       {"XANSWER with a number that is none", "XANSWER 7 -1\r\n", "501 5.5.4 ", true},
-      {"XNOTE of what is not here", smtp::format_notes({{unknown, Generation{1}, told}}), "250-2.0.0 " + to_string(unknown) + " none\r\n"},
-      {"XNOTE of this hub's own message", smtp::format_notes({{mine.id, Generation{1}, told}}), "250-2.0.0 " + to_string(mine.id) + " none\r\n"},
-      {"XNOTE of a generation to come of this hub's own", smtp::format_notes({{mine.id, Generation{9}, told}}),
-       "250-2.0.0 " + to_string(mine.id) + " wait\r\n"},
-      {"XNOTE of another hub's", smtp::format_notes({{of_hub3, Generation{1}, told}}), "250-2.0.0 " + to_string(of_hub3) + " none\r\n"},
-      {"XNOTE of an older generation than is held", smtp::format_notes({{held, Generation{1}, told}}), "250-2.0.0 " + to_string(held) + " none\r\n"},
-      {"XNOTE of a later generation than is held", smtp::format_notes({{held, Generation{3}, told}}), "250-2.0.0 " + to_string(held) + " wait\r\n"},
+      {"XNOTE of what is not here", smtp::format_notes({{unknown, Generation{1}, told}}),
+       "250-2.0.0 " + to_string(unknown) + " none\r\n"},
+      {"XNOTE of this hub's own message", smtp::format_notes({{mine.id, Generation{1}, told}}),
+       "250-2.0.0 " + to_string(mine.id) + " none\r\n"},
+      {"XNOTE of a generation to come of this hub's own",
+       smtp::format_notes({{mine.id, Generation{9}, told}}), "250-2.0.0 " + to_string(mine.id) + " wait\r\n"},
+      {"XNOTE of another hub's", smtp::format_notes({{of_hub3, Generation{1}, told}}),
+       "250-2.0.0 " + to_string(of_hub3) + " none\r\n"},
+      {"XNOTE of an older generation than is held", smtp::format_notes({{held, Generation{1}, told}}),
+       "250-2.0.0 " + to_string(held) + " none\r\n"},
+      {"XNOTE of a later generation than is held", smtp::format_notes({{held, Generation{3}, told}}),
+       "250-2.0.0 " + to_string(held) + " wait\r\n"},
       {"XNOTE with half a line", "XNOTE 5\r\nabc\r\n", "501 ", true},
       {"XNOTE without CRLF", "XNOTE 3\r\nabc", "501 ", true},
       {"XNOTE of no number", "XNOTE " + std::to_string(no_number.size()) + "\r\n" + no_number, "501 ", true},
@@ -277,28 +326,42 @@ TEST_F(WrongWords, OfABeatOrAQuestion) {
       {"XLEVEL of no level", "XLEVEL desperate\r\n", "501 5.5.4 ", true},
       {"XLEVEL with more", "XLEVEL high 5\r\n", "501 5.5.4 ", true},
       {"XLEVEL repeated", smtp::format_level(PressureLevel::normal), "250 2.0.0 "},
-      {"XOVER of a run before the one that lives", smtp::format_over({{"hub3", spool3, Epoch{5}}}), "250-2.0.0 hub3 " + to_string(spool3) + " 5\r\n250 2.0.0 Noted"},
+      {"XOVER of a run before the one that lives", smtp::format_over({{"hub3", spool3, Epoch{5}}}),
+       "250-2.0.0 hub3 " + to_string(spool3) + " 5\r\n250 2.0.0 Noted"},
       {"XOVER of this hub", smtp::format_over({{"hub1", spool->id(), Epoch{100}}}), "250 2.0.0 "},
-      {"XOVER of another spool", smtp::format_over({{"hub3", SpoolId{77}, Epoch{100}}}), "250-2.0.0 hub3 " + to_string(spool3) + " 5\r\n250 2.0.0 Noted"},
+      {"XOVER of another spool", smtp::format_over({{"hub3", SpoolId{77}, Epoch{100}}}),
+       "250-2.0.0 hub3 " + to_string(spool3) + " 5\r\n250 2.0.0 Noted"},
       {"XOVER of nobody's", smtp::format_over({{"hub9", SpoolId{77}, Epoch{100}}}), "250 2.0.0 "},
       {"XOVER of half a line", "XOVER 8\r\nhub3 1\r\n", "501 5.5.4 ", true},
-      {"XOVER of an epoch that cannot be", "XOVER 43\r\nhub3 3333333333333333 9999999999999999999\r\n", "501 ", true},
+      {"XOVER of an epoch that cannot be", "XOVER 43\r\nhub3 3333333333333333 9999999999999999999\r\n",
+       "501 ", true},
       {"XOVER without CRLF", "XOVER 3\r\nabc", "501 ", true},
       {"a word of a later version that was not offered", "XFUTURE 1 2 3\r\n", "500 5.5.2 ", true},
       {"a line too long", std::string(5000, 'x'), "500 5.5.6 ", true},
-      {"XHUB once more", smtp::format_hub({"hub2", spool2, Epoch{5}, Sequence{100}, std::string(64, 'b')}), "503 ", true},
+      {"XHUB once more", smtp::format_hub({"hub2", spool2, Epoch{5}, Sequence{100}, std::string(64, 'b')}),
+       "503 ", true},
       {"XPROOF once more", smtp::format_proof(std::string(64, '0')), "503 ", true},
   });
-  EXPECT_EQ(peering->members().find("hub2")->identity->sequence, Sequence{100}) << "an older sequence lowers nothing";
+  EXPECT_EQ(peering->members().find("hub2")->identity->sequence, Sequence{100})
+      << "an older sequence lowers nothing";
 }
 
 TEST_F(WrongWords, OfWhoHasNotProvedItself) {
-  for (const auto& wire : {copy(unknown, 1), smtp::format_chunk(unknown, "x", true), smtp::format_forget(held, Generation{2}),
-                           done_of(held, 2), smtp::format_poll(1), smtp::format_seen({owed[0].key}),
-                           smtp::format_beat(Epoch{5}, Sequence{1}), smtp::format_ask({held}),
-                           smtp::format_configuration({{"lease", "1ms"}}), smtp::format_back(held, Generation{2}, 1),
-                           smtp::format_level(PressureLevel::high), smtp::format_gone({{"hub3", spool3, Epoch{6}}}), smtp::format_over({{"hub3", spool3, Epoch{6}}}),
-                           smtp::format_notes({{held, Generation{2}, {.number = 1, .is_held = true, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}}}})}) {
+  for (const auto& wire :
+       {copy(unknown, 1), smtp::format_chunk(unknown, "x", true), smtp::format_forget(held, Generation{2}),
+        done_of(held, 2), smtp::format_poll(1), smtp::format_seen({owed[0].key}),
+        smtp::format_beat(Epoch{5}, Sequence{1}), smtp::format_ask({held}),
+        smtp::format_configuration({{"lease", "1ms"}}), smtp::format_back(held, Generation{2}, 1),
+        smtp::format_level(PressureLevel::high), smtp::format_gone({{"hub3", spool3, Epoch{6}}}),
+        smtp::format_over({{"hub3", spool3, Epoch{6}}}),
+        smtp::format_notes({{held,
+                             Generation{2},
+                             {.number = 1,
+                              .is_held = true,
+                              .alarm_at = {},
+                              .attempts = {},
+                              .last_error = "",
+                              .history = {}}}})}) {
     Caller stranger(network.inbound.connect_from("10.0.0.9"), {});
     settle();
     (void)stranger.received();
@@ -314,9 +377,12 @@ TEST_F(WrongWords, OfWhoHasNotProvedItself) {
     auto challenge = say(caller, smtp::format_hub(hello));
     auto parsed = smtp::parse_challenge(challenge.substr(4, challenge.size() - 6));
     ASSERT_TRUE(parsed);
-    auto proof = is_replay ? old_proof : smtp::hub_proof("the secret of another cluster", "client", hello, parsed->server);
+    auto proof = is_replay
+                     ? old_proof
+                     : smtp::hub_proof("the secret of another cluster", "client", hello, parsed->server);
     old_proof = smtp::hub_proof(secret, "client", hello, parsed->server);
-    check(caller, {is_replay ? "a proof heard before" : "another secret", smtp::format_proof(proof), "535 5.7.8 ", true});
+    check(caller, {is_replay ? "a proof heard before" : "another secret", smtp::format_proof(proof),
+                   "535 5.7.8 ", true});
   }
   // The server's proof sent back to it.
   Caller mirror(network.inbound.connect_from("10.0.0.9"), hello);
@@ -330,13 +396,20 @@ TEST_F(WrongWords, OfWhoHasNotProvedItself) {
 
 TEST_F(WrongWords, OfARunThatIsOver) {
   struct Ending {
-    static Task<void> run(Members& members) { (void)co_await members.end_epoch_of(*members.find("hub2"), spool2, Epoch{0}); }
+    static Task<void> run(Members& members) {
+      (void)co_await members.end_epoch_of(*members.find("hub2"), spool2, Epoch{0});
+    }
   };
   for (const bool is_ended : {false, true}) {
     SCOPED_TRACE(is_ended ? "its epoch was ended" : "its next run has come");
     auto epoch = Epoch{is_ended ? 7U : 5U};
     auto sequence = Sequence{is_ended ? 300U : 200U};
-    MessageNote told{.number = 7, .is_held = true, .alarm_at = WallClock::now(), .attempts = {}, .last_error = "", .history = {}};
+    MessageNote told{.number = 7,
+                     .is_held = true,
+                     .alarm_at = WallClock::now(),
+                     .attempts = {},
+                     .last_error = "",
+                     .history = {}};
     std::vector<Row> rows = {{"XCOPY", copy(unknown, 1), "554 5.7.0 "},
                              {"XNOTE", smtp::format_notes({{held, Generation{2}, told}}), "554 5.7.0 ", true},
                              {"XGONE", smtp::format_gone({{"hub3", spool3, Epoch{6}}}), "554 5.7.0 ", true},
@@ -346,7 +419,8 @@ TEST_F(WrongWords, OfARunThatIsOver) {
                              {"XCONFIG", smtp::format_configuration({{"lease", "1ms"}}), "554 5.7.0 ", true},
                              {"XBEAT", smtp::format_beat(epoch, sequence), "554 5.7.0 ", true}};
     std::vector<std::unique_ptr<Caller>> callers(rows.size());
-    for (auto& caller : callers) ASSERT_THAT(call(caller, "hub2", spool2, epoch, sequence), StartsWith("235 "));
+    for (auto& caller : callers)
+      ASSERT_THAT(call(caller, "hub2", spool2, epoch, sequence), StartsWith("235 "));
     std::unique_ptr<Caller> next;
     if (is_ended) {
       scope.spawn("end", Ending::run(peering->members()));

@@ -1,5 +1,6 @@
-// Goal: the four transitions of each resource and the ramp of delays, and what a client is told. Method: readings in, levels out;
-// then a session over a memory stream. The machine's own figures are read from a made-up /proc.
+// Goal: the four transitions of each resource and the ramp of delays, and what a client is told. Method:
+// readings in, levels out; then a session over a memory stream. The machine's own figures are read from a
+// made-up /proc.
 #include "hub/pressure/back_pressure.h"
 
 #include <gmock/gmock.h>
@@ -21,8 +22,9 @@ using ::testing::StartsWith;
 TEST(PressureLevels, BeginAtTheirMarksAndEndBelowOthers) {
   const PressureMarks marks{.medium = 90, .high = 97, .leave_high = 95, .leave_medium = 85};
   auto level = normal;
-  const std::pair<double, PressureLevel> readings[] = {{89.9, normal}, {90, medium}, {85, medium},  {84.9, normal}, {96.9, medium}, {97, high},
-                                                       {95, high},     {94.9, medium}, {97, high}, {85, medium},   {97, high},    {84, normal}};
+  const std::pair<double, PressureLevel> readings[] = {
+      {89.9, normal}, {90, medium},   {85, medium}, {84.9, normal}, {96.9, medium}, {97, high},
+      {95, high},     {94.9, medium}, {97, high},   {85, medium},   {97, high},     {84, normal}};
   for (const auto& [value, expected] : readings) {
     level = next_level(level, value, marks);
     EXPECT_EQ(level, expected) << "at " << value;
@@ -109,7 +111,8 @@ TEST_F(PressureTests, LetMailOfTrustedNetworksAndDomainsFlowAtMedium) {
   EXPECT_THAT(mail("a@inner.example"), StartsWith("452 4.3.1"));
   EXPECT_THAT(mail("a@notown.example"), StartsWith("452 4.3.1"));
   EXPECT_THAT(mail("", "192.0.2.8"), StartsWith("452 4.3.1"));
-  EXPECT_THAT(mail("a@own.example", "198.51.100.1"), StartsWith("452 4.3.1")) << "a stranger may call himself anything";
+  EXPECT_THAT(mail("a@own.example", "198.51.100.1"), StartsWith("452 4.3.1"))
+      << "a stranger may call himself anything";
 }
 
 TEST_F(PressureTests, RefuseAllNewMailAtHighButTakeConnections) {
@@ -166,7 +169,8 @@ class SystemProbes : public ::testing::Test {
     put("proc/self/statm", "99999 25600 1 1 0 1 0\n");  // 100 MiB where a page has 4 KiB
   }
   void TearDown() override { std::filesystem::remove_all(root); }
-  std::filesystem::path root = std::filesystem::path(::testing::TempDir()) / ("probe-" + std::to_string(::getpid()));
+  std::filesystem::path root =
+      std::filesystem::path(::testing::TempDir()) / ("probe-" + std::to_string(::getpid()));
   double page = static_cast<double>(::sysconf(_SC_PAGESIZE));
 };
 
@@ -191,7 +195,8 @@ TEST_F(SystemProbes, ReadTheFirstVersionOfGroupsAndDoWithoutAny) {
 
 TEST_F(SystemProbes, ReadThisMachine) {
   auto reading = SystemProbe(::testing::TempDir()).read();
-  for (auto resource : {Resource::disk, Resource::log_disk, Resource::process_memory, Resource::system_memory, Resource::descriptors}) {
+  for (auto resource : {Resource::disk, Resource::log_disk, Resource::process_memory, Resource::system_memory,
+                        Resource::descriptors}) {
     ASSERT_TRUE(reading[resource]) << to_string(resource);
     EXPECT_GT(*reading[resource], 0) << to_string(resource);
     EXPECT_LE(*reading[resource], 100) << to_string(resource);

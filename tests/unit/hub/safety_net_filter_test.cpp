@@ -23,8 +23,10 @@ class KeptFilterTest : public testing::Test {
     routes_ = {smart, rest};
     message_.ended_at = WallTime(std::chrono::seconds(1000));
     message_.envelope.sender = "Boss@Source.example";
-    message_.envelope.recipients = {{"a@one.example", "", 0}, {"b@two.example", "", 0}, {"c@two.example", "", 0}};
-    message_.delivered = {{0, "route:smart mx.one.example 192.0.2.7:25", "250"}, {1, "two.example mx2.two.example", "250"}};
+    message_.envelope.recipients = {
+        {"a@one.example", "", 0}, {"b@two.example", "", 0}, {"c@two.example", "", 0}};
+    message_.delivered = {{0, "route:smart mx.one.example 192.0.2.7:25", "250"},
+                          {1, "two.example mx2.two.example", "250"}};
   }
   std::vector<std::uint32_t> meant(std::string_view query) {
     auto filter = parse_kept_filter(query);
@@ -36,7 +38,9 @@ class KeptFilterTest : public testing::Test {
   storage::KeptMessage message_;
 };
 
-TEST_F(KeptFilterTest, MeansDeliveredRecipientsOnly) { EXPECT_THAT(meant(""), ElementsAre(0, 1)); }
+TEST_F(KeptFilterTest, MeansDeliveredRecipientsOnly) {
+  EXPECT_THAT(meant(""), ElementsAre(0, 1));
+}
 
 TEST_F(KeptFilterTest, ByTimeWithBothEnds) {
   EXPECT_THAT(meant("from=1000000000&until=1000000000"), ElementsAre(0, 1));
@@ -56,8 +60,11 @@ TEST_F(KeptFilterTest, BySenderAndRecipient) {
 }
 
 TEST_F(KeptFilterTest, ByHostRouteAndDomain) {
-  for (const auto* name : {"smart", "route:smart", "mx.one.example", "MX.one.example", "192.0.2.7", "192.0.2.7:25"}) EXPECT_THAT(meant(std::string("next_hop=") + name), ElementsAre(0)) << name;
-  for (const auto* name : {"two.example", "mx2.two.example"}) EXPECT_THAT(meant(std::string("next_hop=") + name), ElementsAre(1)) << name;
+  for (const auto* name :
+       {"smart", "route:smart", "mx.one.example", "MX.one.example", "192.0.2.7", "192.0.2.7:25"})
+    EXPECT_THAT(meant(std::string("next_hop=") + name), ElementsAre(0)) << name;
+  for (const auto* name : {"two.example", "mx2.two.example"})
+    EXPECT_THAT(meant(std::string("next_hop=") + name), ElementsAre(1)) << name;
   EXPECT_THAT(meant("next_hop=mx"), IsEmpty());
   EXPECT_THAT(meant("next_hop=192.0.2.7:26"), IsEmpty());
   EXPECT_THAT(meant("next_hop=route"), IsEmpty());
@@ -77,7 +84,9 @@ TEST_F(KeptFilterTest, RecipientsThatAreNotThereAreLeftOut) {
 }
 
 TEST_F(KeptFilterTest, WritesWhatItReads) {
-  for (const auto* query : {"from=0&until=9", "from=5&until=7&sender=%3C%3E&recipient=a%2Bb@example.com&next_hop=mx%3A25&shadows=1&unprotected=1"}) {
+  for (const auto* query : {"from=0&until=9",
+                            "from=5&until=7&sender=%3C%3E&recipient=a%2Bb@example.com&next_hop=mx%3A25&"
+                            "shadows=1&unprotected=1"}) {
     auto filter = parse_kept_filter(query);
     ASSERT_TRUE(filter) << query;
     EXPECT_EQ(to_query(*filter), query);
@@ -85,8 +94,9 @@ TEST_F(KeptFilterTest, WritesWhatItReads) {
 }
 
 TEST_F(KeptFilterTest, RefusesWhatItDoesNotKnow) {
-  for (const auto* query : {"from=x", "from=-1", "from=", "until=1x", "from=9&until=8", "sender=", "sender=%4", "sender=%zz", "shadows=2", "shadows=",
-                            "unprotected=yes", "limit=5", "nonsense", "=1", "&"})
+  for (const auto* query :
+       {"from=x", "from=-1", "from=", "until=1x", "from=9&until=8", "sender=", "sender=%4", "sender=%zz",
+        "shadows=2", "shadows=", "unprotected=yes", "limit=5", "nonsense", "=1", "&"})
     EXPECT_FALSE(parse_kept_filter(query)) << query;
   EXPECT_FALSE(parse_kept_filter("sender=" + std::string(2000, 'a')));
   EXPECT_TRUE(parse_kept_filter("limit=5&from=1", {"limit"}));

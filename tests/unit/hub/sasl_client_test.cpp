@@ -13,8 +13,11 @@ using ::testing::HasSubstr;
 std::shared_ptr<const PasswordFile> users() {
   const std::string salt = "0123456789abcdef";
   char salted[32], client[32], server[32], stored[32];
-  UMBRA_ASSERT(gsasl_scram_secrets_from_password(GSASL_HASH_SHA256, "right", 4096, salt.data(), salt.size(), salted, client, server, stored) == GSASL_OK);
-  auto file = PasswordFile::parse("relay:SCRAM-SHA-256$4096:" + smtp::encode_base64(salt) + "$" + smtp::encode_base64({stored, 32}) + ":" + smtp::encode_base64({server, 32}) + "\n");
+  UMBRA_ASSERT(gsasl_scram_secrets_from_password(GSASL_HASH_SHA256, "right", 4096, salt.data(), salt.size(),
+                                                 salted, client, server, stored) == GSASL_OK);
+  auto file =
+      PasswordFile::parse("relay:SCRAM-SHA-256$4096:" + smtp::encode_base64(salt) + "$" +
+                          smtp::encode_base64({stored, 32}) + ":" + smtp::encode_base64({server, 32}) + "\n");
   UMBRA_ASSERT(file);
   return std::make_shared<const PasswordFile>(std::move(*file));
 }
@@ -80,7 +83,8 @@ TEST(SaslClients, WhatAServerMayAskForIsBounded) {
     ASSERT_FALSE(answer) << iterations;
     EXPECT_THAT(answer.error().what, HasSubstr("iterations"));
   }
-  for (const char* challenge : {"", "x", "r=abc", "e=other-error", "r=abc,s=AAAA,i=4096", "v=AAAA", "m=x,r=abc,s=AAAA,i=4096"}) {
+  for (const char* challenge :
+       {"", "x", "r=abc", "e=other-error", "r=abc,s=AAAA,i=4096", "v=AAAA", "m=x,r=abc,s=AAAA,i=4096"}) {
     SaslClient client("SCRAM-SHA-256", "relay", "right");
     ASSERT_TRUE(client.begin());
     EXPECT_FALSE(client.answer(challenge)) << challenge;

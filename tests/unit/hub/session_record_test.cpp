@@ -1,5 +1,5 @@
-// The records of whole sessions, and those who watch: what is written where nobody asks (nothing), by listener, by address from a session's
-// beginning, with a bound on what is kept for whom; no secrets.
+// The records of whole sessions, and those who watch: what is written where nobody asks (nothing), by
+// listener, by address from a session's beginning, with a bound on what is kept for whom; no secrets.
 #include <gmock/gmock.h>
 
 #include "hub/logs/session_record.h"
@@ -17,7 +17,8 @@ using ::testing::StartsWith;
 class SessionRecordTest : public Inbound {
  protected:
   SessionRecordTest() {
-    records = std::make_unique<SessionRecords>(io, random, SessionRecords::Logs{&receive_log, nullptr, nullptr});
+    records =
+        std::make_unique<SessionRecords>(io, random, SessionRecords::Logs{&receive_log, nullptr, nullptr});
     config.protocol_log = ProtocolLogging::verbose;
   }
   ~SessionRecordTest() override { stop(); }
@@ -35,10 +36,14 @@ class SessionRecordTest : public Inbound {
     }
     return text;
   }
-  static Task<void> take(std::shared_ptr<Watcher> watcher, std::string& text) { text = co_await watcher->next(); }
+  static Task<void> take(std::shared_ptr<Watcher> watcher, std::string& text) {
+    text = co_await watcher->next();
+  }
 
-  void mail(const std::shared_ptr<testing::MemoryPeer>& peer, const std::string& from, const std::string& to) {
-    say(peer, "EHLO c.example\r\nMAIL FROM:<" + from + ">\r\nRCPT TO:<" + to + ">\r\nDATA\r\nhunter2\r\n.\r\n");
+  void mail(const std::shared_ptr<testing::MemoryPeer>& peer, const std::string& from,
+            const std::string& to) {
+    say(peer,
+        "EHLO c.example\r\nMAIL FROM:<" + from + ">\r\nRCPT TO:<" + to + ">\r\nDATA\r\nhunter2\r\n.\r\n");
   }
 };
 
@@ -48,9 +53,12 @@ TEST_F(SessionRecordTest, AreWrittenOfAWholeSession) {
   mail(peer, "a@c.example", "b@d.example");
   say(peer, "QUIT\r\n");
   EXPECT_EQ(receive_log.dialog(),
-            "+\n> 220 hub.example ESMTP Umbra\n< EHLO c.example\n< MAIL FROM:<a@c.example>\n< RCPT TO:<b@d.example>\n< DATA\n< . (9 octets of content)\n"
-            "> 250-hub.example greets c.example\n> 250-PIPELINING\n> 250-SIZE 52428800\n> 250-8BITMIME\n> 250-SMTPUTF8\n> 250-CHUNKING\n> 250-ENHANCEDSTATUSCODES\n"
-            "> 250-DSN\n> 250 HELP\n> 250 2.1.0 sender ok\n> 250 2.1.5 recipient ok\n> 354 end data with <CR><LF>.<CR><LF>\n> 250 2.0.0 queued\n"
+            "+\n> 220 hub.example ESMTP Umbra\n< EHLO c.example\n< MAIL FROM:<a@c.example>\n< RCPT "
+            "TO:<b@d.example>\n< DATA\n< . (9 octets of content)\n"
+            "> 250-hub.example greets c.example\n> 250-PIPELINING\n> 250-SIZE 52428800\n> 250-8BITMIME\n> "
+            "250-SMTPUTF8\n> 250-CHUNKING\n> 250-ENHANCEDSTATUSCODES\n"
+            "> 250-DSN\n> 250 HELP\n> 250 2.1.0 sender ok\n> 250 2.1.5 recipient ok\n> 354 end data with "
+            "<CR><LF>.<CR><LF>\n> 250 2.0.0 queued\n"
             "< QUIT\n> 221 2.0.0 hub.example closes the connection\n- (closed, as the last reply says)\n");
   for (std::size_t i = 0; i < receive_log.records.size(); ++i) {
     const auto& record = receive_log.records[i];
@@ -99,7 +107,8 @@ TEST_F(SessionRecordTest, SayWhyASessionEnded) {
   deaf->capacity = 1;
   say(deaf, "EHLO c.example\r\nNOOP\r\n");
   time.pass(io, 5min);
-  EXPECT_THAT(receive_log.dialog(), HasSubstr("* (timeout: the client does not take what it is sent)\n- (a deadline passed)\n"));
+  EXPECT_THAT(receive_log.dialog(),
+              HasSubstr("* (timeout: the client does not take what it is sent)\n- (a deadline passed)\n"));
 }
 
 TEST_F(SessionRecordTest, SayWhatDelaysAReply) {
@@ -110,7 +119,8 @@ TEST_F(SessionRecordTest, SayWhatDelaysAReply) {
   receive_log.records.clear();
   say(peer, "NONSENSE\r\n");
   time.pass(io, 6s);
-  EXPECT_EQ(receive_log.dialog(), "< NONSENSE\n* (tarpit: the next reply waits for 5.0 s)\n> 500 5.5.2 command not recognised\n");
+  EXPECT_EQ(receive_log.dialog(),
+            "< NONSENSE\n* (tarpit: the next reply waits for 5.0 s)\n> 500 5.5.2 command not recognised\n");
 }
 
 TEST_F(SessionRecordTest, CallBackPressureByItsName) {
@@ -123,7 +133,8 @@ TEST_F(SessionRecordTest, CallBackPressureByItsName) {
   say(peer, "EHLO c.example\r\n");
   receive_log.records.clear();
   say(peer, "MAIL FROM:<a@c.example>\r\n");
-  EXPECT_EQ(receive_log.dialog(), "< MAIL FROM:<a@c.example>\n* (back pressure: the next reply waits for 10.0 s)\n");
+  EXPECT_EQ(receive_log.dialog(),
+            "< MAIL FROM:<a@c.example>\n* (back pressure: the next reply waits for 10.0 s)\n");
   time.pass(io, 10s);
   EXPECT_TRUE(receive_log.dialog().ends_with("> 250 2.1.0 sender ok\n"));
 }
@@ -136,13 +147,16 @@ TEST_F(SessionRecordTest, HoldClientsThatAreTurnedAway) {
   receive_log.records.clear();
   auto second = connect();
   time.settle(io);
-  EXPECT_EQ(receive_log.dialog(), "+\n> 421 4.3.2 hub.example has too many connections, try again later\n- (turned away)\n");
+  EXPECT_EQ(receive_log.dialog(),
+            "+\n> 421 4.3.2 hub.example has too many connections, try again later\n- (turned away)\n");
   EXPECT_EQ(receive_log.records[0][0], "default");
   receive_log.records.clear();
   auto stranger = connect("198.51.100.9");
   say(stranger, "AUTH PLAIN hunter2\r\nQUIT\r\n");
-  EXPECT_EQ(receive_log.dialog(), "+\n> 554 5.7.1 hub.example has no service for 198.51.100.9\n< * (a command)\n> 503 5.5.1 no service for you here, QUIT is what is left\n"
-                                  "< QUIT\n> 221 2.0.0 closing\n- (turned away)\n");
+  EXPECT_EQ(receive_log.dialog(),
+            "+\n> 554 5.7.1 hub.example has no service for 198.51.100.9\n< * (a command)\n> 503 5.5.1 no "
+            "service for you here, QUIT is what is left\n"
+            "< QUIT\n> 221 2.0.0 closing\n- (turned away)\n");
   EXPECT_EQ(receive_log.records[0][0], "192.0.2.1:25");
 }
 
@@ -237,7 +251,8 @@ TEST_F(SessionRecordTest, LetAFewWatchAndTellThemTheEnd) {
 
 TEST(WatchFilters, ChooseSessions) {
   const SessionFacts in{SessionDirection::in, "apps", "", {"192.0.2.1", 25}, {"192.0.2.7", 4711}, false};
-  const SessionFacts out{SessionDirection::out, "backend", "mx.example", {"192.0.2.1", 4712}, {"198.51.100.3", 25}, false};
+  const SessionFacts out{SessionDirection::out, "backend", "mx.example", {"192.0.2.1", 4712},
+                         {"198.51.100.3", 25},  false};
   EXPECT_TRUE(WatchFilter{}.wants(in) && WatchFilter{}.wants(out));
   const auto network = AddressRange::parse("192.0.2.0/24");
   EXPECT_TRUE((WatchFilter{.client = network}.wants(in)));

@@ -1,5 +1,5 @@
-// What an operator suspends: where it is kept, that delivery waits for it, and that mail does not age meanwhile. Method: Suspensions and
-// delivery on one spool, virtual time, a next hop with a script.
+// What an operator suspends: where it is kept, that delivery waits for it, and that mail does not age
+// meanwhile. Method: Suspensions and delivery on one spool, virtual time, a next hop with a script.
 #include <boost/asio/co_spawn.hpp>
 
 #include "hub/outbound/message_clock.h"
@@ -17,7 +17,8 @@ using What = Suspension::What;
 
 TEST(SuspensionTexts, AreReadAsTheyWereWritten) {
   SuspensionList list;
-  list.now = {{What::listener, "in", WallTime(5s), WallTime::max(), "a \"reason\"\n"}, {What::delivery, "*", WallTime(7s), WallTime(9s), ""}};
+  list.now = {{What::listener, "in", WallTime(5s), WallTime::max(), "a \"reason\"\n"},
+              {What::delivery, "*", WallTime(7s), WallTime(9s), ""}};
   list.past = {{What::delivery, "route:out", WallTime(1s), WallTime(2s), ""}};
   auto read = parse_suspensions(to_text(list));
   ASSERT_TRUE(read);
@@ -26,28 +27,38 @@ TEST(SuspensionTexts, AreReadAsTheyWereWritten) {
 }
 
 TEST(SuspensionTexts, AreRefusedWhereTheyAreNotWhatThisReleaseWrites) {
-  for (const char* wrong : {"", "{", "[]", R"({"now":[]})", R"({"now":[{"what":"planet","name":"a","since":1,"reason":""}],"past":[]})",
-                            R"({"now":[{"what":"delivery","name":5,"since":1,"reason":""}],"past":[]})", R"({"now":{"a":1},"past":[]})"})
+  for (const char* wrong : {"", "{", "[]", R"({"now":[]})",
+                            R"({"now":[{"what":"planet","name":"a","since":1,"reason":""}],"past":[]})",
+                            R"({"now":[{"what":"delivery","name":5,"since":1,"reason":""}],"past":[]})",
+                            R"({"now":{"a":1},"past":[]})"})
     EXPECT_FALSE(parse_suspensions(wrong)) << wrong;
 }
 
 TEST(SuspendedMail, IsThatOfADomainOrASender) {
   const MailPath mail{"route:out", "Someone@Source.example", "x@Back.example"};
-  const auto holds = [&](What what, const char* name) { return holds_back({what, name, {}, WallTime::max(), ""}, mail); };
-  for (const char* name : {"someone@source.example", "@source.example", "@SOURCE.example"}) EXPECT_TRUE(holds(What::sender, name)) << name;
-  for (const char* name : {"<>", "one@source.example", "@example", "source.example"}) EXPECT_FALSE(holds(What::sender, name)) << name;
+  const auto holds = [&](What what, const char* name) {
+    return holds_back({what, name, {}, WallTime::max(), ""}, mail);
+  };
+  for (const char* name : {"someone@source.example", "@source.example", "@SOURCE.example"})
+    EXPECT_TRUE(holds(What::sender, name)) << name;
+  for (const char* name : {"<>", "one@source.example", "@example", "source.example"})
+    EXPECT_FALSE(holds(What::sender, name)) << name;
   EXPECT_TRUE(holds(What::domain, "back.example"));
   EXPECT_FALSE(holds(What::domain, "example"));
   EXPECT_FALSE(holds(What::listener, "*"));
   EXPECT_TRUE(holds_back({What::sender, "<>", {}, WallTime::max(), ""}, {"route:out", "", "x@back.example"}));
-  EXPECT_FALSE(holds_back({What::sender, "@back.example", {}, WallTime::max(), ""}, {"route:out", "", "x@back.example"}));
+  EXPECT_FALSE(holds_back({What::sender, "@back.example", {}, WallTime::max(), ""},
+                          {"route:out", "", "x@back.example"}));
 }
 
 TEST(SuspendedMail, IsNamedAsItsKindWants) {
   for (const char* good : {"example.com", "a.example"}) EXPECT_EQ(wrong_name(What::domain, good), "") << good;
-  for (const char* wrong : {"*", "", "@example.com", "a b"}) EXPECT_NE(wrong_name(What::domain, wrong), "") << wrong;
-  for (const char* good : {"<>", "@example.com", "a@example.com"}) EXPECT_EQ(wrong_name(What::sender, good), "") << good;
-  for (const char* wrong : {"*", "", "@", "example.com", "a@b@"}) EXPECT_NE(wrong_name(What::sender, wrong), "") << wrong;
+  for (const char* wrong : {"*", "", "@example.com", "a b"})
+    EXPECT_NE(wrong_name(What::domain, wrong), "") << wrong;
+  for (const char* good : {"<>", "@example.com", "a@example.com"})
+    EXPECT_EQ(wrong_name(What::sender, good), "") << good;
+  for (const char* wrong : {"*", "", "@", "example.com", "a@b@"})
+    EXPECT_NE(wrong_name(What::sender, wrong), "") << wrong;
 }
 
 class SuspensionTests : public OutboundTest {
@@ -69,15 +80,24 @@ class SuspensionTests : public OutboundTest {
     suspensions.reset();
   }
   void suspend(What what, const std::string& name, Duration span = {}, const std::string& reason = {}) {
-    Suspension one{what, name, {}, span == Duration{} ? WallTime::max() : WallClock::now() + std::chrono::duration_cast<WallClock::duration>(span), reason};
+    Suspension one{what,
+                   name,
+                   {},
+                   span == Duration{}
+                       ? WallTime::max()
+                       : WallClock::now() + std::chrono::duration_cast<WallClock::duration>(span),
+                   reason};
     bool is_good = false;
-    asio::co_spawn(io, suspensions->suspend(one), [&](const std::exception_ptr&, const Result<void>& result) { is_good = result.has_value(); });
+    asio::co_spawn(io, suspensions->suspend(one), [&](const std::exception_ptr&, const Result<void>& result) {
+      is_good = result.has_value();
+    });
     run_for(5ms);
     EXPECT_TRUE(is_good);
   }
   bool resume(What what, const std::string& name) {
     std::optional<Result<bool>> answer;
-    asio::co_spawn(io, suspensions->resume(what, name), [&](const std::exception_ptr&, Result<bool> result) { answer = std::move(result); });
+    asio::co_spawn(io, suspensions->resume(what, name),
+                   [&](const std::exception_ptr&, Result<bool> result) { answer = std::move(result); });
     run_for(5ms);
     return answer && *answer && **answer;
   }
@@ -126,7 +146,8 @@ TEST_F(SuspensionTests, EndWhatIsBeingSentAndGiveTheRestBack) {
   EXPECT_GT(held, 0U);
   host.let_go();
   run_for(1h);
-  EXPECT_EQ(host.mails.size() + counts().messages, 10U) << "what had its final dot is recorded, the rest waits";
+  EXPECT_EQ(host.mails.size() + counts().messages, 10U)
+      << "what had its final dot is recorded, the rest waits";
   EXPECT_LT(host.mails.size(), 10U);
   EXPECT_EQ(host.open, 0);
   resume(What::delivery, "*");
@@ -142,7 +163,8 @@ TEST_F(SuspensionTests, LastOverARestartAndEndByThemselves) {
   accept();
   end();
   begin();
-  EXPECT_TRUE(suspensions->is_suspended(What::delivery, "anything")) << "nothing is delivered before it is known what is suspended";
+  EXPECT_TRUE(suspensions->is_suspended(What::delivery, "anything"))
+      << "nothing is delivered before it is known what is suspended";
   run_for(1min);
   ASSERT_THAT(suspensions->list(), SizeIs(2));
   EXPECT_EQ(suspensions->list()[0].reason, "a reason");
@@ -158,7 +180,9 @@ TEST_F(SuspensionTests, LastOverARestartAndEndByThemselves) {
 TEST_F(SuspensionTests, MailDoesNotAgeMeanwhile) {
   FakeHost& host = smart_host();
   config.delivery.delay_warning = Duration{0};
-  host.on_command = [](const std::string& line) -> std::string { return line.starts_with("RCPT TO:<rcpt") ? "451 4.2.1 not now\r\n" : ""; };
+  host.on_command = [](const std::string& line) -> std::string {
+    return line.starts_with("RCPT TO:<rcpt") ? "451 4.2.1 not now\r\n" : "";
+  };
   begin();
   RowId row = accept();
   run_for(24h);
@@ -189,7 +213,9 @@ TEST_F(SuspensionTests, CountTheTimeOfOverlappingOnesOnce) {
   run_for(1h);
   const auto now = WallClock::now();
   auto minutes = [](Duration span) { return std::chrono::round<std::chrono::minutes>(span).count(); };
-  auto path = [](const char* destination) { return MailPath{destination, "a@source.example", "b@sink.example"}; };
+  auto path = [](const char* destination) {
+    return MailPath{destination, "a@source.example", "b@sink.example"};
+  };
   EXPECT_EQ(minutes(suspensions->held_back_for(path("route:out"), from, now)), 180);
   EXPECT_EQ(minutes(suspensions->held_back_for(path("elsewhere.example"), from, now)), 120);
   EXPECT_EQ(minutes(suspensions->held_back_for(path("route:out"), from + 90min, now)), 90);
@@ -242,7 +268,9 @@ TEST_F(SuspensionTests, WhatEndsByItselfIsDueAtOnceToo) {
 TEST_F(SuspensionTests, MailThatWaitsForItsNextAttemptKeepsItsTimeWhenOtherMailIsResumed) {
   FakeHost& host = smart_host();
   config.delivery.retry = {{0, 4min}};
-  host.on_command = [&](const std::string& line) -> std::string { return line.starts_with("RCPT TO:<busy") ? "451 4.2.1 not now\r\n" : ""; };
+  host.on_command = [&](const std::string& line) -> std::string {
+    return line.starts_with("RCPT TO:<busy") ? "451 4.2.1 not now\r\n" : "";
+  };
   begin();
   MailOptions busy;
   busy.recipients = {"busy@other.example"};
@@ -266,7 +294,8 @@ TEST_F(SuspensionTests, AHubThatEndsWhileItMakesMailDueGoesOnWithTheRest) {
   run_for(1min);
   ASSERT_THAT(host.mails, IsEmpty());
   // The order is durable, and one page; the rest is not.
-  asio::co_spawn(io, suspensions->resume(What::domain, "example.com"), [](const std::exception_ptr&, const Result<bool>&) {});
+  asio::co_spawn(io, suspensions->resume(What::domain, "example.com"),
+                 [](const std::exception_ptr&, const Result<bool>&) {});
   ASSERT_TRUE(run_until([&] { return stored(rows.front())->queue.at(0).due <= WallClock::now(); }));
   end();
   const auto is_due = [&](RowId row) {
@@ -285,14 +314,17 @@ TEST_F(SuspensionTests, AHubThatEndsWhileItMakesMailDueGoesOnWithTheRest) {
 TEST_F(SuspensionTests, MailOnHoldDoesNotAge) {
   FakeHost& host = smart_host();
   config.delivery.delay_warning = Duration{0};
-  host.on_command = [](const std::string& line) -> std::string { return line.starts_with("RCPT TO:<rcpt") ? "451 4.2.1 not now\r\n" : ""; };
+  host.on_command = [](const std::string& line) -> std::string {
+    return line.starts_with("RCPT TO:<rcpt") ? "451 4.2.1 not now\r\n" : "";
+  };
   begin();
   RowId row = accept();
   run_for(24h);
   const auto set_state = [&](storage::MessageState state) {
     outbound->forget(row);
     const auto queue = stored(row)->queue;
-    spool->write([&](storage::Writer& w) { return w.set_state(row, state, queue); }, 64, [](const Result<void>&) {});
+    spool->write([&](storage::Writer& w) { return w.set_state(row, state, queue); }, 64,
+                 [](const Result<void>&) {});
     drain();
     if (state == storage::MessageState::queued) outbound->look_again();
   };
@@ -311,8 +343,9 @@ TEST_F(SuspensionTests, TwoOrdersAtOnceAreBothKept) {
   begin();
   int done = 0;
   for (const char* name : {"a.example", "b.example", "c.example"})
-    asio::co_spawn(io, suspensions->suspend({What::delivery, name, {}, WallTime::max(), ""}),
-                   [&](const std::exception_ptr&, const Result<void>& result) { done += result.has_value() ? 1 : 0; });
+    asio::co_spawn(
+        io, suspensions->suspend({What::delivery, name, {}, WallTime::max(), ""}),
+        [&](const std::exception_ptr&, const Result<void>& result) { done += result.has_value() ? 1 : 0; });
   run_for(1s);
   EXPECT_EQ(done, 3);
   EXPECT_THAT(suspensions->list(), SizeIs(3));
@@ -325,7 +358,8 @@ TEST_F(SuspensionTests, TwoOrdersAtOnceAreBothKept) {
 TEST_F(SuspensionTests, DeliverNothingWhereTheyCannotBeRead) {
   FakeHost& host = smart_host();
   start();
-  spool->write([](storage::Writer& w) { return w.set_note("suspensions", "of a later release"); }, 64, [](const Result<void>&) {});
+  spool->write([](storage::Writer& w) { return w.set_note("suspensions", "of a later release"); }, 64,
+               [](const Result<void>&) {});
   drain();
   stop();
   begin();

@@ -1,5 +1,5 @@
-// Goal: who is throttled by which policy, how much passes within any minute, and what a client is told. Method: virtual time; then
-// sessions over memory streams.
+// Goal: who is throttled by which policy, how much passes within any minute, and what a client is told.
+// Method: virtual time; then sessions over memory streams.
 #include "hub/inbound/client_hosts.h"
 
 #include <gmock/gmock.h>
@@ -114,7 +114,9 @@ class NamedHosts final : public Resolver {
     auto found = names.find(host);
     co_return found == names.end() ? std::vector<std::string>{} : found->second;
   }
-  Task<Result<std::vector<MailExchanger>>> mail_exchangers(std::string) override { co_return std::vector<MailExchanger>{}; }
+  Task<Result<std::vector<MailExchanger>>> mail_exchangers(std::string) override {
+    co_return std::vector<MailExchanger>{};
+  }
   std::map<std::string, std::vector<std::string>> names;
   bool is_failing = false;
 };
@@ -136,7 +138,8 @@ TEST_F(ThrottleTests, FindAClientByTheNameOfItsHost) {
   EXPECT_TRUE(is_throttled("192.0.2.1"));
   EXPECT_TRUE(is_throttled("2001:db8::1"));
   EXPECT_FALSE(is_throttled("192.0.2.2"));
-  EXPECT_THAT(log.lines(), Contains(HasSubstr("other.example"))) << "nobody has that name: the operator hears of it";
+  EXPECT_THAT(log.lines(), Contains(HasSubstr("other.example")))
+      << "nobody has that name: the operator hears of it";
   dns.is_failing = true;
   time.pass(io, 5min);
   EXPECT_TRUE(is_throttled("192.0.2.1")) << "what is known stays while DNS does not answer";
@@ -261,14 +264,17 @@ TEST_F(ThrottleTests, FollowTheConfigurationWithTheNextConnection) {
   policy("all").message_rate_limit = 1;
   throttle.configuration_changed();
   EXPECT_THAT(mail(peer), StartsWith("250")) << "it goes on as it began";
-  EXPECT_THAT(mail(greeted("192.0.2.7")), StartsWith("450 4.7.1 at most 1 messages")) << "what was counted stays counted";
+  EXPECT_THAT(mail(greeted("192.0.2.7")), StartsWith("450 4.7.1 at most 1 messages"))
+      << "what was counted stays counted";
 }
 
 TEST_F(ThrottleTests, ForgetWhoIsIdleAndStayBounded) {
   policy("all").message_rate_limit = 1'000'000;
   throttle.configuration_changed();
   for (int i = 0; i < 150'000; ++i) {  // in no time: the idle are not looked for with each
-    auto client = throttle.client("10." + std::to_string(i >> 16) + "." + std::to_string((i >> 8) & 255) + "." + std::to_string(i & 255), "default");
+    auto client = throttle.client("10." + std::to_string(i >> 16) + "." + std::to_string((i >> 8) & 255) +
+                                      "." + std::to_string(i & 255),
+                                  "default");
     EXPECT_FALSE(client.connect());
   }
   EXPECT_LE(throttle.sources(), 100'001U);

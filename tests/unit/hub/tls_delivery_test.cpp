@@ -1,4 +1,5 @@
-// Delivery to next hops whose TLS does not work: what each policy makes of it. (Where it works: tests/end_to_end/test_tls.py.)
+// Delivery to next hops whose TLS does not work: what each policy makes of it. (Where it works:
+// tests/end_to_end/test_tls.py.)
 #include "tests/unit/hub/outbound_fixture.h"
 
 namespace umbra::hub {
@@ -63,7 +64,9 @@ TEST_F(TlsDelivery, NoneDoesNotEvenAsk) {
 
 TEST_F(TlsDelivery, OctetsBehindTheReplyToStartTlsAreNotObeyed) {
   begin(RouteTlsConfig::Policy::encrypt);
-  smart_host().on_command = [](const std::string& line) { return line == "STARTTLS" ? "220 go\r\n250-fake\r\n250 PIPELINING\r\n" : ""; };
+  smart_host().on_command = [](const std::string& line) {
+    return line == "STARTTLS" ? "220 go\r\n250-fake\r\n250 PIPELINING\r\n" : "";
+  };
   auto row = accept();
   run_for(30s);
   EXPECT_EQ(smart_host().mails.size(), 0U);

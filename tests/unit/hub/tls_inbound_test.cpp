@@ -1,4 +1,5 @@
-// TLS at a listener: STARTTLS and implicit, injection, client certificates, reloads in the middle, handshakes that never end.
+// TLS at a listener: STARTTLS and implicit, injection, client certificates, reloads in the middle, handshakes
+// that never end.
 #include "hub/net/tls_store.h"
 #include "tests/support/certificates.h"
 #include "tests/support/tls_talker.h"
@@ -38,7 +39,8 @@ class InboundTls : public Inbound {
     }
     return false;
   }
-  std::string say_tls(const std::shared_ptr<testing::MemoryPeer>& peer, TlsTalker& talker, const std::string& text) {
+  std::string say_tls(const std::shared_ptr<testing::MemoryPeer>& peer, TlsTalker& talker,
+                      const std::string& text) {
     talker.write(text);
     peer->send(talker.give());
     time.settle(io);
@@ -52,7 +54,8 @@ class InboundTls : public Inbound {
   TlsOptions client_options;
 };
 
-constexpr const char* mail = "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\nhello\r\n.\r\n";
+constexpr const char* mail =
+    "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\nhello\r\n.\r\n";
 
 TEST_F(InboundTls, TakesMailAfterStartTlsAndSaysSoInTheTrace) {
   begin(ListenerTlsConfig::Mode::starttls);
@@ -68,7 +71,8 @@ TEST_F(InboundTls, TakesMailAfterStartTlsAndSaysSoInTheTrace) {
   EXPECT_TRUE(talker.was_told_the_end());
   EXPECT_TRUE(peer->is_closed);
   ASSERT_EQ(intake.kept.size(), 1U);
-  EXPECT_TRUE(intake.kept[0].body.starts_with("Received: from c.example ([192.0.2.7])\r\n\tby hub.example with ESMTPS id "));
+  EXPECT_TRUE(intake.kept[0].body.starts_with(
+      "Received: from c.example ([192.0.2.7])\r\n\tby hub.example with ESMTPS id "));
   EXPECT_TRUE(intake.kept[0].body.contains("\r\n\ttls TLS_")) << intake.kept[0].body;
   EXPECT_EQ(metrics.tls_connections_total, 1U);
   EXPECT_EQ(metrics.tls_handshake_failures_total, 0U);
@@ -89,7 +93,8 @@ TEST_F(InboundTls, NothingInjectedBehindStartTlsIsObeyed) {
   begin(ListenerTlsConfig::Mode::starttls);
   auto peer = connect();
   peer->received();
-  auto said = say(peer, "EHLO c.example\r\nSTARTTLS\r\nMAIL FROM:<evil@c.example>\r\nRCPT TO:<b@d.example>\r\n");
+  auto said =
+      say(peer, "EHLO c.example\r\nSTARTTLS\r\nMAIL FROM:<evil@c.example>\r\nRCPT TO:<b@d.example>\r\n");
   EXPECT_TRUE(said.ends_with("554 5.5.0 octets behind STARTTLS that are not encrypted, closing\r\n")) << said;
   EXPECT_TRUE(peer->is_closed);
 
@@ -149,7 +154,8 @@ TEST_F(InboundTls, ACertificateMayGiveTheRightToRelayFromAnywhere) {
     say(peer, "EHLO c.example\r\nSTARTTLS\r\n");
     TlsTalker talker(client_options);
     ASSERT_TRUE(shake(peer, talker));
-    auto said = say_tls(peer, talker, "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n");
+    auto said =
+        say_tls(peer, talker, "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n");
     EXPECT_EQ(said.contains("250 2.1.5"), may_relay) << said;
   }
 }

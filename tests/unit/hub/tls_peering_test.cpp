@@ -1,4 +1,5 @@
-// Mutual TLS between hubs: who gets a session, and who does not, whatever they prove and wherever they come from.
+// Mutual TLS between hubs: who gets a session, and who does not, whatever they prove and wherever they come
+// from.
 #include "tests/support/certificates.h"
 #include "tests/support/tls_talker.h"
 #include "tests/unit/hub/peering_fixture.h"
@@ -32,9 +33,10 @@ class TlsPeering : public PeeringTest {
     talker.take(peer.received());
     return talker.read();
   }
-  /// Connects with that certificate and says it is `name`: the code of the last reply, 0 when there is no session.
-  int call_as(const std::string& name, const std::optional<umbra::testing::Pem>& shown, const std::string& key_prefix = "",
-              const std::string& label = "EXPORTER-umbra-xshadow-1") {
+  /// Connects with that certificate and says it is `name`: the code of the last reply, 0 when there is no
+  /// session.
+  int call_as(const std::string& name, const std::optional<umbra::testing::Pem>& shown,
+              const std::string& key_prefix = "", const std::string& label = "EXPORTER-umbra-xshadow-1") {
     options.identities.clear();
     if (shown) options.identities = {folder.put("caller.pem", *shown)};
     auto peer = network.inbound.connect_from("10.0.0.2");
@@ -55,9 +57,11 @@ class TlsPeering : public PeeringTest {
     EXPECT_TRUE(challenge) << said;
     if (!challenge) return 0;
     auto key = key_prefix + talker.export_key(label);
-    bool is_right = smtp::proofs_equal(challenge->proof, smtp::hub_proof(key, "server", hello, challenge->server));
+    bool is_right =
+        smtp::proofs_equal(challenge->proof, smtp::hub_proof(key, "server", hello, challenge->server));
     EXPECT_EQ(is_right, label == "EXPORTER-umbra-xshadow-1" && key_prefix == config.cluster.secret);
-    said = exchange(*peer, talker, smtp::format_proof(smtp::hub_proof(key, "client", hello, challenge->server)));
+    said =
+        exchange(*peer, talker, smtp::format_proof(smtp::hub_proof(key, "client", hello, challenge->server)));
     int code = std::stoi(said.substr(0, 3));
     peer->leave();
     settle();
@@ -117,7 +121,8 @@ TEST_F(TlsPeering, SpeaksPlainlyWithNobody) {
   // Nor with the hubs that it calls: the fake ones of this test greet in the clear.
   pass(5s);
   for (const auto& [address, member] : network.members) EXPECT_TRUE(member.commands.empty()) << address;
-  bool is_said = std::ranges::any_of(log.lines(), [](const std::string& line) { return line.contains("TLS handshake failed"); });
+  bool is_said = std::ranges::any_of(
+      log.lines(), [](const std::string& line) { return line.contains("TLS handshake failed"); });
   EXPECT_TRUE(is_said);
 }
 

@@ -76,11 +76,13 @@ TEST_F(TlsStoreTest, SaysWhatIsWrongWithFiles) {
 }
 
 TEST_F(TlsStoreTest, AKeyBehindAPassphraseIsRefusedAndNobodyIsAsked) {
-  std::unique_ptr<BIO, OpensslDeleter<BIO_free>> in(BIO_new_mem_buf(good.key.data(), static_cast<int>(good.key.size())));
+  std::unique_ptr<BIO, OpensslDeleter<BIO_free>> in(
+      BIO_new_mem_buf(good.key.data(), static_cast<int>(good.key.size())));
   KeyPtr key(PEM_read_bio_PrivateKey(in.get(), nullptr, nullptr, nullptr));
   std::unique_ptr<BIO, OpensslDeleter<BIO_free>> out(BIO_new(BIO_s_mem()));
   char phrase[] = "secret";
-  ASSERT_EQ(PEM_write_bio_PrivateKey(out.get(), key.get(), EVP_aes_128_cbc(), nullptr, 0, nullptr, phrase), 1);
+  ASSERT_EQ(PEM_write_bio_PrivateKey(out.get(), key.get(), EVP_aes_128_cbc(), nullptr, 0, nullptr, phrase),
+            1);
   char* data = nullptr;
   auto octets = BIO_get_mem_data(out.get(), &data);
   folder.put("key.pem", std::string(data, static_cast<std::size_t>(octets)));
@@ -169,9 +171,10 @@ TEST_F(TlsStoreTest, AtStartAnExpiredCertificateIsUsedAndNamed) {
 TEST_F(TlsStoreTest, AHubsCertificateNamesTheHubAndLeadsToTheClustersAuthority) {
   config.listeners.clear();
   config.cluster.tls.ca = folder.put("ca.pem", authority.pem());
-  for (const auto& [names, is_good] : {std::pair{"DNS:hub-a", true}, std::pair{"URI:umbra://hub/hub-a,DNS:x.example", true},
-                                       std::pair{"DNS:hub-b", false}, std::pair{"DNS:*.hub-a", false}, std::pair{"DNS:HUB-A", false},
-                                       std::pair{"URI:umbra://hub/hub-a/x", false}}) {
+  for (const auto& [names, is_good] :
+       {std::pair{"DNS:hub-a", true}, std::pair{"URI:umbra://hub/hub-a,DNS:x.example", true},
+        std::pair{"DNS:hub-b", false}, std::pair{"DNS:*.hub-a", false}, std::pair{"DNS:HUB-A", false},
+        std::pair{"URI:umbra://hub/hub-a/x", false}}) {
     config.cluster.tls.files = folder.put("hub.pem", authority.issue(names));
     EXPECT_EQ(problem().empty(), is_good) << names << ": " << problem();
   }

@@ -1,5 +1,5 @@
-// TLS over memory: handshakes, trust, resumption, both directions at once, reads of single octets, ends that are said and ends
-// that are cut.
+// TLS over memory: handshakes, trust, resumption, both directions at once, reads of single octets, ends that
+// are said and ends that are cut.
 #include "hub/net/tls_stream.h"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,9 @@ struct Side {
   std::optional<ErrorCode> written;
 };
 
-Task<void> shake(Side* side) { side->shaken = co_await side->stream->handshake(); }
+Task<void> shake(Side* side) {
+  side->shaken = co_await side->stream->handshake();
+}
 Task<void> read_all(Side* side, std::size_t buffer_octets) {
   std::string buffer(buffer_octets, '\0');
   while (true) {
@@ -34,8 +36,12 @@ Task<void> read_all(Side* side, std::size_t buffer_octets) {
     side->received.append(buffer, 0, got.octets);
   }
 }
-Task<void> write_all(Side* side, std::string octets) { side->written = co_await side->stream->write(octets); }
-Task<void> say_end(Side* side) { co_await side->stream->finish(); }
+Task<void> write_all(Side* side, std::string octets) {
+  side->written = co_await side->stream->write(octets);
+}
+Task<void> say_end(Side* side) {
+  co_await side->stream->finish();
+}
 
 class TlsStreamTest : public ::testing::Test {
  protected:
@@ -66,7 +72,8 @@ class TlsStreamTest : public ::testing::Test {
     pair.reset();
   }
   /// Connects; true when both sides are content.
-  bool connect(const TlsServerName& wanted = {"mx.example", {"mx.example"}, ""}, std::size_t piece = SIZE_MAX) {
+  bool connect(const TlsServerName& wanted = {"mx.example", {"mx.example"}, ""},
+               std::size_t piece = SIZE_MAX) {
     end();
     if (!server_context) server_context = make(server_options);
     if (!client_context) client_context = make(client_options);
@@ -82,8 +89,12 @@ class TlsStreamTest : public ::testing::Test {
     run();
     return client.shaken && *client.shaken && server.shaken && *server.shaken;
   }
-  [[nodiscard]] std::string client_problem() const { return client.shaken && !*client.shaken ? client.shaken->error().what : ""; }
-  [[nodiscard]] std::string server_problem() const { return server.shaken && !*server.shaken ? server.shaken->error().what : ""; }
+  [[nodiscard]] std::string client_problem() const {
+    return client.shaken && !*client.shaken ? client.shaken->error().what : "";
+  }
+  [[nodiscard]] std::string server_problem() const {
+    return server.shaken && !*server.shaken ? server.shaken->error().what : "";
+  }
 
   asio::io_context io;
   TaskScope scope{io};
@@ -138,7 +149,8 @@ TEST_F(TlsStreamTest, TellsAnEndThatWasSaidFromOneThatWasCut) {
   run();
   pair->to_server->end();
   run();
-  EXPECT_EQ(server.read_end, ErrorCode{asio::error::connection_aborted}) << "whoever cuts the connection cannot fake its end";
+  EXPECT_EQ(server.read_end, ErrorCode{asio::error::connection_aborted})
+      << "whoever cuts the connection cannot fake its end";
 }
 
 TEST_F(TlsStreamTest, DamagedOctetsEndTheStream) {
@@ -198,11 +210,13 @@ TEST_F(TlsStreamTest, ChecksTheServersNameAndAuthority) {
 TEST_F(TlsStreamTest, RefusesACertificateOutsideItsTime) {
   auto now = WallClock::now();
   using std::chrono::hours;
-  for (auto [from, until] : {std::pair{now - hours(48), now - hours(1)}, std::pair{now + hours(1), now + hours(48)}}) {
+  for (auto [from, until] :
+       {std::pair{now - hours(48), now - hours(1)}, std::pair{now + hours(1), now + hours(48)}}) {
     server_options.identities = {folder.put("server.pem", authority.issue("DNS:mx.example", from, until))};
     server_context.reset();
     EXPECT_FALSE(connect());
-    EXPECT_TRUE(client_problem().contains("expired") || client_problem().contains("not yet valid")) << client_problem();
+    EXPECT_TRUE(client_problem().contains("expired") || client_problem().contains("not yet valid"))
+        << client_problem();
   }
 }
 
@@ -212,7 +226,8 @@ TEST_F(TlsStreamTest, KnowsClientsByTheirCertificates) {
   ASSERT_TRUE(connect());
   EXPECT_TRUE(server.stream->peer_names().dns.empty()) << "none was shown";
 
-  client_options.identities = {folder.put("client.pem", authority.issue("DNS:app.example,URI:umbra://hub/a"))};
+  client_options.identities = {
+      folder.put("client.pem", authority.issue("DNS:app.example,URI:umbra://hub/a"))};
   client_context.reset();
   ASSERT_TRUE(connect());
   EXPECT_EQ(server.stream->peer_names().dns, std::vector<std::string>{"app.example"});
@@ -278,7 +293,8 @@ TEST_F(TlsStreamTest, ResumesSessionsOfTheSameServerAlone) {
 
 TEST_F(TlsStreamTest, ARememberedSessionIsTheOldestToGo) {
   client_context = make(client_options);
-  for (int i = 0; i < 1200; ++i) client_context->remember("host " + std::to_string(i), SessionPtr(SSL_SESSION_new()));
+  for (int i = 0; i < 1200; ++i)
+    client_context->remember("host " + std::to_string(i), SessionPtr(SSL_SESSION_new()));
   EXPECT_EQ(client_context->session_for("host 199"), nullptr);
   EXPECT_NE(client_context->session_for("host 200"), nullptr);
   EXPECT_NE(client_context->session_for("host 1199"), nullptr);

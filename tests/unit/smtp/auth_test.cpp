@@ -1,4 +1,5 @@
-// AUTH in a receiving session: what dialogs cannot say. TLS, tarpit, any split; base 64; and the sending side's order of things.
+// AUTH in a receiving session: what dialogs cannot say. TLS, tarpit, any split; base 64; and the sending
+// side's order of things.
 #include <gtest/gtest.h>
 
 #include "smtp/base64.h"
@@ -11,7 +12,8 @@ namespace {
 using namespace std::chrono_literals;
 using testing::ReceiveDriver;
 
-ReceiveSessionLimits with_auth(AuthLimits::Use use = AuthLimits::Use::offered, bool allow_without_tls = true) {
+ReceiveSessionLimits with_auth(AuthLimits::Use use = AuthLimits::Use::offered,
+                               bool allow_without_tls = true) {
   ReceiveSessionLimits limits;
   limits.starttls = StartTlsOffer::offered;
   limits.auth.use = use;
@@ -21,9 +23,11 @@ ReceiveSessionLimits with_auth(AuthLimits::Use use = AuthLimits::Use::offered, b
 }
 
 TEST(Base64, HasOneSpellingForEachStringOfOctets) {
-  for (const std::string octets : {"", "a", "ab", "abc", "\xff\xfe\xfd\xfc", "hello world"}) EXPECT_EQ(decode_base64(encode_base64(octets)), octets);
+  for (const std::string octets : {"", "a", "ab", "abc", "\xff\xfe\xfd\xfc", "hello world"})
+    EXPECT_EQ(decode_base64(encode_base64(octets)), octets);
   EXPECT_EQ(encode_base64(std::string("\0a\0right", 8)), "AGEAcmlnaHQ=");
-  for (std::string_view bad : {"=", "====", "A", "AA", "AAA", "AA=A", "A===", "QR==", "QUJ=", "QUI=QUI=", "QU I=", "QUI=\n", "QU-_", "QUI", "\xffQUI"})
+  for (std::string_view bad : {"=", "====", "A", "AA", "AAA", "AA=A", "A===", "QR==", "QUJ=", "QUI=QUI=",
+                               "QU I=", "QUI=\n", "QU-_", "QUI", "\xffQUI"})
     EXPECT_EQ(decode_base64(bad), std::nullopt) << bad;
   EXPECT_EQ(decode_base64("QQ=="), "A");
   EXPECT_EQ(decode_base64("QUI="), "AB");
@@ -33,8 +37,10 @@ TEST(ReceiveAuth, IsOfferedAndTakenAfterTlsOnly) {
   for (auto use : {AuthLimits::Use::offered, AuthLimits::Use::required}) {
     ReceiveDriver driver(with_auth(use, false));
     EXPECT_FALSE(driver.feed("EHLO c.example\r\n").contains("AUTH"));
-    EXPECT_EQ(driver.feed("AUTH PLAIN AGEAcmlnaHQ=\r\n"), "538 5.7.11 encryption is needed for it: STARTTLS first\r\n");
-    if (use == AuthLimits::Use::required) EXPECT_EQ(driver.feed("MAIL FROM:<a@b.example>\r\n"), "530 5.7.0 STARTTLS and AUTH first\r\n");
+    EXPECT_EQ(driver.feed("AUTH PLAIN AGEAcmlnaHQ=\r\n"),
+              "538 5.7.11 encryption is needed for it: STARTTLS first\r\n");
+    if (use == AuthLimits::Use::required)
+      EXPECT_EQ(driver.feed("MAIL FROM:<a@b.example>\r\n"), "530 5.7.0 STARTTLS and AUTH first\r\n");
     EXPECT_EQ(driver.words.size(), 0U);
     driver.feed("STARTTLS\r\n");
     EXPECT_TRUE(driver.feed("EHLO c.example\r\n").contains("250-AUTH PLAIN LOGIN\r\n"));
@@ -48,14 +54,18 @@ TEST(ReceiveAuth, IsForgottenWhenTlsBegins) {
   driver.feed("EHLO c.example\r\nAUTH PLAIN AGEAcmlnaHQ=\r\nSTARTTLS\r\n");
   EXPECT_EQ(driver.handshakes, 1);
   EXPECT_FALSE(driver.session.is_authenticated());
-  EXPECT_TRUE(driver.feed("EHLO c.example\r\nMAIL FROM:<a@b.example>\r\n").ends_with("530 5.7.0 AUTH first\r\n"));
+  EXPECT_TRUE(
+      driver.feed("EHLO c.example\r\nMAIL FROM:<a@b.example>\r\n").ends_with("530 5.7.0 AUTH first\r\n"));
 }
 
 TEST(ReceiveAuth, FailuresAreCountedThroughTls) {
   ReceiveDriver driver(with_auth());
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(driver.feed("EHLO c.example\r\nAUTH PLAIN AGEAd3Jvbmc=\r\n").ends_with("535 5.7.8 authentication failed\r\n"));
+  for (int i = 0; i < 3; ++i)
+    EXPECT_TRUE(driver.feed("EHLO c.example\r\nAUTH PLAIN AGEAd3Jvbmc=\r\n")
+                    .ends_with("535 5.7.8 authentication failed\r\n"));
   driver.feed("STARTTLS\r\n");
-  EXPECT_TRUE(driver.feed("EHLO c.example\r\nAUTH PLAIN AGEAcmlnaHQ=\r\n").ends_with("421 4.7.0 too many failed log-ons, closing\r\n"));
+  EXPECT_TRUE(driver.feed("EHLO c.example\r\nAUTH PLAIN AGEAcmlnaHQ=\r\n")
+                  .ends_with("421 4.7.0 too many failed log-ons, closing\r\n"));
   EXPECT_TRUE(driver.is_closed);
 }
 
@@ -71,7 +81,8 @@ TEST(ReceiveAuth, OnlyAFailedLogOnIsKeptBack) {
 
 TEST(ReceiveAuth, SaysTheSameAtAnySplit) {
   const std::string wire =
-      "EHLO c.example\r\nAUTH LOGIN\r\nYQ==\r\nd3Jvbmc=\r\nAUTH PLAIN\r\n*\r\nAUTH PLAIN\r\nAGEAcmlnaHQ=\r\nMAIL FROM:<a@b.example> AUTH=a@b.example\r\nQUIT\r\n";
+      "EHLO c.example\r\nAUTH LOGIN\r\nYQ==\r\nd3Jvbmc=\r\nAUTH PLAIN\r\n*\r\nAUTH "
+      "PLAIN\r\nAGEAcmlnaHQ=\r\nMAIL FROM:<a@b.example> AUTH=a@b.example\r\nQUIT\r\n";
   ReceiveDriver whole(with_auth());
   const auto expected = whole.feed(wire);
   EXPECT_TRUE(expected.contains("235 2.7.0")) << expected;
@@ -97,7 +108,9 @@ TEST(ReceiveAuth, TheParameterOfMailIsUnknownWhereNobodyLogsOn) {
 
 // ---- the sending side
 
-std::string said(SendSession& session) { return std::exchange(session.output(), ""); }
+std::string said(SendSession& session) {
+  return std::exchange(session.output(), "");
+}
 
 SendSession at_log_on(StartTlsUse use = StartTlsUse::never) {
   SendSession session("hub.example", use, true);

@@ -146,7 +146,8 @@ TEST(DeliveryStatus, WritesTextAloneAndReturnsNothingWhereSaid) {
 
 TEST(DeliveryStatus, SaysWhatHappenedToEachRecipient) {
   auto text = failure_text();
-  text.recipients.push_back({{"c@example.net", "", notify_unset}, Action::relayed, "2.1.5", "mx.example.net", "250 ok", true});
+  text.recipients.push_back(
+      {{"c@example.net", "", notify_unset}, Action::relayed, "2.1.5", "mx.example.net", "250 ok", true});
   auto report = parse_report(make_dsn(text).text);
   auto groups = groups_of(report.parts[1]);
   ASSERT_EQ(groups.size(), 3U);
@@ -216,7 +217,8 @@ TEST(DeliveryStatus, UsesTheGlobalFormsForUtf8Addresses) {
 
 TEST(DeliveryStatus, LetsNoReplyBreakOutOfItsField) {
   auto text = failure_text();
-  text.recipients[0].diagnostic = "550 x\r\nAction: delivered\r\n\r\n--umbraboundary\r\n" + std::string(3000, 'y');
+  text.recipients[0].diagnostic =
+      "550 x\r\nAction: delivered\r\n\r\n--umbraboundary\r\n" + std::string(3000, 'y');
   auto report = parse_report(make_dsn(text).text);
   ASSERT_EQ(report.parts.size(), 3U);
   auto groups = groups_of(report.parts[1]);

@@ -1,4 +1,5 @@
-// Umbra-Hop: what is written is read again; what is not known is left out; what anybody may write is read without harm.
+// Umbra-Hop: what is written is read again; what is not known is left out; what anybody may write is read
+// without harm.
 #include "smtp/hop_field.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +26,9 @@ Hop example() {
   return hop;
 }
 
-std::string_view value_of(std::string_view field) { return field.substr(field.find(':') + 1); }
+std::string_view value_of(std::string_view field) {
+  return field.substr(field.find(':') + 1);
+}
 
 TEST(HopField, SaysWhatIsKnown) {
   EXPECT_EQ(hop_field(example()),
@@ -66,7 +69,8 @@ TEST(HopField, HasNoLongLineAndNothingButAsciiWhateverIsInIt) {
   hop.host = std::string(100, 'x') + "\r\nBcc: evil\xff;a=b";
   hop.hub = "not a name;\r\nX: y";
   hop.copies = {"good", "bad name", std::string(500, 'y')};
-  hop.owners = {{Generation{1}, OwnerRecord::How::accepted, "evil\r\nname", SpoolId{}, WallTime{}, 0}, {Generation{2}, OwnerRecord::How::taken_over, "hub-2", SpoolId{}, WallTime{}, 0}};
+  hop.owners = {{Generation{1}, OwnerRecord::How::accepted, "evil\r\nname", SpoolId{}, WallTime{}, 0},
+                {Generation{2}, OwnerRecord::How::taken_over, "hub-2", SpoolId{}, WallTime{}, 0}};
   const auto field = hop_field(hop);
   ASSERT_TRUE(field.ends_with("\r\n"));
   std::string_view rest = field;
@@ -85,12 +89,15 @@ TEST(HopField, HasNoLongLineAndNothingButAsciiWhateverIsInIt) {
 }
 
 TEST(HopField, IsNoneWhenItIsNotInThatForm) {
-  for (const char* value : {"", " ", "hub-1", " hub=hub-1; hub=hub-2", " hub=bad name", " hub=hub-1; id=1", " hub=hub-1; received=yesterday",
-                            " hub=hub-1; copied=3", " hub=hub-1; copied=-3ms", " hub=hub-1; acknowledged=99999999999999ms", " hub=hub-1; attempt=0",
-                            " hub=hub-1; redundancy=perhaps", " hub=hub-1; copies=", " hub=hub-1; owner=0/accepted/hub-1", " hub=hub-1; owner=1/stolen/hub-1",
-                            " hub=hub-1; owner=1/accepted/hub-1/never", " attempt=1"})
+  for (const char* value :
+       {"", " ", "hub-1", " hub=hub-1; hub=hub-2", " hub=bad name", " hub=hub-1; id=1",
+        " hub=hub-1; received=yesterday", " hub=hub-1; copied=3", " hub=hub-1; copied=-3ms",
+        " hub=hub-1; acknowledged=99999999999999ms", " hub=hub-1; attempt=0",
+        " hub=hub-1; redundancy=perhaps", " hub=hub-1; copies=", " hub=hub-1; owner=0/accepted/hub-1",
+        " hub=hub-1; owner=1/stolen/hub-1", " hub=hub-1; owner=1/accepted/hub-1/never", " attempt=1"})
     EXPECT_FALSE(parse_hop_field(value)) << value;
-  EXPECT_TRUE(parse_hop_field(" hub=hub-1; colour=blue;\r\n\tlater=words of a later release")) << "unknown parameters are passed over";
+  EXPECT_TRUE(parse_hop_field(" hub=hub-1; colour=blue;\r\n\tlater=words of a later release"))
+      << "unknown parameters are passed over";
   EXPECT_FALSE(parse_hop_field(" hub=hub-1" + std::string(20'000, ' ')));
 }
 
@@ -103,7 +110,8 @@ TEST(IsoTime, IsWrittenAndReadInMilliseconds) {
   EXPECT_EQ(parse_iso_time("2026-11-27 23:10:00.123999999Z"), *time + 999us);
   EXPECT_EQ(iso_time(WallTime{}), "1970-01-01T00:00:00.000Z");
   EXPECT_EQ(iso_time(WallTime::max()), "9999-12-31T23:59:59.000Z");
-  for (const char* text : {"", "2026", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-27T24:00:00Z", "2026-11-27T23:10:00", "2026-11-27T23:10:00.Z", "2026-11-27T23:10:00Zx"})
+  for (const char* text : {"", "2026", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-27T24:00:00Z",
+                           "2026-11-27T23:10:00", "2026-11-27T23:10:00.Z", "2026-11-27T23:10:00Zx"})
     EXPECT_FALSE(parse_iso_time(text)) << text;
 }
 

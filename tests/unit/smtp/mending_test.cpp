@@ -1,4 +1,5 @@
-// Messages of old applications (BodyLimits::mending): what becomes of their lines, and that no line end but CRLF.CRLF ends a message.
+// Messages of old applications (BodyLimits::mending): what becomes of their lines, and that no line end but
+// CRLF.CRLF ends a message.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,17 +23,24 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 std::ostream& operator<<(std::ostream& out, const Outcome& o) {
-  return out << ::testing::PrintToString(o.body) << ", refusal " << o.refusal << ", rest " << ::testing::PrintToString(o.rest) << (o.ended ? ", ended" : "");
+  return out << ::testing::PrintToString(o.body) << ", refusal " << o.refusal << ", rest "
+             << ::testing::PrintToString(o.rest) << (o.ended ? ", ended" : "");
 }
 
 BodyLimits limits_with(Mending mending, std::uint32_t line = 40) {
-  return {.message_octets_max = 20'000, .line_octets_max = line, .header_octets_max = 10'000, .hops_max = 2, .own_hops_max = 1, .mending = mending};
+  return {.message_octets_max = 20'000,
+          .line_octets_max = line,
+          .header_octets_max = 10'000,
+          .hops_max = 2,
+          .own_hops_max = 1,
+          .mending = mending};
 }
 constexpr Mending line_ends{.line_ends = true};
 constexpr Mending long_lines{.long_lines = true};
 constexpr Mending both{.line_ends = true, .long_lines = true};
 
-Outcome decode(std::string_view text, const BodyLimits& limits, Framing framing = Framing::dot, std::size_t piece_octets = std::string::npos) {
+Outcome decode(std::string_view text, const BodyLimits& limits, Framing framing = Framing::dot,
+               std::size_t piece_octets = std::string::npos) {
   BodyDecoder decoder(limits, host);
   decoder.begin(framing);
   Outcome o;
@@ -51,7 +59,9 @@ Outcome decode(std::string_view text, const BodyLimits& limits, Framing framing 
   return o;
 }
 
-std::string mended(std::string_view text, Mending mending = both) { return decode(std::string(text) + "\r\n.\r\n", limits_with(mending)).body; }
+std::string mended(std::string_view text, Mending mending = both) {
+  return decode(std::string(text) + "\r\n.\r\n", limits_with(mending)).body;
+}
 
 TEST(Mending, MakesLinesOfBareLineFeeds) {
   EXPECT_EQ(mended("Subject: a\nTo: b\n\ntext\nmore\n"), "Subject: a\r\nTo: b\r\n\r\ntext\r\nmore\r\n\r\n");
@@ -69,19 +79,23 @@ TEST(Mending, EndsAMessageAtCrlfDotCrlfOnly) {
       for (const std::string after : {"\n", "\r", "\r\n", "\r\r", "\n\r", "\n\n", "\r\r\n", " \r\n", "z"}) {
         const bool is_end = before.ends_with("\r\n") && after == "\r\n";
         const auto name = ::testing::PrintToString(before + "." + after);
-        const auto o = decode("text" + before + "." + after + "MAIL FROM:<evil@example.com>\r\n.\r\nQUIT\r\n", limits_with(mending));
+        const auto o = decode("text" + before + "." + after + "MAIL FROM:<evil@example.com>\r\n.\r\nQUIT\r\n",
+                              limits_with(mending));
         EXPECT_TRUE(o.ended) << name;
         EXPECT_EQ(o.rest, is_end ? "MAIL FROM:<evil@example.com>\r\n.\r\nQUIT\r\n" : "QUIT\r\n") << name;
         EXPECT_EQ(o.refusal, "") << name;
-        if (!is_end) EXPECT_TRUE(o.body.ends_with("MAIL FROM:<evil@example.com>\r\n")) << name << " is in the message";
+        if (!is_end)
+          EXPECT_TRUE(o.body.ends_with("MAIL FROM:<evil@example.com>\r\n")) << name << " is in the message";
       }
     }
-    for (const char* alone : {"\n.\r\n", "\n.\n", "\r.\r", "\r.\r\n", ".\n", ".\r", "x\n.\n\n.\n"}) EXPECT_FALSE(decode(alone, limits_with(mending)).ended) << ::testing::PrintToString(alone);
+    for (const char* alone : {"\n.\r\n", "\n.\n", "\r.\r", "\r.\r\n", ".\n", ".\r", "x\n.\n\n.\n"})
+      EXPECT_FALSE(decode(alone, limits_with(mending)).ended) << ::testing::PrintToString(alone);
   }
 }
 
 TEST(Mending, WhatLookedLikeAnEndIsStuffedOnTheWayOut) {
-  const auto o = decode("a\n.\nMAIL FROM:<evil@example.com>\n.\r\n..\n.\r\n\r\n.\r\n", limits_with(line_ends));
+  const auto o =
+      decode("a\n.\nMAIL FROM:<evil@example.com>\n.\r\n..\n.\r\n\r\n.\r\n", limits_with(line_ends));
   EXPECT_EQ(o.body, "a\r\n.\r\nMAIL FROM:<evil@example.com>\r\n.\r\n.\r\n.\r\n\r\n");
   BodyEncoder encoder(true);
   std::string wire;
@@ -97,43 +111,88 @@ TEST(Mending, RemovesStuffedDotsOfRealLinesOnly) {
 }
 
 TEST(Mending, TheHeaderIsLookedAtAfterwards) {
-  EXPECT_EQ(decode("Received: a\nReceived: b\nReceived: c\n\nx\r\n.\r\n", limits_with(line_ends)).refusal, "554 5.4.6 routing loop: more than 2 hops");
+  EXPECT_EQ(decode("Received: a\nReceived: b\nReceived: c\n\nx\r\n.\r\n", limits_with(line_ends)).refusal,
+            "554 5.4.6 routing loop: more than 2 hops");
   EXPECT_EQ(decode("Received: a\nReceived: b\n\nReceived: c\r\n.\r\n", limits_with(line_ends)).refusal, "");
-  EXPECT_EQ(decode(std::string("a\nb\0", 4) + "\r\n.\r\n", limits_with(both)).refusal, "554 5.6.0 NUL octet in the message");
+  EXPECT_EQ(decode(std::string("a\nb\0", 4) + "\r\n.\r\n", limits_with(both)).refusal,
+            "554 5.6.0 NUL octet in the message");
 }
 
 TEST(Mending, OneDoesNotStandForTheOther) {
-  EXPECT_EQ(decode("a\nb\r\n.\r\n", limits_with(long_lines)).refusal, "554 5.6.0 bare CR or LF: lines end with CRLF");
-  EXPECT_EQ(decode("a\rb\r\n.\r\n", limits_with(long_lines)).refusal, "554 5.6.0 bare CR or LF: lines end with CRLF");
-  EXPECT_EQ(decode(std::string(5000, '\r') + "\r\n.\r\n", limits_with(long_lines)).refusal, "554 5.6.0 bare CR or LF: lines end with CRLF");
-  EXPECT_EQ(decode("\r\n" + std::string(39, 'x') + "\r\n.\r\n", limits_with(line_ends)).refusal, "554 5.6.0 line over 40 octets");
+  EXPECT_EQ(decode("a\nb\r\n.\r\n", limits_with(long_lines)).refusal,
+            "554 5.6.0 bare CR or LF: lines end with CRLF");
+  EXPECT_EQ(decode("a\rb\r\n.\r\n", limits_with(long_lines)).refusal,
+            "554 5.6.0 bare CR or LF: lines end with CRLF");
+  EXPECT_EQ(decode(std::string(5000, '\r') + "\r\n.\r\n", limits_with(long_lines)).refusal,
+            "554 5.6.0 bare CR or LF: lines end with CRLF");
+  EXPECT_EQ(decode("\r\n" + std::string(39, 'x') + "\r\n.\r\n", limits_with(line_ends)).refusal,
+            "554 5.6.0 line over 40 octets");
 }
 
 TEST(Mending, FoldsFieldsWhereAWordBegins) {
-  EXPECT_EQ(mended("Subject: 90123456789012345678901234567"), "Subject: 90123456789012345678901234567\r\n") << "38 and CRLF: fits";
-  EXPECT_EQ(mended("Subject: one two three four five six seven eight"), "Subject: one two three four five six\r\n seven eight\r\n");
-  EXPECT_EQ(mended("To: a@example.com,\tb@example.com,\tc@example.com"), "To: a@example.com,\tb@example.com,\r\n\tc@example.com\r\n");
-  EXPECT_EQ(mended("X: " + std::string(60, 'a')), "X:\r\n " + std::string(37, 'a') + "\r\n " + std::string(23, 'a') + "\r\n") << "a word that is too long";
-  EXPECT_EQ(mended("X: a" + std::string(100, ' ')), "X:\r\n a" + std::string(36, ' ') + "\r\n") << "no line of blanks";
-  EXPECT_EQ(mended("X: a\r\n " + std::string(60, 'b') + "\r\n\r\nc").substr(0, 6), "X: a\r\n") << "a field that goes on";
+  EXPECT_EQ(mended("Subject: 90123456789012345678901234567"), "Subject: 90123456789012345678901234567\r\n")
+      << "38 and CRLF: fits";
+  EXPECT_EQ(mended("Subject: one two three four five six seven eight"),
+            "Subject: one two three four five six\r\n seven eight\r\n");
+  EXPECT_EQ(mended("To: a@example.com,\tb@example.com,\tc@example.com"),
+            "To: a@example.com,\tb@example.com,\r\n\tc@example.com\r\n");
+  EXPECT_EQ(mended("X: " + std::string(60, 'a')),
+            "X:\r\n " + std::string(37, 'a') + "\r\n " + std::string(23, 'a') + "\r\n")
+      << "a word that is too long";
+  EXPECT_EQ(mended("X: a" + std::string(100, ' ')), "X:\r\n a" + std::string(36, ' ') + "\r\n")
+      << "no line of blanks";
+  EXPECT_EQ(mended("X: a\r\n " + std::string(60, 'b') + "\r\n\r\nc").substr(0, 6), "X: a\r\n")
+      << "a field that goes on";
 }
 
 TEST(Mending, BreaksTheText) {
   const std::string top = "X: a\r\n\r\n";
-  EXPECT_EQ(mended(top + std::string(100, 'x')), top + std::string(38, 'x') + "\r\n" + std::string(38, 'x') + "\r\n" + std::string(24, 'x') + "\r\n");
-  EXPECT_EQ(mended(top + "one two three four five six seven eight nine"), top + "one two three four five six seven \r\neight nine\r\n");
-  EXPECT_EQ(mended(top + std::string(37, 'x') + "=C3=BC"), top + std::string(37, 'x') + "\r\n=C3=BC\r\n") << "quoted-printable";
+  EXPECT_EQ(mended(top + std::string(100, 'x')), top + std::string(38, 'x') + "\r\n" + std::string(38, 'x') +
+                                                     "\r\n" + std::string(24, 'x') + "\r\n");
+  EXPECT_EQ(mended(top + "one two three four five six seven eight nine"),
+            top + "one two three four five six seven \r\neight nine\r\n");
+  EXPECT_EQ(mended(top + std::string(37, 'x') + "=C3=BC"), top + std::string(37, 'x') + "\r\n=C3=BC\r\n")
+      << "quoted-printable";
   EXPECT_EQ(mended(top + std::string(36, 'x') + "=C3=BC"), top + std::string(36, 'x') + "\r\n=C3=BC\r\n");
   EXPECT_EQ(mended(top + std::string(35, 'x') + "=C3=BC"), top + std::string(35, 'x') + "=C3\r\n=BC\r\n");
-  EXPECT_EQ(mended(top + std::string(37, 'x') + "\xc3\xbcy"), top + std::string(37, 'x') + "\r\n\xc3\xbcy\r\n") << "UTF-8";
-  EXPECT_EQ(mended(top + std::string(35, 'x') + "\xf0\x9f\x8c\x91y"), top + std::string(35, 'x') + "\r\n\xf0\x9f\x8c\x91y\r\n");
-  EXPECT_EQ(mended(top + std::string(60, '.')).substr(top.size() + 38, 3), "\r\n.") << "stuffed on the way out";
-  EXPECT_EQ(mended("no field\r\n" + std::string(50, 'x')).substr(10), std::string(38, 'x') + "\r\n" + std::string(12, 'x') + "\r\n") << "text without a header";
+  EXPECT_EQ(mended(top + std::string(37, 'x') + "\xc3\xbcy"),
+            top + std::string(37, 'x') + "\r\n\xc3\xbcy\r\n")
+      << "UTF-8";
+  EXPECT_EQ(mended(top + std::string(35, 'x') + "\xf0\x9f\x8c\x91y"),
+            top + std::string(35, 'x') + "\r\n\xf0\x9f\x8c\x91y\r\n");
+  EXPECT_EQ(mended(top + std::string(60, '.')).substr(top.size() + 38, 3), "\r\n.")
+      << "stuffed on the way out";
+  EXPECT_EQ(mended("no field\r\n" + std::string(50, 'x')).substr(10),
+            std::string(38, 'x') + "\r\n" + std::string(12, 'x') + "\r\n")
+      << "text without a header";
 }
 
 std::string random_text(std::mt19937& random) {
-  static const std::vector<std::string> parts = {"\r\n", "\n", "\r", "\r\r\n", "\n.\n", ".\r\n", "\r\n.", "..", ".", " ", "\t", "x", "Received: a\r\n", "X-A: b\n", ":", "=", "=C3=BC", "\xc3\xbc",
-                                                 "\xf0\x9f\x8c\x91", "word word", std::string(30, 'y'), std::string(45, 'z'), std::string(50, ' '), "\r\n\r\n", "\n\n"};
+  static const std::vector<std::string> parts = {"\r\n",
+                                                 "\n",
+                                                 "\r",
+                                                 "\r\r\n",
+                                                 "\n.\n",
+                                                 ".\r\n",
+                                                 "\r\n.",
+                                                 "..",
+                                                 ".",
+                                                 " ",
+                                                 "\t",
+                                                 "x",
+                                                 "Received: a\r\n",
+                                                 "X-A: b\n",
+                                                 ":",
+                                                 "=",
+                                                 "=C3=BC",
+                                                 "\xc3\xbc",
+                                                 "\xf0\x9f\x8c\x91",
+                                                 "word word",
+                                                 std::string(30, 'y'),
+                                                 std::string(45, 'z'),
+                                                 std::string(50, ' '),
+                                                 "\r\n\r\n",
+                                                 "\n\n"};
   std::string text = random() % 2 == 0 ? "Subject: a\r\n" : "";
   for (auto count = random() % 30; count > 0; --count) text += parts[random() % parts.size()];
   return text;
@@ -153,7 +212,9 @@ TEST(Mending, IsTheSameHoweverItIsSplit) {
     for (const auto& mending : {line_ends, long_lines, both})
       for (auto framing : {Framing::dot, Framing::counted}) {
         const auto whole = decode(text, limits_with(mending), framing);
-        for (std::size_t piece : {1U, 2U, 3U, 5U, 17U}) ASSERT_EQ(decode(text, limits_with(mending), framing, piece), whole) << ::testing::PrintToString(text) << " in pieces of " << piece;
+        for (std::size_t piece : {1U, 2U, 3U, 5U, 17U})
+          ASSERT_EQ(decode(text, limits_with(mending), framing, piece), whole)
+              << ::testing::PrintToString(text) << " in pieces of " << piece;
       }
   }
 }
@@ -172,10 +233,12 @@ TEST(Mending, LeavesOnlyGoodLinesAndLosesNothingButBlanks) {
       const auto end = left.find("\r\n");
       ASSERT_NE(end, std::string_view::npos) << ::testing::PrintToString(text);
       ASSERT_LE(end, 38U) << ::testing::PrintToString(text);
-      ASSERT_EQ(left.substr(0, end).find_first_of("\r\n"), std::string_view::npos) << ::testing::PrintToString(text);
+      ASSERT_EQ(left.substr(0, end).find_first_of("\r\n"), std::string_view::npos)
+          << ::testing::PrintToString(text);
       left.remove_prefix(end + 2);
     }
-    EXPECT_EQ(decode(o.body, limits_with(both), Framing::counted).body, o.body) << "what is good stays as it is: " << ::testing::PrintToString(text);
+    EXPECT_EQ(decode(o.body, limits_with(both), Framing::counted).body, o.body)
+        << "what is good stays as it is: " << ::testing::PrintToString(text);
   }
   EXPECT_GT(kept, 700);
 }
@@ -190,7 +253,8 @@ TEST(Mending, FindsTheEndWhereTheStrictDecoderDoes) {
       const auto o = decode(text, limits_with(mending));
       ASSERT_EQ(o.ended, strict.ended) << ::testing::PrintToString(text);
       if (o.ended) ASSERT_EQ(o.rest, strict.rest) << ::testing::PrintToString(text);
-      if (strict.ended && strict.refusal.empty()) ASSERT_EQ(o.body, strict.body) << "clean mail stays as it is: " << ::testing::PrintToString(text);
+      if (strict.ended && strict.refusal.empty())
+        ASSERT_EQ(o.body, strict.body) << "clean mail stays as it is: " << ::testing::PrintToString(text);
     }
   }
 }

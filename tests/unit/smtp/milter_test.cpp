@@ -1,5 +1,6 @@
-// Goal: a filter is told what the message is, its answers are taken when they follow the protocol, and nothing that does not gets
-// into a message or a reply. Method: packets by hand, and a filter played by the test.
+// Goal: a filter is told what the message is, its answers are taken when they follow the protocol, and
+// nothing that does not gets into a message or a reply. Method: packets by hand, and a filter played by the
+// test.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -62,8 +63,8 @@ TEST(MilterReplies, AreWhatSmtpAllows) {
   auto lines = parse_reply("550-5.7.1 one\r\n550-5.7.1 two\r\n550 5.7.1 three");
   ASSERT_TRUE(lines);
   EXPECT_EQ(lines->text, "one\ntwo\nthree");
-  for (const auto* wrong : {"", "250 ok", "600 no", "55", "55x no", "550x no", "550 4.7.1 differ", "550-no end", "550-a\r\n551 b", "550 a\r\n550 b",
-                            "550 a\rb", "550 a\x01", "x"})
+  for (const auto* wrong : {"", "250 ok", "600 no", "55", "55x no", "550x no", "550 4.7.1 differ",
+                            "550-no end", "550-a\r\n551 b", "550 a\r\n550 b", "550 a\rb", "550 a\x01", "x"})
     EXPECT_THAT(line(wrong), ::testing::StartsWith("bad: ")) << wrong;
   EXPECT_THAT(line("550 " + std::string(3000, 'x')), ::testing::StartsWith("bad: "));
 }
@@ -82,22 +83,47 @@ TEST(MilterAnswers, ThatWouldLeaveTheirPlaceAreNone) {
   EXPECT_TRUE(is_taken(packet('e', "<>\0"s)));
   EXPECT_TRUE(is_taken(packet('e', "<a@example.com>\0SIZE=1\0"s)));
   EXPECT_TRUE(is_taken(packet('m', u32(1) + "Subject\0\0"s)));
-  for (const auto& wrong : {
-           packet('h', "X-A\0b\nBcc: x\0"s), packet('h', "X-A\0b\rc\0"s), packet('h', "X A\0b\0"s), packet('h', "\0b\0"s), packet('h', "X:A\0b\0"s),
-           packet('h', "X-A\0b"s), packet('h', "X-A\0b\0c"s), packet('h', "X-A\0b\n\n c\0"s), packet('i', "\0\0X\0b\0"s), packet('m', "X\0b\0"s),
-           packet('+', "<>\0"s), packet('+', "<a@example.com>x\0"s), packet('+', "a@b\r\nRCPT TO:<c@d>\0"s), packet('+', "nobody\0"s), packet('+', ""),
-           packet('2', "<a@example.com>\0NOTIFY=X\0"s), packet('2', "<a@example.com>\0EVIL\0"s), packet('e', "a b\0"s), packet('y', "550 no"),
-           packet('c', "x"), packet('r', "x"), packet('Z'), packet('\0'), packet('q', "a\x01\0"s)})
+  for (const auto& wrong : {packet('h', "X-A\0b\nBcc: x\0"s),
+                            packet('h', "X-A\0b\rc\0"s),
+                            packet('h', "X A\0b\0"s),
+                            packet('h', "\0b\0"s),
+                            packet('h', "X:A\0b\0"s),
+                            packet('h', "X-A\0b"s),
+                            packet('h', "X-A\0b\0c"s),
+                            packet('h', "X-A\0b\n\n c\0"s),
+                            packet('i', "\0\0X\0b\0"s),
+                            packet('m', "X\0b\0"s),
+                            packet('+', "<>\0"s),
+                            packet('+', "<a@example.com>x\0"s),
+                            packet('+', "a@b\r\nRCPT TO:<c@d>\0"s),
+                            packet('+', "nobody\0"s),
+                            packet('+', ""),
+                            packet('2', "<a@example.com>\0NOTIFY=X\0"s),
+                            packet('2', "<a@example.com>\0EVIL\0"s),
+                            packet('e', "a b\0"s),
+                            packet('y', "550 no"),
+                            packet('c', "x"),
+                            packet('r', "x"),
+                            packet('Z'),
+                            packet('\0'),
+                            packet('q', "a\x01\0"s)})
     EXPECT_FALSE(is_taken(wrong)) << ::testing::PrintToString(wrong);
 }
 
 TEST(MilterHeaders, ComeBackOctetByOctetWhenNothingIsChanged) {
-  for (const std::string text : {"A: 1\r\nB:2\r\n  folded\r\nC : old\r\n", "", "A: no end"}) EXPECT_EQ(HeaderSection(text).text(), text);
-  for (const auto& [text, end] : std::vector<std::pair<std::string, std::size_t>>{
-           {"A: 1\r\n\r\nbody", 6}, {"\r\nbody", 0}, {"no field\r\n", 0}, {"A: 1\r\nno field\r\n", 6}, {" blank\r\n", 0}, {"A: 1\r\n b\r\n\r\n", 10}}) {
+  for (const std::string text : {"A: 1\r\nB:2\r\n  folded\r\nC : old\r\n", "", "A: no end"})
+    EXPECT_EQ(HeaderSection(text).text(), text);
+  for (const auto& [text, end] :
+       std::vector<std::pair<std::string, std::size_t>>{{"A: 1\r\n\r\nbody", 6},
+                                                        {"\r\nbody", 0},
+                                                        {"no field\r\n", 0},
+                                                        {"A: 1\r\nno field\r\n", 6},
+                                                        {" blank\r\n", 0},
+                                                        {"A: 1\r\n b\r\n\r\n", 10}}) {
     std::size_t at = 0;
     std::optional<std::size_t> found;
-    for (std::size_t octets = 0; octets <= text.size() && !found; ++octets) found = HeaderSection::end_of(std::string_view(text).substr(0, octets), at);
+    for (std::size_t octets = 0; octets <= text.size() && !found; ++octets)
+      found = HeaderSection::end_of(std::string_view(text).substr(0, octets), at);
     EXPECT_EQ(found, end) << text;
   }
 }
@@ -128,8 +154,15 @@ class MilterConversation : public ::testing::Test {
   }
   /// Plays the filter with these octets; gives the letters that were said to it.
   std::string play(std::string_view answers) {
-    Conversation talk(channel, {.host_name = "hub", .listener = "in", .client_address = "192.0.2.1", .client_name = "[192.0.2.1]", .id = "1-2", .octets = 9,
-                                .envelope = envelope, .header = header},
+    Conversation talk(channel,
+                      {.host_name = "hub",
+                       .listener = "in",
+                       .client_address = "192.0.2.1",
+                       .client_name = "[192.0.2.1]",
+                       .id = "1-2",
+                       .octets = 9,
+                       .envelope = envelope,
+                       .header = header},
                       0xdf);
     std::string said;
     std::size_t given = 0;
@@ -151,7 +184,8 @@ class MilterConversation : public ::testing::Test {
     outcome = talk.outcome();
     std::string letters;
     while (!said.empty()) {
-      const auto length = static_cast<std::size_t>(static_cast<unsigned char>(said[2])) << 8U | static_cast<unsigned char>(said[3]);
+      const auto length = static_cast<std::size_t>(static_cast<unsigned char>(said[2])) << 8U |
+                          static_cast<unsigned char>(said[3]);
       letters += said[4];
       data.push_back(said.substr(5, length - 1));
       said.erase(0, 4 + length);
@@ -174,8 +208,9 @@ class MilterConversation : public ::testing::Test {
 };
 
 TEST_F(MilterConversation, TellsEveryStageAndTakesChangesAtTheEnd) {
-  auto letters = play(negotiated() + times(12, packet('c')) + packet('p') + packet('h', "X-A\0b\0"s) + packet('b', "new") + packet('b', " body") +
-                      packet('-', "<a@example.com>\0"s) + packet('c'));
+  auto letters =
+      play(negotiated() + times(12, packet('c')) + packet('p') + packet('h', "X-A\0b\0"s) +
+           packet('b', "new") + packet('b', " body") + packet('-', "<a@example.com>\0"s) + packet('c'));
   EXPECT_EQ(letters, "ODCHDMDRDRDTLLNBBBDE");
   EXPECT_EQ(outcome.verdict, Verdict::pass) << outcome.problem;
   EXPECT_EQ(outcome.edits.size(), 2U);
@@ -185,15 +220,20 @@ TEST_F(MilterConversation, TellsEveryStageAndTakesChangesAtTheEnd) {
   EXPECT_THAT(data, ::testing::Contains("Subject\0x\0"s));
   EXPECT_TRUE(channel.is_reusable());
   data.clear();
-  EXPECT_EQ(play(times(11, packet('c'))), "DMDRDRDTLLNBBBDE") << "the next message of the client begins with MAIL";
+  EXPECT_EQ(play(times(11, packet('c'))), "DMDRDRDTLLNBBBDE")
+      << "the next message of the client begins with MAIL";
   EXPECT_EQ(outcome.verdict, Verdict::pass);
 }
 
 TEST_F(MilterConversation, LeavesOutWhatIsNotWantedAndWaitsForNoSilentStage) {
-  EXPECT_EQ(play(negotiated(no_connect | no_hello | no_recipient | no_data | no_header | no_end_of_header | no_body) + times(2, packet('c'))), "ODDMDDE");
+  EXPECT_EQ(play(negotiated(no_connect | no_hello | no_recipient | no_data | no_header | no_end_of_header |
+                            no_body) +
+                 times(2, packet('c'))),
+            "ODDMDDE");
   EXPECT_EQ(outcome.verdict, Verdict::pass);
   channel = {};
-  auto silent = silent_connect | silent_hello | silent_sender | silent_recipient | silent_data | silent_header | silent_end_of_header | silent_body;
+  auto silent = silent_connect | silent_hello | silent_sender | silent_recipient | silent_data |
+                silent_header | silent_end_of_header | silent_body;
   EXPECT_EQ(play(negotiated(silent) + packet('a')), "ODCHDMDRDRDTLLNBBBDE");
   EXPECT_EQ(outcome.verdict, Verdict::pass);
 }
@@ -203,7 +243,8 @@ TEST_F(MilterConversation, EndsAtTheFirstVerdict) {
   EXPECT_EQ(outcome.verdict, Verdict::pass);
   EXPECT_FALSE(channel.is_reusable()) << "said of the client, it would hold for all its messages";
   channel = {};
-  EXPECT_EQ(play(negotiated() + times(3, packet('c')) + packet('y', "550 5.1.1 nobody\0"s)), "ODCHDMDRA") << "one recipient refused: the message is";
+  EXPECT_EQ(play(negotiated() + times(3, packet('c')) + packet('y', "550 5.1.1 nobody\0"s)), "ODCHDMDRA")
+      << "one recipient refused: the message is";
   EXPECT_EQ(outcome.verdict, Verdict::refuse);
   EXPECT_EQ(smtp::to_line(outcome.reply), "550 5.1.1 nobody");
   play(packet('t'));
@@ -211,12 +252,14 @@ TEST_F(MilterConversation, EndsAtTheFirstVerdict) {
   play(packet('d'));
   EXPECT_EQ(outcome.verdict, Verdict::discard);
   channel = {};
-  EXPECT_EQ(play(negotiated(0, 0xff, 2) + times(12, packet('c'))), "ODCHDMDRDRLLNBBBDE") << "an old filter does not know DATA";
+  EXPECT_EQ(play(negotiated(0, 0xff, 2) + times(12, packet('c'))), "ODCHDMDRDRLLNBBBDE")
+      << "an old filter does not know DATA";
   EXPECT_EQ(outcome.verdict, Verdict::pass);
 }
 
 TEST_F(MilterConversation, SkipsTheRestOfABody) {
-  EXPECT_EQ(play(negotiated(may_skip_body) + times(9, packet('c')) + packet('s') + packet('c')), "ODCHDMDRDRDTLLNBDE");
+  EXPECT_EQ(play(negotiated(may_skip_body) + times(9, packet('c')) + packet('s') + packet('c')),
+            "ODCHDMDRDRDTLLNBDE");
   EXPECT_EQ(outcome.verdict, Verdict::pass);
 }
 

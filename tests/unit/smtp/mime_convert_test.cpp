@@ -1,4 +1,5 @@
-// 8-bit mail made 7-bit: the content is the same after decoding; what cannot be converted is refused with a reason.
+// 8-bit mail made 7-bit: the content is the same after decoding; what cannot be converted is refused with a
+// reason.
 #include "smtp/mime_convert.h"
 
 #include <gtest/gtest.h>
@@ -53,7 +54,8 @@ TEST(MimeConvert, WritesBase64) {
 
 TEST(MimeConvert, EncodesABodyAndSaysHow) {
   auto converted = to_seven_bit(
-      "From: a@b\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+      "From: a@b\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; "
+      "charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
       "caf\xc3\xa9\r\n");
   ASSERT_TRUE(converted);
   EXPECT_EQ(*converted,
@@ -64,7 +66,8 @@ TEST(MimeConvert, EncodesABodyAndSaysHow) {
 TEST(MimeConvert, ChoosesBase64WhereItIsShorter) {
   std::string body;
   for (int i = 0; i < 200; ++i) body += "\xd0\xb6";
-  auto converted = to_seven_bit("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + body + "\r\n");
+  auto converted =
+      to_seven_bit("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + body + "\r\n");
   ASSERT_TRUE(converted);
   EXPECT_NE(converted->find("Content-Transfer-Encoding: base64\r\n\r\n"), std::string::npos);
   EXPECT_TRUE(is_ascii(*converted));

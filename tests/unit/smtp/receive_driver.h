@@ -112,7 +112,8 @@ class ReceiveDriver final : public ReceivePolicy {
     const bool is_login = turn.mechanism == "LOGIN";
     if (turn.is_first) words.clear();
     if (turn.response) words.push_back(*turn.response);
-    if (is_login && words.size() < 2) return session.auth_challenge(words.empty() ? "Username:" : "Password:");
+    if (is_login && words.size() < 2)
+      return session.auth_challenge(words.empty() ? "Username:" : "Password:");
     if (words.empty()) return session.auth_challenge("");
     const auto& last = words.back();
     const auto password = last.substr(last.rfind('\0') + 1);

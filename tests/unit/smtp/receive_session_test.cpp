@@ -260,12 +260,17 @@ TEST(ReceiveSession, OffersNothingThatIsOffAndKnowsNothingOfIt) {
   limits.extensions = {false, false, false, false, false, false};
   ReceiveDriver all_off(limits);
   all_off.take_output();
-  EXPECT_EQ(all_off.feed("EHLO c\r\n"), "250-hub.example greets c\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP\r\n");
+  EXPECT_EQ(all_off.feed("EHLO c\r\n"),
+            "250-hub.example greets c\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP\r\n");
   for (const char* parameter : {"SIZE=5", "BODY=8BITMIME", "BODY=7BIT", "SMTPUTF8", "RET=HDRS", "ENVID=a"})
-    EXPECT_EQ(all_off.feed(std::string("MAIL FROM:<a@c.example> ") + parameter + "\r\n"), "555 5.5.4 parameter not known\r\n") << parameter;
+    EXPECT_EQ(all_off.feed(std::string("MAIL FROM:<a@c.example> ") + parameter + "\r\n"),
+              "555 5.5.4 parameter not known\r\n")
+        << parameter;
   EXPECT_EQ(all_off.feed("MAIL FROM:<a@c.example>\r\n"), "250 2.1.0 sender ok\r\n");
   for (const char* parameter : {"NOTIFY=NEVER", "ORCPT=rfc822;a@b.example"})
-    EXPECT_EQ(all_off.feed(std::string("RCPT TO:<b@d.example> ") + parameter + "\r\n"), "555 5.5.4 parameter not known\r\n") << parameter;
+    EXPECT_EQ(all_off.feed(std::string("RCPT TO:<b@d.example> ") + parameter + "\r\n"),
+              "555 5.5.4 parameter not known\r\n")
+        << parameter;
   EXPECT_EQ(all_off.feed("RCPT TO:<b@d.example>\r\n"), "250 2.1.5 recipient ok\r\n");
 }
 
@@ -274,7 +279,8 @@ TEST(ReceiveSession, ReadsAChunkThatItDoesNotOfferToItsEnd) {
   limits.extensions.chunking = false;
   ReceiveDriver driver(limits);
   driver.feed("EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n");
-  EXPECT_EQ(driver.feed("BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"), "502 5.5.1 command not offered here\r\n250 2.0.0 ok\r\n");
+  EXPECT_EQ(driver.feed("BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"),
+            "502 5.5.1 command not offered here\r\n250 2.0.0 ok\r\n");
   EXPECT_EQ(driver.begun, 0);
   driver.feed("MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n");
   driver.feed("DATA\r\n");
@@ -317,7 +323,9 @@ TEST(ReceiveSession, RestsWhenACommandFollowsTheOtherAndNoMailComes) {
       EXPECT_EQ(driver.rests, std::vector<Duration>(5, 1s)) << line << " in pieces of " << split;
       EXPECT_EQ(driver.rests.size() + static_cast<std::size_t>(driver.flushes), 10U);
       EXPECT_FALSE(driver.is_closed) << "it is served, if slowly";
-      if (line.starts_with("NOOP")) EXPECT_EQ(std::ranges::count(said, '\n'), 99 + std::ranges::count(ReceiveDriver().feed("EHLO c.example\r\n"), '\n'));
+      if (line.starts_with("NOOP"))
+        EXPECT_EQ(std::ranges::count(said, '\n'),
+                  99 + std::ranges::count(ReceiveDriver().feed("EHLO c.example\r\n"), '\n'));
     }
   }
 }
@@ -325,10 +333,12 @@ TEST(ReceiveSession, RestsWhenACommandFollowsTheOtherAndNoMailComes) {
 TEST(ReceiveSession, DoesNotRestWhoSendsALargeMessageInChunks) {
   auto limits = talkative_limits();
   limits.body.message_octets_max = 1'000'000;
-  for (auto [octets, rests] : {std::pair{std::size_t{600}, std::size_t{0}}, std::pair{std::size_t{10}, std::size_t{5}}}) {
+  for (auto [octets, rests] :
+       {std::pair{std::size_t{600}, std::size_t{0}}, std::pair{std::size_t{10}, std::size_t{5}}}) {
     ReceiveDriver driver(limits);
     const std::string chunk = times(octets / 10, "12345678\r\n");
-    driver.feed(std::string(begin) + times(97, "BDAT " + std::to_string(octets) + "\r\n" + chunk) + "BDAT 0 LAST\r\n");
+    driver.feed(std::string(begin) + times(97, "BDAT " + std::to_string(octets) + "\r\n" + chunk) +
+                "BDAT 0 LAST\r\n");
     EXPECT_EQ(driver.kept.size(), 1U);
     EXPECT_EQ(driver.rests.size(), rests) << octets;
   }

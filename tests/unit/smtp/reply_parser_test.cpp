@@ -1,4 +1,5 @@
-// Replies of next hops: every split gives the same reply; what cannot be a reply is malformed and never more than bounded.
+// Replies of next hops: every split gives the same reply; what cannot be a reply is malformed and never more
+// than bounded.
 #include "smtp/reply_parser.h"
 
 #include <gtest/gtest.h>
@@ -83,8 +84,8 @@ TEST(ReplyParser, GivesTheSameReplyForEverySplit) {
 }
 
 TEST(ReplyParser, RefusesWhatIsNoReply) {
-  for (auto octets : {"hello\r\n", "\r\n", "25\r\n", "150 x\r\n", "650 x\r\n", "2x0 x\r\n", "250x\r\n", "250\tx\r\n",
-                      "250-a\r\n251 b\r\n", "250-a\r\n\r\n", "220-a\r\n 220 b\r\n"})
+  for (auto octets : {"hello\r\n", "\r\n", "25\r\n", "150 x\r\n", "650 x\r\n", "2x0 x\r\n", "250x\r\n",
+                      "250\tx\r\n", "250-a\r\n251 b\r\n", "250-a\r\n\r\n", "220-a\r\n 220 b\r\n"})
     EXPECT_NE(problem_of(octets), "") << octets;
 }
 
@@ -118,7 +119,8 @@ TEST(ReplyParser, StaysMalformed) {
 
 TEST(ReplyParser, KnowsEnhancedCodes) {
   for (auto good : {"2.0.0", "4.999.1", "5.1.123"}) EXPECT_TRUE(is_enhanced_code(good)) << good;
-  for (auto bad : {"", "3.0.0", "2.0", "2.0.0 ", "2.0.1234", "20.0.0"}) EXPECT_FALSE(is_enhanced_code(bad)) << bad;
+  for (auto bad : {"", "3.0.0", "2.0", "2.0.0 ", "2.0.1234", "20.0.0"})
+    EXPECT_FALSE(is_enhanced_code(bad)) << bad;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The client side of a dialog, without a socket: what is sent when, and what becomes of each recipient, for every reply
-// that can come and for every point at which the connection can end.
+// The client side of a dialog, without a socket: what is sent when, and what becomes of each recipient, for
+// every reply that can come and for every point at which the connection can end.
 #include "smtp/send_session.h"
 
 #include <gmock/gmock.h>
@@ -32,7 +32,9 @@ Transaction transaction_of(const Envelope& envelope, std::uint64_t key = 1) {
   return transaction;
 }
 
-std::string said(SendSession& session) { return std::exchange(session.output(), ""); }
+std::string said(SendSession& session) {
+  return std::exchange(session.output(), "");
+}
 
 /// A session that has said hello.
 SendSession ready_session(std::string_view hello = all_extensions) {
@@ -47,7 +49,8 @@ SendSession ready_session(std::string_view hello = all_extensions) {
 TEST(SendSession, SaysHelloAndLearnsTheExtensions) {
   auto session = ready_session();
   const auto& next_hop = session.next_hop();
-  EXPECT_TRUE(next_hop.esmtp && next_hop.pipelining && next_hop.eight_bit_mime && next_hop.smtputf8 && next_hop.dsn);
+  EXPECT_TRUE(next_hop.esmtp && next_hop.pipelining && next_hop.eight_bit_mime && next_hop.smtputf8 &&
+              next_hop.dsn);
   EXPECT_TRUE(next_hop.enhanced_codes && next_hop.size);
   EXPECT_EQ(next_hop.size_max, 100'000U);
   EXPECT_FALSE(next_hop.chunking);
@@ -93,8 +96,9 @@ TEST(SendSession, SendsTheWholeGroupInOneWriteWithPipelining) {
   auto session = ready_session();
   Envelope envelope = envelope_to(2);
   session.begin(transaction_of(envelope));
-  EXPECT_EQ(said(session),
-            "MAIL FROM:<a@example.org> SIZE=5\r\nRCPT TO:<r0@example.com>\r\nRCPT TO:<r1@example.com>\r\nDATA\r\n");
+  EXPECT_EQ(
+      said(session),
+      "MAIL FROM:<a@example.org> SIZE=5\r\nRCPT TO:<r0@example.com>\r\nRCPT TO:<r1@example.com>\r\nDATA\r\n");
   EXPECT_FALSE(session.can_begin());
   session.feed("250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n");
   ASSERT_TRUE(session.wants_content());
@@ -224,8 +228,8 @@ const Position positions[] = {{"", SendStage::mail},
                               {"250 ok\r\n250 ok\r\n", SendStage::data},
                               {"250 ok\r\n250 ok\r\n354 go\r\n", SendStage::content}};
 
-TransactionResult run_to_failure(const Position& position, std::string_view reply, bool is_pipelining, SendSession& session,
-                                 const Envelope& envelope) {
+TransactionResult run_to_failure(const Position& position, std::string_view reply, bool is_pipelining,
+                                 SendSession& session, const Envelope& envelope) {
   session = ready_session(is_pipelining ? all_extensions : "250 mx\r\n");
   session.begin(transaction_of(envelope));
   session.feed(position.before);
@@ -275,7 +279,8 @@ TEST(SendSession, NeverTakesNonsenseOrACutForADelivery) {
   for (bool is_pipelining : {true, false}) {
     for (const auto& position : positions) {
       for (auto reply : {"", "nonsense\r\n", "299-a\r\n250 b\r\n", "399 what\r\n"}) {
-        if (std::string_view(reply) == "399 what\r\n" && position.stage == SendStage::data) continue;  // as good as 354
+        if (std::string_view(reply) == "399 what\r\n" && position.stage == SendStage::data)
+          continue;  // as good as 354
         SendSession session("x");
         auto result = run_to_failure(position, reply, is_pipelining, session, envelope);
         EXPECT_EQ(result.recipients[0].state, State::deferred) << reply;
@@ -341,7 +346,8 @@ TEST(SendSession, GivesTheSameResultsForEverySplitOfTheReplies) {
   EXPECT_THAT(whole, HasSubstr("1250 2.0.0 queued as X;3550 5.1.1"));
   for (std::size_t i = 0; i <= replies.size(); ++i)
     for (std::size_t j = i; j <= replies.size(); ++j)
-      if (i == replies.find("250 2.0.0") || j == replies.find("250 2.0.0")) ASSERT_EQ(run(i, j), whole) << i << ' ' << j;
+      if (i == replies.find("250 2.0.0") || j == replies.find("250 2.0.0"))
+        ASSERT_EQ(run(i, j), whole) << i << ' ' << j;
 }
 
 TEST(SendSession, SendsAWholeMessageInOneWriteWithChunking) {

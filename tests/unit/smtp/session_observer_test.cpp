@@ -1,4 +1,5 @@
-// What an observer of a session is told: every command and reply in sequence, and never a secret or a piece of a message.
+// What an observer of a session is told: every command and reply in sequence, and never a secret or a piece
+// of a message.
 #include <gtest/gtest.h>
 
 #include "smtp/base64.h"
@@ -23,7 +24,8 @@ class Notebook final : public SessionObserver {
 
  private:
   void add(std::string_view event, std::string_view line, std::string_view context) {
-    lines.push_back(std::string(event) + " " + std::string(line) + (context.empty() ? "" : " (" + std::string(context) + ")"));
+    lines.push_back(std::string(event) + " " + std::string(line) +
+                    (context.empty() ? "" : " (" + std::string(context) + ")"));
   }
 };
 
@@ -40,12 +42,17 @@ TEST(SessionObservers, HearEachLineOfAPipelinedGroupAndNoContent) {
     ReceiveDriver driver;
     Notebook notes;
     driver.session.observe(&notes);
-    driver.feed_split("EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nSubject: x\r\n\r\nhunter2\r\n.\r\n"
-                      "MAIL FROM:<>\r\nRCPT TO:<e@f.example>\r\nBDAT 9\r\nhunter2\r\nBDAT 9 LAST\r\nhunter2\r\nquit\r\n",
-                      size);
+    driver.feed_split(
+        "EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nSubject: "
+        "x\r\n\r\nhunter2\r\n.\r\n"
+        "MAIL FROM:<>\r\nRCPT TO:<e@f.example>\r\nBDAT 9\r\nhunter2\r\nBDAT 9 LAST\r\nhunter2\r\nquit\r\n",
+        size);
     EXPECT_EQ(driver.kept.size(), 2U);
-    EXPECT_EQ(notes.all(), "< EHLO c.example\n< MAIL FROM:<a@b.example>\n< RCPT TO:<c@d.example>\n< DATA\n< . (23 octets of content)\n"
-                           "< MAIL FROM:<>\n< RCPT TO:<e@f.example>\n< BDAT 9\n< BDAT 9 LAST\n< quit\n") << size;
+    EXPECT_EQ(notes.all(),
+              "< EHLO c.example\n< MAIL FROM:<a@b.example>\n< RCPT TO:<c@d.example>\n< DATA\n< . (23 octets "
+              "of content)\n"
+              "< MAIL FROM:<>\n< RCPT TO:<e@f.example>\n< BDAT 9\n< BDAT 9 LAST\n< quit\n")
+        << size;
   }
 }
 
@@ -53,13 +60,34 @@ TEST(SessionObservers, AreNeverToldASecret) {
   const std::string plain = encode_base64(std::string("\0user\0hunter2", 13));
   const std::string word = encode_base64("hunter2");
   const std::string long_word(9000, 'h');
-  const std::string forms[] = {
-      "AUTH PLAIN " + plain, "auth plain " + plain, "AUTH PLAIN\r\n" + plain, "AUTH LOGIN\r\ndXNlcg==\r\n" + word, "AUTH LOGIN dXNlcg==\r\n" + word,
-      "AUTH  PLAIN  " + plain, "AUTH PLAIN " + plain + "\r\n" + plain, "AUTH NONSENSE " + plain, "AUTH NONSENSE\r\n" + plain, "AUTH=PLAIN " + plain,
-      "AUTHPLAIN " + plain, " AUTH PLAIN " + plain, "\tAUTH PLAIN " + plain, "XAUTH PLAIN " + plain, "AUTH PLAIN " + plain + " " + word, "AUTH PLAIN !" + word,
-      "AUTH SCRAM-SHA-256 " + word + "\r\n" + word, "LOGIN user hunter2", "PASS hunter2", "1 LOGIN user hunter2", "AUTH\tPLAIN\t" + plain,
-      "AUTH PLAIN\r\nhunter2 in the clear", "AUTH PLAIN\r\n" + word + "\n" + word, "AUTH PLAIN " + word + "\n" + word, "AUTH LOGIN\r\n" + long_word + long_word,
-      "AUTH LOGIN " + long_word, "AUTH PLAIN\r\n*\r\n" + plain, "MAIL FROM:<a@b.example>\r\nAUTH PLAIN " + plain + "\r\n" + word};
+  const std::string forms[] = {"AUTH PLAIN " + plain,
+                               "auth plain " + plain,
+                               "AUTH PLAIN\r\n" + plain,
+                               "AUTH LOGIN\r\ndXNlcg==\r\n" + word,
+                               "AUTH LOGIN dXNlcg==\r\n" + word,
+                               "AUTH  PLAIN  " + plain,
+                               "AUTH PLAIN " + plain + "\r\n" + plain,
+                               "AUTH NONSENSE " + plain,
+                               "AUTH NONSENSE\r\n" + plain,
+                               "AUTH=PLAIN " + plain,
+                               "AUTHPLAIN " + plain,
+                               " AUTH PLAIN " + plain,
+                               "\tAUTH PLAIN " + plain,
+                               "XAUTH PLAIN " + plain,
+                               "AUTH PLAIN " + plain + " " + word,
+                               "AUTH PLAIN !" + word,
+                               "AUTH SCRAM-SHA-256 " + word + "\r\n" + word,
+                               "LOGIN user hunter2",
+                               "PASS hunter2",
+                               "1 LOGIN user hunter2",
+                               "AUTH\tPLAIN\t" + plain,
+                               "AUTH PLAIN\r\nhunter2 in the clear",
+                               "AUTH PLAIN\r\n" + word + "\n" + word,
+                               "AUTH PLAIN " + word + "\n" + word,
+                               "AUTH LOGIN\r\n" + long_word + long_word,
+                               "AUTH LOGIN " + long_word,
+                               "AUTH PLAIN\r\n*\r\n" + plain,
+                               "MAIL FROM:<a@b.example>\r\nAUTH PLAIN " + plain + "\r\n" + word};
   for (bool is_allowed : {true, false})
     for (const auto& form : forms)
       for (std::size_t size : {1UZ, 5UZ, 100000UZ}) {
@@ -80,10 +108,13 @@ TEST(SessionObservers, AreNeverToldASecret) {
 }
 
 TEST(SessionObservers, AreToldNoContentThatIsTakenForCommands) {
-  const std::string content = "Subject: hunter2\r\nData hunter2\r\nhelp me, hunter2\r\nMAIL hunter2\r\n\r\nhunter2\r\n";
-  for (const std::string before : {"DATA\r\n", "MAIL FROM:<a@b.example>\r\nDATA\r\n", "MAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@d.example>\r\nDATA\r\n",
-                                   "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 2 LAST\r\nxx", "BDAT 3\r\nxxx", "BDAT\r\n", "DATA now\r\n",
-                                   "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n.\r\n"}) {
+  const std::string content =
+      "Subject: hunter2\r\nData hunter2\r\nhelp me, hunter2\r\nMAIL hunter2\r\n\r\nhunter2\r\n";
+  for (const std::string before :
+       {"DATA\r\n", "MAIL FROM:<a@b.example>\r\nDATA\r\n",
+        "MAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@d.example>\r\nDATA\r\n",
+        "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 2 LAST\r\nxx", "BDAT 3\r\nxxx", "BDAT\r\n",
+        "DATA now\r\n", "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n.\r\n"}) {
     ReceiveDriver driver(open_limits());
     Notebook notes;
     driver.session.observe(&notes);
@@ -108,7 +139,8 @@ TEST(SessionObservers, SeeWhatIsNoCommandWhileItCanBeNoSecret) {
   Notebook notes;
   driver.session.observe(&notes);
   driver.feed("FOO bar\r\n\x16\x03\x01\x02\r\nMAIL FROM:<not closed\r\nNOOP\n");
-  EXPECT_EQ(notes.all(), "< FOO bar\n< \x16\x03\x01\x02\n< MAIL FROM:<not closed\n< NOOP (ends with a bare LF)\n");
+  EXPECT_EQ(notes.all(),
+            "< FOO bar\n< \x16\x03\x01\x02\n< MAIL FROM:<not closed\n< NOOP (ends with a bare LF)\n");
 }
 
 Transaction transaction_of(const Envelope& envelope, std::uint64_t key) {
@@ -138,8 +170,11 @@ TEST(SessionObservers, SeeWhatASendingSessionSaysAndHears) {
   session.output().clear();
   session.feed("250 2.0.0 queued\r\n");
   session.quit();
-  EXPECT_EQ(notes.all(), "< 220 mx.example ESMTP\n> EHLO hub.example\n< 250-mx.example\n< 250 PIPELINING\n> MAIL FROM:<a@example.org>\n> RCPT TO:<b@example.com>\n> DATA\n"
-                         "< 250 2.1.0 ok\n< 250 2.1.5 ok\n< 354 go on\n> . (9 octets of content)\n< 250 2.0.0 queued\n> QUIT\n");
+  EXPECT_EQ(
+      notes.all(),
+      "< 220 mx.example ESMTP\n> EHLO hub.example\n< 250-mx.example\n< 250 PIPELINING\n> MAIL "
+      "FROM:<a@example.org>\n> RCPT TO:<b@example.com>\n> DATA\n"
+      "< 250 2.1.0 ok\n< 250 2.1.5 ok\n< 354 go on\n> . (9 octets of content)\n< 250 2.0.0 queued\n> QUIT\n");
 }
 
 TEST(SessionObservers, SeeAChunkAsItsCommandAlone) {
@@ -173,7 +208,10 @@ TEST(SessionObservers, SeeNothingOfWhatASendingSessionLogsOnWith) {
   session.output().clear();
   session.feed("235 2.7.0 logged on\r\n");
   const auto all = notes.all();
-  EXPECT_TRUE(all.ends_with("> AUTH SCRAM-SHA-256 *\n< 334 *\n> * (answer in a log-on)\n< 334 *\n> * (answer in a log-on)\n< 235 2.7.0 logged on\n")) << all;
+  EXPECT_TRUE(
+      all.ends_with("> AUTH SCRAM-SHA-256 *\n< 334 *\n> * (answer in a log-on)\n< 334 *\n> * (answer in a "
+                    "log-on)\n< 235 2.7.0 logged on\n"))
+      << all;
 }
 
 }  // namespace

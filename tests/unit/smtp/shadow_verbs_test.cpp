@@ -67,11 +67,14 @@ TEST(ShadowParser, TakesNoBodyBehindAHandOverOfWhatIsHeld) {
 }
 
 TEST(ShadowParser, ReadsEveryCommandInAnySplit) {
-  auto wire = format_hub(hello("hub-1")) + format_proof("abc") + format_copy(offer()) + format_chunk(id, "12345", false) +
-              format_chunk(id, "", true) + format_forget(id, Generation{2}) +
-              format_done({{1, id, Generation{1}, true, {}}, {2, id, Generation{1}, false, {0, 7}}}) + format_poll(50) +
-              format_seen({3, 4}) + format_beat(Epoch{9}, Sequence{10}) + format_ask({id, id}) + "ehlo hub-1\r\nNOOP\r\nQUIT\r\n";
-  for (std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}, std::size_t{64}, wire.size()}) {
+  auto wire = format_hub(hello("hub-1")) + format_proof("abc") + format_copy(offer()) +
+              format_chunk(id, "12345", false) + format_chunk(id, "", true) +
+              format_forget(id, Generation{2}) +
+              format_done({{1, id, Generation{1}, true, {}}, {2, id, Generation{1}, false, {0, 7}}}) +
+              format_poll(50) + format_seen({3, 4}) + format_beat(Epoch{9}, Sequence{10}) +
+              format_ask({id, id}) + "ehlo hub-1\r\nNOOP\r\nQUIT\r\n";
+  for (std::size_t piece :
+       {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}, std::size_t{64}, wire.size()}) {
     auto commands = parse_all(wire, piece);
     ASSERT_EQ(commands.size(), 14U) << piece;
     EXPECT_EQ(commands[0].hello, hello("hub-1"));
@@ -107,7 +110,8 @@ TEST(ShadowParser, ReadsTheNamesOfMoreHubsThanALineHasRoomFor) {
       o.done.clear();
       for (std::uint32_t i = 0; i < 500; ++i) o.done.push_back(i);
       o.offered.clear();
-      for (std::uint64_t i = 1; i <= 300; ++i) o.offered.emplace_back(std::string(61, 'h') + std::to_string(100 + i), SpoolId{i});
+      for (std::uint64_t i = 1; i <= 300; ++i)
+        o.offered.emplace_back(std::string(61, 'h') + std::to_string(100 + i), SpoolId{i});
       EXPECT_FALSE(fits_in_a_line(o));
       EXPECT_TRUE(fits_behind_a_line(o));
       auto wire = format_copy(o) + "NOOP\r\n";
@@ -130,7 +134,8 @@ TEST(ShadowParser, ReadsTheNamesOfMoreHubsThanALineHasRoomFor) {
 
 TEST(ShadowParser, ReadsVotesAndEpochs) {
   VoteQuestion question{"hub-1", SpoolId{7}, Epoch{3}, "0123456789abcdef", true};
-  auto commands = parse_all(format_vote(question) + format_epochs() + format_beat(Epoch{9}, Sequence{2}, "0123456789abcdef"), 7);
+  auto commands = parse_all(
+      format_vote(question) + format_epochs() + format_beat(Epoch{9}, Sequence{2}, "0123456789abcdef"), 7);
   ASSERT_EQ(commands.size(), 3U);
   EXPECT_EQ(commands[0].vote, question);
   EXPECT_EQ(commands[1].verb, ShadowVerb::epochs);
@@ -208,15 +213,24 @@ TEST(ShadowParser, AnswersEachMistakeWithItsOwnReply) {
 
 TEST(XNote, SurvivesItsTextFormAndNothingElseIsOne) {
   const WallTime when{std::chrono::microseconds{1'700'000'000'000'001}};
-  NoteItem full{id, Generation{3},
-                {.number = 4, .is_held = true, .alarm_at = when, .attempts = {{"route one/2", 3}, {"ex\xc3\xa4mple-a.com", 1}},
-                 .last_error = "451 4.2.0 a+b=c, -, /, \xc3\xa9",
-                 .history = {{Generation{1}, OwnerRecord::How::accepted, "hub-1", SpoolId{7}, when, 2},
-                             {Generation{3}, OwnerRecord::How::handed_over, "hub-2", SpoolId{8}, WallTime{}, 0}}}};
-  NoteItem empty{id, Generation{1}, {.number = 1, .is_held = false, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}}};
+  NoteItem full{
+      id,
+      Generation{3},
+      {.number = 4,
+       .is_held = true,
+       .alarm_at = when,
+       .attempts = {{"route one/2", 3}, {"ex\xc3\xa4mple-a.com", 1}},
+       .last_error = "451 4.2.0 a+b=c, -, /, \xc3\xa9",
+       .history = {{Generation{1}, OwnerRecord::How::accepted, "hub-1", SpoolId{7}, when, 2},
+                   {Generation{3}, OwnerRecord::How::handed_over, "hub-2", SpoolId{8}, WallTime{}, 0}}}};
+  NoteItem empty{
+      id,
+      Generation{1},
+      {.number = 1, .is_held = false, .alarm_at = {}, .attempts = {}, .last_error = "", .history = {}}};
   auto elsewhere = full;
   elsewhere.note.next_hop = "host:[2001:db8::1]:2525";
-  EXPECT_EQ(format_note(elsewhere), format_note(full) + " host:[2001:db8::1]:2525") << "a word that only a hub gets that offers the keyword";
+  EXPECT_EQ(format_note(elsewhere), format_note(full) + " host:[2001:db8::1]:2525")
+      << "a word that only a hub gets that offers the keyword";
   for (const auto& item : {full, empty, elsewhere}) {
     auto line = format_note(item);
     EXPECT_EQ(line.find_first_of("\r\n"), std::string::npos);
@@ -232,25 +246,43 @@ TEST(XNote, SurvivesItsTextFormAndNothingElseIsOne) {
   control.note.last_error = "a\r\nb";
   EXPECT_EQ(parse_note(format_note(control))->note.last_error, "a??b");
   auto offered = offer();
-  offered.note = {.number = 4, .is_held = true, .alarm_at = when, .attempts = {}, .last_error = "", .history = {}};
+  offered.note = {
+      .number = 4, .is_held = true, .alarm_at = when, .attempts = {}, .last_error = "", .history = {}};
   EXPECT_EQ(parse_all(format_copy(offered), 1000)[0].copy.note, offered.note);
   EXPECT_EQ(parse_all(format_copy(offered), 1000)[0].copy.done, offered.done);
   offered.note.next_hop = "mx:a-b.example:25";
   EXPECT_EQ(parse_all(format_copy(offered), 1000)[0].copy.note, offered.note);
-  for (const auto* word : {"NOTE:1:free:0:", "NOTE:1:free:0:-", "NOTE:1:free:0:a+0Ab", "NOTE:1:free"}) EXPECT_FALSE(parse_copy_note(word)) << word;
+  for (const auto* word : {"NOTE:1:free:0:", "NOTE:1:free:0:-", "NOTE:1:free:0:a+0Ab", "NOTE:1:free"})
+    EXPECT_FALSE(parse_copy_note(word)) << word;
   EXPECT_FALSE(parse_copy_note("NOTE:1:free:0:" + std::string(next_hop_octets_max + 1, 'x')));
 
   const auto text = to_string(id);
   std::string many = text + " 1 1 held 0 ";
   for (int i = 0; i < 33; ++i) many += (i == 0 ? "a/1" : ",a/1");
   std::string owners;
-  for (int i = 0; i < 17; ++i) owners += std::string(i == 0 ? "" : ",") + "accepted/1/hub/0000000000000007/0/0";
-  for (const auto& line : {text, text + " 1 1 held 0 - -", text + " 0 1 held 0 - - -", text + " 1 0 held 0 - - -", text + " 1 1 kept 0 - - -",
-                           text + " 1 1 held x - - -", text + " 1 1 held 99999999999999999999 - - -", text + " 1 1 held 0 a - -",
-                           text + " 1 1 held 0 a/4294967296 - -", text + " 1 1 held 0 - accepted/1/hub - -",
-                           text + " 1 1 held 0 - stolen/1/hub/0000000000000007/0/0 -", text + " 1 1 held 0 - accepted/1/h@b/0000000000000007/0/0 -",
-                           text + " 1 1 held 0 - accepted/0/hub/0000000000000007/0/0 -", text + " 1 1 held 0 - - a+0Db", text + " 1 1 held 0 - - a +0A", text + " 1 1 held 0 - - a -", text + " 1 1 held 0 - - a b c", text + " 1 1 held 0 - - a " + std::string(next_hop_octets_max + 1, 'x'),
-                           text + " 1 1 held 0 - - " + std::string(513, 'x'), many + " - -", text + " 1 1 held 0 - " + owners + " -"})
+  for (int i = 0; i < 17; ++i)
+    owners += std::string(i == 0 ? "" : ",") + "accepted/1/hub/0000000000000007/0/0";
+  for (const auto& line : {text,
+                           text + " 1 1 held 0 - -",
+                           text + " 0 1 held 0 - - -",
+                           text + " 1 0 held 0 - - -",
+                           text + " 1 1 kept 0 - - -",
+                           text + " 1 1 held x - - -",
+                           text + " 1 1 held 99999999999999999999 - - -",
+                           text + " 1 1 held 0 a - -",
+                           text + " 1 1 held 0 a/4294967296 - -",
+                           text + " 1 1 held 0 - accepted/1/hub - -",
+                           text + " 1 1 held 0 - stolen/1/hub/0000000000000007/0/0 -",
+                           text + " 1 1 held 0 - accepted/1/h@b/0000000000000007/0/0 -",
+                           text + " 1 1 held 0 - accepted/0/hub/0000000000000007/0/0 -",
+                           text + " 1 1 held 0 - - a+0Db",
+                           text + " 1 1 held 0 - - a +0A",
+                           text + " 1 1 held 0 - - a -",
+                           text + " 1 1 held 0 - - a b c",
+                           text + " 1 1 held 0 - - a " + std::string(next_hop_octets_max + 1, 'x'),
+                           text + " 1 1 held 0 - - " + std::string(513, 'x'),
+                           many + " - -",
+                           text + " 1 1 held 0 - " + owners + " -"})
     EXPECT_FALSE(parse_note(line)) << line;
   EXPECT_EQ(parse_noted(format_noted(id, NotedState::wait)), (std::pair{id, NotedState::wait}));
   EXPECT_FALSE(parse_noted(text + " forgotten"));
@@ -267,7 +299,8 @@ TEST(ShadowParser, BoundsTheNumberOfLines) {
 }
 
 TEST(AskAnswer, SurvivesItsTextForm) {
-  for (auto kind : {AskKind::unknown, AskKind::pending, AskKind::live, AskKind::waiting, AskKind::held, AskKind::done}) {
+  for (auto kind :
+       {AskKind::unknown, AskKind::pending, AskKind::live, AskKind::waiting, AskKind::held, AskKind::done}) {
     AskAnswer a{id, kind, Generation{4}, "", SpoolId{0}};
     if (kind == AskKind::held) {
       a.owner_hub = "hub-3";
@@ -275,8 +308,9 @@ TEST(AskAnswer, SurvivesItsTextForm) {
     }
     EXPECT_EQ(parse_answer(format_answer(a)), a);
   }
-  for (const char* bad : {"", "x live 1", "9f86d081884c7d65-2 alive 1", "9f86d081884c7d65-2 live", "9f86d081884c7d65-2 held 1",
-                          "9f86d081884c7d65-2 live 1 hub-1 0000000000000007", "9f86d081884c7d65-2 held 1 hub-1 0"})
+  for (const char* bad :
+       {"", "x live 1", "9f86d081884c7d65-2 alive 1", "9f86d081884c7d65-2 live", "9f86d081884c7d65-2 held 1",
+        "9f86d081884c7d65-2 live 1 hub-1 0000000000000007", "9f86d081884c7d65-2 held 1 hub-1 0"})
     EXPECT_FALSE(parse_answer(bad)) << bad;
 }
 

@@ -1,5 +1,5 @@
-// Nothing that was said before TLS is known after it, and nothing that was not encrypted is taken for something that was:
-// in both directions, at every split.
+// Nothing that was said before TLS is known after it, and nothing that was not encrypted is taken for
+// something that was: in both directions, at every split.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -13,7 +13,8 @@ namespace {
 using testing::ReceiveDriver;
 
 constexpr std::string_view whole_mail =
-    "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\nSubject: x\r\n\r\nhello\r\n.\r\nQUIT\r\n";
+    "EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\nDATA\r\nSubject: "
+    "x\r\n\r\nhello\r\n.\r\nQUIT\r\n";
 
 ReceiveSessionLimits offering(StartTlsOffer offer = StartTlsOffer::offered) {
   ReceiveSessionLimits limits;
@@ -41,7 +42,8 @@ Heard fresh() {
 }
 
 TEST(StartTls, NothingBehindItIsObeyedAtAnySplit) {
-  const std::string wire = "EHLO c.example\r\nSTARTTLS\r\nMAIL FROM:<evil@c.example>\r\nRCPT TO:<b@d.example>\r\n";
+  const std::string wire =
+      "EHLO c.example\r\nSTARTTLS\r\nMAIL FROM:<evil@c.example>\r\nRCPT TO:<b@d.example>\r\n";
   const auto command_end = wire.find("MAIL");
   for (std::size_t cut = 0; cut <= wire.size(); ++cut) {
     ReceiveDriver driver(offering());
@@ -54,7 +56,8 @@ TEST(StartTls, NothingBehindItIsObeyedAtAnySplit) {
     said += driver.feed(wire.substr(cut));
     EXPECT_EQ(driver.handshakes, 0) << cut;
     EXPECT_TRUE(driver.is_closed) << cut;
-    EXPECT_TRUE(said.ends_with("554 5.5.0 octets behind STARTTLS that are not encrypted, closing\r\n")) << said;
+    EXPECT_TRUE(said.ends_with("554 5.5.0 octets behind STARTTLS that are not encrypted, closing\r\n"))
+        << said;
     EXPECT_FALSE(said.contains("2.1.0"));
   }
 }
@@ -62,11 +65,19 @@ TEST(StartTls, NothingBehindItIsObeyedAtAnySplit) {
 TEST(StartTls, WhateverWasSaidBeforeLeavesNoTrace) {
   const auto expected = fresh();
   ASSERT_EQ(expected.kept.size(), 1U);
-  const std::vector<std::string> lines = {
-      "HELO evil.example",      "EHLO evil.example", "MAIL FROM:<evil@c.example> SMTPUTF8 RET=FULL", "RCPT TO:<evil@d.example>",
-      "RCPT TO:<nobody@d.org>", "RSET",              "BDAT 5\r\nevil.",                              "BDAT 4 LAST\r\nevil",
-      "DATA\r\nevil\r\n.",      "NOOP",              "VRFY x",                                       "FROBNICATE",
-      "STARTTLS evil"};
+  const std::vector<std::string> lines = {"HELO evil.example",
+                                          "EHLO evil.example",
+                                          "MAIL FROM:<evil@c.example> SMTPUTF8 RET=FULL",
+                                          "RCPT TO:<evil@d.example>",
+                                          "RCPT TO:<nobody@d.org>",
+                                          "RSET",
+                                          "BDAT 5\r\nevil.",
+                                          "BDAT 4 LAST\r\nevil",
+                                          "DATA\r\nevil\r\n.",
+                                          "NOOP",
+                                          "VRFY x",
+                                          "FROBNICATE",
+                                          "STARTTLS evil"};
   std::mt19937 random(7);
   int upgraded = 0;
   for (int run = 0; run < 3000; ++run) {
@@ -95,7 +106,9 @@ SendSession greeted(StartTlsUse use, std::string_view hello = with_starttls) {
   session.feed(hello);
   return session;
 }
-std::string said(SendSession& session) { return std::exchange(session.output(), ""); }
+std::string said(SendSession& session) {
+  return std::exchange(session.output(), "");
+}
 
 TEST(StartTls, IsSaidWhereOfferedAndHelloIsSaidAgain) {
   auto session = greeted(StartTlsUse::if_offered);
@@ -159,7 +172,8 @@ TEST(StartTls, ARefusalIsTakenOrEndsTheSession) {
 }
 
 TEST(StartTls, WithoutTheOfferMailGoesOnOrNot) {
-  EXPECT_EQ(greeted(StartTlsUse::if_offered, "250-mx\r\n250 PIPELINING\r\n").phase(), SendSession::Phase::ready);
+  EXPECT_EQ(greeted(StartTlsUse::if_offered, "250-mx\r\n250 PIPELINING\r\n").phase(),
+            SendSession::Phase::ready);
   EXPECT_EQ(greeted(StartTlsUse::never).phase(), SendSession::Phase::ready);
   auto session = greeted(StartTlsUse::always, "250-mx\r\n250 PIPELINING\r\n");
   EXPECT_EQ(session.phase(), SendSession::Phase::over);

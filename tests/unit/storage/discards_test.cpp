@@ -134,7 +134,8 @@ TEST_F(DiscardsTest, HoldsBackWhatDependsOnAForkUntilItIsProtected) {
   record(record_failed);
   EXPECT_TRUE(outbox(hub2).empty());
   EXPECT_TRUE(owed().empty());
-  EXPECT_EQ(kind(message.id), Knowledge::Kind::handing_over) << "told that it is done, a holder would drop its copy";
+  EXPECT_EQ(kind(message.id), Knowledge::Kind::handing_over)
+      << "told that it is done, a holder would drop its copy";
 
   must([&](Writer& writer) {
     return writer.set_holders(dsn.row, {holder("hub3", 33, Holder::State::offered)}, true);

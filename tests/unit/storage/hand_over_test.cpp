@@ -53,8 +53,9 @@ TEST_F(HandOverTest, CannotBeHeldOrReleasedHereMeanwhile) {
   auto message = protected_message();
   begin(message.row);
   for (auto state : {MessageState::queued, MessageState::held})
-    EXPECT_FALSE(box.write([&](Writer& writer) { return writer.set_state(message.row, state, message.queue); }))
-        << "the operator's word was on its way when the hand-over began";
+    EXPECT_FALSE(box.write([&](Writer& writer) {
+      return writer.set_state(message.row, state, message.queue);
+    })) << "the operator's word was on its way when the hand-over began";
   EXPECT_EQ(stored(message.row)->state, MessageState::handing_over);
   EXPECT_EQ(due(), 0U);
 }
@@ -62,7 +63,8 @@ TEST_F(HandOverTest, CannotBeHeldOrReleasedHereMeanwhile) {
 TEST_F(HandOverTest, KnowsItsReceiverHoweverItsHoldersChange) {
   auto message = protected_message();
   begin(message.row);
-  EXPECT_EQ(stored(message.row)->holders, message.holders) << "the receiver has nothing that it could lose or take over";
+  EXPECT_EQ(stored(message.row)->holders, message.holders)
+      << "the receiver has nothing that it could lose or take over";
   must([&](Writer& writer) {
     return writer.change_holders(message.row, [](std::vector<Holder>& holders) {
       EXPECT_EQ(holders.size(), 1U);
@@ -90,11 +92,14 @@ TEST_F(HandOverTest, IsUndeliverableButKeptOnceItIsOffered) {
   EXPECT_EQ(got->generation, Generation{1});
   EXPECT_EQ(got->queue, message.queue);
   EXPECT_EQ(counts().messages, 1U);
-  EXPECT_EQ(ask([&](Reader& reader) { return reader.lookup(message.id); }).kind, Knowledge::Kind::handing_over);
+  EXPECT_EQ(ask([&](Reader& reader) { return reader.lookup(message.id); }).kind,
+            Knowledge::Kind::handing_over);
   lose_power();
-  EXPECT_EQ(ask([](Reader& reader) { return reader.handing_over(RowId{0}, 10); }), (std::vector<RowId>{message.row}));
+  EXPECT_EQ(ask([](Reader& reader) { return reader.handing_over(RowId{0}, 10); }),
+            (std::vector<RowId>{message.row}));
   // Not twice at once.
-  auto again = box.write([&](Writer& writer) { return writer.begin_hand_over(message.row, holder("hub3", hub3.value)); });
+  auto again = box.write(
+      [&](Writer& writer) { return writer.begin_hand_over(message.row, holder("hub3", hub3.value)); });
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, std::errc::device_or_resource_busy);
 }
@@ -126,9 +131,15 @@ TEST_F(HandOverTest, RemembersThatTheOperatorHeldIt) {
 
 TEST_F(HandOverTest, IsKeptAsTheShadowOfItsNewOwnerAndOlderCopiesAreSuperseded) {
   auto message = protected_message();
-  EXPECT_TRUE(box.write([&](Writer& w) { return outcome_of(w.record_attempt(attempt(message.row, {{0, RecipientOutcome::State::delivered, "250"}}, {{"example.com", at(60), 1}}))); }));
+  EXPECT_TRUE(box.write([&](Writer& w) {
+    return outcome_of(w.record_attempt(attempt(message.row, {{0, RecipientOutcome::State::delivered, "250"}},
+                                               {{"example.com", at(60), 1}})));
+  }));
   begin(message.row);
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::kept); });
+  must([&](Writer& writer) {
+    return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4},
+                                Writer::HandOverEnd::kept);
+  });
   EXPECT_FALSE(stored(message.row));
   auto shadow = ask([&](Reader& reader) { return reader.shadow(message.id); });
   ASSERT_TRUE(shadow);
@@ -145,7 +156,8 @@ TEST_F(HandOverTest, IsKeptAsTheShadowOfItsNewOwnerAndOlderCopiesAreSuperseded) 
   EXPECT_EQ(items[1].generation, Generation{1});
   EXPECT_TRUE(owed(hub2).empty());
   // Superseded is not done.
-  EXPECT_EQ(ask([&](Reader& reader) { return reader.lookup(message.id); }).kind, Knowledge::Kind::held_for_other);
+  EXPECT_EQ(ask([&](Reader& reader) { return reader.lookup(message.id); }).kind,
+            Knowledge::Kind::held_for_other);
 }
 
 TEST_F(HandOverTest, OwesTheDoneToAllHoldersWhereTheReceiverIsOnlyTakenToOwnIt) {
@@ -160,9 +172,12 @@ TEST_F(HandOverTest, OwesTheDoneToAllHoldersWhereTheReceiverIsOnlyTakenToOwnIt) 
       std::erase_if(items, [&](const OutboxItem& item) { return item.id != message.id; });
       return items;
     };
-    must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, how); });
+    must([&](Writer& writer) {
+      return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, how);
+    });
     EXPECT_TRUE(of(hub2).empty()) << "its copy may be needed, or it owns the message";
-    EXPECT_EQ(of(hub3).size(), how == End::kept ? 1U : 0U) << "where nobody has said that hub2 has the message, this copy is needed";
+    EXPECT_EQ(of(hub3).size(), how == End::kept ? 1U : 0U)
+        << "where nobody has said that hub2 has the message, this copy is needed";
     ASSERT_TRUE(ask([&](Reader& reader) { return reader.shadow(message.id); }));
     OutboxItem done;
     done.id = message.id;
@@ -171,7 +186,8 @@ TEST_F(HandOverTest, OwesTheDoneToAllHoldersWhereTheReceiverIsOnlyTakenToOwnIt) 
     must([&](Writer& writer) { return outcome_of(writer.apply_discard(done, SpoolId{0x4444})); });
     ASSERT_EQ(of(hub3).size(), 1U);
     EXPECT_TRUE(of(hub3)[0].all);
-    ASSERT_EQ(of(hub2).size(), how == End::kept ? 0U : 1U) << "it may have a copy, of which nobody else knows";
+    ASSERT_EQ(of(hub2).size(), how == End::kept ? 0U : 1U)
+        << "it may have a copy, of which nobody else knows";
     if (how == End::concluded) EXPECT_TRUE(of(hub2)[0].all);
   }
 }
@@ -179,7 +195,10 @@ TEST_F(HandOverTest, OwesTheDoneToAllHoldersWhereTheReceiverIsOnlyTakenToOwnIt) 
 TEST_F(HandOverTest, LeavesNothingWhenTheNewOwnerHasACopyElsewhere) {
   auto message = protected_message();
   begin(message.row);
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); });
+  must([&](Writer& writer) {
+    return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4},
+                                Writer::HandOverEnd::moved);
+  });
   EXPECT_EQ(counts().messages, 0U);
   EXPECT_EQ(counts().shadows, 0U);
   EXPECT_EQ(ask([&](Reader& reader) { return reader.chunk(message.row, 0); }), "");
@@ -188,7 +207,10 @@ TEST_F(HandOverTest, LeavesNothingWhenTheNewOwnerHasACopyElsewhere) {
 TEST_F(HandOverTest, IsNotUnknownWhileSomebodyIsOwedThatALaterOwnerHasIt) {
   auto message = protected_message();
   begin(message.row);
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); });
+  must([&](Writer& writer) {
+    return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4},
+                                Writer::HandOverEnd::moved);
+  });
   auto known = [&] { return ask([&](Reader& reader) { return reader.lookup(message.id); }); };
   EXPECT_EQ(known().kind, Knowledge::Kind::handing_over) << "hub3 may ask yet, and hub2 be out of its reach";
   EXPECT_EQ(known().generation, Generation{1}) << "of a later one nothing is said";
@@ -201,7 +223,10 @@ TEST_F(HandOverTest, IsNotUnknownWhileSomebodyIsOwedThatALaterOwnerHasIt) {
 TEST_F(HandOverTest, WhoIsOwedThatALaterOwnerHasItIsOwedTheDoneWhenThatOwnerIsDone) {
   auto message = protected_message();
   begin(message.row);
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); });
+  must([&](Writer& writer) {
+    return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4},
+                                Writer::HandOverEnd::moved);
+  });
   OutboxItem done;
   done.id = message.id;
   done.all = true;
@@ -218,7 +243,10 @@ TEST_F(HandOverTest, WhoIsOwedThatALaterOwnerHasItIsNotToldTheDoneThatANotificat
   for (const bool is_held_back : {false, true}) {
     auto message = protected_message({"a@example.com"});
     begin(message.row);
-    must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); });
+    must([&](Writer& writer) {
+      return writer.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4},
+                                  Writer::HandOverEnd::moved);
+    });
     auto again = given(0, 3);
     again.id = message.id;
     auto taken = take(again);
@@ -248,7 +276,8 @@ TEST_F(HandOverTest, SupersededEndsWhatIsOwnedUnderAnEarlierGeneration) {
   EXPECT_TRUE(stored(message.row)) << "an equal one says nothing of this one";
   item.generation = Generation{2};
   must([&](Writer& writer) { return outcome_of(writer.apply_discard(item, hub2)); });
-  EXPECT_FALSE(stored(message.row)) << "hub2 took it over, and gave it on to a hub that has it with its copies";
+  EXPECT_FALSE(stored(message.row))
+      << "hub2 took it over, and gave it on to a hub that has it with its copies";
   EXPECT_EQ(counts().messages, 0U);
   EXPECT_EQ(ask([&](Reader& reader) { return reader.chunk(message.row, 0); }), "");
   auto items = owed(hub3);
@@ -285,14 +314,18 @@ TEST_F(HandOverTest, WaitsForANotificationThatHasNoCopyYet) {
   notification.is_protected = false;
   must([&](Writer& writer) -> Result<void> {
     if (auto accepted = accept(writer, notification); !accepted) return accepted;
-    auto record = attempt(message.row, {{0, RecipientOutcome::State::failed, "550"}}, {{"example.com", at(60), 1}});
+    auto record =
+        attempt(message.row, {{0, RecipientOutcome::State::failed, "550"}}, {{"example.com", at(60), 1}});
     record.fork = notification.row;
     return outcome_of(writer.record_attempt(record));
   });
-  auto early = box.write([&](Writer& writer) { return writer.begin_hand_over(message.row, holder("hub2", hub2.value)); });
+  auto early = box.write(
+      [&](Writer& writer) { return writer.begin_hand_over(message.row, holder("hub2", hub2.value)); });
   ASSERT_FALSE(early);
   EXPECT_EQ(early.error().code, std::errc::device_or_resource_busy);
-  must([&](Writer& writer) { return writer.set_holders(notification.row, {holder("hub3", hub3.value)}, true); });
+  must([&](Writer& writer) {
+    return writer.set_holders(notification.row, {holder("hub3", hub3.value)}, true);
+  });
   begin(message.row);
 }
 
@@ -368,7 +401,10 @@ TEST_F(HandOverTest, ComesBackToAHubThatStillGivesItAway) {
   EXPECT_EQ(counts().messages, 1U);
   EXPECT_EQ(due(), 1U);
   // The answer that comes late ends nothing.
-  EXPECT_FALSE(box.write([&](Writer& w) { return w.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4}, Writer::HandOverEnd::moved); }));
+  EXPECT_FALSE(box.write([&](Writer& w) {
+    return w.end_hand_over(message.row, Generation{2}, holder("hub2", hub2.value), Epoch{4},
+                           Writer::HandOverEnd::moved);
+  }));
   EXPECT_TRUE(stored(message.row));
 }
 

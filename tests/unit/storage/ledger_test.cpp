@@ -1,4 +1,5 @@
-// The ledger: every way into the queue and out of it has a word, and both sides of the balance are of one commit.
+// The ledger: every way into the queue and out of it has a word, and both sides of the balance are of one
+// commit.
 #include "tests/unit/storage/spool_fixture.h"
 
 namespace umbra::storage {
@@ -13,7 +14,8 @@ class LedgerTest : public SpoolTest {
   }
   std::uint64_t entered(Entered how) { return balance().ledger.entered[static_cast<std::size_t>(how)]; }
   std::uint64_t left(Left how) { return balance().ledger.left[static_cast<std::size_t>(how)]; }
-  NewMessage accepted(std::vector<std::string> addresses = {"a@example.com"}, Entered how = Entered::accepted) {
+  NewMessage accepted(std::vector<std::string> addresses = {"a@example.com"},
+                      Entered how = Entered::accepted) {
     auto message = new_message(spool(), std::move(addresses));
     message.entered = how;
     must([&](Writer& writer) { return accept(writer, message); });
@@ -71,7 +73,9 @@ TEST_F(LedgerTest, AnAttemptOfAMessageThatHasEndedCountsNothing) {
   auto message = accepted();
   record(attempt(message.row, {delivered(0)}));
   record(attempt(message.row, {delivered(0)}));
-  must([&](Writer& writer) { return writer.finish_message(message.row, std::nullopt, SpoolId{}, Left::bounced); });
+  must([&](Writer& writer) {
+    return writer.finish_message(message.row, std::nullopt, SpoolId{}, Left::bounced);
+  });
   EXPECT_EQ(left(Left::delivered), 1U);
   EXPECT_EQ(left(Left::bounced), 0U);
 }
@@ -96,7 +100,8 @@ TEST_F(LedgerTest, HasAWordForWhatMovesBetweenHubs) {
   EXPECT_EQ(balance().handing_over, 1U);
   EXPECT_EQ(balance().queued, 1U) << "it is ours until the other hub has it";
   must([&](Writer& writer) {
-    return writer.end_hand_over(given.row, Generation{2}, holder("hub2", hub2.value), Epoch{1}, Writer::HandOverEnd::moved);
+    return writer.end_hand_over(given.row, Generation{2}, holder("hub2", hub2.value), Epoch{1},
+                                Writer::HandOverEnd::moved);
   });
   EXPECT_EQ(left(Left::handed_over), 1U);
   auto back = given;
@@ -109,7 +114,13 @@ TEST_F(LedgerTest, HasAWordForWhatMovesBetweenHubs) {
   });
   EXPECT_EQ(entered(Entered::received), 1U);
   must([&](Writer& writer) -> Result<void> {
-    auto ended = writer.apply_discard({.hub = "hub2", .spool = hub2, .id = back.id, .generation = Generation{3}, .all = true, .recipients = {}}, hub2);
+    auto ended = writer.apply_discard({.hub = "hub2",
+                                       .spool = hub2,
+                                       .id = back.id,
+                                       .generation = Generation{3},
+                                       .all = true,
+                                       .recipients = {}},
+                                      hub2);
     return ended ? Result<void>() : std::unexpected(ended.error());
   });
   EXPECT_EQ(left(Left::elsewhere), 1U);
@@ -159,7 +170,8 @@ TEST_F(LedgerTest, BothSidesAreOfOneCommit) {
         ASSERT_TRUE(before);
         for (; commits < 5; ++commits) {
           auto message = new_message(spool(), {"a@example.com"});
-          spool().write([message](Writer& writer) { return accept(writer, message); }, 0, [](const Result<void>&) {});
+          spool().write([message](Writer& writer) { return accept(writer, message); }, 0,
+                        [](const Result<void>&) {});
           while (box.writer.run_one()) {
           }
         }

@@ -98,7 +98,9 @@ TEST_F(MessagesTest, CountsWhatIsDueAtOneDestination) {
   must([&](Writer& writer) { return writer.set_state(first.row, MessageState::held, {}); });
   EXPECT_EQ(count("example.com", 60), 1U) << "held is not due";
   EXPECT_EQ(ask([](Reader& reader) { return reader.handing_over_count(); }), 0U);
-  must([&](Writer& writer) { return writer.begin_hand_over(first.row, holder("hub2", 22, Holder::State::receiver)); });
+  must([&](Writer& writer) {
+    return writer.begin_hand_over(first.row, holder("hub2", 22, Holder::State::receiver));
+  });
   EXPECT_EQ(ask([](Reader& reader) { return reader.handing_over_count(); }), 1U);
 }
 
@@ -355,7 +357,8 @@ TEST_F(MessagesTest, IsProtectedByAsManyCopiesAsItsEnvelopeAsksFor) {
   must([&](Writer& writer) { return accept(writer, message); });
   auto name = [&](Holder named) {
     must([&](Writer& writer) {
-      return writer.change_holders(message.row, [&](std::vector<Holder>& holders) { holders.push_back(named); });
+      return writer.change_holders(message.row,
+                                   [&](std::vector<Holder>& holders) { holders.push_back(named); });
     });
   };
   name(holder("hub2", 22));
@@ -373,13 +376,16 @@ TEST_F(MessagesTest, FindsMessagesAndCopiesOfEveryHolderByIndex) {
   auto held_by = [&](std::uint64_t id) {
     return ask([&](Reader& reader) { return reader.messages_held_by(SpoolId{id}, RowId{0}, 10); });
   };
-  auto copies_on = [&](std::uint64_t id) { return ask([&](Reader& reader) { return reader.copies_on(SpoolId{id}); }); };
+  auto copies_on = [&](std::uint64_t id) {
+    return ask([&](Reader& reader) { return reader.copies_on(SpoolId{id}); });
+  };
   for (std::uint64_t id : {22U, 33U, 44U}) EXPECT_EQ(held_by(id), std::vector<RowId>{message.row}) << id;
   EXPECT_EQ(copies_on(22), 0U) << "a former owner is no copy";
   EXPECT_EQ(copies_on(33), 1U);
   EXPECT_EQ(copies_on(44), 1U);
   must([&](Writer& writer) {
-    return writer.change_holders(message.row, [](std::vector<Holder>& holders) { holders.erase(holders.begin() + 1); });
+    return writer.change_holders(message.row,
+                                 [](std::vector<Holder>& holders) { holders.erase(holders.begin() + 1); });
   });
   EXPECT_TRUE(held_by(33).empty());
   EXPECT_EQ(copies_on(44), 1U);

@@ -68,7 +68,11 @@ class NotesTest : public SpoolTest {
     return shadow ? shadow->note : MessageNote{};
   }
   static MessageNote a_note(std::uint32_t number, bool is_held) {
-    return {.number = number, .is_held = is_held, .alarm_at = at(172'800), .attempts = {{"example.com", 3}}, .last_error = "451 later",
+    return {.number = number,
+            .is_held = is_held,
+            .alarm_at = at(172'800),
+            .attempts = {{"example.com", 3}},
+            .last_error = "451 later",
             .history = {}};
   }
   NewMessage taken(const Shadow& shadow) {
@@ -114,7 +118,10 @@ TEST_F(NotesTest, AreOwedFromTheFirstChangeOnUntilEachHolderHasHeardTheLatest) {
 
 TEST_F(NotesTest, TellOfAttemptsAndOfAnAlarmThatRangButNotOfWhatIsDone) {
   auto message = protected_message();
-  must([&](Writer& writer) { return outcome_of(writer.record_attempt(attempt(message.row, {delivered(0)}, {{"example.com", at(9), 0}}))); });
+  must([&](Writer& writer) {
+    return outcome_of(
+        writer.record_attempt(attempt(message.row, {delivered(0)}, {{"example.com", at(9), 0}})));
+  });
   EXPECT_TRUE(owed(second).empty()) << "discard status says that";
   auto later = attempt(message.row, {deferred(1)}, {{"example.com", at(60), 1}});
   later.last_error = "451 later";
@@ -137,12 +144,16 @@ TEST_F(NotesTest, AreOwedToAHolderThatCameLaterAndToNobodyWhoIsGone) {
   told(message.row, second, 1);
   told(message.row, third, 1);
   must([&](Writer& writer) {
-    return writer.change_holders(message.row, [](std::vector<Holder>& holders) { holders = {holder("hub4", 0x444), holder("hub2", second.value)}; });
+    return writer.change_holders(message.row, [](std::vector<Holder>& holders) {
+      holders = {holder("hub4", 0x444), holder("hub2", second.value)};
+    });
   });
   EXPECT_EQ(owed(SpoolId{0x444}).size(), 1U);
   EXPECT_TRUE(owed(second).empty()) << "it has heard";
   set_state(message.row, MessageState::queued);
-  must([&](Writer& writer) { return writer.change_holders(message.row, [](std::vector<Holder>& holders) { holders.pop_back(); }); });
+  must([&](Writer& writer) {
+    return writer.change_holders(message.row, [](std::vector<Holder>& holders) { holders.pop_back(); });
+  });
   EXPECT_TRUE(owed(second).empty()) << "no holder any more";
   must([&](Writer& writer) { return writer.outbox_forget_spool(SpoolId{0x444}); });
   EXPECT_TRUE(owed(SpoolId{0x444}).empty());
@@ -163,12 +174,14 @@ TEST_F(NotesTest, OfACopyAreBelievedFromItsOwnerUnderItsGeneration) {
   EXPECT_TRUE(note_of(copy.id).is_held);
   EXPECT_EQ(note(copy.id, Generation{2}, third, a_note(9, false)), NoteAnswer::none) << "not its message";
   EXPECT_EQ(note(copy.id, Generation{1}, owner, a_note(9, false)), NoteAnswer::none) << "of an earlier owner";
-  EXPECT_EQ(note(copy.id, Generation{3}, third, a_note(9, false)), NoteAnswer::wait) << "its copy has not come yet";
+  EXPECT_EQ(note(copy.id, Generation{3}, third, a_note(9, false)), NoteAnswer::wait)
+      << "its copy has not come yet";
   EXPECT_EQ(note({owner, 99}, Generation{1}, owner, a_note(9, false)), NoteAnswer::none);
   EXPECT_EQ(note_of(copy.id), a_note(4, true));
   auto own = protected_message();
   EXPECT_EQ(note(own.id, Generation{1}, owner, a_note(9, true)), NoteAnswer::none);
-  EXPECT_EQ(note(own.id, Generation{2}, owner, a_note(9, true)), NoteAnswer::wait) << "owned here still, under an earlier generation";
+  EXPECT_EQ(note(own.id, Generation{2}, owner, a_note(9, true)), NoteAnswer::wait)
+      << "owned here still, under an earlier generation";
   EXPECT_EQ(ask([&](Reader& reader) { return reader.message(own.row); })->state, MessageState::queued);
 }
 
@@ -182,9 +195,11 @@ TEST_F(NotesTest, GoOnWithTheMessageThatIsTakenOver) {
   auto message = ask([&](Reader& reader) { return reader.message(copy.row); });
   ASSERT_TRUE(message);
   EXPECT_EQ(message->state, MessageState::held);
-  EXPECT_TRUE(ask([](Reader& reader) { return reader.due("example.com", at(1000), 10, {}); }).empty()) << "held: never due";
+  EXPECT_TRUE(ask([](Reader& reader) { return reader.due("example.com", at(1000), 10, {}); }).empty())
+      << "held: never due";
   EXPECT_EQ(message->alarm_at, at(172'800)) << "the sender was told of the delay once";
-  EXPECT_EQ(message->queue, (std::vector<QueueEntry>{{"example.com", at(0), 3}, {"other.example", at(0), 0}}));
+  EXPECT_EQ(message->queue,
+            (std::vector<QueueEntry>{{"example.com", at(0), 3}, {"other.example", at(0), 0}}));
   EXPECT_EQ(message->last_error, "451 later");
   std::vector<OwnerRecord> history = {{Generation{1}, How::accepted, "hub9", owner, at(0), 3},
                                       {Generation{2}, How::taken_over, "hub1", spool().id(), at(50), 0}};
@@ -201,7 +216,8 @@ TEST_F(NotesTest, NeverPutAnAlarmBehindTheExpiry) {
   wrong.alarm_at = at(999'999'999);
   note(copy.id, Generation{1}, owner, wrong);
   must([&](Writer& writer) { return writer.take_over(taken(copy)); });
-  EXPECT_EQ(ask([&](Reader& reader) { return reader.message(copy.row); })->alarm_at, copy.envelope.expires_at);
+  EXPECT_EQ(ask([&](Reader& reader) { return reader.message(copy.row); })->alarm_at,
+            copy.envelope.expires_at);
 }
 
 TEST_F(NotesTest, StayWhenTheOwnerChangesUntilTheNewOneTellsMore) {
@@ -211,11 +227,13 @@ TEST_F(NotesTest, StayWhenTheOwnerChangesUntilTheNewOneTellsMore) {
   auto next = held(Generation{2}, second);
   put(next);
   EXPECT_TRUE(note_of(copy.id).is_held);
-  EXPECT_EQ(note(copy.id, Generation{2}, second, a_note(1, false)), NoteAnswer::noted) << "its numbers are its own";
+  EXPECT_EQ(note(copy.id, Generation{2}, second, a_note(1, false)), NoteAnswer::noted)
+      << "its numbers are its own";
   EXPECT_FALSE(note_of(copy.id).is_held);
   // A copy says itself whether it is held; what it does not say stays as it was told.
   auto after_that = held(Generation{3}, owner);
-  after_that.note = {.number = 2, .is_held = true, .alarm_at = at(7), .attempts = {}, .last_error = "", .history = {}};
+  after_that.note = {
+      .number = 2, .is_held = true, .alarm_at = at(7), .attempts = {}, .last_error = "", .history = {}};
   put(after_that);
   EXPECT_TRUE(note_of(copy.id).is_held);
   EXPECT_EQ(note_of(copy.id).last_error, "451 later");
@@ -228,13 +246,16 @@ TEST_F(NotesTest, StayWhenTheOwnerChangesUntilTheNewOneTellsMore) {
 
 TEST_F(NotesTest, TellWhereTheOperatorSendsAMessageAndThatItGoesAsTheRoutesSayAgain) {
   auto message = protected_message();
-  must([&](Writer& writer) { return writer.set_next_hop(message.row, "host:relay.example:25", {{"host:relay.example:25", at(5), 0}}); });
+  must([&](Writer& writer) {
+    return writer.set_next_hop(message.row, "host:relay.example:25", {{"host:relay.example:25", at(5), 0}});
+  });
   lose_power();
   auto now = ask([&](Reader& reader) { return reader.message(message.row); });
   ASSERT_TRUE(now);
   EXPECT_EQ(now->next_hop, "host:relay.example:25");
   EXPECT_EQ(now->queue, (std::vector<QueueEntry>{{"host:relay.example:25", at(5), 0}}));
-  EXPECT_EQ(ask([](Reader& reader) { return reader.due("host:relay.example:25", at(5), 10, {}); }).size(), 1U);
+  EXPECT_EQ(ask([](Reader& reader) { return reader.due("host:relay.example:25", at(5), 10, {}); }).size(),
+            1U);
   EXPECT_TRUE(ask([](Reader& reader) { return reader.due("example.com", at(1000), 10, {}); }).empty());
   auto notes = owed(second);
   ASSERT_EQ(notes.size(), 1U);
@@ -245,7 +266,9 @@ TEST_F(NotesTest, TellWhereTheOperatorSendsAMessageAndThatItGoesAsTheRoutesSayAg
   ASSERT_EQ(owed(second).size(), 1U);
   EXPECT_EQ(owed(second)[0].note.next_hop, "");
   EXPECT_EQ(ask([&](Reader& reader) { return reader.message(message.row); })->next_hop, "");
-  must([&](Writer& writer) { return writer.set_next_hop(message.row, "mx:example.org:25", {{"mx:example.org:25", at(7), 0}}); });
+  must([&](Writer& writer) {
+    return writer.set_next_hop(message.row, "mx:example.org:25", {{"mx:example.org:25", at(7), 0}});
+  });
   must([&](Writer& writer) { return writer.cede(message.row, Generation{2}, "hub2", second, Epoch{3}); });
   EXPECT_EQ(note_of(message.id).next_hop, "mx:example.org:25");
 }
@@ -253,8 +276,11 @@ TEST_F(NotesTest, TellWhereTheOperatorSendsAMessageAndThatItGoesAsTheRoutesSayAg
 TEST_F(NotesTest, AHeldMessageIsSentAnotherWayWhenItIsReleased) {
   auto message = protected_message();
   set_state(message.row, MessageState::held);
-  must([&](Writer& writer) { return writer.set_next_hop(message.row, "route:other", {{"route:other", at(5), 0}}); });
-  EXPECT_TRUE(ask([](Reader& reader) { return reader.due("route:other", at(1000), 10, {}); }).empty()) << "held: never due";
+  must([&](Writer& writer) {
+    return writer.set_next_hop(message.row, "route:other", {{"route:other", at(5), 0}});
+  });
+  EXPECT_TRUE(ask([](Reader& reader) { return reader.due("route:other", at(1000), 10, {}); }).empty())
+      << "held: never due";
   auto now = ask([&](Reader& reader) { return reader.message(message.row); });
   EXPECT_EQ(now->state, MessageState::held);
   EXPECT_EQ(now->next_hop, "route:other");
@@ -302,7 +328,10 @@ TEST_F(NotesTest, OfAMessageThatIsCededAreKeptWithTheShadow) {
 TEST_F(NotesTest, TellTheHistoryOfAMessageThatComesBackToWhoAcceptedIt) {
   auto message = protected_message();
   must([&](Writer& writer) { return writer.begin_hand_over(message.row, holder("hub4", 0x444)); });
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("hub4", 0x444), Epoch{1}, Writer::HandOverEnd::kept); });
+  must([&](Writer& writer) {
+    return writer.end_hand_over(message.row, Generation{2}, holder("hub4", 0x444), Epoch{1},
+                                Writer::HandOverEnd::kept);
+  });
   auto copy = ask([&](Reader& reader) { return reader.shadow(message.id); });
   ASSERT_TRUE(copy);
   must([&](Writer& writer) { return writer.take_over(taken(*copy)); });
@@ -313,11 +342,15 @@ TEST_F(NotesTest, TellTheHistoryOfAMessageThatComesBackToWhoAcceptedIt) {
   EXPECT_EQ(history[2].how, How::taken_over);
 }
 
-// Nobody could say who owned it in between. A name that is none would be refused by every hub that is told of it.
+// Nobody could say who owned it in between. A name that is none would be refused by every hub that is told of
+// it.
 TEST_F(NotesTest, NameNoOwnerThatNobodyKnows) {
   auto message = protected_message();
   must([&](Writer& writer) { return writer.begin_hand_over(message.row, holder("hub4", 0x444)); });
-  must([&](Writer& writer) { return writer.end_hand_over(message.row, Generation{2}, holder("", 0), Epoch{0}, Writer::HandOverEnd::kept); });
+  must([&](Writer& writer) {
+    return writer.end_hand_over(message.row, Generation{2}, holder("", 0), Epoch{0},
+                                Writer::HandOverEnd::kept);
+  });
   auto copy = ask([&](Reader& reader) { return reader.shadow(message.id); });
   ASSERT_TRUE(copy);
   must([&](Writer& writer) { return writer.take_over(taken(*copy)); });
@@ -330,7 +363,8 @@ TEST_F(NotesTest, OfAMessageHandedOverHaveItsHistory) {
   message.id = {owner, 77};
   message.row = spool().next_row();
   message.generation = Generation{4};
-  message.history = {{Generation{1}, How::accepted, "hub9", owner, at(0), 1}, {Generation{4}, How::handed_over, "hub1", spool().id(), at(9), 0}};
+  message.history = {{Generation{1}, How::accepted, "hub9", owner, at(0), 1},
+                     {Generation{4}, How::handed_over, "hub1", spool().id(), at(9), 0}};
   must([&](Writer& writer) -> Result<void> {
     auto accepted = writer.accept_hand_over(message, true);
     if (!accepted) return std::unexpected(accepted.error());
@@ -357,7 +391,8 @@ TEST_F(NotesTest, OfACopyThatIsHandedOverWithoutItsBodyAreThoseOfTheRecord) {
   message.alarm_at = at(172'800);
   message.queue = {{"example.com", at(90), 5}};
   message.last_error = "451 later still";
-  message.history = {{Generation{1}, How::accepted, "hub9", owner, at(0), 5}, {Generation{2}, How::handed_over, "hub1", spool().id(), at(9), 0}};
+  message.history = {{Generation{1}, How::accepted, "hub9", owner, at(0), 5},
+                     {Generation{2}, How::handed_over, "hub1", spool().id(), at(9), 0}};
   RowId row{0};
   must([&](Writer& writer) -> Result<void> {
     auto accepted = writer.accept_hand_over(message, true);
@@ -385,7 +420,8 @@ TEST_F(NotesTest, OfACopyThatIsHandedOverWithoutItsBodyAreThoseOfTheRecord) {
 
 TEST_F(NotesTest, KeepTheFirstOwnerAndTheLatest) {
   std::vector<OwnerRecord> history;
-  for (std::uint32_t i = 1; i <= 40; ++i) add_owner(history, {Generation{i}, How::handed_over, "hub", owner, at(i), 0});
+  for (std::uint32_t i = 1; i <= 40; ++i)
+    add_owner(history, {Generation{i}, How::handed_over, "hub", owner, at(i), 0});
   ASSERT_EQ(history.size(), owner_records_max);
   EXPECT_EQ(history.front().generation, Generation{1});
   EXPECT_EQ(history[1].generation, Generation{26});
@@ -393,10 +429,15 @@ TEST_F(NotesTest, KeepTheFirstOwnerAndTheLatest) {
 }
 
 TEST(Notes, AreReadAsTheyWereWrittenAndNotWhenDamaged) {
-  MessageNote note{.number = 7, .is_held = true, .alarm_at = at(3), .attempts = {{"example.com", 2}}, .last_error = "451",
+  MessageNote note{.number = 7,
+                   .is_held = true,
+                   .alarm_at = at(3),
+                   .attempts = {{"example.com", 2}},
+                   .last_error = "451",
                    .history = {{Generation{1}, How::accepted, "a", owner, at(1), 2}}};
   const auto before_11 = encode_note(note).size() - 1;
-  EXPECT_EQ(decode_note(encode_note(note).substr(0, before_11)), note) << "as it was written before there was a next hop in it";
+  EXPECT_EQ(decode_note(encode_note(note).substr(0, before_11)), note)
+      << "as it was written before there was a next hop in it";
   note.next_hop = "host:relay.example:25";
   auto octets = encode_note(note);
   EXPECT_EQ(decode_note(octets), note);

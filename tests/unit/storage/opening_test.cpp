@@ -164,10 +164,14 @@ TEST_F(OpeningTest, BringsAnOlderSpoolUpToDateWithItsHoldersIndexed) {
   message.holders = {holder("hub2", 22, Holder::State::offered), holder("hub3", 33)};
   ASSERT_TRUE(box->write([&](Writer& writer) { return accept(writer, message); }));
   box->close();
-  sql("DROP TABLE holds; DROP INDEX outbox_superseded; DROP TABLE untold; ALTER TABLE messages DROP COLUMN noted; ALTER TABLE messages DROP COLUMN history; ALTER TABLE messages DROP COLUMN next_hop; ALTER TABLE shadows DROP COLUMN note;"
-      "DROP TABLE kept; DROP TABLE resends; ALTER TABLE meta DROP COLUMN kept; ALTER TABLE meta DROP COLUMN kept_octets;"
+  sql("DROP TABLE holds; DROP INDEX outbox_superseded; DROP TABLE untold; ALTER TABLE messages DROP COLUMN "
+      "noted; ALTER TABLE messages DROP COLUMN history; ALTER TABLE messages DROP COLUMN next_hop; ALTER "
+      "TABLE shadows DROP COLUMN note;"
+      "DROP TABLE kept; DROP TABLE resends; ALTER TABLE meta DROP COLUMN kept; ALTER TABLE meta DROP COLUMN "
+      "kept_octets;"
       "ALTER TABLE progress DROP COLUMN next_hop;"
-      "DROP TABLE notes; DROP INDEX messages_handing_over; DROP INDEX messages_held_by; DROP TABLE further_holders; ALTER TABLE messages DROP COLUMN held_by;"
+      "DROP TABLE notes; DROP INDEX messages_handing_over; DROP INDEX messages_held_by; DROP TABLE "
+      "further_holders; ALTER TABLE messages DROP COLUMN held_by;"
       "ALTER TABLE messages DROP COLUMN copies; PRAGMA user_version=3");
   open();
   for (std::uint64_t hub : {22U, 33U})
@@ -176,7 +180,8 @@ TEST_F(OpeningTest, BringsAnOlderSpoolUpToDateWithItsHoldersIndexed) {
   EXPECT_EQ(box->read([](Reader& r) { return r.copies_on(SpoolId{33}); }).value(), 1U);
   EXPECT_EQ(box->read([](Reader& r) { return r.copies_on(SpoolId{22}); }).value(), 0U);
   EXPECT_TRUE(box->read([](Reader& r) { return r.notes_owed(SpoolId{33}, RowId{0}, 9); }).value().empty());
-  ASSERT_TRUE(box->write([&](Writer& writer) { return writer.set_state(message.row, MessageState::held, {}); }));
+  ASSERT_TRUE(
+      box->write([&](Writer& writer) { return writer.set_state(message.row, MessageState::held, {}); }));
   EXPECT_EQ(box->read([](Reader& r) { return r.notes_owed(SpoolId{33}, RowId{0}, 9); }).value().size(), 1U);
 }
 
@@ -185,7 +190,8 @@ TEST_F(OpeningTest, BringsASpoolOfBeforeTheNextHopsUpToDate) {
   auto message = new_message(*box->spool, {"a@example.com"});
   message.holders = {holder("hub2", 22)};
   ASSERT_TRUE(box->write([&](Writer& writer) { return accept(writer, message); }));
-  ASSERT_TRUE(box->write([&](Writer& writer) { return writer.set_state(message.row, MessageState::held, {}); }));
+  ASSERT_TRUE(
+      box->write([&](Writer& writer) { return writer.set_state(message.row, MessageState::held, {}); }));
   box->close();
   sql("ALTER TABLE messages DROP COLUMN next_hop; PRAGMA user_version=10");
   open();
@@ -194,7 +200,8 @@ TEST_F(OpeningTest, BringsASpoolOfBeforeTheNextHopsUpToDate) {
   EXPECT_EQ(read()->state, MessageState::held);
   EXPECT_EQ(read()->next_hop, "");
   EXPECT_EQ(read()->noted, 1U);
-  ASSERT_TRUE(box->write([&](Writer& writer) { return writer.set_next_hop(message.row, "host:relay.example:25", {}); }));
+  ASSERT_TRUE(box->write(
+      [&](Writer& writer) { return writer.set_next_hop(message.row, "host:relay.example:25", {}); }));
   box->close();
   open();
   EXPECT_EQ(read()->next_hop, "host:relay.example:25");

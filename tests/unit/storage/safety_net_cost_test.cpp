@@ -1,4 +1,5 @@
-// What the safety net costs where it is off: nothing. Counts every statement that SQLite runs in the life of a message, and every sync.
+// What the safety net costs where it is off: nothing. Counts every statement that SQLite runs in the life of
+// a message, and every sync.
 #include <sqlite3.h>
 
 #include <cstdio>
@@ -50,7 +51,8 @@ class SafetyNetCost : public SpoolTest {
   static constexpr SpoolId hub2{0x22};
   void SetUp() override {}
 
-  /// Of one message that is accepted, copied, delivered and told; and of one that is held for another hub until that one is done.
+  /// Of one message that is accepted, copied, delivered and told; and of one that is held for another hub
+  /// until that one is done.
   Cost lives_with(SafetyNetLimits limits) {
     Tracing tracing;
     box.options.safety_net = limits;
@@ -66,8 +68,16 @@ class SafetyNetCost : public SpoolTest {
       RecipientOutcome outcome{0, RecipientOutcome::State::delivered, "250 ok", {}};
       if (limits.enabled()) outcome.next_hop = "example.com mx.example.com 192.0.2.1";
       must([&](Writer& w) { return outcome_of(w.record_attempt(attempt(message.row, {outcome}))); });
-      Shadow shadow{.row = spool().next_row(), .id = {hub2, i}, .generation = Generation{1}, .owner_hub = "hub2", .owner_spool = hub2,
-                    .owner_epoch = Epoch{1}, .envelope = envelope_for({"b@example.com"}), .size = 6, .offered = {}, .done = {}};
+      Shadow shadow{.row = spool().next_row(),
+                    .id = {hub2, i},
+                    .generation = Generation{1},
+                    .owner_hub = "hub2",
+                    .owner_spool = hub2,
+                    .owner_epoch = Epoch{1},
+                    .envelope = envelope_for({"b@example.com"}),
+                    .size = 6,
+                    .offered = {},
+                    .done = {}};
       must([&](Writer& w) -> Result<void> {
         if (auto stored = w.insert_shadow(shadow); !stored) return std::unexpected(stored.error());
         return w.put_chunk(shadow.row, 0, "shadow");
@@ -88,17 +98,20 @@ class SafetyNetCost : public SpoolTest {
     std::uint64_t sum = 0;
     for (const auto& [text, count] : cost.by_text)
       for (const char* word : {"FROM ", "INTO ", "UPDATE "})
-        if ((text + " ").find(word + table + (text.ends_with(table) ? "" : " ")) != std::string::npos) sum += count;
+        if ((text + " ").find(word + table + (text.ends_with(table) ? "" : " ")) != std::string::npos)
+          sum += count;
     return sum;
   }
 };
 
 TEST_F(SafetyNetCost, SwitchedOffItsTablesAreNeverTouched) {
   auto off = lives_with({});
-  std::printf("off: %.2f statements, %.2f syncs, %.0f octets of WAL\n", off.statements, off.syncs, off.octets);
+  std::printf("off: %.2f statements, %.2f syncs, %.0f octets of WAL\n", off.statements, off.syncs,
+              off.octets);
   EXPECT_EQ(touching(off, "kept"), 0U);
   EXPECT_EQ(touching(off, "resends"), 0U);
-  EXPECT_EQ(touching(off, "progress"), messages) << "where it was delivered is not remembered: one removal of nothing, as ever";
+  EXPECT_EQ(touching(off, "progress"), messages)
+      << "where it was delivered is not remembered: one removal of nothing, as ever";
   EXPECT_EQ(off.syncs, 4.0) << "one for each commit of this test";
 }
 

@@ -106,7 +106,10 @@ TEST_F(SafetyNetTest, KeepsWhatIsDeliveredWithItsBody) {
   EXPECT_EQ(chunk(row), "body\n");
   EXPECT_EQ(counts().messages, 0U);
   // To everybody else it is done.
-  EXPECT_EQ(ask([&](Reader& r) { return r.lookup(MessageId{spool().id(), static_cast<std::uint64_t>(row.value)}); }).kind, Knowledge::Kind::done);
+  EXPECT_EQ(ask([&](Reader& r) {
+              return r.lookup(MessageId{spool().id(), static_cast<std::uint64_t>(row.value)});
+            }).kind,
+            Knowledge::Kind::done);
   EXPECT_FALSE(ask([&](Reader& r) { return r.message(row); }));
   EXPECT_EQ(ask([](Reader& r) { return r.due_count("example.com", WallTime::max()); }), 0U);
   expect_true_counts();
@@ -115,13 +118,15 @@ TEST_F(SafetyNetTest, KeepsWhatIsDeliveredWithItsBody) {
 TEST_F(SafetyNetTest, RemembersNextHopsOfSeveralAttempts) {
   auto row = put({"a@example.com", "b@example.com"});
   must([&](Writer& w) {
-    return outcome_of(w.record_attempt(attempt(row, {delivered_to(0, "example.com mx1"), deferred(1)}, {{"example.com", at(60), 1}})));
+    return outcome_of(w.record_attempt(
+        attempt(row, {delivered_to(0, "example.com mx1"), deferred(1)}, {{"example.com", at(60), 1}})));
   });
   EXPECT_THAT(all(), testing::IsEmpty());
   end(row, {delivered_to(1, "example.com mx2")});
   auto found = all();
   ASSERT_EQ(found.size(), 1U);
-  EXPECT_EQ(found[0].delivered, (std::vector<KeptRecipient>{{0, "example.com mx1", "250 ok"}, {1, "example.com mx2", "250 ok"}}));
+  EXPECT_EQ(found[0].delivered,
+            (std::vector<KeptRecipient>{{0, "example.com mx1", "250 ok"}, {1, "example.com mx2", "250 ok"}}));
 }
 
 TEST_F(SafetyNetTest, DoesNotKeepWhatOnlyBouncedOrWasForgottenOrWasResent) {
@@ -208,7 +213,8 @@ TEST_F(SafetyNetTest, NeverPassesItsCapAndTheOldestGoesFirst) {
     rows_put.push_back(deliver(std::string(4000, 'x')));
     EXPECT_LE(counts().kept_octets, cap);
     auto left = rows();
-    EXPECT_EQ(left, std::vector<RowId>(rows_put.end() - static_cast<std::ptrdiff_t>(left.size()), rows_put.end()));
+    EXPECT_EQ(left,
+              std::vector<RowId>(rows_put.end() - static_cast<std::ptrdiff_t>(left.size()), rows_put.end()));
   }
   EXPECT_GT(rows().size(), 8U);
   EXPECT_LT(rows().size(), 30U);
@@ -278,7 +284,8 @@ TEST_F(SafetyNetTest, GivesWayWhileTheDiskIsShort) {
 
 TEST_F(SafetyNetTest, GivesPagesBackToTheFileSystem) {
   box.close();
-  box.options.checkpoint_octets = 256 << 10;  // so that the bodies are in the database, not in the write-ahead log
+  box.options.checkpoint_octets =
+      256 << 10;  // so that the bodies are in the database, not in the write-ahead log
   open();
   turn_on(100 << 20);
   for (int i = 0; i < 40; ++i) deliver(std::string(200'000, 'x'));
@@ -293,7 +300,9 @@ TEST_F(SafetyNetTest, LargeBodiesGoPieceByPiece) {
   turn_on(20 << 20);
   auto message = new_message(spool(), {"a@example.com"});
   for (std::uint32_t i = 0; i < 20; ++i)
-    must([&](Writer& w) { return w.put_chunk(message.row, i, std::string(200'000, static_cast<char>('a' + i))); });
+    must([&](Writer& w) {
+      return w.put_chunk(message.row, i, std::string(200'000, static_cast<char>('a' + i)));
+    });
   message.size = 4'000'000;
   must([&](Writer& w) { return w.insert_message(message); });
   end(message.row, {delivered_to(0)});
@@ -310,7 +319,8 @@ TEST_F(SafetyNetTest, AnOperationThatIsRolledBackLeavesItsCountsAlone) {
   deliver();
   auto row = put({"a@example.com"});
   auto failed = box.write([&](Writer& w) -> Result<void> {
-    if (auto done = w.record_attempt(attempt(row, {delivered_to(0)})); !done) return std::unexpected(done.error());
+    if (auto done = w.record_attempt(attempt(row, {delivered_to(0)})); !done)
+      return std::unexpected(done.error());
     return failure(std::errc::invalid_argument, "taken back");
   });
   EXPECT_FALSE(failed);
@@ -319,7 +329,8 @@ TEST_F(SafetyNetTest, AnOperationThatIsRolledBackLeavesItsCountsAlone) {
   expect_true_counts();
 }
 
-/// Whatever happens in whatever order, the counts are those of a recount, and no body is without its owner or the other way round.
+/// Whatever happens in whatever order, the counts are those of a recount, and no body is without its owner or
+/// the other way round.
 TEST_F(SafetyNetTest, ItsSizeIsThatOfARecountAfterAnySeriesOfChanges) {
   CountingRandom random(7);
   constexpr std::uint64_t cap = 200'000;
@@ -367,7 +378,8 @@ TEST_F(SafetyNetTest, RemembersRequestsToSendAgain) {
     must([&](Writer& w) { return w.put_resend(resend); });
   }
   reopen();
-  EXPECT_EQ(ask([](Reader& r) { return r.resends(1000); }).size(), 101U);  // the last hundred, and what is still running
+  EXPECT_EQ(ask([](Reader& r) { return r.resends(1000); }).size(),
+            101U);  // the last hundred, and what is still running
   auto running = ask([](Reader& r) { return r.resend("r1000"); });
   ASSERT_TRUE(running);
   running->state = Resend::State::done;

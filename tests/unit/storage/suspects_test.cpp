@@ -1,4 +1,5 @@
-// Messages that were being delivered when the process ended: marked in memory that outlives it, counted once per end.
+// Messages that were being delivered when the process ended: marked in memory that outlives it, counted once
+// per end.
 #include "storage/attempt_marks.h"
 #include "tests/unit/storage/spool_fixture.h"
 
@@ -9,7 +10,9 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-MessageId id(std::uint64_t number) { return {SpoolId{7}, number}; }
+MessageId id(std::uint64_t number) {
+  return {SpoolId{7}, number};
+}
 
 class SuspectsTest : public SpoolTest {
  protected:
@@ -25,7 +28,8 @@ class SuspectsTest : public SpoolTest {
   }
   std::vector<std::pair<MessageId, std::uint32_t>> suspects() {
     std::vector<std::pair<MessageId, std::uint32_t>> found;
-    for (const auto& suspect : ask([](Reader& reader) { return reader.suspects(100); })) found.emplace_back(suspect.id, suspect.crashes);
+    for (const auto& suspect : ask([](Reader& reader) { return reader.suspects(100); }))
+      found.emplace_back(suspect.id, suspect.crashes);
     return found;
   }
 };
@@ -35,7 +39,9 @@ TEST_F(SuspectsTest, AreCountedOncePerEndOfTheProcess) {
   auto spool_id = spool().id();
   start_after({spool_id, Epoch{1}, {message.id}});
   EXPECT_THAT(suspects(), ElementsAre(std::pair{message.id, 1U}));
-  start_after({spool_id, Epoch{1}, {message.id}});  // the start before this one was cut before it could clear the marks
+  start_after({spool_id,
+               Epoch{1},
+               {message.id}});  // the start before this one was cut before it could clear the marks
   EXPECT_THAT(suspects(), ElementsAre(std::pair{message.id, 1U}));
   start_after({spool_id, Epoch{3}, {message.id}});
   EXPECT_THAT(suspects(), ElementsAre(std::pair{message.id, 2U}));
@@ -56,8 +62,16 @@ TEST_F(SuspectsTest, AreForgottenWithTheirMessageAndOfAnotherSpoolNeverKnown) {
 
 TEST_F(SuspectsTest, AnOwnerIsBelievedAboutWhatIsHeldForIt) {
   auto own = stored();
-  Shadow shadow{.row = spool().next_row(), .id = id(5), .generation = Generation{1}, .owner_hub = "other", .owner_spool = SpoolId{7},
-                .owner_epoch = Epoch{1}, .envelope = envelope_for({"a@example.com"}), .size = 5, .offered = {}, .done = {}};
+  Shadow shadow{.row = spool().next_row(),
+                .id = id(5),
+                .generation = Generation{1},
+                .owner_hub = "other",
+                .owner_spool = SpoolId{7},
+                .owner_epoch = Epoch{1},
+                .envelope = envelope_for({"a@example.com"}),
+                .size = 5,
+                .offered = {},
+                .done = {}};
   must([&](Writer& writer) -> Result<void> {
     auto inserted = writer.insert_shadow(shadow);
     if (!inserted) return std::unexpected(inserted.error());

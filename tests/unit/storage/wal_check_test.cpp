@@ -1,7 +1,7 @@
 // A write-ahead log that decayed, against one that a loss of power has cut.
+#include "storage/wal_check.h"
 #include "storage/database.h"
 #include "storage/spool_error.h"
-#include "storage/wal_check.h"
 #include "tests/unit/storage/spool_fixture.h"
 
 namespace umbra::storage {
