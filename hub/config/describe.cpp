@@ -282,7 +282,7 @@ void describe_listener(ConfigVisitor& v, ListenerConfig& listener) {
   v.text({"name", "What the listener is called in logs.", live, true}, listener.name, plain_name);
   v.endpoint({"address",
               "Where it listens: `address:port`. `0.0.0.0:25` is every IPv4 address of the machine, "
-              "`[::]:25` every IPv6 one.",
+              "`[::]:25` every one, IPv4 too (but not where the system's `net.ipv6.bindv6only` is 1).",
               live, true},
              listener.address, 0);
   v.ranges({"clients",

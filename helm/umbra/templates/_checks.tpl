@@ -10,7 +10,26 @@
 {{- end -}}
 {{- end -}}
 
-{{/* "yes" where two networks have addresses in common. IPv6: where they are written alike. */}}
+{{/* An IPv6 network as "128 binary digits, length", or nothing: also for one that is written with an IPv4 address at its end. */}}
+{{- define "umbra.ipv6" -}}
+{{- $parts := splitList "/" (lower .) -}}
+{{- $address := first $parts -}}
+{{- if and (contains ":" $address) (not (contains "." $address)) -}}
+{{- $sides := splitList "::" $address -}}
+{{- $before := without (splitList ":" (first $sides)) "" -}}
+{{- $after := list -}}
+{{- if eq (len $sides) 2 -}}{{- $after = without (splitList ":" (last $sides)) "" -}}{{- end -}}
+{{- range until (max 0 (sub 8 (len $before) | add (mul -1 (len $after))) | int) -}}{{- $before = append $before "0" -}}{{- end -}}
+{{- $digits := dict "0" "0000" "1" "0001" "2" "0010" "3" "0011" "4" "0100" "5" "0101" "6" "0110" "7" "0111" "8" "1000" "9" "1001" "a" "1010" "b" "1011" "c" "1100" "d" "1101" "e" "1110" "f" "1111" -}}
+{{- $bits := "" -}}
+{{- range concat $before $after -}}
+{{- range splitList "" (trunc -4 (printf "0000%s" .)) -}}{{- $bits = printf "%s%s" $bits (get $digits .) -}}{{- end -}}
+{{- end -}}
+{{- dict "bits" $bits "length" (ternary (atoi (last $parts)) 128 (eq (len $parts) 2)) | toJson -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "yes" where two networks have addresses in common. */}}
 {{- define "umbra.overlaps" -}}
 {{- $a := include "umbra.ipv4" (index . 0) -}}
 {{- $b := include "umbra.ipv4" (index . 1) -}}
@@ -20,8 +39,17 @@
 {{- $size := 1 -}}
 {{- range until (sub 32 (min $a.length $b.length) | int) -}}{{- $size = mul $size 2 -}}{{- end -}}
 {{- if eq (div $a.number $size) (div $b.number $size) -}}yes{{- end -}}
+{{- else -}}
+{{- $a = include "umbra.ipv6" (index . 0) -}}
+{{- $b = include "umbra.ipv6" (index . 1) -}}
+{{- if and $a $b -}}
+{{- $a = fromJson $a -}}
+{{- $b = fromJson $b -}}
+{{- $length := min $a.length $b.length | int -}}
+{{- if eq (trunc $length $a.bits) (trunc $length $b.bits) -}}yes{{- end -}}
 {{- else if eq (lower (index . 0)) (lower (index . 1)) -}}
 yes
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
