@@ -291,7 +291,9 @@ TEST_F(OutboundRouting, BouncesMailForADomainThatDoesNotExist) {
 TEST_F(OutboundRouting, KeepsMailThatAnOperatorSendsToADomainThatDoesNotExist) {
   smart_host();
   start(false);
-  auto row = accept({.hand_over = false});
+  MailOptions later;
+  later.hand_over = false;
+  auto row = accept(later);
   std::optional<Result<void>> done;
   auto reroute = [&](const std::string& to, WallTime due) {
     done.reset();
