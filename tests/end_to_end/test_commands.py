@@ -137,6 +137,7 @@ class QueueActions(CommandCase):
         away = self.deferring()
         hub = self.hub(away.address, **WAITING)
         name = self.send(hub)
+        wait_until(lambda: hub.queue()[0]["attempts"], 20, "an attempt: what is being sent is not deleted")
         self.run_on(hub, "queue", "delete", name)
         hub.kill()
         hub.start()
