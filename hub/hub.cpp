@@ -1,5 +1,5 @@
-// Where all parts of a hub are made, joined, and ended. This file is long because there are many, and the order
-// in which they are made and ended is to be read in one place.
+// Where all parts of a hub are made, joined, and ended. This file is long because there are many, and the
+// order in which they are made and ended is to be read in one place.
 #include "hub/hub.h"
 
 #include <algorithm>

@@ -44,9 +44,9 @@ struct Holder {
     offered = 0,  ///< no answer: it may hold the copy
     holds = 1,    ///< said that its copy is durable
     former_owner =
-        2,     ///< owned the message before, and has not been heard of since: it is owed the "done" too
-    owed = 3,  ///< of a shadow: got its copy from this hub while this hub was the owner, and the owner of
-               ///< today may not know of it: this hub passes the "done" on to it
+        2,        ///< owned the message before, and has not been heard of since: it is owed the "done" too
+    owed = 3,     ///< of a shadow: got its copy from this hub while this hub was the owner, and the owner of
+                  ///< today may not know of it: this hub passes the "done" on to it
     receiver = 4  ///< is being handed the message: it owns it under the next generation, if it said yes. Not
                   ///< among the holders of a message: see StoredMessage::receiver
   };
