@@ -296,7 +296,12 @@ TEST_F(SuspensionTests, AHubThatEndsWhileItMakesMailDueGoesOnWithTheRest) {
   // The order is durable, and one page; the rest is not.
   asio::co_spawn(io, suspensions->resume(What::domain, "example.com"),
                  [](const std::exception_ptr&, const Result<bool>&) {});
-  ASSERT_TRUE(run_until([&] { return stored(rows.front())->queue.at(0).due <= WallClock::now(); }));
+  const auto is_one_made = [&] { return stored(rows.front())->queue.at(0).due <= WallClock::now(); };
+  for (int steps = 0; steps < 10'000 && !is_one_made(); ++steps) {
+    io.restart();
+    io.poll_one();
+  }
+  stop();
   end();
   const auto is_due = [&](RowId row) {
     auto message = stored(row);
@@ -305,6 +310,7 @@ TEST_F(SuspensionTests, AHubThatEndsWhileItMakesMailDueGoesOnWithTheRest) {
   const auto made = std::ranges::count_if(rows, is_due);
   ASSERT_GT(made, 0);
   ASSERT_LT(made, 1000);
+  run_for(1min);
   begin();
   run_for(20s);
   EXPECT_THAT(host.mails, SizeIs(1000));
