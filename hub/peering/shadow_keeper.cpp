@@ -1,6 +1,7 @@
 #include "hub/peering/shadow_keeper.h"
 
 #include <algorithm>
+#include <set>
 
 #include "hub/logs/tracking_log.h"
 #include "storage/spool_error.h"
@@ -432,6 +433,35 @@ struct ShadowKeeper::Question {
   int looks = 0;
   bool has_failed = false;
 
+  // The asker holds a copy for this hub that it is owed "superseded" of: that word ends the copy, if it comes
+  // before the asker has heard "held for another" and follows the later owner, who knows nothing of it. So
+  // the answer is "pending" until the word has come. An outbox too long to look through says so of all.
+  void wait_for_superseded(storage::Reader& reader) {
+    constexpr int pages_max = 10;
+    using storage::Knowledge;
+    auto is_held = [](const Knowledge& known) { return known.kind == Knowledge::Kind::held_for_other; };
+    if (!asker || std::ranges::none_of(found, is_held)) return;
+    std::set<MessageId> owed;
+    std::uint64_t after = 0;
+    bool is_whole = false;
+    for (int page = 0; page < pages_max && !is_whole; ++page) {
+      auto items = reader.outbox(asker->spool, after, smtp::shadow_batch_max);
+      if (!items) {
+        has_failed = true;
+        return;
+      }
+      for (const auto& item : *items)
+        if (item.superseded) owed.insert(item.id);
+      is_whole = items->size() < smtp::shadow_batch_max;
+      if (!items->empty()) after = items->back().key;
+    }
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (!is_held(found[i]) || (is_whole && !owed.contains(ids[i]))) continue;
+      found[i] = {};
+      found[i].kind = Knowledge::Kind::handing_over;
+    }
+  }
+
   // Owned here, and the asker not told of its end if that came now.
   [[nodiscard]] std::vector<RowId> rows_that_do_not_name_asker() const {
     std::vector<RowId> rows;
@@ -476,6 +506,7 @@ void ShadowKeeper::ask(std::shared_ptr<Question> question, ReplySlotPtr slot) {
           }
           question->found.push_back(std::move(*known));
         }
+        question->wait_for_superseded(r);
       },
       [this, question, slot] {
         auto unnamed = question->rows_that_do_not_name_asker();

@@ -169,6 +169,32 @@ TEST_F(HandOverTests, StaysTheHolderWhenAskedToOrWhenThereIsNoOther) {
   }
 }
 
+// An audit by a former holder that came between the hand-over and this hub's "superseded" made that holder
+// follow the later owner, who knew nothing of it: its copy stayed until the message was done.
+TEST_F(HandOverTests, AFormerHolderIsToldToWaitForItsSupersededAndNotWhoOwnsItNow) {
+  auto& hub3 = member("10.0.0.3");
+  hub3.is_up = true;
+  hub3.answers = [](const ShadowCommand& c) -> std::optional<Reply> {
+    if (c.verb == ShadowVerb::done) return Reply{451, "4.3.0", "later"};
+    return std::nullopt;
+  };
+  start();
+  auto m = owned({{"hub3", spool3, Holder::State::holds}});
+  answer_hand(Reply{250, "2.6.0", "owned"});
+  hand(m.row, true);
+  ASSERT_EQ(outcome, Hander::Outcome::kept);
+  std::unique_ptr<Caller> two, three;
+  ASSERT_THAT(call(two, "hub2", spool2, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  ASSERT_THAT(call(three, "hub3", spool3, Epoch{1}, Sequence{1}), StartsWith("235 "));
+  EXPECT_THAT(say(*two, smtp::format_ask({m.id})), HasSubstr(to_string(m.id) + " held 2 hub2"));
+  EXPECT_THAT(say(*three, smtp::format_ask({m.id})), HasSubstr(to_string(m.id) + " pending"));
+  auto owed = ask([](storage::Reader& r) { return r.outbox(spool3, 0, 9); });
+  ASSERT_EQ(owed.size(), 1U);
+  const std::vector<std::uint64_t> keys{owed[0].key};
+  must([&](storage::Writer& w) { return w.outbox_confirmed(keys); });
+  EXPECT_THAT(say(*three, smtp::format_ask({m.id})), HasSubstr(to_string(m.id) + " held 2 hub2"));
+}
+
 TEST_F(HandOverTests, CountsAsHandedOverWhenTheReceiverIsDoneBeforeItAnswers) {
   start();
   auto m = owned();
