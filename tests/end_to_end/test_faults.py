@@ -42,9 +42,11 @@ class DeadHubs(LabCase):
         print(f"[{ledger['duplicated']} duplicates, {ledger['duplicated_resent']} of them resent by the source]", end=" ", flush=True)
         return ledger
 
-    def fault(self):
-        """Notes the time of a fault: what was under way then may arrive twice."""
-        self.faults.append(duplicates.window(time.time(), after=0.1))
+    def fault(self, begun=None):
+        """Notes the time of a fault: what was under way then may arrive twice. `begun`: when it began, if it took a while."""
+        now = time.time()
+        begun = begun or now
+        self.faults.append(duplicates.window(begun, now - begun, after=0.1))
 
     def assert_duplicates_are_explained(self, ledger):
         """Every message that arrived twice was sent again by the source after a lost reply, was reported by a hub as a possible
@@ -98,9 +100,10 @@ class DeadHubs(LabCase):
 
     def test_every_hub_killed_and_started_again(self):
         self.begin()
-        self.fault()
+        begun = time.time()
         for hub in self.hubs.hubs:
             hub.kill()
+        self.fault(begun)
         for hub in self.hubs.hubs:
             hub.start(wait=False)
         for hub in self.hubs.hubs:
