@@ -1,8 +1,8 @@
 // Pause, drain and leave as one state machine: which state follows from what is left, and what ends it. Pure:
 // a view of the hub in, the next state out. hub/drain does what the states say.
 //
-//   active -> unready -> closing -> paused | handing_over -> drained | left | incomplete          (undrain:
-//   back to active)
+//   active -> unready -> closing -> paused | handing_over -> drained | left | incomplete
+//   undrain: back to active
 //
 //   unready       readiness says no, mail is still taken: load balancers look before clients are turned away
 //   closing       the other hubs were told, then clients get 421 4.3.2 between two transactions

@@ -1,6 +1,9 @@
 // The admin API's part for pause, drain and leave:
-//   POST /v1/drain?verb=pause|drain|leave&return_within=S&deadline=S&unready_wait=S&rate=N&to=a,b   409:
-//   refused GET /v1/drain, GET /v1/drain/preview?verb=...&to=a,b (409: would be refused), POST /v1/undrain
+//   POST /v1/drain?verb=pause|drain|leave&return_within=S&deadline=S&unready_wait=S&rate=N&to=a,b
+//   GET  /v1/drain
+//   GET  /v1/drain/preview?verb=...&to=a,b
+//   POST /v1/undrain
+// 409: refused, or would be.
 #include <chrono>
 
 #include "hub/admin/answers.h"

@@ -1,10 +1,13 @@
 // The admin API's part for the queue and the shadows:
 //   GET  /v1/queue?state=queued|held&after=ROW&limit=N   messages of this hub, by row
 //   GET  /v1/queue/ID                                    one of them, or the copy that is held of it
-//   POST /v1/queue/ID/ACTION                             retry, hold, release, bounce, delete,
-//   reroute?to=NEXTHOP GET  /v1/queue/search?FILTER&scope=hub|cluster&after=KEY&limit=N   (FILTER:
-//   hub/admin/queue_search.h) POST /v1/queue/search/ACTION?FILTER&scope=hub|cluster&after=KEY&limit=N
-//   (without a scope: of this hub alone) GET  /v1/shadows?after=ROW&limit=N
+//   POST /v1/queue/ID/ACTION
+//   GET  /v1/queue/search?FILTER&scope=hub|cluster&after=KEY&limit=N
+//   POST /v1/queue/search/ACTION?FILTER&scope=hub|cluster&after=KEY&limit=N
+//   GET  /v1/shadows?after=ROW&limit=N
+// ACTION: retry, hold, release, bounce, delete, reroute?to=NEXTHOP. On a search it is of this hub alone where
+// no scope is given.
+// FILTER: hub/admin/queue_search.h.
 //
 // One answer to a search looks at a bounded number of rows: it may have found nothing and still say where to
 // go on. Its KEY says for each hub that has more up to which row it looked ("hub-1:17,hub-2:40"); the others

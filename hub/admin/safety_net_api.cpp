@@ -1,9 +1,10 @@
 // The admin API's part for the safety net; FILTER is that of hub/safety_net/filter.h.
-//   GET  /v1/safety-net?FILTER&limit=1..1000&after=TIME-ROW      what is kept, oldest first, page by page
-//   GET  /v1/safety-net/preview?FILTER                           what a resend would do
-//   POST /v1/safety-net/resend?request=NAME&FILTER               409: refused; the same request again answers
-//   how far it is GET  /v1/safety-net/requests, /v1/safety-net/requests/NAME POST
-//   /v1/safety-net/requests/NAME/cancel
+//   GET  /v1/safety-net?FILTER&limit=1..1000&after=TIME-ROW   what is kept, oldest first, page by page
+//   GET  /v1/safety-net/preview?FILTER                        what a resend would do
+//   POST /v1/safety-net/resend?request=NAME&FILTER
+//   GET  /v1/safety-net/requests, /v1/safety-net/requests/NAME
+//   POST /v1/safety-net/requests/NAME/cancel
+// 409: a resend is refused; the same request again answers how far it is.
 #include <charconv>
 
 #include <fmt/format.h>

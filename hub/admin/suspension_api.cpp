@@ -1,8 +1,8 @@
 // The admin API's part for what an operator suspends:
 //   GET /v1/suspensions
-//   POST /v1/suspend?what=KIND&name=NAME&seconds=S&reason=TEXT   name: "*" for all listeners or deliveries;
-//   without seconds until it is resumed POST /v1/resume?what=KIND&name=NAME                          404: it
-//   is not suspended
+//   POST /v1/suspend?what=KIND&name=NAME&seconds=S&reason=TEXT
+//   POST /v1/resume?what=KIND&name=NAME                          404: it is not suspended
+// NAME may be "*" for all listeners or deliveries; without seconds it is until it is resumed.
 // KIND: listener, delivery (to a destination), domain (of recipients), sender.
 // NAME and TEXT are percent-encoded (RFC 3986 section 2.1).
 #include "hub/admin/answers.h"

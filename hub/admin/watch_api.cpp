@@ -1,6 +1,6 @@
 // The admin API's part for those who follow sessions while they last (`umbra watch`):
 //   GET /v1/watch?client=NETWORK&listener=NAME&next_hop=HOST&address=MAIL&direction=in|out&seconds=S
-//   everything is optional
+// All of the query is optional.
 // The answer goes on, one JSON object a line: records ("event" and its fields); {"dropped": N}, so many were
 // lost here because they were not taken in time; {"session": ID, "not_kept": N}, so many of the beginning of
 // a session that is shown from now on; {"end": WHY}, the last one. 503: as many watch as may. Values are

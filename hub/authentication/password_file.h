@@ -1,7 +1,7 @@
 // The users of a password file, in memory. Each line is "user:secret":
-//   alice:$y$j9T$...                                             a hash of crypt(3) (mkpasswd, openssl passwd
-//   -6) alice:SCRAM-SHA-256$4096:salt$StoredKey:ServerKey            keys for SCRAM (RFC 5803, as PostgreSQL
-//   writes them), which serve PLAIN too
+//   alice:$y$j9T$...                                    a hash of crypt(3) (mkpasswd, openssl passwd -6)
+//   alice:SCRAM-SHA-256$4096:salt$StoredKey:ServerKey   keys for SCRAM, which serve PLAIN too
+// Keys are written as PostgreSQL writes them (RFC 5803).
 // Empty lines and those that begin with "#" are passed over. A user may have one of each.
 //
 // Someone who is not in the file costs a client as much time as someone who is, and is offered a salt like

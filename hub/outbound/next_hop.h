@@ -2,10 +2,10 @@
 // write, the destination that it becomes, and what that stands for. Pure; the syntax of hosts is that of
 // `routes[].hosts`.
 //
-//   HOST[:PORT], ADDRESS[:PORT], [IPv6][:PORT]   this host, by the addresses of its name
-//   "host:relay.example:25" mx:DOMAIN[:PORT]                             the mail exchangers of this domain
-//   "mx:example.org:25" route:NAME                                   the smart hosts of a route, as
-//   configured  "route:NAME" config                                       as the routes say, again ""
+//   HOST[:PORT], ADDRESS[:PORT], [IPv6][:PORT]   this host: "host:relay.example:25"
+//   mx:DOMAIN[:PORT]                             its mail exchangers: "mx:example.org:25"
+//   route:NAME                                   the smart hosts of that route: "route:NAME"
+//   config                                       as the routes say, again: ""
 //
 // A host or domain named so is spoken to as by a route that says nothing else: TLS where it is offered,
 // nobody logs on, the retries of `delivery`.
