@@ -1,9 +1,11 @@
 // The admin API's part for the whole cluster, which any hub answers for: it asks the others over the sessions
 // that they have with one another (docs/xshadow.md section 19) and puts what each said beside what it knows
 // itself. Who does not answer is named. Of another hub's words only JSON that nests a little is passed on.
-//   GET /v1/cluster/status, GET /v1/cluster/configuration, GET
-//   /v1/cluster/queue?hub=NAME&after=ROW&limit=1..1000&state=queued|held GET /v1/messages/ID where its copies
-//   are GET /v1/hubs/HUB/drain, POST /v1/hubs/HUB/pause|drain|leave|undrain
+//   GET  /v1/cluster/status, /v1/cluster/configuration
+//   GET  /v1/cluster/queue?hub=NAME&after=ROW&limit=1..1000&state=queued|held
+//   GET  /v1/messages/ID                               where its copies are
+//   GET  /v1/hubs/HUB/drain
+//   POST /v1/hubs/HUB/pause|drain|leave|undrain
 #include <algorithm>
 
 #include "hub/admin/answers.h"
